@@ -1,0 +1,142 @@
+"""What the registry says of an estimator. Plain data: this module does not import torch.
+
+A service validates hyper-parameters, plans cohorts and draws pages from these records alone; the
+function itself is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Value = float | int | str
+"""A hyper-parameter as it stands in a sweep file after validation."""
+
+Kind = Literal["path", "score", "score+grad", "exact"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """One declared hyper-parameter of an estimator, a task or an optimizer.
+
+    Attributes:
+        name: key in a sweep file.
+        type: ``float``, ``int`` or ``str``; integers are accepted where a float is declared.
+        default: value when the sweep file names none; ``None`` marks a parameter that must be given.
+        minimum, maximum: range of a number, ends included unless ``open_minimum``.
+        choices: the allowed values of a ``str``.
+        lane: whether the trials of one cohort may differ in it (temperature, learning rate); a
+            parameter that is not a lane parameter changes shapes or code and splits cohorts.
+        description: one line for documentation and forms.
+    """
+
+    name: str
+    type: type[float] | type[int] | type[str]
+    default: Value | None
+    description: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    open_minimum: bool = False
+    choices: tuple[str, ...] = ()
+    lane: bool = False
+
+    def range_text(self) -> str:
+        """The allowed values in words, as error messages and documentation show them."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if math.isfinite(self.minimum) and math.isfinite(self.maximum):
+            return f"{'above' if self.open_minimum else 'from'} {self.minimum:g} to {self.maximum:g}"
+        if math.isfinite(self.minimum):
+            return f"above {self.minimum:g}" if self.open_minimum else f"at least {self.minimum:g}"
+        return f"at most {self.maximum:g}" if math.isfinite(self.maximum) else "any number"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Properties:
+    """Declared facts about an estimator; code asks these, never the name.
+
+    Attributes:
+        kind: ``path`` (differentiates a surrogate of the one-hot sample), ``score`` (values of f only),
+            ``score+grad`` (values and gradients of f) or ``exact`` (enumeration).
+        unbiased: E[estimate] equals the exact gradient for every f.
+        needs_grad: uses the gradient of f at its samples.
+        order: order of accuracy of the mean in the scale of f's curvature at temperature 1
+            (1: exact for affine f, 2: exact for quadratic f); ``None`` where the notion does not apply.
+        binary_only: takes variables of two categories only.
+        deterministic: draws no samples; repeated calls give the same estimate.
+        hard_forward: the forward value is exactly one-hot.
+        min_samples: fewest evaluations of f per estimate.
+    """
+
+    kind: Kind
+    unbiased: bool
+    needs_grad: bool
+    order: int | None = None
+    binary_only: bool = False
+    deterministic: bool = False
+    hard_forward: bool = True
+    min_samples: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Citation:
+    """Where an estimator was published."""
+
+    key: str
+    authors: str
+    title: str
+    venue: str
+    year: int
+
+    def bibtex(self) -> str:
+        """A BibTeX entry with the fields above."""
+        return (
+            f"@inproceedings{{{self.key},\n  author = {{{self.authors}}},\n  title = {{{self.title}}},\n"
+            f"  booktitle = {{{self.venue}}},\n  year = {{{self.year}}}\n}}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EstimatorInfo:
+    """One line of the registry.
+
+    Attributes:
+        id: the name users write.
+        title: the name pages show.
+        parameters: declared hyper-parameters besides the optimizer's.
+        properties: see :class:`Properties`.
+        cost: evaluations of f per estimate, as a formula in K (num_samples), n and V.
+        equation: the estimate in plain mathematical text.
+        citation: source.
+        version: raised whenever the numbers that the function returns change; part of a trial's key.
+        target: ``module:function``, imported on first use.
+    """
+
+    id: str
+    title: str
+    parameters: tuple[Parameter, ...]
+    properties: Properties
+    cost: str
+    equation: str
+    citation: Citation
+    version: int
+    target: str
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The declared parameter of that name, or ``None``."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+    @property
+    def temperature_range(self) -> tuple[float, float] | None:
+        """Lowest and highest temperature accepted, or ``None`` for estimators without one."""
+        temperature = self.parameter("temperature")
+        return None if temperature is None else (temperature.minimum, temperature.maximum)
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the function."""
+        module, _, name = self.target.partition(":")
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return function

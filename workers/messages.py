@@ -1,0 +1,101 @@
+"""Messages between a running attempt and the server, both sides import these. ``/internal/v1/attempts/{id}``.
+
+``POST start`` (empty body) answers :class:`StartReply`; ``POST heartbeat``, ``POST metrics`` and ``POST
+finish`` take the bodies below. Each request carries ``Authorization: Bearer <attempt secret>``. A superseded
+or finished attempt gets 409 and must stop; every request may be repeated without effect.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(BaseModel):
+    """Base of all messages: unknown fields are errors, values never change. NaN and infinities travel."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class LaneTrial(Message):
+    """One trial of the cohort: its key and its specification (``TrialSpec.to_json``)."""
+
+    key: str
+    spec: dict[str, Any]
+
+
+class StartReply(Message):
+    """What the attempt is to compute. Trials that already ended are left out."""
+
+    cohort_id: int
+    number: int
+    lease_seconds: float
+    trials: tuple[LaneTrial, ...]
+
+
+class Heartbeat(Message):
+    """Progress of the cohort, summed over lanes."""
+
+    steps_done: Annotated[int, Field(ge=0)]
+    steps_total: Annotated[int, Field(ge=0)]
+
+
+class HeartbeatReply(Message):
+    """``stop`` is set when the attempt should end at the next segment: ``cancelled`` or ``superseded``."""
+
+    stop: Literal["cancelled", "superseded"] | None = None
+
+
+class CurveSegment(Message):
+    """Consecutive values of one metric of one trial.
+
+    ``first`` is the number of the epoch (counted from 1) that ``values[0]`` belongs to.
+    """
+
+    trial: str
+    metric: str
+    first: Annotated[int, Field(ge=1)]
+    values: tuple[float, ...]
+
+
+class MetricsBatch(Message):
+    """Curve segments with a sequence number that rises by one from 1; a repeated number changes nothing."""
+
+    seq: Annotated[int, Field(ge=1)]
+    progress: Heartbeat
+    segments: tuple[CurveSegment, ...]
+
+
+class TrialOutcome(Message):
+    """The end of one trial: final metrics when it ``succeeded``, else what went wrong."""
+
+    trial: str
+    status: Literal["succeeded", "failed", "cancelled"]
+    metrics: dict[str, float] = {}
+    error: str | None = None
+    traceback: str | None = None
+    seconds: float | None = None
+
+
+class Provenance(Message):
+    """What the numbers were computed with; stored with the attempt."""
+
+    heunboard: str
+    git_revision: str | None
+    python: str
+    torch: str
+    device: str
+    driver: str | None
+    host: str
+    threads: int
+    deterministic: bool
+    seconds: float
+    peak_memory_bytes: int | None
+
+
+class Outcome(Message):
+    """The end of an attempt: one outcome per trial of :class:`StartReply`."""
+
+    outcomes: tuple[TrialOutcome, ...]
+    provenance: Provenance
