@@ -1,0 +1,109 @@
+"""What the task registry says of a task. Plain data and arithmetic: does not import torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from estimators.info import Parameter, Value
+
+Goal = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """A number that a trial reports: once at its end, and as a curve with one value per epoch.
+
+    Attributes:
+        name: key in results.
+        title: what pages show, without the unit.
+        unit: e.g. ``nats``; empty for a pure number.
+        goal: which direction is better.
+        split: data it is measured on; ``test`` metrics are labelled when they are used to select.
+        description: one sentence that says exactly how it is computed.
+    """
+
+    name: str
+    title: str
+    unit: str
+    goal: Goal
+    split: Literal["train", "test"]
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A number to hold against a measured one: published, or known in closed form.
+
+    Attributes:
+        metric: which metric it speaks of.
+        estimator: estimator id, or ``None`` for a level that holds for the whole board (an optimum).
+        label: what it is, e.g. ``Table 2`` or ``optimum``.
+        mean, sd: the value and, where published, its standard deviation over seeds.
+        source: citation, or the formula.
+        comparable: empty, or why the comparison is not like with like (another budget, say).
+    """
+
+    metric: str
+    estimator: str | None
+    label: str
+    mean: float
+    sd: float | None
+    source: str
+    comparable: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskInfo:
+    """One line of the task registry.
+
+    Attributes:
+        id: the name users write.
+        title: short title, without parameters.
+        parameters: declared parameters (a ``lane`` parameter may differ inside a cohort).
+        metrics: what a trial reports.
+        select: metric that chooses the best cell unless the user says otherwise.
+        report: metrics shown for the chosen cell unless the user says otherwise.
+        optimizers: accepted optimizers; the first is the default.
+        default_lr: learning rate when a sweep names none.
+        estimators: kinds of estimators that can be trained on it.
+        version: raised whenever the numbers change; part of a trial's key.
+        describe: parameters -> the title of a board, e.g. ``Polynomial p = 2, L = 128``.
+        steps_per_epoch: parameters -> optimizer updates per epoch.
+        references: parameters -> numbers to show beside measured ones.
+        target: ``module:class`` of the implementation, imported on first use.
+    """
+
+    id: str
+    title: str
+    parameters: tuple[Parameter, ...]
+    metrics: tuple[Metric, ...]
+    select: str
+    report: tuple[str, ...]
+    optimizers: tuple[str, ...]
+    default_lr: float
+    version: int
+    describe: Callable[[Mapping[str, Value]], str]
+    steps_per_epoch: Callable[[Mapping[str, Value]], int]
+    references: Callable[[Mapping[str, Value]], tuple[Reference, ...]]
+    target: str
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The declared parameter of that name, or ``None``."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+    def metric(self, name: str) -> Metric | None:
+        """The declared metric of that name, or ``None``."""
+        return next((m for m in self.metrics if m.name == name), None)
+
+    def total_steps(self, values: Mapping[str, Value]) -> int:
+        """Optimizer updates of a whole trial."""
+        return int(values["epochs"]) * self.steps_per_epoch(values)
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the implementing class."""
+        module, _, name = self.target.partition(":")
+        cls: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return cls
