@@ -1,0 +1,52 @@
+# Every target installs what it needs into .venv first; a fresh machine needs Python >= 3.11 and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+# The core runs on any torch >= 2.6; this is the build the pinned environment uses.
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Real data where it is already there; without it data sets are downloaded on first use.
+export HEUNBOARD_DATA_DIR
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install demo test check format compose-test clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Heunboard needs Python 3.11 or newer, found %s; try make PYTHON=python3.11" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Installing into $(VENV) (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
+	@touch $@
+
+install: $(STAMP) ## create .venv with everything
+
+demo: $(STAMP) ## from nothing to two leaderboards; KEEP=1 leaves the server running
+	@$(BIN)/python -m service.demo $(if $(KEEP),--keep)
+
+test: $(STAMP) ## the whole test suite, SQLite and PostgreSQL
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: $(STAMP) ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## format and sort imports
+	@$(BIN)/ruff check --fix --select I .
+	@$(BIN)/ruff format .
+
+compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
+	@$(BIN)/python docker/compose_test.py
+
+clean: ## remove .venv and caches
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist out
