@@ -1,0 +1,26 @@
+"""A clean environment for every test, and the real data for those marked ``data``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = os.environ.get("HEUNBOARD_DATA_DIR") or None
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of the person who runs it."""
+    for name in [name for name in os.environ if name.startswith("HEUNBOARD_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def real_data_dir(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder with the real data sets; skips, with the reason, where there is none."""
+    if REAL_DATA is None or not Path(REAL_DATA).is_dir():
+        pytest.skip("needs the real data sets: set HEUNBOARD_DATA_DIR to the folder that holds mnist/")
+    monkeypatch.setenv("HEUNBOARD_DATA_DIR", REAL_DATA)
+    return Path(REAL_DATA)

@@ -1,0 +1,114 @@
+"""The shape of the repository, as rules that can fail."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("estimators", "benchmarks", "workers", "service")
+
+TORCH_FREE = (
+    "estimators",
+    "estimators.info",
+    "estimators.registry",
+    "benchmarks.spec",
+    "benchmarks.sweep",
+    "benchmarks.stats",
+    "benchmarks.tasks.info",
+    "benchmarks.tasks.registry",
+    "workers.ports",
+    "workers.messages",
+    "workers.planning",
+    "service.app",
+    "service.cli",
+    "service.client",
+)
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_import_contracts_hold() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_module_loads_neither_torch_nor_ray(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'torch', 'ray'}} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == ""
+
+
+def test_only_one_file_imports_ray() -> None:
+    importers = {
+        str(path.relative_to(ROOT))
+        for path in python_files(*PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and any(a.name.split(".")[0] == "ray" for a in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ray")
+    }
+    assert importers == {"workers/ray_launcher.py"}
+
+
+def test_alembic_folder_does_not_hide_the_library() -> None:
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_every_test_folder_is_a_package() -> None:
+    folders = {path.parent for path in python_files("tests")}
+    assert [str(f) for f in folders if not (f / "__init__.py").exists()] == []
+
+
+def test_the_four_packages_are_listed_one_by_one() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert config["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == list(PACKAGES)
+
+
+def _function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    first = node.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    doc = (first.end_lineno or 0) - first.lineno + 1 if is_docstring else 0
+    return (node.end_lineno or 0) - node.lineno + 1 - doc
+
+
+def test_functions_stay_small() -> None:
+    """Median at most 10 lines, 90th percentile at most 30, none over 60."""
+    sizes = sorted(
+        (_function_lines(node), f"{path.relative_to(ROOT)}:{node.name}")
+        for path in python_files(*PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    lines = [size for size, _ in sizes]
+    assert lines[-1] <= 60, sizes[-3:]
+    assert lines[len(lines) // 2] <= 10
+    assert lines[int(len(lines) * 0.9)] <= 30
+
+
+def test_public_functions_are_documented() -> None:
+    """Every module, public class and public function of the packages says what it is."""
+    missing = []
+    for path in python_files(*PACKAGES):
+        tree = ast.parse(path.read_text())
+        if tree.body and ast.get_docstring(tree) is None:
+            missing.append(str(path.relative_to(ROOT)))
+        missing += [
+            f"{path.relative_to(ROOT)}:{node.name}"
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and not node.name.startswith("_")
+            and ast.get_docstring(node) is None
+        ]
+    assert missing == []
