@@ -7,7 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from estimators.info import Value
+import estimators.registry
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import TaskInfo
+from estimators.info import EstimatorInfo, Value
 
 KEY_LENGTH = 32  # hexadecimal digits, 128 bits: two of a million trials collide with probability 1e-27
 
@@ -96,6 +99,28 @@ class TrialSpec:
     def task_key(self) -> str:
         """Hash of the task with its parameters: the identity of the board."""
         return digest(self.task.to_json())
+
+
+def cohort_signature(spec: TrialSpec) -> str:
+    """Hash of what the trials of one cohort share: task, estimator and their static parameters.
+
+    Seed, learning rate, optimizer and every parameter declared ``lane`` may differ inside a cohort.
+
+    Raises:
+        KeyError: the registries do not know the task or the estimator.
+    """
+    return digest(
+        {
+            "task": _static(spec.task, tasks.get(spec.task.id)),
+            "estimator": _static(spec.estimator, estimators.registry.get(spec.estimator.id)),
+        }
+    )
+
+
+def _static(component: Component, info: TaskInfo | EstimatorInfo) -> dict[str, Any]:
+    lane = {parameter.name for parameter in info.parameters if parameter.lane}
+    parameters = {name: value for name, value in component.parameters if name not in lane}
+    return {"id": component.id, "version": component.version, "parameters": parameters}
 
 
 def digest(data: dict[str, Any]) -> str:

@@ -83,20 +83,36 @@ class Properties:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Citation:
-    """Where an estimator was published."""
+    """Where an estimator was published. Text may hold LaTeX accents; it is printed as it stands.
+
+    Attributes:
+        key: BibTeX key.
+        authors: as BibTeX wants them, ``Last, First and Last, First``.
+        title, venue, year: ``venue`` is the proceedings, the journal, or ``arXiv:NUMBER``.
+        kind: BibTeX entry type.
+        url: where to read it.
+    """
 
     key: str
     authors: str
     title: str
     venue: str
     year: int
+    kind: Literal["inproceedings", "article", "misc"] = "inproceedings"
+    url: str = ""
 
     def bibtex(self) -> str:
         """A BibTeX entry with the fields above."""
-        return (
-            f"@inproceedings{{{self.key},\n  author = {{{self.authors}}},\n  title = {{{self.title}}},\n"
-            f"  booktitle = {{{self.venue}}},\n  year = {{{self.year}}}\n}}"
-        )
+        venue = {"inproceedings": "booktitle", "article": "journal", "misc": "howpublished"}[self.kind]
+        fields = {
+            "author": self.authors,
+            "title": f"{{{self.title}}}",
+            venue: self.venue,
+            "year": str(self.year),
+            "url": self.url,
+        }
+        lines = [f"  {name} = {{{text}}}" for name, text in fields.items() if text]
+        return f"@{self.kind}{{{self.key},\n" + ",\n".join(lines) + "\n}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,126 @@
+"""A validated sweep: the grid of trials it stands for. Does not import torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.spec import Component, TrialSpec
+from benchmarks.tasks.info import Goal
+from estimators.info import Value
+
+Axes = tuple[tuple[str, tuple[Value, ...]], ...]
+"""(name, values) of every declared parameter, in the order of declaration."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComponentGrid:
+    """A task or an estimator with a list of values for each of its parameters."""
+
+    id: str
+    version: int
+    axes: Axes
+
+    def __len__(self) -> int:
+        return math.prod(len(values) for _, values in self.axes)
+
+    def __iter__(self) -> Iterator[Component]:
+        """Every combination; the last declared parameter varies fastest."""
+        names = [name for name, _ in self.axes]
+        for combination in itertools.product(*(values for _, values in self.axes)):
+            pairs = tuple(sorted(zip(names, combination, strict=True)))
+            yield Component(id=self.id, version=self.version, parameters=pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a block of a sweep file."""
+        return {"id": self.id} | {name: list(values) for name, values in self.axes}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EstimatorGrid:
+    """One entry under ``estimators``: an estimator's grid and the optimizer's."""
+
+    estimator: ComponentGrid
+    optimizers: tuple[str, ...]
+    lrs: tuple[float, ...]
+
+    def __len__(self) -> int:
+        """Number of cells on one board."""
+        return len(self.estimator) * len(self.optimizers) * len(self.lrs)
+
+    def __iter__(self) -> Iterator[tuple[Component, str, float]]:
+        return itertools.product(self.estimator, self.optimizers, self.lrs)
+
+    def overlaps(self, other: EstimatorGrid) -> bool:
+        """Whether a cell belongs to both: products meet where every axis does."""
+        if self.estimator.id != other.estimator.id:
+            return False
+        pairs = zip(self._axes(), other._axes(), strict=True)
+        return all(not set(mine).isdisjoint(theirs) for mine, theirs in pairs)
+
+    def _axes(self) -> list[tuple[Value, ...]]:
+        return [*(values for _, values in self.estimator.axes), self.optimizers, self.lrs]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a block of a sweep file, with its own optimizers and learning rates."""
+        return self.estimator.to_json() | {"optimizer": list(self.optimizers), "lr": list(self.lrs)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sweep:
+    """What a user submitted, with every default written out and every value of its declared type.
+
+    Attributes:
+        name: what people call it.
+        task: the boards; each combination of task parameters is one board.
+        estimators: the cells of every board.
+        seeds: distinct, in the order given.
+        metric: chooses the best cell of an estimator.
+        goal: which direction of ``metric`` is better.
+        report: metrics shown for the chosen cell.
+        priority: higher runs first.
+        description: free text.
+        owner: whose it is, if somebody said.
+    """
+
+    name: str
+    task: ComponentGrid
+    estimators: tuple[EstimatorGrid, ...]
+    seeds: tuple[int, ...]
+    metric: str
+    goal: Goal
+    report: tuple[str, ...]
+    priority: int = 0
+    description: str = ""
+    owner: str | None = None
+
+    def boards(self) -> Iterator[Component]:
+        """The task configurations, one board each."""
+        return iter(self.task)
+
+    def count(self) -> int:
+        """Number of trials, without expanding."""
+        return len(self.task) * sum(map(len, self.estimators)) * len(self.seeds)
+
+    def expand(self) -> Iterator[TrialSpec]:
+        """Every trial once: board by board, cell by cell, seed by seed."""
+        for task, entry in itertools.product(self.task, self.estimators):
+            for (estimator, optimizer, lr), seed in itertools.product(entry, self.seeds):
+                yield TrialSpec(task=task, estimator=estimator, optimizer=optimizer, lr=lr, seed=seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sweep as a sweep file with nothing left to defaults; reading it gives the same sweep."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "owner": self.owner,
+            "task": self.task.to_json(),
+            "estimators": [entry.to_json() for entry in self.estimators],
+            "seeds": list(self.seeds),
+            "select": {"metric": self.metric, "goal": self.goal},
+            "report": list(self.report),
+            "priority": self.priority,
+        }

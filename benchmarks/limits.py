@@ -1,0 +1,42 @@
+"""Limits of a sweep file. Each is stated in ``docs/sweep-file.md``."""
+
+from __future__ import annotations
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Size of a sweep file, UTF-8."""
+
+MAX_NODES = 50_000
+"""Keys and values in a sweep file, every use of a YAML alias counted in full."""
+
+MAX_DEPTH = 8
+"""Nesting of mappings and lists; the deepest valid file needs 4."""
+
+MAX_TRIALS = 100_000
+"""Trials of one sweep."""
+
+MAX_SEEDS = 10_000
+"""Seeds of one sweep."""
+
+MAX_SEED = 2**31 - 1
+"""Largest seed."""
+
+MAX_AXIS_VALUES = 1_000
+"""Values of one parameter."""
+
+MAX_ESTIMATORS = 200
+"""Entries under ``estimators``."""
+
+MAX_NAME_LENGTH = 100
+"""Characters of a sweep's name and of its owner's."""
+
+MAX_DESCRIPTION_LENGTH = 10_000
+"""Characters of a description."""
+
+MAX_LR = 1_000.0
+"""Largest learning rate."""
+
+MIN_PRIORITY, MAX_PRIORITY = -100, 100
+"""Range of a priority; higher runs first."""
+
+MAX_PROBLEMS = 100
+"""Problems reported at once; the rest are counted."""
