@@ -53,7 +53,7 @@ class Estimate:
     """What a score-function estimator (or the adapter :func:`estimators.surrogate`) returns.
 
     Attributes:
-        surrogate: ``(...)``, equal in value to the mean of ``values`` over K.
+        surrogate: ``(...)``, equal in value to the mean of ``values`` over K, for ``exact`` to E f.
             ``surrogate.sum().backward()`` leaves the gradient estimate in ``logits.grad`` and the
             ordinary gradient in the parameters of the objective.
         samples: ``(K, ..., V, n)`` where f was evaluated; ``None`` for an enumeration.

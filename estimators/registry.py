@@ -1,12 +1,19 @@
 """The registry of estimators: plain data, importable without torch.
 
 ``get(id)`` returns an :class:`~estimators.info.EstimatorInfo`; ``available()`` lists the ids in the order
-pages show them.
+pages show them. Other packages add estimators through entry points of the group ``heunboard.estimators``,
+each of which names an :class:`~estimators.info.EstimatorInfo`.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
+from importlib import metadata
+
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties
+
+GROUP = "heunboard.estimators"
 
 NUM_SAMPLES = Parameter(
     name="num_samples",
@@ -38,6 +45,7 @@ _REINMAX = Citation(
     title="Bridging Discrete and Backpropagation: Straight-Through and Beyond",
     venue="NeurIPS",
     year=2023,
+    url="https://arxiv.org/abs/2304.08612",
 )
 
 _ENTRIES = (
@@ -50,7 +58,7 @@ _ENTRIES = (
         equation="sum over outcomes D of p(D) (f(D) - E f) (D - pi)",
         citation=_REINMAX,
         version=1,
-        target="estimators.exact:exact",
+        target="estimators.score.exact:exact",
     ),
     EstimatorInfo(
         id="reinforce",
@@ -65,9 +73,11 @@ _ENTRIES = (
             title="Simple statistical gradient-following algorithms for connectionist reinforcement learning",
             venue="Machine Learning",
             year=1992,
+            kind="article",
+            url="https://doi.org/10.1007/BF00992696",
         ),
         version=1,
-        target="estimators.reinforce:reinforce",
+        target="estimators.score.reinforce:reinforce",
     ),
     EstimatorInfo(
         id="st",
@@ -79,12 +89,16 @@ _ENTRIES = (
         citation=Citation(
             key="bengio2013estimating",
             authors="Bengio, Yoshua and L{\\'e}onard, Nicholas and Courville, Aaron",
-            title="Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
+            title=(
+                "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation"
+            ),
             venue="arXiv:1308.3432",
             year=2013,
+            kind="misc",
+            url="https://arxiv.org/abs/1308.3432",
         ),
         version=1,
-        target="estimators.straight_through:st",
+        target="estimators.path.straight_through:st",
     ),
     EstimatorInfo(
         id="stgs",
@@ -99,9 +113,10 @@ _ENTRIES = (
             title="Categorical Reparameterization with Gumbel-Softmax",
             venue="ICLR",
             year=2017,
+            url="https://arxiv.org/abs/1611.01144",
         ),
         version=1,
-        target="estimators.gumbel_softmax:stgs",
+        target="estimators.path.gumbel_softmax:stgs",
     ),
     EstimatorInfo(
         id="reinmax",
@@ -112,16 +127,24 @@ _ENTRIES = (
         equation="2 J((pi_tau + D)/2) g - (1/2) J(pi) g",
         citation=_REINMAX,
         version=1,
-        target="estimators.reinmax:reinmax",
+        target="estimators.path.reinmax:reinmax",
     ),
 )
 
-_BY_ID = {info.id: info for info in _ENTRIES}
+_BUILT_IN = {info.id: info for info in _ENTRIES}
+
+
+class PluginError(RuntimeError):
+    """An installed package announces an estimator that cannot be used."""
 
 
 def available() -> tuple[str, ...]:
-    """Ids of all registered estimators."""
-    return tuple(_BY_ID)
+    """Ids of all registered estimators, those of installed plug-ins last.
+
+    Raises:
+        PluginError: a plug-in is broken or takes an id that exists; the message names its package.
+    """
+    return (*_BUILT_IN, *_installed())
 
 
 def get(id: str) -> EstimatorInfo:
@@ -129,8 +152,55 @@ def get(id: str) -> EstimatorInfo:
 
     Raises:
         KeyError: no estimator has this id; the message lists those there are.
+        PluginError: as :func:`available`, for ids that are not built in.
     """
+    if id in _BUILT_IN:
+        return _BUILT_IN[id]
     try:
-        return _BY_ID[id]
+        return _installed()[id]
     except KeyError:
-        raise KeyError(f"no estimator {id!r}; there are {', '.join(_BY_ID)}") from None
+        raise KeyError(f"no estimator {id!r}; there are {', '.join(available())}") from None
+
+
+@functools.cache
+def _installed() -> dict[str, EstimatorInfo]:
+    """Entries of installed plug-ins, looked up once: what is installed does not change under a process."""
+    return plugins(metadata.entry_points(group=GROUP))
+
+
+def plugins(entry_points: Iterable[metadata.EntryPoint]) -> dict[str, EstimatorInfo]:
+    """Entries announced by ``entry_points``, by id.
+
+    Raises:
+        PluginError: one does not load, is no :class:`EstimatorInfo`, or takes an id that exists.
+    """
+    found: dict[str, EstimatorInfo] = {}
+    for entry_point in entry_points:
+        info = _load(entry_point)
+        if info.id in _BUILT_IN or info.id in found:
+            raise PluginError(
+                f"{_origin(entry_point)} registers an estimator {info.id!r}, an id that is already taken; "
+                "uninstall one of the two packages or rename its estimator"
+            )
+        found[info.id] = info
+    return found
+
+
+def _load(entry_point: metadata.EntryPoint) -> EstimatorInfo:
+    try:
+        info = entry_point.load()
+    except Exception as error:  # a foreign module may raise anything; the message must name its package
+        raise PluginError(
+            f"{_origin(entry_point)} does not load ({type(error).__name__}: {error}); repair or uninstall it"
+        ) from error
+    if not isinstance(info, EstimatorInfo):
+        raise PluginError(
+            f"{_origin(entry_point)} is {info!r}, expected an estimators.EstimatorInfo; let the entry "
+            "point name the registry entry, not the function"
+        )
+    return info
+
+
+def _origin(entry_point: metadata.EntryPoint) -> str:
+    package = entry_point.dist.name if entry_point.dist is not None else "an unknown package"
+    return f"entry point {entry_point.name} = {entry_point.value!r} of {package} (group {GROUP})"

@@ -1,0 +1,80 @@
+"""One way for a task to use any estimator, whatever its kind."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from estimators import registry
+from estimators._score import evaluate
+from estimators._types import Estimate, Noise, Objective
+from estimators.info import EstimatorInfo
+
+
+def surrogate(
+    estimator: str | EstimatorInfo,
+    logits: Tensor,
+    objective: Objective,
+    *,
+    generator: Noise = None,
+    **parameters: Any,
+) -> Estimate:
+    """Estimate the gradient of E[f(D)]. Code that ``torch.compile`` traces calls :func:`bind` outside.
+
+    Args:
+        estimator: registry id or entry.
+        logits: ``(..., V, n)``; tasks use ``(lanes, batch, V, n)`` with lane parameters ``(lanes, 1, 1, 1)``.
+        objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``; it must be differentiable in the
+            samples for estimators whose property ``needs_grad`` says so.
+        generator: source of noise.
+        parameters: hyper-parameters of the estimator; those left out take the declared defaults.
+
+    Returns:
+        :class:`Estimate`; ``estimate.surrogate.sum().backward()`` leaves the gradient estimate in
+        ``logits.grad`` and ordinary gradients in the parameters of f.
+
+    Raises:
+        KeyError: unknown id.
+        TypeError: a parameter that the estimator does not have.
+        ValueError: as the estimator itself.
+    """
+    return bind(estimator)(logits, objective, generator=generator, **parameters)
+
+
+def bind(estimator: str | EstimatorInfo) -> Callable[..., Estimate]:
+    """:func:`surrogate` with its first argument given and the estimator imported (an import cannot be traced)."""
+    info = registry.get(estimator) if isinstance(estimator, str) else estimator
+    estimate = _path_estimate if info.properties.kind == "path" else _score_estimate
+    declared = tuple(p.name for p in info.parameters)
+    return functools.partial(_checked, info.id, declared, functools.partial(estimate, info.load()))
+
+
+def _checked(
+    id: str, declared: tuple[str, ...], estimate: Callable[..., Estimate], *args: Any, **kwargs: Any
+) -> Estimate:
+    """Refuse parameters that are not declared, before any work."""
+    unknown = [name for name in kwargs if name not in (*declared, "generator")]
+    if unknown:
+        has = ", ".join(declared) or "none"
+        raise TypeError(f"estimator {id!r} has no parameter {', '.join(unknown)}; its parameters: {has}")
+    return estimate(*args, **kwargs)
+
+
+def _path_estimate(
+    function: Callable[..., Tensor], logits: Tensor, objective: Objective, **kwargs: Any
+) -> Estimate:
+    """One sample with its surrogate gradient is one evaluation of f."""
+    samples = function(logits, **kwargs).unsqueeze(0)
+    values = evaluate(objective, samples)
+    return Estimate(
+        surrogate=values.squeeze(0), samples=samples.detach(), values=values.detach(), evaluations=1
+    )
+
+
+def _score_estimate(
+    function: Callable[..., Estimate], logits: Tensor, objective: Objective, **kwargs: Any
+) -> Estimate:
+    return function(logits, objective, **kwargs)

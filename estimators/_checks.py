@@ -1,0 +1,88 @@
+"""Checks of arguments, with advice.
+
+Shapes, dtypes and Python numbers are always checked. A look at the *contents* of a tensor stalls an
+accelerator and cannot be traced, so it is taken only where it costs next to nothing: in eager mode on the
+CPU. Elsewhere a variable without a possible category shows as a NaN gradient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_DTYPES = (torch.float32, torch.float64)
+
+
+def can_look_at(tensor: Tensor) -> bool:
+    """Whether reading the contents of ``tensor`` is cheap and allowed."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def check_logits(logits: Tensor) -> None:
+    """Refuse logits whose dtype or shape no estimator can work with."""
+    if logits.dtype not in _DTYPES:
+        raise TypeError(
+            f"logits are {logits.dtype}; estimators work in torch.float32 and torch.float64 (the rounding of "
+            "shorter types shows in probabilities): pass logits.float()"
+        )
+    if logits.dim() == 0 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"logits have shape {tuple(logits.shape)}; the last axis must hold at least one category"
+        )
+
+
+def check_some_possible(logits: Tensor, log_p: Tensor) -> None:
+    """Refuse a variable all of whose categories are masked. NaN logits (a diverged lane) pass.
+
+    The softmax of such a variable is NaN, so only the first entry of each variable is looked at.
+    """
+    if not can_look_at(log_p) or not log_p[..., 0].isnan().any():
+        return
+    masked = int(logits.isneginf().all(-1).sum())
+    if masked:
+        raise ValueError(
+            f"{masked} of {log_p[..., 0].numel()} variables have every category masked (all logits -inf); "
+            "leave at least one category possible"
+        )
+
+
+def temperature_tensor(
+    temperature: float | Tensor, logits: Tensor, *, minimum: float, open_minimum: bool, advice: str
+) -> Tensor:
+    """The temperature as a tensor that broadcasts against ``logits[..., :1]``.
+
+    Raises:
+        ValueError: out of range (a tensor's contents: see the module), of a shape that does not broadcast, or
+            a tensor that requires gradients, which no estimator here has for its temperature.
+    """
+    if not isinstance(temperature, Tensor):
+        _check_range(temperature, minimum=minimum, open_minimum=open_minimum, advice=advice)
+        return logits.new_full((), temperature)
+    _check_lane_shape(temperature, logits)
+    if can_look_at(temperature):
+        lowest_to_highest = temperature.detach().aminmax() if temperature.numel() else ()
+        for bound in lowest_to_highest:
+            _check_range(bound.item(), minimum=minimum, open_minimum=open_minimum, advice=advice)
+    return temperature.to(logits.dtype)
+
+
+def _check_lane_shape(temperature: Tensor, logits: Tensor) -> None:
+    if temperature.requires_grad:
+        raise ValueError(
+            "temperature requires a gradient, and the estimator has none for it: pass temperature.detach()"
+        )
+    target = (*logits.shape[:-1], 1)
+    if torch.broadcast_shapes(temperature.shape, target) != target:
+        raise ValueError(
+            f"temperature has shape {tuple(temperature.shape)}, which does not broadcast to {target}, one "
+            f"entry per variable of logits {tuple(logits.shape)}; one value per lane is (lanes, 1, ..., 1)"
+        )
+
+
+def _check_range(temperature: float, *, minimum: float, open_minimum: bool, advice: str) -> None:
+    high_enough = temperature > minimum if open_minimum else temperature >= minimum
+    if not (high_enough and temperature < math.inf):
+        bound = f"above {minimum:g}" if open_minimum else f"at least {minimum:g}"
+        raise ValueError(f"temperature must be {bound} and finite, got {temperature:g}; {advice}")

@@ -1,0 +1,1 @@
+"""Samples that carry a surrogate gradient: ``fn(logits, *, temperature, generator) -> z``."""

@@ -1,0 +1,65 @@
+"""ReinMax.
+
+    D ~ Categorical(pi),   gradient = 2 J(m) g - (1/2) J(pi) g,   m = (pi_tau + D) / 2
+
+The first Jacobian carries no 1/tau and the second takes the untempered pi. At tau = 1 this is
+(1/2) [D_k (g_i - <pi, g>) + pi_k (g_k - g_i)] with i the sampled category.
+
+Properties: biased; at tau = 1 its mean is the second-order (Heun) approximation of the exact gradient, exact
+when f is at most quadratic in the one-hot vector. Needs the gradient g of f at D.
+Cost: one evaluation of f.
+Source: Liu, Dong, Liu, Yu, Gao, "Bridging Discrete and Backpropagation: Straight-Through and Beyond", 2023.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from estimators._autograd import apply
+from estimators._checks import temperature_tensor
+from estimators._noise import uniform
+from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, tempered
+from estimators._types import Noise
+
+
+def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
+    """Draw one-hot samples whose gradient is second-order accurate.
+
+    Args:
+        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        temperature: tau >= 1, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
+            gradient only.
+        generator: source of noise, one uniform number per variable.
+
+    Returns:
+        z of the shape and dtype of ``logits``, exactly one-hot.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
+    """
+    log_p = log_probabilities(logits)
+    tau = temperature_tensor(
+        temperature, logits, minimum=1.0, open_minimum=False, advice="below 1 use `stgs` or `st`"
+    )
+    uniforms = uniform(log_p.shape[:-1], generator, dtype=log_p.dtype, device=log_p.device)
+    return apply(_ReinMax, logits, log_p, tau, uniforms)
+
+
+class _ReinMax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, log_p: Tensor, tau: Tensor, uniforms: Tensor) -> Tensor:
+        p = log_p.exp()
+        z = draw_one_hot(p, uniforms)
+        ctx.save_for_backward(p, (tempered(log_p, tau) + z) / 2)
+        return z
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+        p, m = ctx.saved_tensors
+        return 2 * jacobian_product(m, g) - jacobian_product(p, g) / 2, None, None, None

@@ -1,0 +1,63 @@
+"""Straight-through.
+
+    D ~ Categorical(pi),   gradient = (1/tau) J(pi_tau) g,   pi_tau = softmax(theta / tau)
+
+Properties: biased; at tau = 1 its mean is the first-order (forward Euler) approximation of the exact
+gradient, exact when f is affine in the one-hot vector. Needs the gradient g of f at D. Temperatures from 1 to
+2 are usual.
+Cost: one evaluation of f.
+Source: Bengio, Leonard, Courville, "Estimating or Propagating Gradients Through Stochastic Neurons for
+Conditional Computation", 2013; temperature as in Chung, Ahn, Bengio, "Hierarchical Multiscale Recurrent
+Neural Networks", 2017.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from estimators._autograd import apply
+from estimators._checks import temperature_tensor
+from estimators._noise import uniform
+from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, tempered
+from estimators._types import Noise
+
+
+def st(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
+    """Draw one-hot samples whose gradient is that of a tempered softmax.
+
+    Args:
+        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
+            gradient only.
+        generator: source of noise, one uniform number per variable.
+
+    Returns:
+        z of the shape and dtype of ``logits``, exactly one-hot.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
+    """
+    log_p = log_probabilities(logits)
+    tau = temperature_tensor(
+        temperature, logits, minimum=0.0, open_minimum=True, advice="1 is the plain estimator"
+    )
+    uniforms = uniform(log_p.shape[:-1], generator, dtype=log_p.dtype, device=log_p.device)
+    return apply(_StraightThrough, logits, log_p, tau, uniforms)
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, log_p: Tensor, tau: Tensor, uniforms: Tensor) -> Tensor:
+        ctx.save_for_backward(tempered(log_p, tau), tau)
+        return draw_one_hot(log_p.exp(), uniforms)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+        p_tau, tau = ctx.saved_tensors
+        return jacobian_product(p_tau, g) / tau, None, None, None

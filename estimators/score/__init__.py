@@ -1,0 +1,1 @@
+"""Estimators from values of f: ``fn(logits, objective, *, num_samples, generator) -> Estimate``."""

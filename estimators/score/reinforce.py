@@ -1,0 +1,47 @@
+"""REINFORCE, the plain score-function estimator.
+
+    gradient = (1/K) sum_k f(D_k) (D_k - pi),   D_k ~ Categorical(pi) independent
+
+Properties: unbiased; no gradient of f. Its variance holds the square of any constant offset of f.
+Cost: K evaluations of f.
+Source: Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning",
+1992.
+Shapes: ``...`` lanes and batch, V variables, n categories, K samples.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from estimators._score import attach_gradient, draw_samples, evaluate, variable_log_probabilities
+from estimators._types import Estimate, Noise, Objective
+
+
+def reinforce(
+    logits: Tensor, objective: Objective, *, num_samples: int = 1, generator: Noise = None
+) -> Estimate:
+    """Estimate the gradient of E[f(D)]; the one joint value of f multiplies every variable's score.
+
+    Args:
+        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``.
+        num_samples: K >= 1.
+        generator: source of noise, K uniform numbers per variable.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: ``num_samples`` below 1; values of a wrong shape; a variable with all categories masked
+            (eager mode on the CPU).
+    """
+    if num_samples < 1:
+        raise ValueError(f"reinforce needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
+    p = variable_log_probabilities(logits).exp()
+    samples = draw_samples(p, num_samples, generator)
+    values = evaluate(objective, samples)
+    gradient = (values.detach()[..., None, None] * (samples - p)).mean(0)
+    return Estimate(
+        surrogate=attach_gradient(values.mean(0), logits, gradient),
+        samples=samples,
+        values=values.detach(),
+        evaluations=num_samples,
+    )
