@@ -1,7 +1,7 @@
 """Golden data: problems with the conditional means, means and variances that each estimator must show.
 
-Records are named ``ID``, ``ID@SETTING`` or ``ID_SETTING``; a test asks for the records of an estimator that the registry
-knows, so that a new registry entry is held against its records without a change here.
+Records are named ``ID`` or ``ID@SETTING``. Tests ask for the records of the estimators that the registry knows,
+so that a new registry entry is held against its records without a change here.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _readable(numbers: Any) -> Any:
 
 
 def conditional(golden: Golden, field: str) -> Tensor:
-    """A field of the record as ``(n, n)``: row i belongs to outcome i, NaN where the outcome is impossible."""
+    """A field of the record as ``(n, n)``: row i belongs to outcome i, NaN where it is impossible."""
     n = golden.case["n"]
     rows = golden.record[field]
     return torch.stack([torch.full((n,), torch.nan) if row is None else tensor(row) for row in rows])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class LaneNoise:
-    """One torch generator per lane: the numbers of a lane depend on its seed and on how many were drawn before."""
+    """One torch generator per lane: its numbers depend on its seed and on how many were drawn before."""
 
     def __init__(self, seeds: Iterable[int]) -> None:
         self._lanes = [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -1,7 +1,7 @@
 """Statistical assertions with a stated rate of false alarms.
 
-A correct program fails an assertion here with probability about ``FALSE_ALARM`` (normal approximation, so give it
-thousands of independent draws). The tests fix their seeds: a failure repeats until the code or the seed changes.
+A correct program fails an assertion here with probability about ``FALSE_ALARM`` (normal approximation, so
+give it thousands of independent draws). The tests fix their seeds: a failure repeats until code or seed changes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def assert_z(z: Tensor, what: str) -> None:
 def assert_mean(draws: Tensor, expected: Tensor, *, detects: float) -> None:
     """The mean of ``draws`` over axis 0 is ``expected``.
 
-    Refuses to answer with so few draws that an error of ``detects`` in one entry could be missed with probability
-    above ``MISS``. Entries that never vary are compared exactly, up to rounding.
+    Refuses to answer with so few draws that an error of ``detects`` in one entry could be missed with
+    probability above ``MISS``. Entries that never vary are compared exactly, up to rounding.
     """
     mean, stderr = _mean_and_stderr(draws)
     reach = (z_limit(mean.numel()) - NormalDist().inv_cdf(MISS)) * stderr.max().item()
