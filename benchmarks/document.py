@@ -119,16 +119,25 @@ class _Plain:
         if isinstance(raw, (list, tuple, range)):
             self._spend(len(raw))
             return [self.convert(value, at(path, i), depth + 1) for i, value in enumerate(raw)]
-        return raw
+        return self._text(raw, path) if isinstance(raw, str) else raw
+
+    def _text(self, raw: str, path: str) -> str:
+        """JSON and Python can hold half a surrogate pair, which no file or database takes."""
+        clean = raw.encode("utf-8", "replace").decode()
+        if clean != raw:
+            self._problems.add(path, f"the text {shown(raw)} has half a surrogate pair; leave it out.")
+        return clean
 
     def _mapping(self, raw: Pairs | Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         pairs = raw if isinstance(raw, Pairs) else raw.items()
         self._spend(2 * len(raw))
         result: dict[str, Any] = {}
-        for key, value in pairs:
-            if not isinstance(key, str):
-                self._problems.add(path, f"the key {shown(key)} is not text; keys are names.")
-            elif key in result:
+        for name, value in pairs:
+            if not isinstance(name, str):
+                self._problems.add(path, f"the key {shown(name)} is not text; keys are names.")
+                continue
+            key = self._text(name, path)
+            if key in result:
                 self._problems.add(at(path, key), f"the key {shown(key)} stands here twice; keep one.")
             else:
                 result[key] = self.convert(value, at(path, key), depth + 1)
@@ -145,7 +154,7 @@ def _parse_yaml(text: str, source: str, json_error: json.JSONDecodeError | None 
         return _YamlReader(YAML(typ="safe", pure=True).parse(text), source).document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        if json_error is not None and (mark is None or json_error.pos > mark.index):
+        if json_error is not None and (mark is None or json_error.pos >= mark.index):
             _refuse(
                 source, f"broken JSON, line {json_error.lineno}, column {json_error.colno}: {json_error.msg}"
             )
