@@ -171,7 +171,7 @@ class _YamlReader:
         self._events = events
         self._source = source
         self._nodes = 0
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, Any] = {}
 
     def document(self) -> Any:
         """The only document of the stream; ``None`` for an empty one."""
@@ -188,15 +188,16 @@ class _YamlReader:
 
     def _node(self, event: Event, depth: int) -> Any:
         assert isinstance(event, NodeEvent)
-        self._spend(1)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            _refuse(self._source, _TOO_MANY)
         if depth > MAX_DEPTH:
             _refuse(self._source, _TOO_DEEP)
         if isinstance(event, AliasEvent):
             return self._alias(event)
-        before = self._nodes
         tree = self._tree(event, depth)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (tree, self._nodes - before)
+            self._anchors[event.anchor] = tree
         return tree
 
     def _tree(self, event: NodeEvent, depth: int) -> Any:
@@ -217,14 +218,7 @@ class _YamlReader:
     def _alias(self, event: AliasEvent) -> Any:
         if event.anchor not in self._anchors:
             self._refuse(event, f"the alias {shown('*' + event.anchor)} has no anchor before it")
-        tree, nodes = self._anchors[event.anchor]
-        self._spend(nodes)
-        return tree
-
-    def _spend(self, nodes: int) -> None:
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            _refuse(self._source, _TOO_MANY)
+        return self._anchors[event.anchor]  # shared; what it unfolds to is counted by `plain`
 
     def _refuse(self, event: Event, message: str) -> NoReturn:
         mark = event.start_mark

@@ -131,7 +131,7 @@ def outliers(cells: Sequence[Sequence[float]]) -> list[list[bool]]:
     part in the scales.
 
     False alarms per seed, for normal values of equal spread: below 1e-3, simulated for one cell of 3 to 10
-    seeds (worst: 7e-4 at 5) and falling with every further cell (three cells of 3: 3e-4, of 5: 3e-5). Where cells
+    seeds (worst: 7e-4 at 5) and for more (three cells of 3: 3e-4, of 5: 3e-5). Where cells
     differ in spread, small wide cells are flagged more often: a flag asks to look, no more.
     """
     arrays = [np.asarray(cell, dtype=np.float64) for cell in cells]

@@ -39,7 +39,7 @@ CANONICAL = (
 )
 
 
-def test_GOLDEN_KEYs() -> None:
+def test_golden_keys() -> None:
     assert SPEC.key == GOLDEN_KEY
     assert SPEC.cell_key == GOLDEN_CELL_KEY
     assert SPEC.task_key == GOLDEN_TASK_KEY
@@ -95,7 +95,7 @@ def test_every_part_enters_the_key(change: dict[str, object]) -> None:
     assert (other.task_key == SPEC.task_key) == ("task" not in change)
 
 
-def test_a_sweep_file_leads_to_the_GOLDEN_KEY() -> None:
+def test_a_sweep_file_leads_to_the_golden_key() -> None:
     """Integers where floats are declared, text where numbers are, in any order of keys."""
     sweep = read_sweep(
         {

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from benchmarks import limits
+from benchmarks.problems import Problems
 from benchmarks.sweep import Sweep, SweepFile, load_sweep, read_sweep
+from benchmarks.values import read_value
+from estimators.info import Parameter
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -108,6 +111,12 @@ def test_one_estimator_may_stand_twice_with_other_settings() -> None:
 @pytest.mark.parametrize("lr", [1, 1.0, "1", "1.0", "1e0", "+1", np.float64(1), np.int64(1)])
 def test_spellings_of_a_number_are_one_trial(lr: Any) -> None:
     assert only_trial(grid={"lr": lr}).key == only_trial(grid={"lr": 1.0}).key
+
+
+def test_negative_zero_is_zero() -> None:
+    anything = Parameter(name="x", type=float, default=None, description="")
+    value = read_value("-0.0", anything, "/x", Problems())
+    assert repr(value) == "0.0"  # a key is made of the spelling
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "0.001", '"1e-3"', "1E-3", ".1e-2"])
