@@ -58,7 +58,8 @@ def plain_loss(model: tuple[nn.Sequential, nn.Sequential], x: Tensor, code: Tens
     pixels = decoder(code.expand(len(x), -1, -1).flatten(1)).sigmoid()
     bce = functional.binary_cross_entropy(pixels, x, reduction="none").sum(-1)
     kl = (q * (q + 1e-10).log()).sum((-1, -2)) + LATENTS * math.log(CATEGORIES)
-    return (bce + kl).mean()
+    loss: Tensor = (bce + kl).mean()
+    return loss
 
 
 @pytest.mark.parametrize("lanes", [1, 3])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import struct
 from pathlib import Path
 
 import pytest
 
 from benchmarks import data
-from benchmarks.data import DatasetUnavailable, DataSet, File, WrongChecksum, read
+from benchmarks.data import DataSet, DatasetUnavailable, File, WrongChecksum, read
 
 TRAIN = struct.pack(">IIII", 0x0803, 3, 2, 2) + bytes(range(12))
 TEST = struct.pack(">IIII", 0x0803, 1, 2, 2) + bytes([255, 0, 128, 7])
@@ -117,7 +116,7 @@ MD5 = {  # as published for the decompressed files
 
 
 @pytest.mark.data
-@pytest.mark.skipif("HEUNBOARD_DATA_DIR" not in os.environ, reason="HEUNBOARD_DATA_DIR is not set")
+@pytest.mark.usefixtures("real_data_dir")
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_real_files_have_the_published_checksums(name: str) -> None:
     images = data.load(name)

@@ -101,7 +101,7 @@ def test_equal_seeds_share_start_data_order_and_noise_whatever_the_estimator() -
         records.append(task.seen)
     assert all(torch.equal(starts[0][name], other[name]) for other in starts for name in starts[0])
     assert records[0] == records[1] == records[2]
-    epochs = [sum(records[0][i : i + 6 : 2], []) for i in (0, 6)]
+    epochs = [list(itertools.chain(*records[0][i : i + 6 : 2])) for i in (0, 6)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(50))
     assert epochs[0] != epochs[1]
 
@@ -115,7 +115,7 @@ def test_where_segments_end_changes_nothing(width: int | None) -> None:
 @pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
 def test_stop_and_resume_gives_the_same_bits(task: str, stop_after: int) -> None:
-    """Stop after any segment (most lie inside an epoch), resume the lanes in another order from stored bytes."""
+    """Stop after any segment (most lie inside an epoch), resume the lanes swapped, from stored bytes."""
     trials = mixed(task)[:2]
     curves, ends = run(*trials)
     first = cohort(*trials, clock=irregular_clock())

@@ -59,7 +59,7 @@ def test_uniform_moments_and_interval(dtype: torch.dtype) -> None:
     count = 400_000
     u = LaneNoise([11], Purpose.TRAINING).uniform((1, count), dtype=dtype, device=CPU)
     assert u.dtype == dtype
-    assert 0 < u.min()
+    assert u.min() > 0
     assert u.max() < 1
     mean, square = u.double().mean().item(), u.double().square().mean().item()
     assert abs(mean - 1 / 2) < FALSE_ALARM_Z * math.sqrt(1 / 12 / count)

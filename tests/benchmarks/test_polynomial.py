@@ -7,15 +7,17 @@ import torch
 
 import estimators
 from benchmarks.noise import LaneNoise, Purpose
-from benchmarks.tasks.base import LaneEstimator, NoiseSource
+from benchmarks.tasks.base import LaneEstimator
 from benchmarks.tasks.polynomial import Polynomial, targets
-from tests.support.trials import trial
+from estimators import NoiseSource
+from estimators.info import Value
+from tests.support.trials import SMALL_POLYNOMIAL
 
 CPU = torch.device("cpu")
 
 
-def task(dtype: torch.dtype = torch.float64, **values: float | int | str) -> Polynomial:
-    return Polynomial(trial(**values).task.values, device=CPU, dtype=dtype)
+def task(**values: Value) -> Polynomial:
+    return Polynomial(SMALL_POLYNOMIAL | {"p": 2.0, "setting": "A"} | values, device=CPU, dtype=torch.float64)
 
 
 def bound(estimator: str, temperatures: list[float] | None = None) -> LaneEstimator:

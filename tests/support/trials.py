@@ -34,7 +34,7 @@ def trial(
     temperature: float | None = None,
     **task_values: Value,
 ) -> TrialSpec:
-    """A trial of a small task; the task's parameters are keywords."""
+    """A trial of a small task; the task's parameters are further keywords."""
     small = SMALL_POLYNOMIAL if task == "polynomial" else SMALL_VAE
     task_info, info = tasks.get(task), estimators.get(estimator)
     given: dict[str, Value] = {} if temperature is None else {"temperature": temperature}
@@ -48,7 +48,7 @@ def trial(
 
 
 def made_up_images(*, train: int = 50, test: int = 30) -> Images:
-    """Random bytes in the shape of a data set; 50 images make the last of three minibatches of 20 a short one."""
+    """Random bytes in the shape of a data set; 50 images are two minibatches of 20 and a short one."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(count: int) -> torch.Tensor:
