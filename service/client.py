@@ -13,14 +13,18 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from service.settings import default_data_home
+
 Document = dict[str, Any]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+ADDRESS_FILE = "address"  # in the data directory, written by ``heunboard up``
 FINAL_STATES = ("succeeded", "failed", "cancelled")
 RETRIES = 2  # of requests that may be repeated, when the server cannot be reached
 
@@ -38,7 +42,7 @@ class ApiError(ClientError):
         super().__init__(str(problem.get("detail") or problem.get("title") or f"HTTP {status}"))
 
 
-class Unreachable(ClientError):
+class ServerUnreachable(ClientError):
     """No server answers at the address."""
 
 
@@ -46,11 +50,22 @@ class WaitTimeout(ClientError):
     """The sweep was not done in time; it goes on."""
 
 
+def default_url() -> str:
+    """``HEUNBOARD_URL``, else where ``heunboard up`` says it listens, else port 8000 of this machine."""
+    if url := os.environ.get("HEUNBOARD_URL"):
+        return url
+    home = Path(os.environ.get("HEUNBOARD_DATA_HOME") or default_data_home())
+    try:
+        return (home / ADDRESS_FILE).read_text().strip()
+    except FileNotFoundError:
+        return DEFAULT_URL
+
+
 class Client:
     """Talks to one server. Close it, or use it as a context manager.
 
     Args:
-        url: address of the server; default ``HEUNBOARD_URL``, then ``http://127.0.0.1:8000``.
+        url: address of the server; default as :func:`default_url`.
         transport: how requests travel, for tests.
         timeout: seconds that one request may take.
     """
@@ -62,7 +77,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         timeout: float = 30.0,
     ) -> None:
-        self.url = (url or os.environ.get("HEUNBOARD_URL") or DEFAULT_URL).rstrip("/")
+        self.url = (url or default_url()).rstrip("/")
         chosen = transport or httpx.HTTPTransport(retries=RETRIES)
         headers = {"Accept": "application/json"}
         self._http = httpx.Client(base_url=self.url, transport=chosen, timeout=timeout, headers=headers)
@@ -99,6 +114,10 @@ class Client:
     def sweeps(self) -> list[Document]:
         """All sweeps, newest first."""
         return list(self._pages("/sweeps", "sweeps"))
+
+    def newest_sweeps(self, limit: int) -> Document:
+        """The first page of the sweeps: ``sweeps`` and, when there are more, ``next_page_token``."""
+        return self._get("/sweeps", {"limit": limit})
 
     def wait(
         self,
@@ -180,7 +199,7 @@ class Client:
             response = self._http.send(request)
         except httpx.TransportError as error:
             reason = f"no Heunboard server answers at {self.url} ({error}); start one with `heunboard up`"
-            raise Unreachable(reason) from error
+            raise ServerUnreachable(reason) from error
         if response.is_success:
             answer: Document = response.json()
             return answer
