@@ -1,0 +1,207 @@
+"""``heunboard submit``, ``plan`` and ``status``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.sweep import load_sweep
+from service.cli.output import AsJson, Url, console, counts_text, print_json
+from service.client import Client
+from service.errors import InvalidSettings
+from service.web.numbers import duration
+
+LISTED = 20
+TRACEBACK_LINES = 12
+
+SweepFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="A sweep file (YAML or JSON); - reads standard input.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(submit)
+    app.command()(plan)
+    app.command()(status)
+
+
+def submit(
+    file: SweepFile,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end; the exit status is the outcome.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a sweep; trials that are known already are not computed again."""
+    text = checked(file)
+    with Client(url) as client:
+        sweep = client.submit(text)
+        if not as_json:
+            _announce(client, sweep)
+        if wait:
+            sweep = watch(client, sweep["id"], quiet=as_json)
+        if as_json:
+            print_json(sweep)
+        elif wait:
+            _conclude(sweep)
+    if wait and sweep["state"] != "succeeded":
+        raise typer.Exit(1)
+
+
+def plan(file: SweepFile, url: Url = None, as_json: AsJson = False) -> None:
+    """Say what submitting a sweep would compute; nothing is stored."""
+    text = checked(file)
+    with Client(url) as client:
+        answer = client.plan(text)
+    if as_json:
+        print_json(answer)
+        return
+    console().print(
+        f"{answer['trials']:,} trials: {answer['known']:,} already known, "
+        f"[bold]{answer['to_compute']:,}[/] to compute"
+    )
+
+
+def status(
+    sweep: Annotated[
+        str | None, typer.Argument(help="Sweep id; without it the newest sweeps are listed.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one sweep, or the newest ones."""
+    with Client(url) as client:
+        if sweep is None:
+            _list_sweeps(client, as_json)
+            return
+        answer = client.sweep(sweep)
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(_sweep_table([answer]))
+        _conclude(answer)
+
+
+def checked(file: str) -> str:
+    """The text of a sweep file that is known to be valid, so that mistakes show without a server.
+
+    Raises:
+        InvalidSettings: the file cannot be read.
+        SpecError: it is not a valid sweep.
+    """
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"cannot read the sweep file {file}: {error}") from None
+    load_sweep(text, source=file)
+    return text
+
+
+def watch(client: Client, sweep: str, *, quiet: bool = False) -> dict[str, Any]:
+    """Wait for a sweep with a progress bar; Ctrl-C leaves the sweep running and says so."""
+    err = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), _Percent(), _TimeLeft(), console=err, disable=quiet
+    )
+    with bar:
+        line = bar.add_task(f"sweep {sweep}", total=None, left=None)
+
+        def show(answer: dict[str, Any]) -> None:
+            progress = answer["progress"]
+            bar.update(
+                line,
+                description=f"sweep {sweep}: {counts_text(progress['counts'])}",
+                completed=progress["steps_done"],
+                total=progress["steps_total"],
+                left=progress["seconds_left"],
+            )
+
+        try:
+            return client.wait(sweep, show)
+        except KeyboardInterrupt:
+            bar.stop()
+            err.print(
+                f"The sweep goes on without us: heunboard status {sweep}, or {client.url}/sweeps/{sweep}"
+            )
+            raise
+
+
+class _Percent(ProgressColumn):
+    """Share of the steps; 100 % only when all are done."""
+
+    def render(self, task: Task) -> Text:
+        """The column for one task."""
+        share = int(100 * task.completed / task.total) if task.total else 0
+        return Text(f"{share:3d} %")
+
+
+class _TimeLeft(ProgressColumn):
+    """The server's estimate, from the rate of the attempts that run."""
+
+    def render(self, task: Task) -> Text:
+        """The column for one task."""
+        left = task.fields.get("left")
+        return Text(f"{duration(left)} left" if left else "", style="cyan")
+
+
+def _announce(client: Client, sweep: dict[str, Any]) -> None:
+    known = sweep["progress"]["counts"].get("succeeded", 0)
+    console().print(
+        f"Sweep [bold]{sweep['id']}[/] {escape(sweep['name'])}: "
+        f"{sweep['trials']:,} trials, {known:,} already known"
+        f"\n{client.url}/sweeps/{sweep['id']}",
+        highlight=False,
+    )
+
+
+def _conclude(sweep: dict[str, Any]) -> None:
+    out = console()
+    for failure in sweep["failures"]:
+        out.print(f"[red]failed[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
+        for line in (failure["traceback"] or "").splitlines()[-TRACEBACK_LINES:]:
+            out.print(f"    {escape(line)}", style="dim", highlight=False)
+    if sweep["failures_left_out"]:
+        out.print(f"and {sweep['failures_left_out']:,} more failures")
+    for board in sweep["boards"]:
+        out.print(f"board {board['id']}  {escape(board['title'])}", highlight=False)
+
+
+def _list_sweeps(client: Client, as_json: bool) -> None:
+    page = client.newest_sweeps(LISTED)
+    if as_json:
+        print_json(page)
+        return
+    if not page["sweeps"]:
+        console().print("No sweeps yet: heunboard submit FILE")
+        return
+    console().print(_sweep_table(page["sweeps"]))
+    if page["next_page_token"]:
+        console().print(f"and older ones: {client.url}/sweeps")
+
+
+def _sweep_table(sweeps: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "name", "state", "trials", "progress", "time left"):
+        table.add_column(name)
+    for sweep in sweeps:
+        progress = sweep["progress"]
+        share = 100 * progress["steps_done"] // progress["steps_total"] if progress["steps_total"] else 0
+        table.add_row(
+            str(sweep["id"]),
+            escape(sweep["name"]),
+            sweep["state"],
+            counts_text(progress["counts"]),
+            f"{share} %",
+            duration(progress["seconds_left"]),
+        )
+    return table
