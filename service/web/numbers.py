@@ -40,10 +40,7 @@ def split_digits(value: float, half_width: float | None) -> tuple[str, str]:
         return digits, ""
     first_uncertain = math.floor(math.log10(half_width))  # power of ten of the first uncertain digit
     point = digits.index(".") if "." in digits else len(digits)
-    if first_uncertain < 0:
-        cut = point - first_uncertain
-    else:
-        cut = _integer_cut(digits, point, first_uncertain)
+    cut = point - first_uncertain if first_uncertain < 0 else _integer_cut(digits, point, first_uncertain)
     return digits[:cut], digits[cut:]
 
 

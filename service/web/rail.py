@@ -57,7 +57,7 @@ def axis_for(rows: Sequence[BoardRow], metric: str, levels: Sequence[ReferenceNu
     if not summaries:
         return None
     values = [s.value for m in summaries for s in m.seeds if not s.outlier]
-    values += [m.median for m in summaries]
+    values += [value for m in summaries for value in (m.mean, m.median)]
     values += [r.mean for r in _speaking_of(metric, (*levels, *(r for row in rows for r in row.references)))]
     low, high = min(values), max(values)
     room = 0.1 * (high - low) or 0.01 * abs(high) or 1.0

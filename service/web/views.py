@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import Metric
+from estimators.info import Value
 from service.schemas import (
     Board,
     BoardCurve,
@@ -28,6 +31,7 @@ SPARE_COLOURS = 5
 """Estimators from plug-ins share the colours after these, by a hash of their id."""
 
 CURVE_TABLE_ROWS = 12
+SHOWN_CELLS = 500
 STATES = ("running", "queued", "succeeded", "failed", "cancelled")
 
 
@@ -78,10 +82,10 @@ def outlier_texts(row: BoardRow, metrics: Mapping[str, MetricInfo]) -> list[str]
     return texts
 
 
-def board_context(board: Board, path: str) -> dict[str, Any]:
+def board_context(board: Board) -> dict[str, Any]:
     """Everything that ``board.html`` shows."""
     metrics = {m.name: m for m in board.metrics}
-    others = [metrics[name] for name in board.report if name != board.select]
+    others = [metrics[name] for name in board.report]
     marks = _marks(board)
     axis = axis_for(board.rows, board.select, board.references)
     rows = [_row(row, board, metrics, others, axis, marks) for row in board.rows]
@@ -92,7 +96,7 @@ def board_context(board: Board, path: str) -> dict[str, Any]:
         "goal": board.goal,
         "chosen": _describe(metrics[board.select]),
         "others": [_describe(m) for m in others],
-        "selectable": _selectable(board, path),
+        "selectable": _selectable(board),
         "links": _downloads(board),
         "rows": rows,
         "axis": axis,
@@ -119,7 +123,7 @@ def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
         ("Trials", f"{shown:,} shown, {board.trials:,} in the board" + (f" ({waiting})" if waiting else "")),
         ("Settings tried", f"{settings} for each estimator"),
         ("Chosen on", f"{metric_label(chosen)} ({chosen.split} data), mean of {span} seeds"),
-        ("Task", ", ".join(f"{k} {v}" for k, v in board.task["parameters"].items())),
+        ("Task", ", ".join(_assignment(k, v) for k, v in board.task["parameters"].items())),
     ]
     versions = [f"{board.task['id']} {board.task['version']}"]
     versions += [f"{row.estimator} {row.version}" for row in board.rows]
@@ -139,8 +143,12 @@ def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
         "done": sweep.state in ("succeeded", "failed", "cancelled"),
         "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
-        "cells": [_cell(cell, titles) for cell in sweep.cells],
+        "cells": [_cell(cell, titles) for cell in sweep.cells[:SHOWN_CELLS]],
     }
+
+
+def _assignment(name: str, value: Value) -> str:
+    return f"{name} {value}" if isinstance(value, str) else f"{name} {value:g}"
 
 
 def _describe(metric: MetricInfo) -> dict[str, str]:
@@ -214,10 +222,15 @@ def _reference(
     }
 
 
-def _selectable(board: Board, path: str) -> list[dict[str, str]]:
+def _selectable(board: Board) -> list[dict[str, str]]:
+    """Every metric that the task declares, in its order; those of the board for an unregistered task."""
+    task = board.task["id"]
+    known: Sequence[Metric | MetricInfo] = board.metrics
+    if task in tasks.available():
+        known = tasks.get(task).metrics
     return [
-        {"name": m.name, "title": m.title, "href": f"{path}?{urlencode({'select': m.name})}"}
-        for m in board.metrics
+        {"name": m.name, "title": m.title, "href": f"/boards/{board.id}?{urlencode({'select': m.name})}"}
+        for m in known
     ]
 
 

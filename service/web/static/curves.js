@@ -64,12 +64,19 @@
     return [low - room, high + room];
   };
 
+  // Room at the right for the longest label.
+  const labelWidth = (narrow) => {
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    return 14 + Math.max(...data.lines.map((l) => pen.measureText(narrow ? l.short : l.title).width));
+  };
+
   const layout = (range) => {
     const axis = { gridcolor: variable("--line"), zeroline: false, fixedrange: true, automargin: true };
     const narrow = target.clientWidth < 520;
     const epochs = new Set(data.lines.flatMap((line) => line.epochs));
     return {
-      margin: { l: 8, r: narrow ? 72 : 190, t: 10, b: 8 },
+      margin: { l: 8, r: labelWidth(narrow), t: 10, b: 8 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: variable("--muted") },
