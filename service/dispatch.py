@@ -15,7 +15,8 @@ from typing import Literal
 
 from service.db import open_engine
 from service.errors import InvalidSettings
-from service.queue import Queue, QueueRules
+from service.ledger import QueueRules
+from service.queue import Queue
 from service.settings import Settings
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.ports import Launcher
