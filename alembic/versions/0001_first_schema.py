@@ -38,15 +38,15 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
             "state <> 'running' OR (attempt > 0 AND owner IS NOT NULL AND lease_until IS NOT NULL)",
-            name="ck_cohort_running_implies_attempt",
+            name=op.f("ck_cohort_running_implies_attempt"),
         ),
         sa.CheckConstraint(
             "state = 'running' OR (owner IS NULL AND lease_until IS NULL)",
-            name="ck_cohort_lease_implies_running",
+            name=op.f("ck_cohort_lease_implies_running"),
         ),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'done', 'failed')",
-            name="ck_cohort_state",
+            name=op.f("ck_cohort_state"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_cohort"),
     )
@@ -85,11 +85,11 @@ def upgrade() -> None:
         sa.Column("error", sa.Text()),
         sa.CheckConstraint(
             "(state IN ('finished', 'lost')) = (ended_at IS NOT NULL)",
-            name="ck_attempt_ended_implies_end",
+            name=op.f("ck_attempt_ended_implies_end"),
         ),
         sa.CheckConstraint(
             "state IN ('claimed', 'running', 'finished', 'lost')",
-            name="ck_attempt_state",
+            name=op.f("ck_attempt_state"),
         ),
         sa.ForeignKeyConstraint(["cohort_id"], ["cohort.id"], name="fk_attempt_cohort_id"),
         sa.PrimaryKeyConstraint("id", name="pk_attempt"),
@@ -108,7 +108,7 @@ def upgrade() -> None:
         sa.Column("cancelled", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "succeeded >= 0 AND failed >= 0 AND cancelled >= 0 AND succeeded + failed + cancelled <= trials",
-            name="ck_cell_counts",
+            name=op.f("ck_cell_counts"),
         ),
         sa.ForeignKeyConstraint(["board_id"], ["board.id"], name="fk_cell_board_id"),
         sa.PrimaryKeyConstraint("id", name="pk_cell"),
@@ -123,7 +123,7 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("mean", sa.Double(), nullable=False),
         sa.Column("m2", sa.Double(), nullable=False),
-        sa.CheckConstraint("count >= 1 AND m2 >= 0", name="ck_cell_summary_moments"),
+        sa.CheckConstraint("count >= 1 AND m2 >= 0", name=op.f("ck_cell_summary_moments")),
         sa.ForeignKeyConstraint(["cell_id"], ["cell.id"], name="fk_cell_summary_cell_id"),
         sa.PrimaryKeyConstraint("cell_id", "metric", name="pk_cell_summary"),
     )
@@ -159,19 +159,19 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint(
             "(state = 'failed') = (error IS NOT NULL)",
-            name="ck_trial_failed_implies_error",
+            name=op.f("ck_trial_failed_implies_error"),
         ),
         sa.CheckConstraint(
             "(state IN ('queued', 'running')) = (ended_at IS NULL)",
-            name="ck_trial_ended_implies_end",
+            name=op.f("ck_trial_ended_implies_end"),
         ),
         sa.CheckConstraint(
             "state <> 'running' OR cohort_id IS NOT NULL",
-            name="ck_trial_running_implies_cohort",
+            name=op.f("ck_trial_running_implies_cohort"),
         ),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')",
-            name="ck_trial_state",
+            name=op.f("ck_trial_state"),
         ),
         sa.ForeignKeyConstraint(["attempt_id"], ["attempt.id"], name="fk_trial_attempt_id"),
         sa.ForeignKeyConstraint(["cell_id"], ["cell.id"], name="fk_trial_cell_id"),
@@ -193,7 +193,7 @@ def upgrade() -> None:
         sa.Column("first", sa.Integer(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("packed", sa.LargeBinary(), nullable=False),
-        sa.CheckConstraint("first >= 1 AND count >= 1", name="ck_curve_segment_range"),
+        sa.CheckConstraint("first >= 1 AND count >= 1", name=op.f("ck_curve_segment_range")),
         sa.ForeignKeyConstraint(["attempt_id"], ["attempt.id"], name="fk_curve_segment_attempt_id"),
         sa.ForeignKeyConstraint(["trial_id"], ["trial.id"], name="fk_curve_segment_trial_id"),
         sa.PrimaryKeyConstraint("trial_id", "metric", "attempt_id", "first", name="pk_curve_segment"),
