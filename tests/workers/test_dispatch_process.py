@@ -66,6 +66,7 @@ def test_stop_and_kill_return_the_cohort_without_counting_a_loss(tmp_path: Path)
         with dispatching(made, tmp_path):
             wait_for_attempt(made, number=3)
         assert [attempt.state for attempt in made.attempts()] == ["lost", "lost", "running"]
+        assert all("dispatcher d is gone" in attempt.error for attempt in made.attempts()[:2])
 
 
 def test_options_choose_the_launcher(tmp_path: Path) -> None:
