@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +27,8 @@ Document = dict[str, Any]
 DEFAULT_URL = "http://127.0.0.1:8000"
 ADDRESS_FILE = "address"  # in the data directory, written by ``heunboard up``
 FINAL_STATES = ("succeeded", "failed", "cancelled")
-RETRIES = 2  # of requests that may be repeated, when the server cannot be reached
+RETRIES = 2  # of the connection, when it cannot be made
+PATIENCE_S = 15.0  # how long a server may be away while a sweep is waited for; it may be starting again
 
 
 class ClientError(Exception):
@@ -52,13 +54,18 @@ class WaitTimeout(ClientError):
 
 def default_url() -> str:
     """``HEUNBOARD_URL``, else where ``heunboard up`` says it listens, else port 8000 of this machine."""
+    return _found_url()[0]
+
+
+def _found_url() -> tuple[str, str]:
+    """The default address, and where it comes from, for messages."""
     if url := os.environ.get("HEUNBOARD_URL"):
-        return url
-    home = Path(os.environ.get("HEUNBOARD_DATA_HOME") or default_data_home())
+        return url, "HEUNBOARD_URL"
+    file = Path(os.environ.get("HEUNBOARD_DATA_HOME") or default_data_home()) / ADDRESS_FILE
     try:
-        return (home / ADDRESS_FILE).read_text().strip()
+        return file.read_text().strip(), f"the address in {file}"
     except FileNotFoundError:
-        return DEFAULT_URL
+        return DEFAULT_URL, "the default"
 
 
 class Client:
@@ -68,6 +75,9 @@ class Client:
         url: address of the server; default as :func:`default_url`.
         transport: how requests travel, for tests.
         timeout: seconds that one request may take.
+
+    Raises:
+        ServerUnreachable: ``url`` is not an address.
     """
 
     def __init__(
@@ -77,10 +87,14 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         timeout: float = 30.0,
     ) -> None:
-        self.url = (url or default_url()).rstrip("/")
+        found, self._origin = (url, "") if url else _found_url()
+        self.url = found.rstrip("/")
         chosen = transport or httpx.HTTPTransport(retries=RETRIES)
         headers = {"Accept": "application/json"}
-        self._http = httpx.Client(base_url=self.url, transport=chosen, timeout=timeout, headers=headers)
+        try:
+            self._http = httpx.Client(base_url=self.url, transport=chosen, timeout=timeout, headers=headers)
+        except httpx.InvalidURL as error:
+            raise self._unreachable(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -138,15 +152,25 @@ class Client:
         Raises:
             WaitTimeout: it was not done in time; it goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            sweep = self.sweep(id)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        for (sweep,) in self.follow([id], interval=interval):
             if callback is not None:
                 callback(sweep)
-            if sweep["state"] in FINAL_STATES:
-                return sweep
-            if deadline is not None and time.monotonic() > deadline:
+            if sweep["state"] not in FINAL_STATES and time.monotonic() > deadline:
                 raise WaitTimeout(f"sweep {id} is {sweep['state']} after {timeout:g} s; it goes on")
+        return sweep
+
+    def follow(self, ids: Sequence[int | str], *, interval: float = 0.5) -> Iterator[list[Document]]:
+        """Look at sweeps again and again until all are done; the last look has the outcomes.
+
+        Raises:
+            ServerUnreachable: the server was away for more than ``PATIENCE_S`` seconds.
+        """
+        while True:
+            sweeps = [self._sweep_patiently(id, interval) for id in ids]
+            yield sweeps
+            if all(sweep["state"] in FINAL_STATES for sweep in sweeps):
+                return
             time.sleep(interval)  # between two looks at the server
 
     def trials(self, sweep: int | str) -> list[Document]:
@@ -176,6 +200,16 @@ class Client:
         chosen = {"select": select, "report": report}
         return self._get(f"/boards/{id}", {k: v for k, v in chosen.items() if v})
 
+    def _sweep_patiently(self, id: int | str, interval: float) -> Document:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.sweep(id)
+            except ServerUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(interval)  # the server may be starting again
+
     def _pages(self, path: str, name: str) -> Iterator[Document]:
         token: str | None = None
         while True:
@@ -198,12 +232,21 @@ class Client:
         try:
             response = self._http.send(request)
         except httpx.TransportError as error:
-            reason = f"no Heunboard server answers at {self.url} ({error}); start one with `heunboard up`"
-            raise ServerUnreachable(reason) from error
-        if response.is_success:
+            raise self._unreachable(error) from error
+        if not response.is_success:
+            raise ApiError(response.status_code, _problem(response))
+        try:
             answer: Document = response.json()
-            return answer
-        raise ApiError(response.status_code, _problem(response))
+        except ValueError as error:
+            raise self._unreachable("what answers there does not speak its language") from error
+        return answer
+
+    def _unreachable(self, reason: object) -> ServerUnreachable:
+        origin = f", {self._origin}" if self._origin else ""
+        return ServerUnreachable(
+            f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, or "
+            "say where it is with --url or HEUNBOARD_URL"
+        )
 
 
 def _problem(response: httpx.Response) -> Document:

@@ -1,17 +1,9 @@
-"""``heunboard up``: web and dispatcher as child processes on one machine, one data directory, one end.
-
-The children hold a pipe from this process; when it closes, in whatever way this process ended, they end too.
-"""
+"""``heunboard up``: web and dispatcher as child processes on one machine, one data directory, one end."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,12 +17,13 @@ from service.client import ADDRESS_FILE
 from service.db import open_engine
 from service.errors import HeunboardError, InvalidSettings
 from service.migrations import prepare
+from service.processes import Child, sole_owner, stop_on_signals
 from service.settings import PREFIX, Settings
 
 READY_LIMIT_S = 60.0
-STOP_LIMIT_S = 20.0
 POLL_S = 0.1
-LOG_TAIL_CHARACTERS = 2_000
+
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,28 +41,37 @@ class UpOptions:
     slots: int | None = None
 
 
-def up(settings: Settings, options: UpOptions, *, on_ready: Callable[[str], None]) -> None:
+def up(settings: Settings, options: UpOptions, *, on_ready: Notify, notify: Notify) -> None:
     """Start everything, call ``on_ready`` with the address, run until SIGINT or SIGTERM, end everything.
 
+    A child that ends by itself is started again: all truth is in the database, so nothing is lost with it.
+
+    Args:
+        settings: data directory and database.
+        options: see :class:`UpOptions`.
+        on_ready: called once, with the address, when the pages answer.
+        notify: called with one line for each child that is started again.
+
     Raises:
-        InvalidSettings: the data directory is in use, or the port is.
-        HeunboardError: a child process ended by itself; the message has the end of its log.
+        InvalidSettings: the data directory is in use, or the port is, or a child cannot use what it was given.
+        HeunboardError: a child ended at its start, or again and again; the message has the end of its log.
     """
+    stop = threading.Event()
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
+        stack.enter_context(stop_on_signals(stop))
         stack.enter_context(sole_owner(settings.data_home))
         listener = stack.enter_context(listen("127.0.0.1", options.port))
         prepare(open_engine(settings.database))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         web = stack.enter_context(_web(settings, listener))
-        _wait_until_ready(url, web, stop)
         dispatcher = stack.enter_context(_dispatcher(settings, options, url))
+        _wait_until_ready(url, web, stop)
         stack.enter_context(_published(settings.data_home / ADDRESS_FILE, url))
         if not stop.is_set():
             on_ready(url)
         while not stop.wait(POLL_S):
-            web.require_running()
-            dispatcher.require_running()
+            web.revive(notify, stop)
+            dispatcher.revive(notify, stop)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -87,113 +89,26 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise InvalidSettings(
-            f"cannot listen on {host}:{port} ({error.strerror}); another server may be using it: choose "
-            "another with --port, or --port 0 for a free one"
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another port with --port, or "
+            "--port 0 for a free one"
         ) from None
     return listener
 
 
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the handlers before it return at the end."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def sole_owner(data_home: Path) -> Iterator[None]:
-    """Hold the data directory's lock; the system releases it even when this process is killed.
-
-    Raises:
-        InvalidSettings: another process holds it.
-    """
-    data_home.mkdir(parents=True, exist_ok=True)
-    with (data_home / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise InvalidSettings(
-                f"the data directory {data_home} is in use by process {lock.read().strip() or 'unknown'} "
-                "(another `heunboard up`); stop it, or choose another directory with --data"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-def end_with_parent() -> None:
-    """End this process politely when standard input closes, that is when the process that started it ends."""
-
-    def watch() -> None:
-        sys.stdin.buffer.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
-class Child:
-    """A ``heunboard`` command as a child process, with its output in a log file."""
-
-    def __init__(self, arguments: list[str], *, settings: Settings, pass_fds: tuple[int, ...] = ()) -> None:
-        self._name = arguments[0]
-        self._log = settings.data_home / "logs" / f"{self._name}.log"
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", *arguments, "--end-with-parent"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | _environment(settings),
-                pass_fds=pass_fds,
-                start_new_session=True,  # Ctrl-C goes to the parent, which ends its children in order
-            )
-
-    def require_running(self) -> None:
-        """Raise HeunboardError, with the end of the log, when the process has ended."""
-        status = self._process.poll()
-        if status is not None:
-            tail = self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:].strip()
-            raise HeunboardError(
-                f"`heunboard {self._name}` ended with status {status}; {self._log} ends:\n{tail}"
-            )
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Ask the process to end; after ``STOP_LIMIT_S`` seconds end it."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdin:
-            self._process.stdin.close()
-
-
 def _web(settings: Settings, listener: socket.socket) -> Child:
     fd = listener.fileno()
-    return Child(["serve", "--fd", str(fd)], settings=settings, pass_fds=(fd,))
+    return _child(settings, ["serve", "--fd", str(fd)], pass_fds=(fd,))
 
 
 def _dispatcher(settings: Settings, options: UpOptions, url: str) -> Child:
     slots = [] if options.slots is None else ["--slots", str(options.slots)]
-    arguments = ["dispatch", "--worker-url", url, "--launcher", options.launcher, *slots]
-    return Child(arguments, settings=settings)
+    return _child(settings, ["dispatch", "--worker-url", url, "--launcher", options.launcher, *slots])
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    return {f"{PREFIX}DATA_HOME": str(settings.data_home), f"{PREFIX}DATABASE_URL": settings.database}
+def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...] = ()) -> Child:
+    environment = {f"{PREFIX}DATA_HOME": str(settings.data_home), f"{PREFIX}DATABASE_URL": settings.database}
+    log = settings.data_home / "logs" / f"{arguments[0]}.log"
+    return Child(arguments, log=log, environment=environment, pass_fds=pass_fds)
 
 
 def _wait_until_ready(url: str, web: Child, stop: threading.Event) -> None:

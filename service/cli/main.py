@@ -13,10 +13,11 @@ from rich.markup import escape
 
 from benchmarks.sweep import Problem, SpecError
 from service.cli import boards, servers, sweeps
-from service.client import ApiError, ServerUnreachable
+from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
+from service.processes import WRONG_INPUT
 
-FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+FAILED = 1
 
 app = typer.Typer(
     name="heunboard",
@@ -31,7 +32,10 @@ boards.register(app)
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are printed without a traceback."""
+    """Run the command line; errors that a user can mend are printed without a traceback.
+
+    Ctrl-C is turned into the status 130 by typer.
+    """
     try:
         app()
     except SpecError as error:
@@ -40,14 +44,12 @@ def main() -> None:
         places = [
             Problem(e["pointer"], e["message"], e.get("suggestion")) for e in error.problem.get("errors", [])
         ]
-        wrong_input = error.status in (400, 413, 422)
+        wrong_input = error.status in (400, 404, 413, 422)
         _end(WRONG_INPUT if wrong_input else FAILED, [str(place) for place in places] or [str(error)])
     except InvalidSettings as error:
         _end(WRONG_INPUT, [str(error)])
-    except (HeunboardError, ServerUnreachable) as error:
+    except (HeunboardError, ClientError) as error:
         _end(FAILED, [str(error)])
-    except KeyboardInterrupt:
-        _end(INTERRUPTED, [])
 
 
 def _end(status: int, lines: list[str]) -> None:

@@ -23,10 +23,10 @@ STATE_STYLES = {
 }
 
 
-def console() -> Console:
-    """Standard output; wide enough for the tables when it is not a terminal."""
-    out = Console()
-    return out if out.is_terminal else Console(width=140)
+def console(*, stderr: bool = False) -> Console:
+    """Standard output or error; wide enough for the tables when it is not a terminal."""
+    out = Console(stderr=stderr)
+    return out if out.is_terminal else Console(stderr=stderr, width=140)
 
 
 def print_json(answer: Any) -> None:

@@ -11,9 +11,14 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from service.cli.output import AsJson, console, print_json
+from service.client import default_url
 from service.errors import InvalidSettings
 from service.settings import Settings, load_settings
+
+GRACE_S = 3  # for requests under way when the web service is told to end
 
 Launcher = Literal["auto", "ray", "local"]
 
@@ -49,22 +54,35 @@ def up(
     ] = 8000,
     launcher: LauncherOption = "auto",
     slots: Slots = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
     from service.supervisor import UpOptions
     from service.supervisor import up as run
 
-    settings = load_settings() if data is None else load_settings(data_home=data)
-    out = Console()
+    settings = load_settings() if data is None else load_settings(data_home=data.absolute())
+    err = Console(stderr=True, soft_wrap=True)
 
     def ready(url: str) -> None:
-        out.print(f"Heunboard is up: [bold]{url}[/]   (Ctrl-C ends it)", highlight=False)
-        out.print(
-            f"[dim]data in {settings.data_home}; next: heunboard submit FILE --wait[/]", highlight=False
-        )
+        if as_json:
+            print_json({"url": url, "data_home": str(settings.data_home), "pid": os.getpid()})
+        else:
+            _greet(url, settings.data_home)
 
-    run(settings, UpOptions(port=port, launcher=launcher, slots=slots), on_ready=ready)
-    out.print("Heunboard has ended.")
+    def notify(line: str) -> None:
+        err.print(f"[bold yellow]warning[/] {escape(line)}", highlight=False)
+
+    run(settings, UpOptions(port=port, launcher=launcher, slots=slots), on_ready=ready, notify=notify)
+    if not as_json:
+        console().print("Heunboard has ended; its data stay.")
+
+
+def _greet(url: str, data_home: Path) -> None:
+    address = "" if default_url() == url else f" --url {url}"
+    out = Console(soft_wrap=True)
+    out.print(f"Heunboard is up: [bold]{url}[/]   (Ctrl-C ends it)", highlight=False)
+    out.print(f"[dim]Data and logs are in {data_home}[/]", highlight=False)
+    out.print(f"[dim]Next, in another terminal: heunboard submit FILE --wait{address}[/]", highlight=False)
 
 
 def serve(
@@ -80,7 +98,7 @@ def serve(
     from service.app import create_app
     from service.db import open_engine
     from service.migrations import prepare
-    from service.supervisor import end_with_parent as follow
+    from service.processes import end_with_parent as follow
     from service.supervisor import listen
 
     settings = load_settings()
@@ -90,7 +108,12 @@ def serve(
     prepare(engine)
     if end_with_parent:
         follow()
-    config = uvicorn.Config(create_app(settings, engine), log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        create_app(settings, engine),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -108,7 +131,7 @@ def dispatch(
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
     from service.dispatch import DispatchOptions
     from service.dispatch import dispatch as run
-    from service.supervisor import end_with_parent as follow
+    from service.processes import end_with_parent as follow
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = _with_current_database()
@@ -126,7 +149,7 @@ def dispatch(
 
 
 @database.command()
-def upgrade() -> None:
+def upgrade(as_json: AsJson = False) -> None:
     """Bring the database to the version of this program."""
     from service.db import open_engine
     from service.migrations import current
@@ -137,9 +160,12 @@ def upgrade() -> None:
     apply(engine)
     after = current(engine)
     shown = engine.url.render_as_string(hide_password=True)
-    typer.echo(
-        f"{shown}: " + (f"already at {after}" if before == after else f"{before or 'empty'} -> {after}")
-    )
+    if as_json:
+        print_json({"database": shown, "before": before, "after": after})
+    elif before == after:
+        typer.echo(f"{shown} is up to date (revision {after})")
+    else:
+        typer.echo(f"{shown}: upgraded from {before or 'an empty database'} to revision {after}")
 
 
 def _with_current_database() -> Settings:

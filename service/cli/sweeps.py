@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
-from rich.text import Text
 
 from benchmarks.sweep import load_sweep
-from service.cli.output import AsJson, Url, console, counts_text, print_json
+from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json
+from service.cli.progress import watch
 from service.client import Client
 from service.errors import InvalidSettings
 from service.web.numbers import duration
 
 LISTED = 20
 TRACEBACK_LINES = 12
+SHORT_ID = 8  # characters of a board's id that tell it from the others
 
 SweepFile = Annotated[
     str, typer.Argument(metavar="FILE", help="A sweep file (YAML or JSON); - reads standard input.")
@@ -49,7 +49,7 @@ def submit(
         if not as_json:
             _announce(client, sweep)
         if wait:
-            sweep = watch(client, sweep["id"], quiet=as_json)
+            sweep = _wait(client, sweep["id"], quiet=as_json)
         if as_json:
             print_json(sweep)
         elif wait:
@@ -107,51 +107,13 @@ def checked(file: str) -> str:
     return text
 
 
-def watch(client: Client, sweep: str, *, quiet: bool = False) -> dict[str, Any]:
-    """Wait for a sweep with a progress bar; Ctrl-C leaves the sweep running and says so."""
-    err = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), _Percent(), _TimeLeft(), console=err, disable=quiet
-    )
-    with bar:
-        line = bar.add_task(f"sweep {sweep}", total=None, left=None)
-
-        def show(answer: dict[str, Any]) -> None:
-            progress = answer["progress"]
-            bar.update(
-                line,
-                description=f"sweep {sweep}: {counts_text(progress['counts'])}",
-                completed=progress["steps_done"],
-                total=progress["steps_total"],
-                left=progress["seconds_left"],
-            )
-
-        try:
-            return client.wait(sweep, show)
-        except KeyboardInterrupt:
-            bar.stop()
-            err.print(
-                f"The sweep goes on without us: heunboard status {sweep}, or {client.url}/sweeps/{sweep}"
-            )
-            raise
-
-
-class _Percent(ProgressColumn):
-    """Share of the steps; 100 % only when all are done."""
-
-    def render(self, task: Task) -> Text:
-        """The column for one task."""
-        share = int(100 * task.completed / task.total) if task.total else 0
-        return Text(f"{share:3d} %")
-
-
-class _TimeLeft(ProgressColumn):
-    """The server's estimate, from the rate of the attempts that run."""
-
-    def render(self, task: Task) -> Text:
-        """The column for one task."""
-        left = task.fields.get("left")
-        return Text(f"{duration(left)} left" if left else "", style="cyan")
+def _wait(client: Client, sweep: str, *, quiet: bool) -> dict[str, Any]:
+    try:
+        return watch(client, [sweep], quiet=quiet)[0]
+    except KeyboardInterrupt:
+        again = f"heunboard status {sweep}, or {client.url}/sweeps/{sweep}"
+        console(stderr=True).print(f"The sweep goes on. To look again: {again}", highlight=False)
+        raise
 
 
 def _announce(client: Client, sweep: dict[str, Any]) -> None:
@@ -166,6 +128,8 @@ def _announce(client: Client, sweep: dict[str, Any]) -> None:
 
 def _conclude(sweep: dict[str, Any]) -> None:
     out = console()
+    if sweep["finished_at"] is not None:
+        out.print(_outcome(sweep), highlight=False)
     for failure in sweep["failures"]:
         out.print(f"[red]failed[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
         for line in (failure["traceback"] or "").splitlines()[-TRACEBACK_LINES:]:
@@ -173,7 +137,15 @@ def _conclude(sweep: dict[str, Any]) -> None:
     if sweep["failures_left_out"]:
         out.print(f"and {sweep['failures_left_out']:,} more failures")
     for board in sweep["boards"]:
-        out.print(f"board {board['id']}  {escape(board['title'])}", highlight=False)
+        out.print(
+            f"heunboard board {board['id'][:SHORT_ID]}   [dim]{escape(board['title'])}[/]", highlight=False
+        )
+
+
+def _outcome(sweep: dict[str, Any]) -> str:
+    taken = datetime.fromisoformat(sweep["finished_at"]) - datetime.fromisoformat(sweep["created_at"])
+    state = f"[{STATE_STYLES[sweep['state']]}]{sweep['state']}[/]"
+    return f"{state}: {counts_text(sweep['progress']['counts'])} in {duration(taken.total_seconds())}"
 
 
 def _list_sweeps(client: Client, as_json: bool) -> None:
