@@ -5,7 +5,6 @@
   const cells = document.getElementById("cells");
   const id = root.dataset.sweep;
   const final = new Set(["succeeded", "failed", "cancelled"]);
-  const samples = []; // [milliseconds, steps done], the last minute
   const number = new Intl.NumberFormat("en-US");
   let shown = "";
 
@@ -17,12 +16,8 @@
   };
 
   const timeLeft = (progress) => {
-    samples.push([Date.now(), progress.steps_done]);
-    while (samples.length > 2 && samples[0][0] < Date.now() - 60000) samples.shift();
-    const [t0, s0] = samples[0];
-    const [t1, s1] = samples[samples.length - 1];
-    if (s1 <= s0) return progress.steps_done ? "" : "waiting for a worker";
-    return `about ${duration(((progress.steps_total - s1) * (t1 - t0)) / (s1 - s0) / 1000)} left`;
+    if (progress.seconds_left !== null) return `about ${duration(progress.seconds_left)} left`;
+    return progress.counts.running ? "" : "waiting for a worker";
   };
 
   const refreshCells = async () => {
