@@ -244,8 +244,8 @@ class Client:
     def _unreachable(self, reason: object) -> ServerUnreachable:
         origin = f", {self._origin}" if self._origin else ""
         return ServerUnreachable(
-            f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, or "
-            "say where it is with --url or HEUNBOARD_URL"
+            f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, "
+            "or say where it is with --url or HEUNBOARD_URL"
         )
 
 

@@ -188,6 +188,6 @@ def _open_lock(data_home: Path) -> TextIO:
         return (data_home / "lock").open("a+")
     except OSError as error:
         raise InvalidSettings(
-            f"cannot write to the data directory {data_home} ({error.strerror}); choose another with --data or "
-            "HEUNBOARD_DATA_HOME"
+            f"cannot write to the data directory {data_home} ({error.strerror}); choose another with --data "
+            "or HEUNBOARD_DATA_HOME"
         ) from None

@@ -53,7 +53,7 @@ def up(settings: Settings, options: UpOptions, *, on_ready: Notify, notify: Noti
         notify: called with one line for each child that is started again.
 
     Raises:
-        InvalidSettings: the data directory is in use, or the port is, or a child cannot use what it was given.
+        InvalidSettings: the data directory is in use, or the port is, or a child cannot use its arguments.
         HeunboardError: a child ended at its start, or again and again; the message has the end of its log.
     """
     stop = threading.Event()

@@ -121,15 +121,15 @@ def _reference(reference: dict[str, Any] | None) -> tuple[str, str]:
 
 def _source_lines(board: dict[str, Any]) -> list[str]:
     every = [r for row in board["rows"] for r in row["references"]] + board["references"]
-    shown = {
-        f"{r['label']}: {r['source']}"
+    levels = {
+        r["label"]: f" {numbers.five_digits(r['mean'])}"
+        for r in board["references"]
+        if r["metric"] == board["select"]
+    }
+    lines = {
+        f"{r['label']}{levels.get(r['label'], '')}: {r['source']}"
         + (f" Not like with like: {r['comparable']}" if r["comparable"] else "")
         for r in every
         if r["metric"] == board["select"]
     }
-    levels = [
-        f"{r['label']}: {numbers.five_digits(r['mean'])}"
-        for r in board["references"]
-        if r["metric"] == board["select"]
-    ]
-    return levels + sorted(shown)
+    return sorted(lines)

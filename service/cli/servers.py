@@ -134,6 +134,7 @@ def dispatch(
     from service.processes import end_with_parent as follow
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = _with_current_database()
     if end_with_parent:
         follow()
