@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
 from service import problems
+from service.deps import require_text
 from service.ledger import Ledger, QueueRules
 from service.middleware import BodyLimit, HostCheck, SecurityHeaders
 from service.routes import boards, health, registry, sweeps, trials
@@ -33,10 +34,10 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.engine = engine
     problems.install(app, problem_page)
     for module in (sweeps, trials, boards, registry):
-        app.include_router(module.router, prefix=API)
+        app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Ledger(engine, rules=QueueRules.of(settings))))
-    app.include_router(pages.router)
+    app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
