@@ -16,7 +16,7 @@ from service.settings import Settings
 from service.web import pages
 from service.web.assets import add_static
 from service.web.render import problem_page
-from workers.provenance import package_version
+from workers.version import package_version
 
 API = "/api/v1"
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from service import migrations
 from service.deps import EngineDep
-from workers.provenance import package_version
+from workers.version import package_version
 
 router = APIRouter(tags=["health"])
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from service.problems import ProblemDocument
 from service.web.assets import plotly_url, static_url
 from service.web.views import percent
-from workers.provenance import package_version
+from workers.version import package_version
 
 FOLDER = Path(__file__).resolve().parent / "templates"
 
