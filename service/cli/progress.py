@@ -62,7 +62,7 @@ class _Bar:
     def __init__(self, err: Console) -> None:
         columns = (
             "{task.description}",
-            BarColumn(),
+            BarColumn(finished_style="green"),
             "{task.fields[percent]}",
             "[cyan]{task.fields[left]}[/]",
         )
