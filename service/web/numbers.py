@@ -23,8 +23,9 @@ def text(value: float | None, decimals: int, *, signed: bool = False) -> str:
     """``value`` with a true minus sign; an en dash stands for a missing value."""
     if value is None or not math.isfinite(value):
         return "–"
-    sign = "+" if signed else ""
-    return f"{value:{sign},.{decimals}f}".replace("-", "−")
+    rounded = round(value, decimals) or 0.0  # no minus zero
+    sign = "+" if signed and rounded else ""
+    return f"{rounded:{sign},.{decimals}f}".replace("-", "−")
 
 
 def split_digits(value: float, half_width: float | None) -> tuple[str, str]:

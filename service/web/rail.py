@@ -51,14 +51,14 @@ def axis_for(rows: Sequence[BoardRow], metric: str, levels: Sequence[ReferenceNu
     """The axis that holds every mean, reference and seed but outliers, with a tenth of room around.
 
     Outlying seeds and wide intervals are drawn at the ends: one collapsed seed must not press all others
-    into a point.
+    into a point. References that are not like with like (another budget, say) are not drawn.
     """
     summaries = [row.metrics[metric] for row in rows if metric in row.metrics]
     if not summaries:
         return None
     values = [s.value for m in summaries for s in m.seeds if not s.outlier]
     values += [value for m in summaries for value in (m.mean, m.median)]
-    values += [r.mean for r in _speaking_of(metric, (*levels, *(r for row in rows for r in row.references)))]
+    values += [r.mean for r in _comparable(metric, (*levels, *(r for row in rows for r in row.references)))]
     low, high = min(values), max(values)
     room = 0.1 * (high - low) or 0.01 * abs(high) or 1.0
     return Axis(low=low - room, high=high + room)
@@ -80,8 +80,8 @@ def rail(summary: Summary, axis: Axis, references: Iterable[ReferenceNumber]) ->
     )
 
 
-def _speaking_of(metric: str, references: Iterable[ReferenceNumber]) -> list[ReferenceNumber]:
-    return [r for r in references if r.metric == metric]
+def _comparable(metric: str, references: Iterable[ReferenceNumber]) -> list[ReferenceNumber]:
+    return [r for r in references if r.metric == metric and not r.comparable]
 
 
 def _label(summary: Summary) -> str:

@@ -194,7 +194,7 @@ def _row(
         "colour": colour(row.estimator),
         "setting": numbers.setting(row.setting.parameters, row.setting.optimizer, row.setting.lr),
         "main": measured(main),
-        "rail": _rail(main, axis, references),
+        "rail": _rail(main, axis, [r for r in references if not r.comparable]),
         "references": [_reference(r, main, marks) for r in references],
         "others": [measured(row.metrics.get(m.name)) for m in others],
         "n": row.n,
@@ -209,13 +209,14 @@ def _rail(main: Summary | None, axis: Axis | None, references: Sequence[Referenc
 
 def _reference(
     reference: ReferenceNumber, main: Summary | None, marks: Sequence[tuple[ReferenceNumber, str]]
-) -> dict[str, str]:
+) -> dict[str, str | bool]:
     mark = next(m for r, m in marks if _origin(r) == _origin(reference))
     decimals = numbers.reference_decimals(reference.mean, reference.sd)
     difference = None if main is None else main.mean - reference.mean
     return {
         "label": reference.label,
         "mark": mark,
+        "like": not reference.comparable,
         "value": numbers.text(reference.mean, decimals),
         "sd": "" if reference.sd is None else f"±{numbers.compact(reference.sd)}",
         "difference": numbers.text(difference, decimals, signed=True),

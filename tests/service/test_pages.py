@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 from sqlalchemy import Engine
 
-from service.schemas import SeedValue, Summary
+from service.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
 from service.web import numbers, rail, views
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
@@ -48,6 +49,14 @@ def test_uncertain_digits(value: float, half: float | None, expected: tuple[str,
 
 
 @pytest.mark.parametrize(
+    ("value", "signed", "expected"),
+    [(-1e-9, True, "0.00000"), (2e-5, True, "+0.00002"), (-2e-5, False, "−0.00002"), (math.inf, False, "–")],
+)
+def test_signs(value: float, signed: bool, expected: str) -> None:
+    assert numbers.text(value, 5, signed=signed) == expected
+
+
+@pytest.mark.parametrize(
     ("lr", "expected"), [(5e-4, "5e−4"), (1e-3, "1e−3"), (0.01, "0.01"), (1.5e-5, "1.5e−5")]
 )
 def test_learning_rates(lr: float, expected: str) -> None:
@@ -74,6 +83,36 @@ def test_an_outlier_stands_at_the_end_of_the_rail() -> None:
     assert laid.seeds == (8.0, 100.0)
     assert laid.far == (192.0,)
     assert laid.interval == (8.0, 192.0)
+
+
+@pytest.mark.parametrize(("comparable", "high"), [("", 12.0), ("published after 160 epochs", 5.0)])
+def test_only_comparable_references_stretch_the_axis(comparable: str, high: float) -> None:
+    reference = ReferenceNumber(
+        metric="loss",
+        estimator=None,
+        label="optimum",
+        mean=12.0,
+        sd=None,
+        source="",
+        comparable=comparable,
+        difference=None,
+    )
+    seeds = [SeedValue(seed=i, value=v, outlier=False) for i, v in enumerate([3.0, 5.0])]
+    summary = Summary(n=2, mean=4.0, sd=1.0, low=1.0, high=7.0, median=4.0, seeds=seeds)
+    row = BoardRow(
+        estimator="st",
+        title="",
+        version=1,
+        cell="",
+        setting=Setting(parameters={}, optimizer="adam", lr=1.0),
+        n=2,
+        seeds_wanted=2,
+        settings_tried=1,
+        metrics={"loss": summary},
+        references=[],
+    )
+    axis = rail.axis_for([row], "loss", [reference])
+    assert axis == rail.Axis(low=3.0 - 0.1 * (high - 3.0), high=high + 0.1 * (high - 3.0))
 
 
 def test_colours_are_fixed_and_plug_ins_have_one() -> None:
