@@ -108,7 +108,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, out: Console) -> bool:
-    files = options.sweep or _sweep_files(out)
+    files = options.sweep or sweep_files(out)
     data = options.data or Path(tempfile.mkdtemp(prefix="heunboard-demo-"))
     with server(data, ["--launcher", options.launcher], keep=options.keep) as up, Client(up["url"]) as client:
         succeeded = demonstrate(client, files, out)
@@ -124,7 +124,8 @@ def _run(options: argparse.Namespace, out: Console) -> bool:
     return succeeded
 
 
-def _sweep_files(out: Console) -> list[Path]:
+def sweep_files(out: Console) -> list[Path]:
+    """What is demonstrated: with the VAE where MNIST can be had, else ``out`` is told in one line why not."""
     problem = _mnist_problem_in_time()
     if problem is None:
         return [POLYNOMIAL, VAE]
