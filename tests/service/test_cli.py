@@ -176,7 +176,11 @@ def test_ctrl_c_while_waiting_leaves_the_sweep_and_says_how_to_look_again(
         assert client.sweep("1")["state"] == "queued"
 
 
-def test_what_is_not_there_is_wrong_input(run: Run, url: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_wrong_input(run: Run, engine: Engine, url: str, tmp_path: Path) -> None:
+    compute(engine, small_sweep())
+    status, _, err = run("board", "--select", "expected_los")
+    assert status == 2
+    assert "expected_los" in err
     assert run("status", "77")[0::2] == (2, "error there is no sweep '77'\n")
     assert run("board", "zz")[0::2] == (2, "error there is no board 'zz'\n")
     status, _, err = run("submit", str(tmp_path / "none.yaml"))
