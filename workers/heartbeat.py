@@ -12,6 +12,7 @@ from workers.ports import AttemptReporter, ReportError, Superseded
 
 StopReason = Literal["cancelled", "superseded"]
 
+FIRST_SECONDS = 1.0  # people who watch see at once that something moves
 JOIN_SECONDS = 5.0  # a heartbeat in flight at the end gets this long; the thread is a daemon, so no longer
 
 
@@ -20,7 +21,7 @@ class HeartbeatLost(ReportError):
 
 
 class Heart:
-    """Sends ``progress()`` every ``interval`` seconds from a thread of its own, as a context manager.
+    """Sends ``progress()`` soon, then every ``interval`` seconds, from its own thread; a context manager.
 
     A thread that dies must not leave an attempt computing that the server believes dead: :meth:`stop_reason`
     is asked after every segment and raises what the thread died of.
@@ -63,9 +64,11 @@ class Heart:
         return self._stop
 
     def _run(self) -> None:
+        pause = min(FIRST_SECONDS, self._interval)
         try:
-            while self._stop is None and not self._ending.wait(self._interval):
+            while self._stop is None and not self._ending.wait(pause):
                 self._stop = self._reporter.heartbeat(self._progress()).stop
+                pause = self._interval
         except Superseded:
             self._stop = "superseded"
         except BaseException as error:  # whatever it died of is raised again in the attempt's own thread

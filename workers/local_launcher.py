@@ -155,7 +155,9 @@ def main() -> int:
 
 def _exit_with_parent() -> None:
     """Block until standard input closes, which happens when the dispatcher ends in whatever way."""
-    sys.stdin.read()
+    # Not sys.stdin.read(): a daemon thread that holds its lock at exit makes the interpreter abort.
+    while os.read(0, CHUNK):
+        pass
     os._exit(ORPHANED)
 
 
