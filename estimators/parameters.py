@@ -1,0 +1,28 @@
+"""Declared parameters that several estimators share. Does not import torch."""
+
+from __future__ import annotations
+
+from estimators.info import Parameter
+
+NUM_SAMPLES = Parameter(
+    name="num_samples",
+    type=int,
+    default=1,
+    minimum=1,
+    maximum=10_000,
+    description="Evaluations of f per estimate.",
+)
+
+
+def temperature(*, minimum: float, open_minimum: bool = False) -> Parameter:
+    """The temperature of a path estimator; it enters the backward pass only."""
+    return Parameter(
+        name="temperature",
+        type=float,
+        default=1.0,
+        minimum=minimum,
+        maximum=100.0,
+        open_minimum=open_minimum,
+        lane=True,
+        description="Temperature of the backward pass; the sampling distribution stays at 1.",
+    )
