@@ -15,10 +15,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
+    CollectionStartEvent,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
-    MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -83,9 +84,7 @@ def plain(raw: Any, problems: Problems, *, source: str) -> Any:
 
 
 _TOO_DEEP = f"the file is nested deeper than {MAX_DEPTH} levels; a sweep file needs at most 4."
-_TOO_MANY = (
-    f"the file has more than {MAX_NODES:,} keys and values (aliases counted in full); split the sweep."
-)
+_TOO_MANY = f"the file has more than {MAX_NODES:,} keys and values, aliases in full; split the sweep."
 
 
 def _refuse(source: str, message: str) -> NoReturn:
@@ -150,8 +149,8 @@ def _parse_yaml(text: str, source: str, json_error: json.JSONDecodeError | None 
             _refuse(
                 source, f"broken JSON, line {json_error.lineno}, column {json_error.colno}: {json_error.msg}"
             )
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        _refuse(source, f"broken YAML{where}: {error.problem or error.context}.")
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        _refuse(source, f"broken YAML, {where}: {error.problem or error.context}.")
     except YAMLError as error:  # characters that YAML forbids; the error has a position but no mark
         _refuse(source, f"broken YAML: {' '.join(str(error).split())}.")
 
@@ -179,6 +178,7 @@ class _YamlReader:
         return tree
 
     def _node(self, event: Event, depth: int) -> Any:
+        assert isinstance(event, NodeEvent)
         self._spend(1)
         if depth > MAX_DEPTH:
             _refuse(self._source, _TOO_DEEP)
@@ -190,14 +190,14 @@ class _YamlReader:
             self._anchors[event.anchor] = (tree, self._nodes - before)
         return tree
 
-    def _tree(self, event: Event, depth: int) -> Any:
+    def _tree(self, event: NodeEvent, depth: int) -> Any:
+        assert isinstance(event, (ScalarEvent, CollectionStartEvent))
         if event.tag not in (None, "!"):  # "!" marks text that must not be read as a number
             self._refuse(event, f"the tag {shown(str(event.tag))} is not accepted; leave it out")
         if isinstance(event, ScalarEvent):
             return _scalar(event)
         if isinstance(event, SequenceStartEvent):
             return list(self._items(SequenceEndEvent, depth))
-        assert isinstance(event, MappingStartEvent)
         items = iter(self._items(MappingEndEvent, depth))
         return Pairs(zip(items, items, strict=True))
 

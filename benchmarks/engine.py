@@ -1,12 +1,31 @@
-"""The lane engine: a cohort of trials as lanes of one program (interface; see the class below)."""
+"""The lane engine: a cohort of trials as lanes of one program.
+
+The engine owns the order of data, noise, optimizers, accumulation of metrics, lanes that diverge and states
+to resume from. Lanes are held in groups that advance together. On a CPU a group is one lane, and the groups
+take turns, segment by segment: weights and moments of one lane stay in the cache, and nothing is gained by
+batching products of different weights. On an accelerator all lanes make one group.
+
+What a trial computes does not depend on its lane-mates, on where segments end, or on a stop and resume; with
+groups of one lane on one thread its bits are the same. The number of threads is the caller's business: call
+``torch.set_num_threads(1)`` in a worker, since sums over several threads round differently.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.spec import TrialSpec
+import torch
+
+from benchmarks.lane_group import Advance, LaneGroup, LaneState
+from benchmarks.spec import TrialSpec, cohort_signature
+from benchmarks.tasks import registry
+from benchmarks.tasks.base import Task
+
+SEGMENT_SECONDS = 1.0
+_FIRST_SEGMENT_STEPS = 5  # the pace is not known yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +45,8 @@ class LaneEnd:
     Attributes:
         lane: index into the cohort's trials.
         metrics: final metrics; empty when the lane diverged.
-        diverged_at: the step (counted from 1) whose loss or gradient was not finite, else ``None``.
+        diverged_at: the step (counted from 1) whose loss or gradient was not finite, or the last step of an
+            epoch whose metrics were not; ``None`` when the lane did all its steps.
     """
 
     lane: int
@@ -36,7 +56,14 @@ class LaneEnd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """What one segment of steps produced; metrics leave the device once per segment."""
+    """What one segment of steps produced; metrics leave the device once per segment.
+
+    Attributes:
+        steps_done, steps_total: lane-steps of the whole cohort, those done before a resume included. The
+            remaining steps of a lane that diverged count as done.
+        points: curve points of the epochs that ended in the segment.
+        ended: lanes that ended in the segment.
+    """
 
     steps_done: int
     steps_total: int
@@ -51,13 +78,116 @@ class Cohort:
         trials: what to run; they may differ in seed, learning rate, optimizer and lane parameters.
         device: a torch device.
         data_dir: where data sets lie; default as in ``benchmarks.data``.
+        states: lane -> where it resumes (from :meth:`lane_state`); other lanes start at the beginning.
+        group_width: most lanes per group; default one on a CPU, all of them elsewhere.
+        task: the task itself, instead of the registered one of the trials.
+        clock: seconds, to find out how many steps make a segment.
+
+    Raises:
+        ValueError: no trials, or trials that cannot share a program.
+        DatasetUnavailable: the task's data can be neither found nor fetched.
     """
 
     def __init__(
-        self, trials: Sequence[TrialSpec], *, device: str = "cpu", data_dir: Path | None = None
+        self,
+        trials: Sequence[TrialSpec],
+        *,
+        device: str = "cpu",
+        data_dir: Path | None = None,
+        states: Mapping[int, LaneState] | None = None,
+        group_width: int | None = None,
+        task: Task | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        raise NotImplementedError
+        _check_signature(trials)
+        place = torch.device(device)
+        self._epochs = [int(trial.task.values["epochs"]) for trial in trials]
+        self._task = task if task is not None else _registered_task(trials[0], place, data_dir)
+        self._clock = clock
+        self._seconds_per_step = 0.0
+        states = states or {}
+        width = group_width or (1 if place.type == "cpu" else len(trials))
+        self._lanes = _grouped(len(trials), states, width)
+        self._groups = [
+            LaneGroup(
+                [trials[lane] for lane in lanes],
+                epochs=[self._epochs[lane] for lane in lanes],
+                task=self._task,
+                device=place,
+                states=[states[lane] for lane in lanes if lane in states],
+            )
+            for lanes in self._lanes
+        ]
 
     def segments(self) -> Iterator[Segment]:
-        """Run to the end, segment by segment (at most an epoch, about a second). Stop by not asking on."""
-        raise NotImplementedError
+        """Run to the end, segment by segment (at most an epoch, about a second). Stop by not asking on.
+
+        A segment advances one group; groups take turns. Calling again goes on where the last call stopped.
+        """
+        while any(group.running for group in self._groups):
+            for lanes, group in zip(self._lanes, self._groups, strict=True):
+                if group.running:
+                    yield self._segment(lanes, self._advance(group))
+
+    def lane_state(self, lane: int) -> LaneState:
+        """What :class:`Cohort` needs to resume this lane later, alone or in another cohort.
+
+        Taken between segments, while the lane has not ended.
+        """
+        for lanes, group in zip(self._lanes, self._groups, strict=True):
+            if lane in lanes:
+                return group.state(lanes.index(lane))
+        raise IndexError(f"the cohort has lanes 0 to {len(self._epochs) - 1}, not {lane}")
+
+    def _advance(self, group: LaneGroup) -> Advance:
+        """Advance for about a second, as measured on the segment before."""
+        pace = self._seconds_per_step
+        limit = max(1, int(SEGMENT_SECONDS / pace)) if pace else _FIRST_SEGMENT_STEPS
+        before, started = group.step, self._clock()
+        done = group.advance(limit)
+        self._seconds_per_step = max(self._clock() - started, 1e-9) / (group.step - before)
+        return done
+
+    def _segment(self, lanes: Sequence[int], done: Advance) -> Segment:
+        total = sum(self._epochs) * self._task.steps_per_epoch
+        points = tuple(
+            CurvePoint(lane=lanes[i], metric=name, epoch=done.epoch, value=value)
+            for i, metrics in done.metrics.items()
+            for name, value in metrics.items()
+        )
+        ended = [LaneEnd(lane=lanes[i], metrics=done.metrics[i], diverged_at=None) for i in done.ended]
+        diverged = [LaneEnd(lane=lanes[i], metrics={}, diverged_at=at) for i, at in done.diverged.items()]
+        return Segment(
+            steps_done=total - sum(group.steps_left for group in self._groups),
+            steps_total=total,
+            points=points,
+            ended=(*ended, *diverged),
+        )
+
+
+def _check_signature(trials: Sequence[TrialSpec]) -> None:
+    if not trials:
+        raise ValueError("a cohort needs at least one trial, got none")
+    first = cohort_signature(trials[0])
+    for lane, trial in enumerate(trials):
+        if cohort_signature(trial) != first:
+            raise ValueError(
+                f"trial {lane} cannot share a program with trial 0: {trial.task} and {trial.estimator} "
+                f"against {trials[0].task} and {trials[0].estimator}; only seed, learning rate, optimizer "
+                "and lane parameters may differ"
+            )
+
+
+def _registered_task(trial: TrialSpec, device: torch.device, data_dir: Path | None) -> Task:
+    task: Task = registry.get(trial.task.id).load()(trial.task.values, device=device, data_dir=data_dir)
+    return task
+
+
+def _grouped(count: int, states: Mapping[int, LaneState], width: int) -> list[list[int]]:
+    """Lanes of equal step, in order, in groups of at most ``width``; fresh lanes stand apart from resumed."""
+    by_step: dict[int, list[int]] = {}
+    for lane in range(count):
+        by_step.setdefault(states[lane]["step"] if lane in states else -1, []).append(lane)
+    return [
+        lanes[start : start + width] for lanes in by_step.values() for start in range(0, len(lanes), width)
+    ]

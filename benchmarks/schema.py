@@ -101,7 +101,7 @@ _EXPECTED = {
     "model_type": "expected a mapping, got {input}; its keys are {description}.",
     "list_type": "expected a list, got {input}; write {description}.",
     "too_short": "the list is empty; give at least one entry.",
-    "too_long": "the list has {actual_length:,} entries, at most {max_length:,} are allowed; split the sweep.",
+    "too_long": "the list has {actual_length:,} entries, at most {max_length:,} are allowed; shorten it.",
     "missing": "the key {key!r} is missing; write {description}.",
 }
 

@@ -184,7 +184,7 @@ def _check_overlaps(entries: Sequence[EstimatorGrid], problems: Problems) -> Non
         if twin is not None:
             problems.add(
                 at("/estimators", i),
-                f"{entry.estimator.id} repeats settings of /estimators/{twin}; leave them out of one of the two.",
+                f"{entry.estimator.id} repeats settings of /estimators/{twin}; leave them out of one.",
             )
 
 
@@ -236,7 +236,7 @@ def _check_printable(text: str | None, path: str, problems: Problems) -> None:
     allowed = "\n\t" if path == "/description" else ""
     strange = next((c for c in text or "" if not c.isprintable() and c not in allowed), None)
     if strange is not None:
-        problems.add(path, f"the text has the unprintable character {ascii(strange)}; leave it out.")
+        problems.add(path, f"the text has the unprintable character {strange!a}; leave it out.")
     elif text is not None and path != "/description" and not text.strip():
         problems.add(path, "the text is blank; write at least one letter.")
 

@@ -1,13 +1,13 @@
 """Values of declared parameters: read as their declared type, checked against their range.
 
-The type is decided here and nowhere else: 1, 1.0 and "1" are the same learning rate, so they get the same key.
+The type is decided here and nowhere else: 1, 1.0 and "1" are the same learning rate and get the same key.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from benchmarks.document import number
@@ -30,15 +30,11 @@ def read_axes(
         of: what the parameters belong to, for messages.
     """
     names = [parameter.name for parameter in parameters]
+    known = f"it takes {listed(names)}" if names else "it takes none"
     for key in block:
         if key not in names and key != "id":
-            known = f"it takes {listed(names)}" if names else "it takes none"
-            problems.add(
-                at(path, key),
-                f"{of} has no parameter {shown(key)}; {known}.",
-                given=key,
-                names=[*names, "id"],
-            )
+            message = f"{of} has no parameter {shown(key)}; {known}."
+            problems.add(at(path, key), message, given=key, names=names)
     return tuple((p.name, _axis_or_default(block, p, path, problems)) for p in parameters)
 
 
@@ -64,9 +60,7 @@ def read_axis(
     if not raw:
         problems.add(path, f"the list is empty; give at least one value: {_expected(parameter)}.")
     if len(raw) > most:
-        problems.add(
-            path, f"the list has {len(raw):,} values, at most {most:,} are allowed; split the sweep."
-        )
+        problems.add(path, f"the list has {len(raw):,} values, at most {most:,} are allowed; shorten it.")
         return ()
     return _distinct(raw, parameter, path, problems)
 
@@ -88,19 +82,29 @@ def read_value(raw: Any, parameter: Parameter, path: str, problems: Problems) ->
     """One value as the declared type; ``None`` after noting why it is none."""
     if parameter.type is str:
         return _text(raw, parameter, path, problems)
-    value = number(raw) if isinstance(raw, str) else raw
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(_double(value)):
+    value = _read_number(raw)
+    if value is None or not math.isfinite(_double(value)):
         problems.add(path, f"expected {_expected(parameter)}, got {shown(raw)}; write a finite number.")
         return None
-    if parameter.type is int and _double(value) != int(value):
+    if parameter.type is int and value != int(value):
         problems.add(path, f"expected {_expected(parameter)}, got {shown(raw)}; write it without a fraction.")
         return None
     # Adding 0.0 turns -0.0, equal but spelt otherwise in a key, into 0.0.
-    typed = int(value) if parameter.type is int else _double(value) + 0.0
-    if typed < parameter.minimum or typed > parameter.maximum or _on_open_end(typed, parameter):
+    typed = int(value) if parameter.type is int else float(value) + 0.0
+    below = typed <= parameter.minimum if parameter.open_minimum else typed < parameter.minimum
+    if below or typed > parameter.maximum:
         problems.add(path, f"{shown(raw)} is out of range; {parameter.name} is {_expected(parameter)}.")
         return None
     return typed
+
+
+def _read_number(raw: Any) -> int | float | None:
+    """The number that was meant: a number of Python or numpy, or text that spells one."""
+    if isinstance(raw, str):
+        return number(raw)
+    if isinstance(raw, Integral):
+        return None if isinstance(raw, bool) else int(raw)
+    return float(raw) if isinstance(raw, Real) else None
 
 
 def _text(raw: Any, parameter: Parameter, path: str, problems: Problems) -> str | None:
@@ -112,15 +116,11 @@ def _text(raw: Any, parameter: Parameter, path: str, problems: Problems) -> str 
     return None
 
 
-def _double(value: Real) -> float:
+def _double(value: float) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer beyond the doubles
         return math.inf
-
-
-def _on_open_end(value: float, parameter: Parameter) -> bool:
-    return parameter.open_minimum and value == parameter.minimum
 
 
 def _expected(parameter: Parameter) -> str:

@@ -47,11 +47,17 @@ class Parameter:
         """The allowed values in words, as error messages and documentation show them."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        low, high = _plain(self.minimum), _plain(self.maximum)
         if math.isfinite(self.minimum) and math.isfinite(self.maximum):
-            return f"{'above' if self.open_minimum else 'from'} {self.minimum:g} to {self.maximum:g}"
+            return f"{'above' if self.open_minimum else 'from'} {low} to {high}"
         if math.isfinite(self.minimum):
-            return f"above {self.minimum:g}" if self.open_minimum else f"at least {self.minimum:g}"
-        return f"at most {self.maximum:g}" if math.isfinite(self.maximum) else "any number"
+            return f"above {low}" if self.open_minimum else f"at least {low}"
+        return f"at most {high}" if math.isfinite(self.maximum) else "any number"
+
+
+def _plain(bound: float) -> str:
+    """A bound without an exponent where it is whole: 2,147,483,647 rather than 2.14748e+09."""
+    return f"{bound:,.0f}" if math.isfinite(bound) and bound == int(bound) else f"{bound:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,211 @@
+"""Image data sets: found, or fetched from public mirrors, and always checked.
+
+A file is looked for in ``HEUNBOARD_DATA_DIR`` (as ``<dir>/mnist/train-images-idx3-ubyte.gz``), then in the
+cache directory of the user, then on the mirrors, from where it goes into the cache. What is checked is the
+content after decompression: mirrors compress the same bytes differently.
+
+Sources: LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; Xiao, Rasul and Vollgraf,
+"Fashion-MNIST", 2017. The file format ("idx") is a big-endian header followed by bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pooch
+import torch
+from torch import Tensor
+
+_IDX_IMAGES = 0x0803  # magic number: unsigned bytes, three dimensions
+_HEADER_BYTES = 16
+
+Fetch = Callable[[str, Path], None]
+"""Downloads a URL to a path; raises OSError or ValueError when it cannot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """A gzipped idx file and the SHA-256 of its decompressed content."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSet:
+    """Where a data set comes from.
+
+    Attributes:
+        id: name in sweep files, and of its folder.
+        train, test: its two image files.
+        mirrors: addresses of folders that hold the files, in the order they are tried.
+    """
+
+    id: str
+    train: File
+    test: File
+    mirrors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Grey values 0 to 255 as bytes, ``(N, pixels)``, rows from top to bottom."""
+
+    train: Tensor
+    test: Tensor
+
+
+class DatasetUnavailable(Exception):  # noqa: N818 - says what is the case, like FileNotFound
+    """A data set was not found and could not be fetched; the message says where it was sought."""
+
+
+class WrongChecksum(Exception):  # noqa: N818 - as above
+    """A file is not what it should be; the message names it."""
+
+
+_TRAIN, _TEST = "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"
+
+MNIST = DataSet(
+    id="mnist",
+    train=File(name=_TRAIN, sha256="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    test=File(name=_TEST, sha256="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+)
+FASHION_MNIST = DataSet(
+    id="fashion_mnist",
+    train=File(name=_TRAIN, sha256="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    test=File(name=_TEST, sha256="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    mirrors=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+)
+DATA_SETS = {data_set.id: data_set for data_set in (MNIST, FASHION_MNIST)}
+
+
+def load(name: str, *, data_dir: Path | None = None) -> Images:
+    """The images of a registered data set; read and checked once per process.
+
+    Args:
+        name: ``mnist`` or ``fashion_mnist``.
+        data_dir: first place to look; default ``HEUNBOARD_DATA_DIR`` when that is set.
+
+    Raises:
+        DatasetUnavailable: see :func:`read`.
+        WrongChecksum: see :func:`read`.
+    """
+    return _load(name, data_dir or _environment_dir())
+
+
+def is_available(name: str, *, data_dir: Path | None = None) -> bool:
+    """Whether :func:`load` succeeds now (which may mean a download)."""
+    try:
+        load(name, data_dir=data_dir)
+    except (DatasetUnavailable, WrongChecksum):
+        return False
+    return True
+
+
+@functools.cache
+def _load(name: str, data_dir: Path | None) -> Images:
+    return read(DATA_SETS[name], data_dir=data_dir, cache=Path(pooch.os_cache("heunboard")))
+
+
+def _environment_dir() -> Path | None:
+    value = os.environ.get("HEUNBOARD_DATA_DIR")
+    return Path(value) if value else None
+
+
+def download(url: str, target: Path) -> None:
+    """Fetch with pooch."""
+    pooch.HTTPDownloader(timeout=30)(url, str(target), None)
+
+
+def read(data_set: DataSet, *, data_dir: Path | None, cache: Path, fetch: Fetch = download) -> Images:
+    """Find, check and decode both files of a data set.
+
+    Raises:
+        DatasetUnavailable: a file lies in neither folder and no mirror gave it.
+        WrongChecksum: a file that lies there is not the right one.
+    """
+    contents = []
+    for file in (data_set.train, data_set.test):
+        paths = [folder / data_set.id / file.name for folder in (data_dir, cache) if folder is not None]
+        found = next((path for path in paths if path.is_file()), None)
+        contents.append(_checked(found, file) if found else _fetched(data_set, file, paths, fetch))
+    return Images(train=_decode(contents[0]), test=_decode(contents[1]))
+
+
+def _checked(path: Path, file: File) -> bytes:
+    """The decompressed content of a file that has the right checksum."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise WrongChecksum(f"{path} cannot be read as gzip ({error}); delete it and try again") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise WrongChecksum(
+            f"{path} is not the {file.name} that results are computed with: its decompressed content has "
+            f"SHA-256 {digest}, expected {file.sha256}; delete it and try again"
+        )
+    return content
+
+
+def _fetched(data_set: DataSet, file: File, sought: list[Path], fetch: Fetch) -> bytes:
+    """Download into the last of the places sought, from the first mirror whose file is right."""
+    target = sought[-1]
+    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
+    failures = []
+    for mirror in data_set.mirrors:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fetch(mirror + file.name, partial)
+            content = _checked(partial, file)
+            partial.replace(target)
+            return content
+        except (OSError, ValueError, WrongChecksum) as error:
+            failures.append(f"  {mirror}{file.name}: {error}")
+        finally:
+            partial.unlink(missing_ok=True)
+    raise DatasetUnavailable(_advice(data_set, file, sought, failures))
+
+
+def _advice(data_set: DataSet, file: File, sought: list[Path], failures: list[str]) -> str:
+    places = [f"  {path}: no such file" for path in sought]
+    return "\n".join(
+        [
+            f"data set {data_set.id!r} is not available: {file.name} was sought at",
+            *places,
+            *failures,
+            f"Put {data_set.train.name} and {data_set.test.name} into <dir>/{data_set.id}/ and set "
+            "HEUNBOARD_DATA_DIR=<dir>, or run once with access to one of the addresses above.",
+        ]
+    )
+
+
+def _decode(content: bytes) -> Tensor:
+    """Images of an idx file as ``(N, rows * columns)`` bytes.
+
+    Raises:
+        ValueError: the header does not describe images, or not this content.
+    """
+    magic, count, rows, columns = (int(n) for n in np.frombuffer(content[:_HEADER_BYTES], dtype=">u4"))
+    size = _HEADER_BYTES + count * rows * columns
+    if magic != _IDX_IMAGES or len(content) != size:
+        raise ValueError(
+            f"not an idx file of images: magic number {magic:#06x} (expected {_IDX_IMAGES:#06x}), "
+            f"{len(content)} bytes (its header says {size})"
+        )
+    pixels = np.frombuffer(bytearray(content), dtype=np.uint8, offset=_HEADER_BYTES)
+    return torch.from_numpy(pixels).view(count, rows * columns)
