@@ -119,16 +119,25 @@ class _Plain:
         if isinstance(raw, (list, tuple, range)):
             self._spend(len(raw))
             return [self.convert(value, at(path, i), depth + 1) for i, value in enumerate(raw)]
-        return raw
+        return self._text(raw, path) if isinstance(raw, str) else raw
+
+    def _text(self, raw: str, path: str) -> str:
+        """JSON and Python can hold half a surrogate pair, which no file or database takes."""
+        clean = raw.encode("utf-8", "replace").decode()
+        if clean != raw:
+            self._problems.add(path, f"the text {shown(raw)} has half a surrogate pair; leave it out.")
+        return clean
 
     def _mapping(self, raw: Pairs | Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         pairs = raw if isinstance(raw, Pairs) else raw.items()
         self._spend(2 * len(raw))
         result: dict[str, Any] = {}
-        for key, value in pairs:
-            if not isinstance(key, str):
-                self._problems.add(path, f"the key {shown(key)} is not text; keys are names.")
-            elif key in result:
+        for name, value in pairs:
+            if not isinstance(name, str):
+                self._problems.add(path, f"the key {shown(name)} is not text; keys are names.")
+                continue
+            key = self._text(name, path)
+            if key in result:
                 self._problems.add(at(path, key), f"the key {shown(key)} stands here twice; keep one.")
             else:
                 result[key] = self.convert(value, at(path, key), depth + 1)
@@ -145,7 +154,7 @@ def _parse_yaml(text: str, source: str, json_error: json.JSONDecodeError | None 
         return _YamlReader(YAML(typ="safe", pure=True).parse(text), source).document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        if json_error is not None and (mark is None or json_error.pos > mark.index):
+        if json_error is not None and (mark is None or json_error.pos >= mark.index):
             _refuse(
                 source, f"broken JSON, line {json_error.lineno}, column {json_error.colno}: {json_error.msg}"
             )
@@ -162,7 +171,7 @@ class _YamlReader:
         self._events = events
         self._source = source
         self._nodes = 0
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, Any] = {}
 
     def document(self) -> Any:
         """The only document of the stream; ``None`` for an empty one."""
@@ -179,15 +188,16 @@ class _YamlReader:
 
     def _node(self, event: Event, depth: int) -> Any:
         assert isinstance(event, NodeEvent)
-        self._spend(1)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            _refuse(self._source, _TOO_MANY)
         if depth > MAX_DEPTH:
             _refuse(self._source, _TOO_DEEP)
         if isinstance(event, AliasEvent):
             return self._alias(event)
-        before = self._nodes
         tree = self._tree(event, depth)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (tree, self._nodes - before)
+            self._anchors[event.anchor] = tree
         return tree
 
     def _tree(self, event: NodeEvent, depth: int) -> Any:
@@ -208,14 +218,7 @@ class _YamlReader:
     def _alias(self, event: AliasEvent) -> Any:
         if event.anchor not in self._anchors:
             self._refuse(event, f"the alias {shown('*' + event.anchor)} has no anchor before it")
-        tree, nodes = self._anchors[event.anchor]
-        self._spend(nodes)
-        return tree
-
-    def _spend(self, nodes: int) -> None:
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            _refuse(self._source, _TOO_MANY)
+        return self._anchors[event.anchor]  # shared; what it unfolds to is counted by `plain`
 
     def _refuse(self, event: Event, message: str) -> NoReturn:
         mark = event.start_mark

@@ -45,7 +45,7 @@ def surrogate(
 
 
 def bind(estimator: str | EstimatorInfo) -> Callable[..., Estimate]:
-    """:func:`surrogate` with its first argument given and the estimator imported (an import cannot be traced)."""
+    """:func:`surrogate` with its first argument given, and the import, which cannot be traced, done."""
     info = registry.get(estimator) if isinstance(estimator, str) else estimator
     estimate = _path_estimate if info.properties.kind == "path" else _score_estimate
     declared = tuple(p.name for p in info.parameters)

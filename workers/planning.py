@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 Id = TypeVar("Id")
@@ -109,5 +110,5 @@ def _cut(group: _Group[Id]) -> list[list[tuple[int, Plannable[Id]]]]:
     """Even parts of the trials sorted by steps, each back in order of submission."""
     by_steps = sorted(group.trials, key=lambda member: member[1].steps)
     ends = [len(by_steps) * i // group.cohorts for i in range(group.cohorts + 1)]
-    parts = [by_steps[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    parts = [by_steps[start:end] for start, end in pairwise(ends)]
     return [sorted(part, key=lambda member: member[0]) for part in parts]

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.tasks.info import Metric, Reference, TaskInfo
+from benchmarks.tasks import references
+from benchmarks.tasks.info import Metric, TaskInfo
 from estimators.info import Parameter, Value
 
-_EPOCHS = {"name": "epochs", "type": int, "minimum": 1, "maximum": 10_000}
+
+def _epochs(*, default: int, description: str) -> Parameter:
+    return Parameter(
+        name="epochs",
+        type=int,
+        default=default,
+        minimum=1,
+        maximum=10_000,
+        lane=True,
+        description=description,
+    )
 
 
 def _describe_polynomial(v: Mapping[str, Value]) -> str:
@@ -20,12 +31,8 @@ def _describe_polynomial(v: Mapping[str, Value]) -> str:
 
 def _describe_vae(v: Mapping[str, Value]) -> str:
     data = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}[str(v["dataset"])]
-    epochs = int(v["epochs"])
-    return f"Categorical VAE {v['categories']}×{v['latents']} on {data}, {epochs} epoch{'s' if epochs > 1 else ''}"
-
-
-def _no_references(_: Mapping[str, Value]) -> tuple[Reference, ...]:
-    return ()
+    epochs = "1 epoch" if v["epochs"] == 1 else f"{v['epochs']} epochs"
+    return f"Categorical VAE {v['categories']}×{v['latents']} on {data}, {epochs}"
 
 
 _ENTRIES = (
@@ -57,7 +64,7 @@ _ENTRIES = (
                 maximum=65_536,
                 description="Independent copies of the variables per step.",
             ),
-            Parameter(**_EPOCHS, default=40, lane=True, description="Epochs."),
+            _epochs(default=40, description="Epochs."),
             Parameter(
                 name="steps_per_epoch",
                 type=int,
@@ -82,7 +89,7 @@ _ENTRIES = (
                 unit="",
                 goal="minimize",
                 split="train",
-                description="Mean of the sampled minibatch losses seen during the epoch, each before its update.",
+                description="Mean of the sampled minibatch losses of the epoch, each before its update.",
             ),
         ),
         select="expected_loss",
@@ -92,7 +99,7 @@ _ENTRIES = (
         version=1,
         describe=_describe_polynomial,
         steps_per_epoch=lambda v: int(v["steps_per_epoch"]),
-        references=_no_references,
+        references=references.polynomial,
         target="benchmarks.tasks.polynomial:Polynomial",
     ),
     TaskInfo(
@@ -123,9 +130,7 @@ _ENTRIES = (
                 maximum=10_000,
                 description="Images per update.",
             ),
-            Parameter(
-                **_EPOCHS, default=160, lane=True, description="Passes over the 60,000 training images."
-            ),
+            _epochs(default=160, description="Passes over the 60,000 training images."),
         ),
         metrics=(
             Metric(
@@ -134,7 +139,7 @@ _ENTRIES = (
                 unit="nats",
                 goal="minimize",
                 split="train",
-                description="Image-weighted mean of the minibatch losses seen during the epoch, one draw per image.",
+                description="Image-weighted mean of the epoch's minibatch losses, one draw per image.",
             ),
             Metric(
                 name="test_neg_elbo",
@@ -168,7 +173,7 @@ _ENTRIES = (
         version=1,
         describe=_describe_vae,
         steps_per_epoch=lambda v: -(-60_000 // int(v["batch_size"])),
-        references=_no_references,
+        references=references.categorical_vae,
         target="benchmarks.tasks.categorical_vae:CategoricalVAE",
     ),
 )

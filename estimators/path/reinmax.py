@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from estimators._autograd import apply
 from estimators._checks import temperature_tensor
 from estimators._noise import uniform
-from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, tempered
+from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, probabilities, tempered
 from estimators._types import Noise
 
 
@@ -53,7 +53,7 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
 class _ReinMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, log_p: Tensor, tau: Tensor, uniforms: Tensor) -> Tensor:
-        p = log_p.exp()
+        p = probabilities(log_p)
         z = draw_one_hot(p, uniforms)
         ctx.save_for_backward(p, (tempered(log_p, tau) + z) / 2)
         return z

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from estimators._autograd import apply
 from estimators._checks import temperature_tensor
 from estimators._noise import uniform
-from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, tempered
+from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, probabilities, tempered
 from estimators._types import Noise
 
 
@@ -54,7 +54,7 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, log_p: Tensor, tau: Tensor, uniforms: Tensor) -> Tensor:
         ctx.save_for_backward(tempered(log_p, tau), tau)
-        return draw_one_hot(log_p.exp(), uniforms)
+        return draw_one_hot(probabilities(log_p), uniforms)
 
     @staticmethod
     @once_differentiable

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from estimators._ops import probabilities
 from estimators._score import attach_gradient, draw_samples, evaluate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
@@ -35,7 +36,7 @@ def reinforce(
     """
     if num_samples < 1:
         raise ValueError(f"reinforce needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
-    p = variable_log_probabilities(logits).exp()
+    p = probabilities(variable_log_probabilities(logits))
     samples = draw_samples(p, num_samples, generator)
     values = evaluate(objective, samples)
     gradient = (values.detach()[..., None, None] * (samples - p)).mean(0)

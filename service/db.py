@@ -1,0 +1,89 @@
+"""Engines and transactions, the same on SQLite and PostgreSQL.
+
+SQLite runs in WAL mode: readers never wait, writers queue up at ``BEGIN IMMEDIATE`` (a transaction that
+began as a reader could not become a writer and would fail at once, whatever the timeout). PostgreSQL readers
+see one snapshot (repeatable read), writers use read committed and row locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT_MS = 30_000
+_WRITES = "heunboard_writes"
+
+Clock = Callable[[Connection], datetime]
+"""What time it is, timezone-aware. Production asks the database, so that no other machine's clock counts."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with this project's rules for its kind of database; creates the folder of an SQLite file."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed.set(drivername="sqlite"))
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one state of the database and changes nothing."""
+    options = {} if is_sqlite(engine) else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is committed at the end of the block and rolled back by an exception."""
+    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        yield connection
+
+
+def is_sqlite(bind: Engine | Connection) -> bool:
+    """Whether this is the embedded database."""
+    return bind.dialect.name == "sqlite"
+
+
+def database_clock(connection: Connection) -> datetime:
+    """The database's own clock, not that of the transaction's start."""
+    if is_sqlite(connection):
+        text = connection.scalar(sa.text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"))
+        return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+    now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return now.astimezone(UTC)
+
+
+def serialise(connection: Connection, purpose: str) -> None:
+    """Let one transaction at a time through for ``purpose``. SQLite's writers stand in line already."""
+    if not is_sqlite(connection):
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:purpose))"), {"purpose": purpose})
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself; _begin_sqlite does
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,67 @@
+"""Everything that the service refuses, in one tree. A class's docstring is its default message.
+
+::
+
+    HeunboardError
+    ├── NotFound             there is no such thing
+    ├── InvalidRequest       a parameter of the request cannot be used
+    ├── BodyTooLarge         a request's body is above the limit
+    ├── IdempotencyKeyReused the same key came with another body
+    ├── InvalidPageToken     a list was asked to go on from nowhere
+    ├── InvalidReport        a worker's report contradicts what it was given
+    ├── WrongSecret          a report without the attempt's secret
+    ├── StaleAttempt         a report of an attempt that no longer holds its cohort
+    ├── DatabaseOutOfDate    the schema is not the one this program was written for
+    └── InvalidSettings      an environment variable or argument cannot be used
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+class HeunboardError(Exception):
+    """Heunboard could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.getdoc(type(self)) or type(self).__name__)
+
+
+class NotFound(HeunboardError):
+    """There is nothing with this id."""
+
+
+class InvalidRequest(HeunboardError):
+    """A parameter of the request cannot be used."""
+
+
+class BodyTooLarge(HeunboardError):
+    """The body of the request is too large."""
+
+
+class IdempotencyKeyReused(HeunboardError):
+    """This Idempotency-Key was used with another body; use a fresh key for another sweep."""
+
+
+class InvalidPageToken(HeunboardError):
+    """The page token is not one that this list handed out; leave page_token away to start at the top."""
+
+
+class InvalidReport(HeunboardError):
+    """The report does not fit the attempt that it speaks of; nothing was stored."""
+
+
+class WrongSecret(HeunboardError):
+    """The secret does not belong to this attempt; nothing was stored."""
+
+
+class StaleAttempt(HeunboardError):
+    """The attempt was superseded or has ended; nothing was stored. Stop computing it."""
+
+
+class DatabaseOutOfDate(HeunboardError):
+    """The database schema is not the one this version needs: run `heunboard db upgrade`."""
+
+
+class InvalidSettings(HeunboardError):
+    """A setting cannot be used."""

@@ -1,0 +1,98 @@
+"""Environment variables ``HEUNBOARD_*`` -> one frozen record, read once at the start of a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from service.errors import InvalidSettings
+
+PREFIX = "HEUNBOARD_"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def default_data_home() -> Path:
+    """``$XDG_DATA_HOME/heunboard``, by default ``~/.local/share/heunboard``."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "heunboard"
+
+
+class Settings(BaseSettings):
+    """What can be set from outside; every field ``x`` is the environment variable ``HEUNBOARD_X``.
+
+    Attributes:
+        data_home: folder of the embedded database and of everything else that is kept.
+        database_url: ``sqlite:///FILE`` or ``postgresql://...``; empty means a SQLite file in ``data_home``.
+        lease_seconds: silence after which a running attempt is given up.
+        heartbeat_seconds: how often a running attempt reports; at most half the lease.
+        start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
+        max_attempts: attempts of a cohort lost to infrastructure before its trials fail.
+        backoff_seconds: pause before the second attempt; it doubles with every further one.
+        max_lanes: most trials in one cohort.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_home: Path = Field(default_factory=default_data_home)
+    database_url: str = ""
+    lease_seconds: Seconds = 30.0
+    heartbeat_seconds: Seconds = 10.0
+    start_seconds: Seconds = 600.0
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    backoff_seconds: Seconds = 5.0
+    max_lanes: Annotated[int, Field(ge=1, le=4096)] = 64
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.heartbeat_seconds > self.lease_seconds / 2:
+            raise ValueError(
+                f"{PREFIX}HEARTBEAT_SECONDS is {self.heartbeat_seconds:g} but must be at most half of "
+                f"{PREFIX}LEASE_SECONDS ({self.lease_seconds:g}), or one late heartbeat loses the attempt"
+            )
+        _check_database_url(self.database)
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database's URL with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_home.absolute() / 'heunboard.sqlite'}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; ``overrides`` win over it.
+
+    Raises:
+        InvalidSettings: a value cannot be used; the message names variable, value and what is expected.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(_explain(one) for one in error.errors())) from None
+
+
+def _explain(error: Any) -> str:
+    if not error["loc"]:  # a rule about several variables names them itself
+        return str(error["ctx"]["error"])
+    name = PREFIX + str(error["loc"][0]).upper().removeprefix(PREFIX)
+    return f"{name} is {error['input']!r}: {error['msg']}"
+
+
+def _check_database_url(text: str) -> None:
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError(f"{PREFIX}DATABASE_URL is {text!r}, which is not a URL") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(
+            f"{PREFIX}DATABASE_URL names {url.get_backend_name()!r}; use sqlite:///FILE or postgresql://..."
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError(
+            f"{PREFIX}DATABASE_URL is {text!r}; an SQLite database must be a file: sqlite:///FILE"
+        )

@@ -1,0 +1,310 @@
+"""Sweep files that are wrong: where the problem is, what it says, and that every form says the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from io import StringIO
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from benchmarks import limits
+from benchmarks.sweep import Problem, SpecError, load_sweep, read_sweep
+from tests.benchmarks.test_sweep import minimal
+
+
+def problems_of(data: Any) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        read_sweep(data)
+    return caught.value.problems
+
+
+def problems_in(text: str | bytes) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        load_sweep(text)
+    return caught.value.problems
+
+
+def as_yaml(data: Any) -> str:
+    out = StringIO()
+    YAML(typ="safe", pure=True).dump(data, out)
+    return out.getvalue()
+
+
+def vae(**changes: Any) -> dict[str, Any]:
+    return minimal(task={"id": "categorical_vae", **changes})
+
+
+def estimator(**block: Any) -> dict[str, Any]:
+    return minimal(estimators=["exact", {"id": "reinmax", **block}])
+
+
+HUGE = 10**400
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefg")
+)
+
+CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
+    # what is wrong: (sweep, pointer, part of the message, suggestion)
+    "misspelt key": (minimal(estimator=["st"]), "/estimator", "unknown key 'estimator'", "estimators"),
+    "misspelt parameter": (
+        estimator(temprature=1),
+        "/estimators/1/temprature",
+        "reinmax has no",
+        "temperature",
+    ),
+    "misspelt task parameter": (vae(categorys=8), "/task/categorys", "it takes dataset", "categories"),
+    "misspelt grid key": (
+        minimal(grid={"optimiser": "adam"}),
+        "/grid/optimiser",
+        "optimizer, lr",
+        "optimizer",
+    ),
+    "misspelt select key": (minimal(select={"metrics": "x"}), "/select/metrics", "unknown", "metric"),
+    "unknown estimator": (minimal(estimators=["reinmx"]), "/estimators/0", "no estimator", "reinmax"),
+    "unknown estimator in block": (
+        minimal(estimators=[{"id": "Reinmax"}]),
+        "/estimators/0/id",
+        "no est",
+        "reinmax",
+    ),
+    "unknown task": (minimal(task={"id": "polynomal"}), "/task/id", "no task", "polynomial"),
+    "nothing near": (minimal(task={"id": "zzz"}), "/task/id", "there are polynomial", None),
+    "task without id": (minimal(task={"p": 2}), "/task/id", "the key 'id' is missing", None),
+    "estimator without id": (minimal(estimators=[{}]), "/estimators/0/id", "is missing", None),
+    "estimator of a wrong type": (minimal(estimators=[3]), "/estimators/0", "got 3", None),
+    "temperature too low": (estimator(temperature=0.5), "/estimators/1/temperature", "from 1 to 100", None),
+    "temperature in list": (
+        estimator(temperature=[1, 0.5]),
+        "/estimators/1/temperature/1",
+        "0.5 is out",
+        None,
+    ),
+    "temperature at open end": (
+        minimal(estimators=[{"id": "st", "temperature": 0}]),
+        "/estimators/0/temperature",
+        "above 0",
+        None,
+    ),
+    "parameter it does not have": (
+        minimal(estimators=[{"id": "exact", "temperature": 1}]),
+        "/estimators/0/temperature",
+        "exact has no",
+        None,
+    ),
+    "empty axis": (minimal(grid={"lr": []}), "/grid/lr", "the list is empty", None),
+    "empty estimators": (minimal(estimators=[]), "/estimators", "the list is empty", None),
+    "empty seeds": (minimal(seeds=[]), "/seeds", "the list is empty", None),
+    "empty report": (minimal(report=[]), "/report", "the list is empty", None),
+    "no seeds": (minimal(seeds=0), "/seeds", "from 1 to 10,000", None),
+    "nothing where a value belongs": (minimal(grid={"lr": None}), "/grid/lr", "got nothing", None),
+    "duplicate value": (minimal(grid={"lr": [1, 2, 1.0]}), "/grid/lr/2", "already value 0", None),
+    "duplicate seed": (minimal(seeds=[4, 4]), "/seeds/1", "leave one out", None),
+    "duplicate metric": (minimal(report=["train_loss"] * 2), "/report/1", "twice", None),
+    "the same cell twice": (
+        minimal(estimators=["st", {"id": "st", "temperature": [1, 2]}]),
+        "/estimators/1",
+        "/estimators/0",
+        None,
+    ),
+    "unknown metric": (
+        minimal(select={"metric": "expected_los"}),
+        "/select/metric",
+        "no metric",
+        "expected_loss",
+    ),
+    "unknown reported metric": (minimal(report=["train_los"]), "/report/0", "no metric", "train_loss"),
+    "wrong goal": (minimal(select={"goal": "maximize"}), "/select/goal", "expected minimize", "minimize"),
+    "wrong optimizer": (minimal(grid={"optimizer": "adamm"}), "/grid/optimizer", "adam, radam", "adam"),
+    "own wrong optimizer": (estimator(optimizer="sgd"), "/estimators/1/optimizer", "got 'sgd'", None),
+    "wrong choice": (vae(dataset="mnst"), "/task/dataset", "one of mnist", "mnist"),
+    "number where a choice is": (vae(dataset=3), "/task/dataset", "got 3", None),
+    "nan": (minimal(grid={"lr": math.nan}), "/grid/lr", "got nan; write a finite number", None),
+    "infinity": (minimal(grid={"lr": math.inf}), "/grid/lr", "got inf", None),
+    "beyond the doubles": (minimal(grid={"lr": HUGE}), "/grid/lr", "write a finite number", None),
+    "huge seed": (minimal(seeds=[HUGE]), "/seeds/0", "write a finite number", None),
+    "boolean": (minimal(grid={"lr": True}), "/grid/lr", "the boolean true", None),
+    "boolean seeds": (minimal(seeds=True), "/seeds", "the boolean true", None),
+    "negative seed": (minimal(seeds=[-1]), "/seeds/0", "from 0 to 2,147,483,647", None),
+    "seed with a fraction": (minimal(seeds=[1.5]), "/seeds/0", "without a fraction", None),
+    "seed too large": (minimal(seeds=[2**31]), "/seeds/0", "out of range", None),
+    "lr of zero": (minimal(grid={"lr": 0}), "/grid/lr", "above 0 to 1,000", None),
+    "words for a number": (minimal(grid={"lr": "fast"}), "/grid/lr", "got 'fast'", None),
+    "mapping for a number": (minimal(grid={"lr": {"a": 1}}), "/grid/lr", "got a mapping", None),
+    "list in a list": (minimal(grid={"lr": [[1]]}), "/grid/lr/0", "got a list", None),
+    "number for a name": (minimal(name=5), "/name", "put it in quotes", None),
+    "text for estimators": (minimal(estimators="st"), "/estimators", "expected a list, got 'st'", None),
+    "text for a task": (minimal(task="polynomial"), "/task", "expected a mapping", None),
+    "text for a grid": (minimal(grid="adam"), "/grid", "its keys are optimizer and lr", None),
+    "text for report": (minimal(report="train_loss"), "/report", "expected a list", None),
+    "empty name": (minimal(name=""), "/name", "at least one character", None),
+    "blank name": (minimal(name="  "), "/name", "blank", None),
+    "escape sequence in a name": (minimal(name="a\x1b[2J"), "/name", r"'\x1b'", None),
+    "priority out of range": (minimal(priority=101), "/priority", "from -100 to 100", None),
+    "name too long": (minimal(name="n" * (limits.MAX_NAME_LENGTH + 1)), "/name", "at most 100", None),
+    "owner too long": (minimal(owner="n" * (limits.MAX_NAME_LENGTH + 1)), "/owner", "at most 100", None),
+    "description too long": (
+        minimal(description="d" * (limits.MAX_DESCRIPTION_LENGTH + 1)),
+        "/description",
+        "at most 10,000",
+        None,
+    ),
+    "too many values": (
+        minimal(grid={"lr": list(range(1, limits.MAX_AXIS_VALUES + 2))}),
+        "/grid/lr",
+        "at most 1,000",
+        None,
+    ),
+    "too many seeds": (minimal(seeds=limits.MAX_SEEDS + 1), "/seeds", "from 1 to 10,000", None),
+    "too many seeds in a list": (
+        minimal(seeds=list(range(limits.MAX_SEEDS + 1))),
+        "/seeds",
+        "at most 10,000",
+        None,
+    ),
+    "too many estimators": (
+        minimal(estimators=["st"] * (limits.MAX_ESTIMATORS + 1)),
+        "/estimators",
+        "at most 200",
+        None,
+    ),
+    "too many trials": (
+        minimal(seeds=limits.MAX_SEEDS, grid={"lr": list(range(1, 12))}),
+        "",
+        "110,000 trials",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_clear_problem(case: str) -> None:
+    data, path, message, suggestion = CASES[case]
+    found = problems_of(data)
+    assert [problem.path for problem in found if problem.path == path] == [path]
+    (problem,) = (problem for problem in found if problem.path == path)
+    assert message in problem.message
+    assert problem.suggestion == suggestion
+    assert len(found) == 1 or case in {"misspelt key"}, found
+
+
+# A long list says nothing about forms that a short one does not.
+ONE_FORM = {"too many seeds in a list"}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ONE_FORM])
+def test_the_same_problems_from_yaml_json_and_python(case: str) -> None:
+    data = CASES[case][0]
+    expected = problems_of(data)
+    if case != "beyond the doubles" and case != "huge seed":
+        assert problems_in(as_yaml(data)) == expected
+        assert problems_in(json.dumps(data)) == expected
+    else:  # text of 400 digits is read as infinity, Python's integer is not
+        assert [p.path for p in problems_in(json.dumps(data))] == [p.path for p in expected]
+
+
+def test_all_problems_at_once() -> None:
+    found = problems_of(
+        {
+            "name": 1,
+            "task": {"id": "polynomial", "p": 0},
+            "estimators": ["sst", {"id": "reinmax", "temperature": [0.5, True]}],
+            "grid": {"optimizer": "sgd"},
+            "seeds": [1, 1],
+            "select": {"metric": "loss"},
+            "priority": "high",
+            "extra": 1,
+        }
+    )
+    assert {problem.path for problem in found} == {
+        "/name",
+        "/task/p",
+        "/estimators/0",
+        "/estimators/1/temperature/0",
+        "/estimators/1/temperature/1",
+        "/grid/optimizer",
+        "/seeds/1",
+        "/select/metric",
+        "/priority",
+        "/extra",
+    }
+
+
+def test_missing_keys() -> None:
+    found = problems_of({})
+    assert [problem.path for problem in found] == ["/name", "/task", "/estimators", "/seeds"]
+    assert all("is missing; write" in problem.message for problem in found)
+
+
+def test_many_problems_are_counted() -> None:
+    found = problems_of(minimal(seeds=[-1] * 500))
+    assert len(found) == limits.MAX_PROBLEMS + 1
+    assert "400 more" in found[-1].message
+
+
+def test_the_error_reads_well() -> None:
+    with pytest.raises(SpecError) as caught:
+        load_sweep("name: a\ntask: {id: polynomal}\nestimators: [st]\nseeds: 1", source="a.yaml")
+    assert str(caught.value).splitlines() == [
+        "a.yaml is not a valid sweep:",
+        "  /task/id: no task 'polynomal'; there are polynomial, categorical_vae. Did you mean 'polynomial'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [1, 2\n", "broken YAML, line 2, column 1"),
+        ("name: a: b\n", "broken YAML, line 1, column 8: mapping values are not allowed here"),
+        ("a: 1\n\tb: 2\n", "line 2, column 1"),
+        ('{\n\t"name": "a",\n\t"task" 3}', "broken JSON, line 3, column 9"),
+        ("name: \x07", "broken YAML: unacceptable character #x0007"),
+        ("name: *who\n", "line 1, column 7: the alias '*who' has no anchor"),
+        ("name: !!python/object/apply:os.system [echo]\n", "line 1, column 7: the tag"),
+        ("name: !!int '3'\n", "the tag"),
+        ("name: a\n---\nname: b\n", "line 2, column 1: a second document"),
+        ("", "expected a mapping, got nothing"),
+        ("- a\n", "expected a mapping, got a list"),
+        ("just text", "expected a mapping, got 'just text'"),
+        (b"name: \xff", "not UTF-8 (byte 6)"),
+        ("#" * (limits.MAX_BODY_BYTES + 1), "1,048,577 bytes, at most 1,048,576"),
+        ("seeds: [" + "1," * limits.MAX_NODES + "]", "more than 50,000 keys and values"),
+        ('{"seeds": [' + "1," * limits.MAX_NODES + "1]}", "more than 50,000 keys and values"),
+        ("[" * 100_000, "nested deeper than 8"),
+        ('{"a":' * 100_000, "nested deeper than 8"),
+        (BOMB, "more than 50,000"),
+        ("a: &a [*a]\n", "has no anchor before it"),
+    ],
+)
+def test_broken_text(text: str | bytes, message: str) -> None:
+    (problem,) = problems_in(text)
+    assert problem.path == ""
+    assert message in problem.message
+
+
+def test_duplicate_keys_in_yaml_and_json() -> None:
+    yaml = "name: a\ntask: {id: polynomial, p: 2, p: 3}\nestimators: [st]\nseeds: 1\nseeds: 2\n"
+    text = '{"name": "a", "task": {"id": "polynomial", "p": 2, "p": 3}, '
+    text += '"estimators": ["st"], "seeds": 1, "seeds": 2}'
+    assert problems_in(yaml) == problems_in(text)
+    assert [problem.path for problem in problems_in(yaml)] == ["/task/p", "/seeds"]
+
+
+def test_keys_that_are_no_names() -> None:
+    assert problems_in("name: a\ntask: {id: polynomial}\nestimators: [st]\nseeds: 1\n3: x\n") == problems_of(
+        minimal(estimators=["st"]) | {3: "x"}
+    )
+
+
+def test_pointers_are_escaped_and_encodable() -> None:
+    assert [problem.path for problem in problems_of(minimal(**{"a/b~c": 1}))] == ["/a~1b~0c"]
+    found = problems_in('{"\\ud800": 1}')
+    json.dumps([problem.path + problem.message for problem in found], ensure_ascii=False).encode()
+
+
+def test_a_large_python_range_is_not_expanded() -> None:
+    (problem,) = problems_of(minimal(seeds=range(10**12)))
+    assert "more than 50,000" in problem.message

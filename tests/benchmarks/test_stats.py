@@ -1,0 +1,110 @@
+"""Statistics of seeds against hand-computed examples, and the outlier rule by simulation."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.stats import Moments, median, outliers, summary
+
+
+def test_summary_by_hand() -> None:
+    # 2, 4, 6: mean 4, sd 2, sem 2/sqrt(3); for two degrees of freedom t_p = (2p - 1) / sqrt(2p(1 - p)).
+    result = summary([2.0, 4.0, 6.0])
+    assert (result.n, result.mean, result.sd) == (3, 4.0, 2.0)
+    assert result.sem == pytest.approx(1.1547005383792515, rel=1e-15)
+    half = 0.95 / math.sqrt(2 * 0.975 * 0.025) * 2 / math.sqrt(3)
+    assert result.low == pytest.approx(4 - half, rel=1e-9)
+    assert result.high == pytest.approx(4 + half, rel=1e-9)
+
+
+def test_one_seed_has_no_interval() -> None:
+    result = summary([3.5])
+    assert (result.n, result.mean) == (1, 3.5)
+    assert (result.sd, result.sem, result.low, result.high) == (None, None, None, None)
+
+
+def test_nothing_to_summarise_is_refused() -> None:
+    for function in (summary, median):
+        with pytest.raises(ValueError, match="at least one value"):
+            function([])
+
+
+def test_median() -> None:
+    assert median([3.0, 1.0, 2.0]) == 2.0
+    assert median([4.0, 1.0, 2.0, 3.0]) == 2.5
+
+
+def test_interval_covers_at_its_rate() -> None:
+    """95 % of intervals over 5 normal seeds hold the mean; false alarm 1e-6 (4.89 sigma of a binomial)."""
+    draws, rng = 20_000, np.random.default_rng(0)
+    x = rng.standard_normal((draws, 5))
+    results = [summary(row) for row in x.tolist()]
+    covered = sum(r.low < 0 < r.high for r in results if r.low is not None and r.high is not None)
+    assert abs(covered / draws - 0.95) < 4.89 * math.sqrt(0.95 * 0.05 / draws)
+
+
+def test_moments_grow_and_merge_to_the_same_numbers() -> None:
+    values = [1e9 + x for x in (4.0, 7.0, 13.0, 16.0)]  # sd sqrt(30), lost when squares are summed
+    added = Moments()
+    for value in values:
+        added = added.add(value)
+    merged = Moments.of(values[:1]).merge(Moments.of(values[1:]))
+    for moments in (added, merged, Moments.of(values)):
+        assert moments.count == 4
+        assert moments.mean == 1e9 + 10
+        assert moments.sd == pytest.approx(math.sqrt(30), rel=1e-9)
+        assert moments.summary().sem == pytest.approx(math.sqrt(30) / 2, rel=1e-9)
+
+
+def test_empty_moments_are_neutral() -> None:
+    some = Moments.of([1.0, 2.0])
+    assert Moments().merge(some) == some == some.merge(Moments())
+    assert Moments().merge(Moments()) == Moments() == Moments.of([])
+    assert Moments().sd is None
+
+
+def test_a_collapsed_seed_is_found() -> None:
+    board = [[149.0, 152.0, 206.0], [137.1, 138.0, 136.2], [141.0, 140.2, 142.5]]
+    assert outliers(board) == [[False, False, True], [False] * 3, [False] * 3]
+
+
+def test_the_scale_by_hand() -> None:
+    # Deviations 1, 0, 1 and 1, 0, x: medians 1; pooled without each cell's smallest: 1. 9 * 1.4826 = 13.34.
+    assert outliers([[9.0, 10.0, 11.0], [9.0, 10.0, 23.3]])[1] == [False, False, False]
+    assert outliers([[9.0, 10.0, 11.0], [9.0, 10.0, 23.4]])[1] == [False, False, True]
+
+
+def test_no_verdict_on_two_seeds() -> None:
+    assert outliers([[1.0, 100.0], [5.0, 5.1, 5.2]]) == [[False, False], [False, False, False]]
+    assert outliers([]) == []
+    assert outliers([[]]) == [[]]
+
+
+def test_rounding_is_no_collapse_but_a_jump_among_equals_is() -> None:
+    assert outliers([[0.3, 0.3, 0.3 + 1e-8]]) == [[False, False, False]]
+    assert outliers([[0.3, 0.3, 0.3, 0.3, 0.4]])[0] == [False] * 4 + [True]
+
+
+def test_values_that_are_not_finite_are_outliers_and_hide_none() -> None:
+    board = [[149.0, 152.0, 206.0, math.nan], [137.0, math.inf, 138.0], [137.1, 138.0, 136.2]]
+    assert outliers(board) == [[False, False, True, True], [False, True, False], [False] * 3]
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 5, 10])
+@pytest.mark.parametrize("cells", [1, 3])
+def test_false_alarms_of_the_outlier_rule(cells: int, seeds: int) -> None:
+    """Normal seeds: fewer than one in a thousand is flagged. The draws are fixed."""
+    boards = np.random.default_rng(1).standard_normal((10_000 // cells, cells, seeds))
+    flagged = sum(np.sum(outliers(board)) for board in boards)
+    assert flagged / boards.size < 1e-3
+
+
+def test_imports_neither_torch_nor_scipy_stats() -> None:
+    program = "import sys, benchmarks.stats; print([m for m in ('torch', 'scipy.stats') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

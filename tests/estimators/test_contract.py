@@ -1,0 +1,232 @@
+"""One battery for all estimators, parametrised from the registry so that none can be forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from estimators import EstimatorInfo, bind
+from tests.estimators.battery import dtypes, every, every_path, lane_parameters
+from tests.estimators.problems import degree, gradient, lanes, seeded
+from tests.support.noise import LaneNoise
+
+F = degree(3)
+
+
+def relative(change: Tensor, of: Tensor) -> float:
+    """Largest change relative to the largest entry."""
+    return (change.abs().max() / of.abs().max().clamp_min(1)).item()
+
+
+@every
+@dtypes
+def test_shapes_and_dtypes(info: EstimatorInfo, dtype: torch.dtype) -> None:
+    logits = lanes(2, batch=5, dtype=dtype)
+    grad, estimate = gradient(info, logits, F, seeded())
+    assert (estimate.surrogate.shape, estimate.surrogate.dtype) == ((2, 5), dtype)
+    assert (grad.shape, grad.dtype) == (logits.shape, dtype)
+    assert estimate.values.shape[1:] == (2, 5)
+    assert not estimate.values.requires_grad
+    if estimate.samples is not None:
+        assert estimate.samples.shape == (len(estimate.values), *logits.shape)
+        torch.testing.assert_close(F(estimate.samples), estimate.values)
+        torch.testing.assert_close(estimate.surrogate, estimate.values.mean(0))
+
+
+@every
+def test_the_same_generator_gives_the_same_bits(info: EstimatorInfo) -> None:
+    first, second, other = (gradient(info, lanes(2), F, seeded(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert torch.equal(first, other) == info.properties.deterministic
+
+
+@every
+def test_inputs_stay_as_they_were(info: EstimatorInfo) -> None:
+    logits, parameters = lanes(2), lane_parameters(info, 2)
+    tensors = [logits, *parameters.values()]
+    before = [(tensor._version, tensor.clone()) for tensor in tensors]
+    gradient(info, logits, F, seeded(), **parameters)
+    for tensor, (version, copy) in zip(tensors, before, strict=True):
+        assert tensor._version == version
+        assert torch.equal(tensor, copy)
+
+
+@every
+@dtypes
+@pytest.mark.parametrize("size", [30.0, 1e3, 1e4])
+def test_logits_of_any_size(info: EstimatorInfo, dtype: torch.dtype, size: float) -> None:
+    grad, estimate = gradient(info, lanes(2, dtype=dtype) * size, F, seeded())
+    assert grad.isfinite().all()
+    assert estimate.surrogate.isfinite().all()
+    assert relative(grad.sum(-1), grad) < 50 * torch.finfo(dtype).eps
+
+
+@every
+def test_large_offsets_of_logits_cost_no_digits(info: EstimatorInfo) -> None:
+    """theta and theta + 8192 (exact in float32 for these logits) must agree, which a naive exp would not."""
+    logits = (lanes(2, dtype=torch.float32) * 64).round() / 64
+    assert torch.equal((logits + 8192) - 8192, logits)
+    plain, shifted = (gradient(info, logits + offset, F, seeded())[0] for offset in (0, 8192))
+    assert relative(plain - shifted, plain) < 1e-6
+
+
+@every
+def test_masked_categories(info: EstimatorInfo) -> None:
+    logits = lanes(2, batch=2000)
+    logits[..., 0, 1] = -torch.inf
+    logits[..., 1, 2] = -torch.inf
+    grad, estimate = gradient(info, logits, F, seeded())
+    masked = logits.isneginf()
+    assert (grad[masked] == 0).all()
+    assert grad.isfinite().all()
+    assert relative(grad.sum(-1), grad) < 1e-13
+    if estimate.samples is not None:
+        assert not (estimate.samples.bool() & masked).any()
+
+
+@every
+def test_a_single_possible_category_has_no_gradient(info: EstimatorInfo) -> None:
+    logits = lanes(2)
+    logits[..., 1:] = -torch.inf
+    grad, _ = gradient(info, logits, F, seeded())
+    assert (grad.abs() < 1e-12).all()
+
+
+@every
+def test_a_diverged_lane_shows_and_leaves_the_others_alone(info: EstimatorInfo) -> None:
+    logits = lanes(3)
+    good, _ = gradient(info, logits, F, LaneNoise((1, 2, 3)))
+    logits[1] = torch.nan
+    grad, _ = gradient(info, logits, F, LaneNoise((1, 2, 3)))
+    assert grad[1].isnan().any(-1).all()
+    assert torch.equal(grad[[0, 2]], good[[0, 2]])
+
+
+@every
+def test_lanes_do_not_depend_on_their_mates(info: EstimatorInfo) -> None:
+    """Each lane alone gives the bits it gives among others, with its own temperature."""
+    logits, parameters = lanes(3), lane_parameters(info, 3)
+    together, _ = gradient(info, logits, F, LaneNoise((7, 8, 9)), **parameters)
+    for i in range(3):
+        own = {name: value[i : i + 1] for name, value in parameters.items()}
+        alone, _ = gradient(info, logits[i : i + 1], F, LaneNoise([7 + i]), **own)
+        assert torch.equal(alone[0], together[i])
+
+
+@every_path
+def test_a_lane_tensor_equals_a_number(info: EstimatorInfo) -> None:
+    logits, parameters = lanes(3), lane_parameters(info, 3)
+    together, _ = gradient(info, logits, F, LaneNoise((7, 8, 9)), **parameters)
+    for i in range(3):
+        own = {name: value[i].item() for name, value in parameters.items()}
+        alone, _ = gradient(info, logits[i : i + 1], F, LaneNoise([7 + i]), **own)
+        torch.testing.assert_close(alone[0], together[i], rtol=1e-6, atol=1e-6)
+
+
+@every
+def test_noise_is_asked_for_lane_by_lane(info: EstimatorInfo) -> None:
+    """Every request leads with the dimensions of the logits; draws per variable trail."""
+    noise, logits = LaneNoise((1, 2)), lanes(2)
+    gradient(info, logits, F, noise)
+    assert bool(noise.shapes) != info.properties.deterministic
+    assert all(shape[: logits.dim() - 1] == logits.shape[:-1] for shape in noise.shapes)
+
+
+@every_path
+@dtypes
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 5, 1)], ids=str)
+def test_samples_are_exactly_one_hot(info: EstimatorInfo, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    z = info.load()(torch.randn(shape, generator=seeded(), dtype=dtype), generator=seeded())
+    assert (z.shape, z.dtype) == (shape, dtype)
+    assert ((z == 0) | (z == 1)).all()
+    assert (z.sum(-1) == 1).all()
+
+
+@every
+def test_non_contiguous_logits(info: EstimatorInfo) -> None:
+    logits = lanes(2)
+    strided = logits.transpose(0, 3).contiguous().transpose(0, 3)
+    assert not strided.is_contiguous()
+    plain, across = (gradient(info, x, F, seeded())[0] for x in (logits, strided))
+    assert torch.equal(plain, across)
+
+
+@every
+@pytest.mark.parametrize("shape", [(0, 2, 3), (2, 0, 2, 3)], ids=str)
+def test_empty_batch(info: EstimatorInfo, shape: tuple[int, ...]) -> None:
+    grad, estimate = gradient(info, torch.zeros(shape), F, None)
+    assert grad.shape == shape
+    assert estimate.surrogate.shape == shape[:-2]
+
+
+@every
+def test_gradient_sums_to_zero(info: EstimatorInfo) -> None:
+    grad, _ = gradient(info, lanes(2), F, seeded(), **lane_parameters(info, 2))
+    assert relative(grad.sum(-1), grad) < 1e-14
+
+
+@every
+def test_constants_in_logits_change_nothing(info: EstimatorInfo) -> None:
+    offset = torch.tensor([[3.0], [-5.0]])
+    plain, shifted = (gradient(info, lanes(2) + c, F, seeded())[0] for c in (0.0, offset))
+    assert relative(plain - shifted, plain) < 1e-13
+
+
+@every
+def test_constants_in_the_gradient_of_f_change_nothing(info: EstimatorInfo) -> None:
+    """One-hot vectors sum to one: adding c (sum D - V) to f changes its gradient and none of its values."""
+    plain, _ = gradient(info, lanes(2), F, seeded())
+    shifted, _ = gradient(info, lanes(2), lambda D: F(D) + 7 * (D.sum((-1, -2)) - 2), seeded())
+    assert relative(plain - shifted, plain) < 1e-13
+
+
+@every
+@pytest.mark.parametrize("num_samples", [1, 4])
+def test_cost_is_as_declared(info: EstimatorInfo, num_samples: int) -> None:
+    seen = []
+
+    def counting(samples: Tensor) -> Tensor:
+        seen.append(len(samples))
+        return F(samples)
+
+    adjustable = info.parameter("num_samples") is not None
+    if not adjustable and num_samples > 1:
+        return  # the cost has no K in it: the first case has settled it
+    samples = max(num_samples, info.properties.min_samples)
+    _, estimate = gradient(
+        info, lanes(2), counting, seeded(), **({"num_samples": samples} if adjustable else {})
+    )
+    assert sum(seen) == estimate.evaluations
+    assert estimate.evaluations == {"exact": 3**2}.get(info.properties.kind, samples)
+
+
+@every
+def test_objectives_get_their_ordinary_gradient(info: EstimatorInfo) -> None:
+    """d/dw of the mean of w f(D) is the mean of f(D); for the exact expectation it is E f."""
+    w = torch.ones((), dtype=torch.float64, requires_grad=True)
+    _, estimate = gradient(info, lanes(2), lambda D: w * F(D), seeded())
+    assert w.grad is not None
+    torch.testing.assert_close(w.grad, estimate.surrogate.sum().detach())
+
+
+# dynamo itself instantiates autograd functions, which torch.autograd warns against
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@every
+def test_torch_compile_traces_it_whole(info: EstimatorInfo) -> None:
+    torch._dynamo.reset()
+    estimate, parameters = bind(info), lane_parameters(info, 2)
+
+    def loss(logits: Tensor, parameters: dict[str, Any]) -> Tensor:
+        return estimate(logits, F, **parameters).surrogate.sum()
+
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    gradients = []
+    for function in (loss, compiled):
+        torch.manual_seed(5)
+        leaf = lanes(2).requires_grad_()
+        function(leaf, parameters).backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)
