@@ -1,8 +1,8 @@
 """What workers need from outside, as Protocols, and the plain records that cross the border.
 
-``service.queue`` implements :class:`CohortQueue` on SQL; ``workers.reporter`` implements
-:class:`AttemptReporter` over HTTP; ``workers.ray_launcher`` and ``workers.local_launcher`` implement
-:class:`Launcher`.
+``service.queue`` implements :class:`CohortQueue` and :class:`AttemptLedger` on SQL; ``workers.reporter``
+implements :class:`AttemptReporter` over HTTP; ``workers.ray_launcher`` and ``workers.local_launcher``
+implement :class:`Launcher`.
 """
 
 from __future__ import annotations
@@ -62,8 +62,40 @@ class CohortQueue(Protocol):
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""
 
 
+class AttemptLedger(Protocol):
+    """The server's side of a running attempt, one method per route of ``/internal/v1/attempts/{id}``.
+
+    Every method is one transaction, checks the secret first and may be repeated without effect. A wrong
+    secret and a superseded attempt are two different exceptions of the implementation (401 and 409).
+    """
+
+    def start(self, attempt_id: int, secret: str) -> StartReply:
+        """The attempt begins: what it is to compute."""
+
+    def heartbeat(self, attempt_id: int, secret: str, message: Heartbeat) -> HeartbeatReply:
+        """Extend the lease, store progress, tell of a cancel."""
+
+    def metrics(self, attempt_id: int, secret: str, message: MetricsBatch) -> None:
+        """Store curve points; a sequence number that is not above the last one changes nothing."""
+
+    def finish(self, attempt_id: int, secret: str, message: Outcome) -> None:
+        """Store results, end the trials and the attempt."""
+
+
+class ReportError(Exception):
+    """The server does not take what the attempt reports; the attempt cannot go on."""
+
+
+class Superseded(ReportError):
+    """Another attempt holds the cohort, or this one has ended: stop and report nothing."""
+
+
 class AttemptReporter(Protocol):
-    """The running attempt's line to the server. Every call may be repeated without effect."""
+    """The running attempt's line to the server. Every call may be repeated without effect.
+
+    Every method but ``start`` raises :class:`Superseded` when the attempt no longer holds its cohort, and all
+    raise :class:`ReportError` when the server cannot be reached for too long or refuses the message.
+    """
 
     def start(self) -> StartReply | None:
         """Announce the attempt; ``None`` when it was superseded and must not compute."""
@@ -77,6 +109,9 @@ class AttemptReporter(Protocol):
     def finish(self, message: Outcome) -> None:
         """Report the end of the attempt."""
 
+    def close(self) -> None:
+        """Give up what is in progress and release the connection."""
+
 
 class Launcher(Protocol):
     """Runs attempts somewhere: on Ray, or as local subprocesses."""
@@ -88,7 +123,10 @@ class Launcher(Protocol):
         """Start the attempt."""
 
     def poll(self, timeout: float) -> Sequence[Exit]:
-        """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first."""
+        """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first.
+
+        Returns at once when no attempt is under way.
+        """
 
     def kill(self, attempt_id: int) -> None:
         """End the attempt's process without asking it."""

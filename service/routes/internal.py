@@ -1,0 +1,76 @@
+"""``/internal/v1/attempts/{id}``: what running attempts report, in the words of ``workers.messages``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.errors import HeunboardError, InvalidReport, NotFound, StaleAttempt, WrongSecret
+from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome, StartReply
+from workers.ports import AttemptLedger
+
+PREFIX = "/internal/v1/attempts/{attempt_id}"
+STATUS: dict[type[HeunboardError], int] = {
+    WrongSecret: status.HTTP_401_UNAUTHORIZED,
+    NotFound: status.HTTP_404_NOT_FOUND,
+    StaleAttempt: status.HTTP_409_CONFLICT,
+    InvalidReport: 422,
+}
+
+
+class ReportRoute(APIRoute):
+    """A route whose refusals become the status that tells a worker what to do."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual handler with refusals translated."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except tuple(STATUS) as refusal:
+                raise HTTPException(STATUS[type(refusal)], str(refusal)) from refusal
+
+        return handle
+
+
+def _secret(
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+) -> str:
+    if credentials is None:
+        raise WrongSecret("a report needs the attempt's secret as `Authorization: Bearer SECRET`")
+    return credentials.credentials
+
+
+Secret = Annotated[str, Depends(_secret)]
+
+
+def internal_router(ledger: AttemptLedger) -> APIRouter:
+    """The routes, which store what they are told in ``ledger``.
+
+    They answer 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
+    and 422 to a report that does not fit. All may be repeated without effect.
+    """
+    router = APIRouter(prefix=PREFIX, route_class=ReportRoute, include_in_schema=False)
+
+    @router.post("/start")
+    def start(attempt_id: int, secret: Secret) -> StartReply:
+        return ledger.start(attempt_id, secret)
+
+    @router.post("/heartbeat")
+    def heartbeat(attempt_id: int, secret: Secret, message: Heartbeat) -> HeartbeatReply:
+        return ledger.heartbeat(attempt_id, secret, message)
+
+    @router.post("/metrics", status_code=status.HTTP_204_NO_CONTENT)
+    def metrics(attempt_id: int, secret: Secret, message: MetricsBatch) -> None:
+        ledger.metrics(attempt_id, secret, message)
+
+    @router.post("/finish", status_code=status.HTTP_204_NO_CONTENT)
+    def finish(attempt_id: int, secret: Secret, message: Outcome) -> None:
+        ledger.finish(attempt_id, secret, message)
+
+    return router

@@ -1,0 +1,175 @@
+"""In-memory stand-ins for what workers need from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.engine import CurvePoint, LaneEnd, Segment
+from benchmarks.spec import Component, TrialSpec
+from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
+from workers.ports import Claim, Exit
+
+WAIT_SECONDS = 10.0  # bound of every wait of a test
+
+
+def make_spec(seed: int = 0) -> TrialSpec:
+    """A trial that no engine needs to understand."""
+    task = Component(id="polynomial", version=1, parameters=(("epochs", 1),))
+    estimator = Component(id="exact", version=1, parameters=())
+    return TrialSpec(task=task, estimator=estimator, optimizer="adam", lr=1e-3, seed=seed)
+
+
+def make_start_reply(lanes: int = 2, *, lease_seconds: float = 30.0) -> StartReply:
+    """What a server answers to ``start``; the trials are called ``t0``, ``t1``, ..."""
+    trials = tuple(LaneTrial(key=f"t{lane}", spec=make_spec(lane).to_json()) for lane in range(lanes))
+    return StartReply(cohort_id=1, number=1, lease_seconds=lease_seconds, trials=trials)
+
+
+def make_claim(attempt_id: int, *, number: int = 1) -> Claim:
+    """One lane's worth of work."""
+    return Claim(
+        attempt_id=attempt_id, cohort_id=attempt_id, number=number, secret="s3cret", lanes=1, label="test"
+    )
+
+
+def make_segment(
+    epoch: int, *, epochs: int, lanes: Sequence[int], diverged: Sequence[int] = (), ends: bool = False
+) -> Segment:
+    """Ten steps of each lane in an epoch; ``diverged`` lanes end in it, the others when ``ends`` is set."""
+    points = tuple(CurvePoint(lane=n, metric="loss", epoch=epoch, value=n + epoch / 10) for n in lanes)
+    ended = tuple(
+        LaneEnd(
+            lane=n,
+            metrics={} if n in diverged else {"loss": float(n)},
+            diverged_at=17 if n in diverged else None,
+        )
+        for n in lanes
+        if n in diverged or ends
+    )
+    total = 10 * epochs * max(len(lanes), 1)
+    return Segment(steps_done=total * epoch // epochs, steps_total=total, points=points, ended=ended)
+
+
+class ManualClock:
+    """Seconds that pass only when told, or by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@dataclass
+class FakeReporter:
+    """Remembers what was reported; ``on_heartbeat`` answers heartbeats."""
+
+    reply: StartReply | None
+    on_heartbeat: Callable[[Heartbeat], HeartbeatReply] = lambda _message: HeartbeatReply()
+    batches: list[MetricsBatch] = field(default_factory=list)
+    outcome: Outcome | None = None
+    beat: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> StartReply | None:
+        return self.reply
+
+    def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
+        try:
+            return self.on_heartbeat(message)
+        finally:
+            self.beat.set()
+
+    def metrics(self, message: MetricsBatch) -> None:
+        self.batches.append(message)
+
+    def finish(self, message: Outcome) -> None:
+        self.outcome = message
+
+    def close(self) -> None:
+        pass
+
+
+class ScriptedCohort:
+    """A cohort whose segments come from a generator function."""
+
+    def __init__(self, script: Callable[[], Iterator[Segment]]) -> None:
+        self._script = script
+        self.trials: Sequence[TrialSpec] = ()
+        self.device: str | None = None
+
+    def __call__(self, trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> ScriptedCohort:
+        self.trials, self.device = trials, device
+        return self
+
+    def segments(self) -> Iterator[Segment]:
+        return self._script()
+
+
+@dataclass
+class FakeQueue:
+    """Cohorts that wait, are claimed and are lost; every call that changes something is written down."""
+
+    waiting: list[Claim] = field(default_factory=list)
+    claimed: dict[int, Claim] = field(default_factory=dict)
+    losses: list[tuple[int, str]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    def plan(self, *, max_lanes: int, slots: int) -> int:
+        return 0
+
+    def claim(self, *, owner: str, limit: int) -> list[Claim]:
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        self.claimed |= {claim.attempt_id: claim for claim in taken}
+        return taken
+
+    def lost(self, *, attempt_id: int, reason: str) -> None:
+        self.losses.append((attempt_id, reason))
+        if claim := self.claimed.pop(attempt_id, None):
+            self.waiting.append(claim)
+
+    def expire_leases(self) -> int:
+        self.calls.append("expire_leases")
+        return 0
+
+    def release_owner(self, *, owner: str) -> int:
+        self.calls.append(f"release_owner {owner}")
+        self.waiting += self.claimed.values()
+        self.claimed = {}
+        return 0
+
+
+@dataclass
+class FakeLauncher:
+    """Attempts that end when the test says so."""
+
+    free: int = 2
+    submitted: list[int] = field(default_factory=list)
+    ended: list[Exit] = field(default_factory=list)
+    killed: list[int] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    closed: bool = False
+
+    def slots(self) -> int:
+        return self.free
+
+    def submit(self, claim: Claim) -> None:
+        self.submitted.append(claim.attempt_id)
+
+    def poll(self, timeout: float) -> Sequence[Exit]:
+        self.waits.append(timeout)
+        ended, self.ended = self.ended, []
+        return ended
+
+    def kill(self, attempt_id: int) -> None:
+        self.killed.append(attempt_id)
+
+    def close(self) -> None:
+        self.closed = True

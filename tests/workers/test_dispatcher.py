@@ -1,0 +1,85 @@
+"""The dispatcher against an in-memory queue and launcher."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from tests.support.fakes import WAIT_SECONDS, FakeLauncher, FakeQueue, ManualClock, make_claim
+from workers.dispatcher import Dispatcher, DispatcherSettings
+from workers.ports import Exit
+
+SETTINGS = DispatcherSettings(owner="d1")
+
+
+def make_dispatcher(queue: FakeQueue, launcher: FakeLauncher, clock: ManualClock | None = None) -> Dispatcher:
+    return Dispatcher(queue, launcher, SETTINGS, clock=clock or ManualClock())
+
+
+def test_claims_no_more_than_the_free_slots() -> None:
+    queue, launcher = FakeQueue([make_claim(n) for n in range(5)]), FakeLauncher(free=2)
+    dispatcher = make_dispatcher(queue, launcher)
+    dispatcher.tick()
+    dispatcher.tick()
+    assert launcher.submitted == [0, 1]
+    launcher.ended = [Exit(attempt_id=0, error=None)]
+    dispatcher.tick()
+    dispatcher.tick()
+    assert launcher.submitted == [0, 1, 2]
+    assert [claim.attempt_id for claim in dispatcher.running] == [1, 2]
+
+
+def test_new_slots_are_used_and_lost_slots_respected() -> None:
+    queue, launcher = FakeQueue([make_claim(n) for n in range(5)]), FakeLauncher(free=0)
+    dispatcher = make_dispatcher(queue, launcher)
+    dispatcher.tick()
+    assert launcher.submitted == []
+    launcher.free = 3
+    dispatcher.tick()
+    launcher.free = 1
+    dispatcher.tick()
+    assert launcher.submitted == [0, 1, 2]
+
+
+def test_death_of_an_attempt_is_reported_and_a_clean_end_is_not() -> None:
+    queue, launcher = FakeQueue([make_claim(1), make_claim(2)]), FakeLauncher()
+    dispatcher = make_dispatcher(queue, launcher)
+    dispatcher.tick()
+    launcher.ended = [Exit(attempt_id=1, error="killed"), Exit(attempt_id=2, error=None)]
+    dispatcher.tick()
+    assert queue.losses == [(1, "killed")]
+
+
+def test_leases_are_looked_at_every_few_seconds() -> None:
+    clock, queue = ManualClock(), FakeQueue()
+    dispatcher = make_dispatcher(queue, FakeLauncher(), clock)
+    for second in range(11):
+        clock.now = float(second)
+        dispatcher.tick()
+    assert queue.calls.count("expire_leases") == 3
+
+
+def test_waits_for_an_end_only_when_nothing_was_submitted() -> None:
+    queue, launcher = FakeQueue([make_claim(1)]), FakeLauncher()
+    dispatcher = make_dispatcher(queue, launcher)
+    assert dispatcher.tick(0.5)
+    assert not dispatcher.tick(0.5)
+    assert launcher.waits == [0.0, 0.5]
+
+
+def test_run_takes_over_and_leaves_nothing_behind() -> None:
+    stop = threading.Event()
+
+    class StoppingLauncher(FakeLauncher):
+        def poll(self, timeout: float) -> Sequence[Exit]:
+            stop.set()
+            return super().poll(timeout)
+
+    queue, launcher = FakeQueue([make_claim(1)]), StoppingLauncher()
+    runner = threading.Thread(target=make_dispatcher(queue, launcher).run, args=(stop,))
+    runner.start()
+    runner.join(WAIT_SECONDS)
+    assert not runner.is_alive()
+    assert launcher.closed
+    assert queue.calls[0] == queue.calls[-1] == "release_owner d1"
+    assert [claim.attempt_id for claim in queue.waiting] == [1]

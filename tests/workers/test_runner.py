@@ -1,0 +1,155 @@
+"""One attempt against a scripted cohort and a reporter that remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.engine import Segment
+from tests.support.fakes import (
+    WAIT_SECONDS,
+    FakeReporter,
+    ManualClock,
+    ScriptedCohort,
+    make_segment,
+    make_start_reply,
+)
+from workers.heartbeat import HeartbeatLost
+from workers.messages import Heartbeat, HeartbeatReply, Outcome
+from workers.ports import ReportError, Superseded
+from workers.runner import run_attempt
+
+FAST_LEASE = 0.03  # heartbeats every 10 ms
+
+
+def outcome_of(reporter: FakeReporter) -> Outcome:
+    assert reporter.outcome is not None
+    return reporter.outcome
+
+
+def test_superseded_attempt_never_builds_its_cohort() -> None:
+    def never() -> Iterator[Segment]:
+        raise AssertionError("computed although superseded")
+
+    assert run_attempt(FakeReporter(None), build=ScriptedCohort(never)) == "superseded"
+
+
+def test_results_curves_and_shares_of_time() -> None:
+    clock = ManualClock()
+
+    def two_epochs() -> Iterator[Segment]:
+        clock.now += 4
+        yield make_segment(1, epochs=2, lanes=[0, 1], diverged=[1])
+        clock.now += 3
+        yield make_segment(2, epochs=2, lanes=[0], ends=True)
+
+    reporter, cohort = FakeReporter(make_start_reply(2)), ScriptedCohort(two_epochs)
+    assert run_attempt(reporter, build=cohort, clock=clock) == "finished"
+    good, bad = outcome_of(reporter).outcomes
+    assert [spec.seed for spec in cohort.trials] == [0, 1]
+    assert (good.trial, good.status, good.metrics, good.seconds) == ("t0", "succeeded", {"loss": 0.0}, 5.0)
+    assert (bad.trial, bad.status, bad.seconds) == ("t1", "failed", 2.0)
+    assert bad.error is not None
+    assert "step 17" in bad.error
+    assert outcome_of(reporter).provenance.seconds == 7.0
+    assert outcome_of(reporter).provenance.device.startswith("cpu")
+    assert (outcome_of(reporter).provenance.peak_memory_bytes or 0) > 10_000_000
+    assert [batch.seq for batch in reporter.batches] == [1, 2]
+
+
+def test_curve_points_travel_in_batches_of_a_second() -> None:
+    clock = ManualClock()
+
+    def ten_epochs() -> Iterator[Segment]:
+        for epoch in range(1, 11):
+            clock.now += 0.3
+            yield make_segment(epoch, epochs=10, lanes=[0], ends=epoch == 10)
+
+    reporter = FakeReporter(make_start_reply(1))
+    run_attempt(reporter, build=ScriptedCohort(ten_epochs), clock=clock)
+    sent = [(batch.seq, s.first, len(s.values)) for batch in reporter.batches for s in batch.segments]
+    assert sent == [(1, 1, 4), (2, 5, 4), (3, 9, 2)]
+    assert [batch.progress.steps_done for batch in reporter.batches] == [40, 80, 100]
+    values = [v for batch in reporter.batches for s in batch.segments for v in s.values]
+    assert values == pytest.approx([n / 10 for n in range(1, 11)])
+
+
+def test_error_goes_to_the_trials_that_had_not_ended() -> None:
+    def fails_later() -> Iterator[Segment]:
+        yield make_segment(1, epochs=2, lanes=[0, 1], diverged=[0])
+        raise ZeroDivisionError("a task went wrong")
+
+    reporter = FakeReporter(make_start_reply(2))
+    assert run_attempt(reporter, build=ScriptedCohort(fails_later)) == "failed"
+    first, second = outcome_of(reporter).outcomes
+    assert first.traceback is None
+    assert second.error == "ZeroDivisionError: a task went wrong"
+    assert second.traceback is not None
+    assert "fails_later" in second.traceback
+    assert len(reporter.batches) == 1, "curves up to the error are kept"
+
+
+def test_cohort_that_ends_without_an_outcome_fails_its_lane() -> None:
+    reporter = FakeReporter(make_start_reply(1))
+    run_attempt(reporter, build=ScriptedCohort(lambda: iter([make_segment(1, epochs=2, lanes=[0])])))
+    assert "lanes [0]" in (outcome_of(reporter).outcomes[0].error or "")
+
+
+def endless(reporter: FakeReporter) -> Iterator[Segment]:
+    """Epochs for ever, each of which waits for a heartbeat; gives up instead of hanging the test."""
+    for epoch in range(1, 1000):
+        assert reporter.beat.wait(WAIT_SECONDS)
+        reporter.beat.clear()
+        yield make_segment(epoch, epochs=1000, lanes=[0, 1], diverged=[1] if epoch == 1 else [])
+    raise AssertionError("nothing stopped the attempt")
+
+
+def test_cancel_stops_at_the_next_segment_and_ends_the_rest() -> None:
+    reporter = FakeReporter(
+        make_start_reply(2, lease_seconds=FAST_LEASE), lambda _m: HeartbeatReply(stop="cancelled")
+    )
+    assert run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter))) == "cancelled"
+    assert [o.status for o in outcome_of(reporter).outcomes] == ["cancelled", "failed"]
+
+
+def test_superseded_on_the_way_reports_nothing_more() -> None:
+    def conflict(_message: Heartbeat) -> HeartbeatReply:
+        raise Superseded
+
+    reporter = FakeReporter(make_start_reply(2, lease_seconds=FAST_LEASE), conflict)
+    assert run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter))) == "superseded"
+    assert reporter.outcome is None
+
+
+def test_death_of_the_heartbeat_stops_the_attempt() -> None:
+    def broken(_message: Heartbeat) -> HeartbeatReply:
+        raise OSError("no more threads")
+
+    reporter = FakeReporter(make_start_reply(2, lease_seconds=FAST_LEASE), broken)
+    with pytest.raises(HeartbeatLost, match="no more threads"):
+        run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter)))
+    assert reporter.outcome is None
+
+
+def test_heartbeats_tell_the_progress() -> None:
+    seen: list[int] = []
+
+    def cancel_after_progress(message: Heartbeat) -> HeartbeatReply:
+        seen.append(message.steps_done)
+        return HeartbeatReply(stop="cancelled" if message.steps_done else None)
+
+    reporter = FakeReporter(make_start_reply(2, lease_seconds=FAST_LEASE), cancel_after_progress)
+    run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter)))
+    assert seen[-1] >= 20
+
+
+def test_refusal_by_the_server_is_not_a_trial_error() -> None:
+    class Refusing(FakeReporter):
+        def finish(self, message: Outcome) -> None:
+            raise ReportError("refused")
+
+    reporter = Refusing(make_start_reply(1))
+    script = ScriptedCohort(lambda: iter([make_segment(1, epochs=1, lanes=[0], ends=True)]))
+    with pytest.raises(ReportError, match="refused"):
+        run_attempt(reporter, build=script)

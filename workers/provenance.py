@@ -1,0 +1,90 @@
+"""What the numbers of an attempt were computed with."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import re
+import resource
+import socket
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from workers.messages import Provenance
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+CPU_INFO = Path("/proc/cpuinfo")
+GIT_SECONDS = 5.0
+
+
+def describe(device: str, *, seconds: float) -> Provenance:
+    """The provenance of an attempt that ran for ``seconds`` on the torch device ``device``."""
+    import torch  # here, so that an attempt announces itself before it pays for this import
+
+    return Provenance(
+        heunboard=package_version(),
+        git_revision=git_revision(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=f"{device} ({_device_name(device)})",
+        driver=_driver() if device.startswith("cuda") else None,
+        host=socket.gethostname(),
+        threads=torch.get_num_threads(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        seconds=seconds,
+        peak_memory_bytes=_peak_memory(device),
+    )
+
+
+@functools.cache  # the code in memory is that of the first import, whatever is checked out later
+def git_revision(root: Path = CHECKOUT) -> str | None:
+    """Commit of the checkout at ``root``, with ``-dirty`` when files differ; ``None`` outside of one."""
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, timeout=GIT_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git, or not our repository: provenance without a revision
+    return result.stdout.strip()
+
+
+def package_version() -> str:
+    """Version of the installed distribution, ``unknown`` for a bare source tree."""
+    try:
+        return version("heunboard")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    if CPU_INFO.exists() and (model := re.search(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text(), re.M)):
+        return model[1]
+    return platform.processor() or platform.machine()
+
+
+def _driver() -> str | None:
+    """Version of the NVIDIA kernel driver."""
+    if not NVIDIA_DRIVER.exists():
+        return None
+    number = re.search(r"\b\d+\.\d+(\.\d+)?\b", NVIDIA_DRIVER.read_text())
+    return number[0] if number else None
+
+
+def _peak_memory(device: str) -> int:
+    """Bytes: the device's allocator since the attempt began, or the high-water mark of the whole process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kibibytes everywhere else

@@ -1,0 +1,234 @@
+"""Attempts as Ray tasks, on a local Ray of its own or on a cluster. The only file that imports Ray.
+
+Ray gives processes and slots and nothing else: the queue stays in the database, which also decides what is
+tried again (``max_retries=0``); results travel over HTTP, so a task returns one word. ``max_calls=0`` keeps
+the process, and the torch it has loaded, for the next attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import ray
+import ray.exceptions
+
+from workers.ports import Claim, Exit
+from workers.worker import WITHHELD, WORKER_ENVIRONMENT, Order, WorkerConfig, execute
+
+OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
+CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed
+RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now must not hang the dispatcher
+PROBE_SECONDS = 30.0
+ERROR_CHARACTERS = 4_000
+FAILED = "failed"
+
+# A client that offers no token. Exit status 0: the cluster let it in.
+PROBE = (
+    "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).check_alive([], timeout=5)"
+)
+
+
+class InsecureCluster(Exception):
+    """The Ray cluster runs whatever anybody who reaches it sends."""
+
+
+@ray.remote(max_calls=0, max_retries=0)
+def _attempt(order_json: str) -> str:
+    """Carry out one order in a Ray worker.
+
+    After an error on a GPU the process retires: the CUDA context may be broken, and every later attempt in it
+    would fail for a reason that is not its own. The failure itself is already reported.
+    """
+    order = Order.from_json(order_json)
+    ending = execute(order)
+    if ending == FAILED and order.device != "cpu":
+        os._exit(1)
+    return ending
+
+
+class RayLauncher:
+    """Implements :class:`workers.ports.Launcher` on Ray; one per process, which is the Ray driver.
+
+    Ray keeps its state in the process and reads its configuration from environment variables, so making a
+    launcher sets ``RAY_USAGE_STATS_ENABLED``, and for a local Ray ``RAY_AUTH_MODE`` and a token.
+
+    Args:
+        config: what the workers need to know.
+        address: of a cluster, or ``auto`` for the one this machine belongs to; ``None`` starts a local Ray.
+        slots: processes of a local Ray on a machine without a GPU; default: one per CPU.
+        device: torch device of the workers; ``None``: ``cuda`` where the cluster has GPUs, else ``cpu``.
+        gpus: GPUs of a local Ray; ``None``: those that Ray finds.
+        insecure_dev: accept a cluster without token authentication.
+        clock: monotonic seconds.
+
+    Raises:
+        InsecureCluster: a client without a token was let in.
+        ConnectionError: there is no cluster at ``address``.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        *,
+        address: str | None = None,
+        slots: int | None = None,
+        device: str | None = None,
+        gpus: int | None = None,
+        insecure_dev: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._device = device
+        self._clock = clock
+        self._running: dict[int, ray.ObjectRef[str]] = {}
+        self._counted_at: float | None = None
+        self._resources: dict[str, float] = {}
+        self._folder: Path | None = None
+        if address is None:
+            self._start_local(slots or len(os.sched_getaffinity(0)), gpus)
+        else:
+            _connect(address, insecure_dev)
+
+    def slots(self) -> int:
+        """GPUs of the cluster, or its CPUs when it has none; counted anew every few seconds."""
+        now = self._clock()
+        if self._counted_at is None or now - self._counted_at >= CAPACITY_SECONDS:
+            self._resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call] # untyped in Ray
+            self._counted_at = now
+        return int(self._resources.get("GPU" if self._has_gpus else "CPU", 0))
+
+    def submit(self, claim: Claim) -> None:
+        """Submit the attempt as one Ray task that takes one slot."""
+        self.slots()  # so that the kind of slot is known
+        order = Order(
+            url=self._config.url,
+            attempt_id=claim.attempt_id,
+            secret=claim.secret,
+            device=self._device or ("cuda" if self._has_gpus else "cpu"),
+            data_dir=self._config.data_dir,
+        )
+        name = f"cohort-{claim.cohort_id}-a{claim.number}"
+        task = _attempt.options(name=name, num_cpus=1, num_gpus=1 if self._has_gpus else 0)
+        self._running[claim.attempt_id] = task.remote(order.to_json())
+
+    def poll(self, timeout: float) -> Sequence[Exit]:
+        """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first."""
+        if not self._running:
+            return []
+        attempts = {ref: attempt_id for attempt_id, ref in self._running.items()}
+        ready, rest = ray.wait(list(attempts), num_returns=1, timeout=timeout)
+        if ready and rest:
+            ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        for ref in ready:
+            del self._running[attempts[ref]]
+        return [Exit(attempt_id=attempts[ref], error=_error_of(ref)) for ref in ready]
+
+    def kill(self, attempt_id: int) -> None:
+        """End the attempt's process without asking it; ``poll`` reports its end."""
+        if (ref := self._running.get(attempt_id)) is not None:
+            ray.cancel(ref, force=True)
+
+    def close(self) -> None:
+        """End all attempts and leave Ray; a local Ray ends with it."""
+        for attempt_id in self._running:
+            self.kill(attempt_id)
+        self._running.clear()
+        ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _has_gpus(self) -> bool:
+        return self._resources.get("GPU", 0) >= 1
+
+    def _start_local(self, slots: int, gpus: int | None) -> None:
+        # Short, whatever TMPDIR is: Ray puts Unix sockets there, and their names are limited to 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="hb-", dir="/tmp"))
+        _require_token_in(self._folder)
+        with _worker_environment():
+            ray.init(
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                num_cpus=slots,
+                num_gpus=gpus,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(self._folder / "ray"),
+            )
+
+
+def _require_token_in(folder: Path) -> None:
+    """Give a local Ray a fresh token in a file that only this user can read, unless one is set."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if "RAY_AUTH_TOKEN" in os.environ or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "/nowhere")).is_file():
+        return
+    path = folder / "token"
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(32))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+
+
+@contextlib.contextmanager
+def _worker_environment() -> Iterator[None]:
+    """What the processes of a local Ray inherit; a runtime environment would end the prestart of workers."""
+    before = dict(os.environ)
+    os.environ.update(WORKER_ENVIRONMENT)
+    for name in WITHHELD & os.environ.keys():
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        for name in WITHHELD | WORKER_ENVIRONMENT.keys():
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
+
+
+def _connect(address: str, insecure_dev: bool) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    gcs = ray.get_runtime_context().gcs_address
+    if not insecure_dev and _admits_strangers(gcs):
+        ray.shutdown()
+        raise InsecureCluster(
+            f"the Ray cluster at {gcs} accepts clients without a token, so anybody who reaches it can "
+            "run code on it. Set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN_PATH for every Ray process "
+            "and for this one, or pass --insecure-dev on a machine that nobody else can reach"
+        )
+
+
+def _admits_strangers(gcs_address: str) -> bool:
+    """Whether the cluster answers a client that has no token.
+
+    Asked from another process, because Ray reads its authentication settings once per process.
+    """
+    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE, gcs_address],
+        env=stranger | {"RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PROBE_SECONDS,
+    )
+    return result.returncode == 0 or "AuthenticationError" not in result.stderr
+
+
+def _error_of(ref: ray.ObjectRef[str]) -> str | None:
+    """Why a finished task did not end by itself; ``None`` when it did."""
+    try:
+        ray.get(ref, timeout=RESULT_SECONDS)
+    except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
+        return f"{type(error).__name__}: {str(error)[:ERROR_CHARACTERS]}"
+    return None

@@ -1,0 +1,197 @@
+"""The running attempt's line to the server over HTTP: patient with outages, final about refusals."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from workers.messages import Heartbeat, HeartbeatReply, Message, MetricsBatch, Outcome, StartReply
+from workers.ports import ReportError, Superseded
+
+RETRIED = frozenset({429, 500, 502, 503, 504})
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+ANSWER_CHARACTERS = 500
+
+
+class Unauthorized(ReportError):
+    """The server does not accept the attempt's secret."""
+
+
+class Refused(ReportError):
+    """The server understood the message and will never accept it."""
+
+
+class OutageTooLong(ReportError):
+    """The server was away for longer than the attempt waits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How an attempt lives with a server that does not answer.
+
+    The n-th pause is ``first_pause * 2**n`` seconds, at most ``longest_pause``, times a uniform number from
+    [0.5, 1], so that workers that lost the server together do not return together.
+
+    Attributes:
+        first_pause: seconds before the first repetition.
+        longest_pause: seconds between repetitions at most.
+        outage_budget: seconds without any answer after which the attempt gives up.
+        buffer_bytes: metrics kept in memory while the server is away; when they are full, training waits.
+    """
+
+    first_pause: float = 0.2
+    longest_pause: float = 10.0
+    outage_budget: float = 3600.0
+    buffer_bytes: int = 32 * 1024 * 1024
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row (from 1)."""
+        longest = min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 30))
+        return longest * random.uniform(0.5, 1.0)
+
+
+class HttpReporter:
+    """Implements :class:`workers.ports.AttemptReporter` for one attempt.
+
+    ``start``, ``heartbeat`` and ``finish`` wait out an outage; ``metrics`` does not keep the training
+    waiting: what cannot be sent is kept in order, in memory and bounded, and goes out with the next call or
+    the finish.
+    One thread sends metrics and the finish, another one heartbeats.
+
+    Args:
+        url: address of the web service, e.g. ``http://127.0.0.1:8000``.
+        attempt_id: primary key of the attempt.
+        secret: the attempt's secret, sent as a bearer token.
+        patience: pauses and budgets.
+        clock: monotonic seconds.
+        sleep: waits so many seconds; by default :meth:`close` cuts a wait short.
+        transport: replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        attempt_id: int,
+        secret: str,
+        *,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._attempt_id = attempt_id
+        self._patience = patience or Patience()
+        self._clock = clock
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
+        self._buffer: deque[str] = deque()  # bodies in the order of their sequence numbers
+        self._buffered = 0
+        self._failures = 0  # of the metrics in a row
+        self._next_try = 0.0
+        self._client = httpx.Client(
+            base_url=f"{url.rstrip('/')}/internal/v1/attempts/{attempt_id}/",
+            headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=False,  # a proxy of the machine must not see the secret
+        )
+
+    def start(self) -> StartReply | None:
+        """Announce the attempt; ``None`` when it was superseded and must not compute."""
+        try:
+            return StartReply.model_validate_json(self._insist("start", ""))
+        except Superseded:
+            return None
+
+    def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
+        """Extend the lease, report progress, learn of a cancel."""
+        return HeartbeatReply.model_validate_json(self._insist("heartbeat", message.model_dump_json()))
+
+    def metrics(self, message: MetricsBatch) -> None:
+        """Take over curve points and send what waits, unless the server was away a moment ago.
+
+        Waits only when the buffer is full.
+        """
+        self._keep(message)
+        if self._buffered > self._patience.buffer_bytes:
+            self._drain()
+        elif self._clock() >= self._next_try:
+            self._try_buffer()
+
+    def finish(self, message: Outcome) -> None:
+        """Send the metrics that wait, then the end of the attempt."""
+        self._drain()
+        self._insist("finish", message.model_dump_json())
+
+    def close(self) -> None:
+        """Cut short a wait for the server and release the connection."""
+        self._closed.set()
+        self._client.close()
+
+    def _keep(self, message: Message) -> None:
+        body = message.model_dump_json()
+        self._buffer.append(body)
+        self._buffered += len(body)
+
+    def _drop_first(self) -> None:
+        body = self._buffer.popleft()
+        self._buffered -= len(body)
+
+    def _drain(self) -> None:
+        """Send everything that waits, as long as it takes."""
+        while self._buffer:
+            self._insist("metrics", self._buffer[0])
+            self._drop_first()
+        self._failures = 0
+
+    def _try_buffer(self) -> None:
+        """Send what waits until the first failure; then leave the server alone for a pause."""
+        while self._buffer:
+            if isinstance(self._post("metrics", self._buffer[0]), str):
+                self._failures += 1
+                self._next_try = self._clock() + self._patience.pause(self._failures)
+                return
+            self._drop_first()
+        self._failures = 0
+
+    def _insist(self, path: str, body: str) -> bytes:
+        """Post until there is an answer, for as long as the outage budget lasts."""
+        began = self._clock()
+        failures = 0
+        while isinstance(answer := self._post(path, body), str):
+            failures += 1
+            pause = self._patience.pause(failures)
+            if self._closed.is_set() or self._clock() + pause - began > self._patience.outage_budget:
+                raise OutageTooLong(
+                    f"no answer to {path!r} of attempt {self._attempt_id} from {self._client.base_url} "
+                    f"for {self._clock() - began:.0f} s ({failures} tries); the last one: {answer}"
+                )
+            self._sleep(pause)
+        return answer
+
+    def _post(self, path: str, body: str) -> bytes | str:
+        """Post once. Returns the answer, or what went wrong when trying again makes sense."""
+        try:
+            response = self._client.post(path, content=body)
+        except httpx.TransportError as error:
+            return f"{type(error).__name__}: {error}"
+        if response.status_code in RETRIED:
+            return f"HTTP {response.status_code}"
+        self._raise_for_refusal(response)
+        return response.content
+
+    def _raise_for_refusal(self, response: httpx.Response) -> None:
+        attempt = f"attempt {self._attempt_id}"
+        if response.status_code == httpx.codes.CONFLICT:
+            raise Superseded(f"{attempt} no longer holds its cohort")
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise Unauthorized(f"the server at {response.url} does not accept the secret of {attempt} (401)")
+        if not response.is_success:
+            text = response.text[:ANSWER_CHARACTERS]
+            raise Refused(f"{response.url} refused a report of {attempt}: {response.status_code} {text}")

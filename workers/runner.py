@@ -1,0 +1,144 @@
+"""Run one attempt: ask what to compute, compute it, report it. Knows neither Ray nor the database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from benchmarks.spec import TrialSpec
+from workers.heartbeat import Heart, StopReason
+from workers.messages import Outcome, StartReply
+from workers.ports import AttemptReporter, ReportError, Superseded
+from workers.progress import CurveBuffer, TrialLedger
+from workers.provenance import describe
+
+if TYPE_CHECKING:
+    from benchmarks.engine import Segment
+
+HEARTBEATS_PER_LEASE = 3  # two may be lost before the lease is
+FLUSH_SECONDS = 1.0
+
+Ending = Literal["finished", "failed", "cancelled", "superseded"]
+Clock = Callable[[], float]
+
+
+class Lanes(Protocol):
+    """The part of ``benchmarks.engine.Cohort`` that is used here."""
+
+    def segments(self) -> Iterator[Segment]:
+        """Run to the end, segment by segment."""
+
+
+class BuildCohort(Protocol):
+    """Makes the program that runs the trials as lanes."""
+
+    def __call__(self, trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> Lanes:
+        """Load data, initialise parameters."""
+
+
+def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> Lanes:
+    """The lane engine, single-threaded on a CPU: one worker per core, and results are bitwise."""
+    import torch  # here, so that an attempt announces itself before it pays for this import
+
+    from benchmarks.engine import Cohort
+
+    if device == "cpu":
+        torch.set_num_threads(1)
+    else:
+        torch.cuda.reset_peak_memory_stats(device)
+    return Cohort(trials, device=device, data_dir=data_dir)
+
+
+def run_attempt(
+    reporter: AttemptReporter,
+    *,
+    device: str = "cpu",
+    data_dir: Path | None = None,
+    build: BuildCohort = build_cohort,
+    clock: Clock = time.monotonic,
+) -> Ending:
+    """Run one attempt from its start to its finish.
+
+    What goes wrong in a trial (a missing data set, an error in a task, a lane that diverges) is reported as
+    the outcome of the trials that had not ended. What goes wrong between here and the server is raised.
+
+    Args:
+        reporter: the line to the server; its ``start`` says what to compute.
+        device: a torch device.
+        data_dir: where data sets lie; default as in ``benchmarks.data``.
+        build: makes the cohort.
+        clock: monotonic seconds.
+
+    Returns:
+        How it ended; ``superseded`` also when the attempt was not to start at all.
+
+    Raises:
+        ReportError: the server refused the attempt or was away for too long, or the heartbeat died.
+    """
+    reply = reporter.start()
+    if reply is None:
+        return "superseded"
+    try:
+        return _Run(reply, reporter, clock).execute(build, device, data_dir)
+    except Superseded:
+        return "superseded"
+
+
+class _Run:
+    """One started attempt: its trials, its unsent curves, its progress."""
+
+    def __init__(self, reply: StartReply, reporter: AttemptReporter, clock: Clock) -> None:
+        self._reporter = reporter
+        self._clock = clock
+        self._interval = reply.lease_seconds / HEARTBEATS_PER_LEASE
+        self._specs = [trial.spec for trial in reply.trials]
+        self._trials = TrialLedger([trial.key for trial in reply.trials])
+        self._curves = CurveBuffer([trial.key for trial in reply.trials])
+
+    def execute(self, build: BuildCohort, device: str, data_dir: Path | None) -> Ending:
+        began = self._clock()
+        with Heart(self._reporter, interval=self._interval, progress=self._curves.progress) as heart:
+            stop = self._compute(build, device, data_dir, heart)
+            if stop == "superseded":
+                return "superseded"
+            self._flush()
+            if stop == "cancelled":
+                self._trials.cancel_rest()
+            provenance = describe(device, seconds=self._clock() - began)
+            self._reporter.finish(Outcome(outcomes=self._trials.outcomes(), provenance=provenance))
+        return stop or ("failed" if self._trials.raised else "finished")
+
+    def _compute(
+        self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart
+    ) -> StopReason | None:
+        try:
+            specs = [TrialSpec.from_json(spec) for spec in self._specs]
+            lanes = build(specs, device=device, data_dir=data_dir)
+            return self._iterate(lanes.segments(), heart)
+        except ReportError:
+            raise
+        except Exception as error:  # whatever a task raises belongs to its trials, with the traceback
+            self._trials.fail_rest(error)
+            return None
+
+    def _iterate(self, segments: Iterator[Segment], heart: Heart) -> StopReason | None:
+        """Take segments until the last one or until told to stop; send curves about once a second."""
+        mark = flushed = self._clock()
+        for segment in segments:
+            now = self._clock()
+            self._trials.add(segment, seconds=now - mark)
+            self._curves.add(segment)
+            mark = now
+            if now - flushed >= FLUSH_SECONDS:
+                self._flush()
+                flushed = now
+            if stop := heart.stop_reason():
+                return stop
+        self._trials.require_all_ended()
+        return None
+
+    def _flush(self) -> None:
+        if (batch := self._curves.take()) is not None:
+            self._reporter.metrics(batch)

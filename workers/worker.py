@@ -1,0 +1,63 @@
+"""What a launcher hands to a worker process, and the process side that carries it out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# A worker computes on one thread; returning big blocks to the system after every step would cost a fifth.
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+}
+# Workers report over HTTP: the database's address and password stay in the dispatcher.
+WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """What all attempts of a launcher have in common.
+
+    Attributes:
+        url: address of the web service as the workers reach it.
+        data_dir: where data sets lie on the workers; ``None`` for the default there.
+    """
+
+    url: str
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One attempt for one worker process."""
+
+    url: str
+    attempt_id: int
+    secret: str
+    device: str
+    data_dir: str | None
+
+    def to_json(self) -> str:
+        """One line of JSON, the inverse of :meth:`from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Order:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**json.loads(line))
+
+
+def execute(order: Order) -> str:
+    """Run the attempt in this process; returns how it ended (see :func:`workers.runner.run_attempt`)."""
+    # Imported here: a dispatcher describes orders without loading what carries them out.
+    from workers.reporter import HttpReporter
+    from workers.runner import run_attempt
+
+    reporter = HttpReporter(order.url, order.attempt_id, order.secret)
+    try:
+        data_dir = Path(order.data_dir) if order.data_dir else None
+        return run_attempt(reporter, device=order.device, data_dir=data_dir)
+    finally:
+        reporter.close()
