@@ -25,6 +25,8 @@ def surrogate(
 ) -> Estimate:
     """Estimate the gradient of E[f(D)]. Code that ``torch.compile`` traces calls :func:`bind` outside.
 
+    Estimators that differentiate f, or learn, within the call cannot be traced.
+
     Args:
         estimator: registry id or entry.
         logits: ``(..., V, n)``; tasks use ``(lanes, batch, V, n)`` with lane parameters ``(lanes, 1, 1, 1)``.

@@ -1,7 +1,8 @@
-"""Exact mean and variance of estimators whose estimate depends on finitely many cells of their uniform numbers.
+"""Exact mean and variance of estimates that depend on finitely many cells of their uniform numbers.
 
-A cell is an interval of (0, 1) within which a number can move without changing the estimate. All combinations of cells
-of all numbers, each at its midpoint and weighted by its length, give the distribution of the estimate without error.
+A cell is an interval of (0, 1) within which a number can move without changing the estimate. All combinations
+of cells of all numbers, each at its midpoint and weighted by its length, give the distribution of the estimate
+without error.
 
 Shapes: R combinations, V variables, D numbers per variable.
 """

@@ -1,7 +1,7 @@
 """The golden problems of the estimators from values of f, and how each record calls its estimator.
 
-A record says mean (``exact_grad`` of its case) and variance of one complete estimate, with fixed parameters: control
-networks and baselines are put into the state, and nothing is trained.
+A record says mean (``exact_grad`` of its case) and variance of one complete estimate, with fixed parameters:
+control networks and baselines are put into the state, and nothing is trained.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def as_table(case: dict[str, Any], field: Any) -> Tensor:
 def arguments(golden: Golden) -> dict[str, Any]:
     """Parameters of the call, with the state that fixes what is learned otherwise, for one lane."""
     id, record = registered_id(golden), golden.record
-    call = {
+    call: dict[str, Any] = {
         name: record[name] for name in ("alpha", "temperature", "eta") if name in record and id != "rodeo"
     }
     if id in _STATES:

@@ -1,7 +1,7 @@
 """Every record of the golden problems of estimators from values of f.
 
-Where the estimate depends on finitely many outcomes, mean and variance are enumerated and compared to 1e-9. Elsewhere
-statistics of 200,000 draws decide, with the rate of false alarms of ``tests.support.statistics``.
+Where the estimate depends on finitely many outcomes, mean and variance are enumerated and compared to 1e-9.
+Elsewhere statistics of 200,000 draws decide, with the rate of false alarms of ``tests.support.statistics``.
 """
 
 from __future__ import annotations
