@@ -1,8 +1,8 @@
 """Exact mean and variance of estimates that depend on finitely many cells of their uniform numbers.
 
 A cell is an interval of (0, 1) within which a number can move without changing the estimate. All combinations
-of cells of all numbers, each at its midpoint and weighted by its length, give the distribution of the estimate
-without error.
+of cells of all numbers, each at its midpoint and weighted by its length, give the distribution of the
+estimate without error.
 
 Shapes: R combinations, V variables, D numbers per variable.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from estimators import surrogate
+from estimators.score.disarm_tree import places, tree
 from tests.support.noise import GivenNoise
 
 Cells = tuple[Tensor, Tensor]
@@ -28,6 +29,30 @@ def cells(edges: Tensor) -> Cells:
     lengths = bounds.diff()
     keep = lengths > 1e-12
     return ((bounds[1:] + bounds[:-1]) / 2)[keep], lengths[keep]
+
+
+def by_inversion(p: Tensor, samples: int) -> list[list[Cells]]:
+    """Numbers ``(V, K)`` of independent samples."""
+    return [[cells(row.cumsum(-1)[:-1])] * samples for row in p]
+
+
+def antithetic(p: Tensor, samples: int) -> list[list[Cells]]:
+    """Numbers ``(V, K/2)`` of antithetic pairs of bits."""
+    return [[cells(row)] * (samples // 2) for row in p]
+
+
+def down_the_tree(p: Tensor, samples: int) -> list[list[Cells]]:
+    """Numbers ``(V, depth, 2, K/2)``; the second number of the root is never used."""
+    levels = tree(p.log(), places(p.shape[-1], p.device))
+    whole = cells(p.new_zeros(0))
+    numbers = []
+    for v in range(len(p)):
+        row = []
+        for depth, level in enumerate(levels):
+            cell = cells(level[v].flatten())
+            row += [cell] * (samples // 2) + [cell if depth else whole] * (samples // 2)
+        numbers.append(row)
+    return numbers
 
 
 def combinations(numbers: Sequence[Cells]) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from estimators import surrogate
-from estimators.score.disarm_tree import places, tree
-from tests.estimators.enumeration import Cells, cells, enumerated
+from tests.estimators.enumeration import Cells, antithetic, by_inversion, down_the_tree, enumerated
 from tests.estimators.goldens import Golden, tensor
 from tests.estimators.score_goldens import (
     arguments,
@@ -30,30 +28,6 @@ Count = Callable[[str], None]
 
 DRAWS = 200_000
 MOST_COMBINATIONS = 70_000
-
-
-def by_inversion(p: Tensor, samples: int) -> list[list[Cells]]:
-    """Numbers ``(V, K)`` of independent samples."""
-    return [[cells(row.cumsum(-1)[:-1])] * samples for row in p]
-
-
-def antithetic(p: Tensor, samples: int) -> list[list[Cells]]:
-    """Numbers ``(V, K/2)`` of antithetic pairs of bits."""
-    return [[cells(row)] * (samples // 2) for row in p]
-
-
-def down_the_tree(p: Tensor, samples: int) -> list[list[Cells]]:
-    """Numbers ``(V, depth, 2, K/2)``; the second number of the root is never used."""
-    levels = tree(p.log(), places(p.shape[-1], p.device))
-    whole = cells(p.new_zeros(0))
-    numbers = []
-    for v in range(len(p)):
-        row = []
-        for depth, level in enumerate(levels):
-            cell = cells(level[v].flatten())
-            row += [cell] * (samples // 2) + [cell if depth else whole] * (samples // 2)
-        numbers.append(row)
-    return numbers
 
 
 ENUMERABLE = {
