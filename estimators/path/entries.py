@@ -3,14 +3,68 @@
 from __future__ import annotations
 
 from estimators.citations import REINMAX
-from estimators.info import Citation, EstimatorInfo, Properties
-from estimators.parameters import temperature
+from estimators.info import Citation, EstimatorInfo, Parameter, Properties
+from estimators.parameters import ETA, NUM_DRAWS, temperature
+
+ANY_TEMPERATURE = temperature(minimum=0.0, open_minimum=True)
+FORWARD_TEMPERATURE = Parameter(
+    name="forward_temperature",
+    type=float,
+    default=1.0,
+    minimum=0.0,
+    maximum=100.0,
+    open_minimum=True,
+    lane=True,
+    description="Temperature of the samples; other than 1 it changes their distribution.",
+)
+GAP = Parameter(
+    name="gap",
+    type=float,
+    default=1.0,
+    minimum=0.0,
+    maximum=1e4,
+    lane=True,
+    description="Least lead of the sampled logit over every other.",
+)
+EXPECTATION = Parameter(
+    name="expectation",
+    type=str,
+    default="draws",
+    choices=("draws", "exact"),
+    description="Mean over num_draws, or the exact one by quadrature, for two categories.",
+)
+
+GUMBEL_SOFTMAX = Citation(
+    key="jang2017categorical",
+    authors="Jang, Eric and Gu, Shixiang and Poole, Ben",
+    title="Categorical Reparameterization with Gumbel-Softmax",
+    venue="ICLR",
+    year=2017,
+    url="https://arxiv.org/abs/1611.01144",
+)
+GAPPED = Citation(
+    key="fan2022training",
+    authors="Fan, Ting-Han and Chi, Ta-Chung and Rudnicky, Alexander I. and Ramadge, Peter J.",
+    title="Training Discrete Deep Generative Models via Gapped Straight-Through Estimator",
+    venue="ICML",
+    year=2022,
+    url="https://proceedings.mlr.press/v162/fan22a.html",
+)
+BEYOND_REINMAX = Citation(
+    key="wang2026beyond",
+    authors="Wang, Daniel and Bui, Thang D.",
+    title="Beyond ReinMax: Low-Variance Gradient Estimators for Discrete Latent Variables",
+    venue="arXiv:2603.08257",
+    year=2026,
+    kind="misc",
+    url="https://arxiv.org/abs/2603.08257",
+)
 
 ENTRIES = (
     EstimatorInfo(
         id="st",
         title="Straight-through",
-        parameters=(temperature(minimum=0.0, open_minimum=True),),
+        parameters=(ANY_TEMPERATURE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=1),
         cost="1",
         equation="(1/tau) J(pi_tau) g",
@@ -31,20 +85,86 @@ ENTRIES = (
     EstimatorInfo(
         id="stgs",
         title="Straight-through Gumbel-softmax",
-        parameters=(temperature(minimum=0.0, open_minimum=True),),
+        parameters=(ANY_TEMPERATURE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
         cost="1",
         equation="(1/tau) J(softmax((theta + G)/tau)) g, G standard Gumbel, D = onehot(argmax(theta + G))",
-        citation=Citation(
-            key="jang2017categorical",
-            authors="Jang, Eric and Gu, Shixiang and Poole, Ben",
-            title="Categorical Reparameterization with Gumbel-Softmax",
-            venue="ICLR",
-            year=2017,
-            url="https://arxiv.org/abs/1611.01144",
-        ),
+        citation=GUMBEL_SOFTMAX,
         version=1,
         target="estimators.path.gumbel_softmax:stgs",
+    ),
+    EstimatorInfo(
+        id="decoupled_stgs",
+        title="Straight-through Gumbel-softmax with two temperatures",
+        parameters=(
+            ANY_TEMPERATURE,
+            FORWARD_TEMPERATURE,
+        ),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="(1/tau) J(softmax((theta + G)/tau)) g, D = onehot(argmax(theta/tau_f + G))",
+        citation=Citation(
+            key="shah2024improving",
+            authors="Shah, Rushi and Yan, Mingyuan and Mozer, Michael Curtis and Liu, Dianbo",
+            title="Improving Discrete Optimisation Via Decoupled Straight-Through Gumbel-Softmax",
+            venue="arXiv:2410.13331",
+            year=2024,
+            kind="misc",
+            url="https://arxiv.org/abs/2410.13331v1",
+        ),
+        version=1,
+        target="estimators.path.gumbel_softmax:decoupled_stgs",
+    ),
+    EstimatorInfo(
+        id="gumbel_softmax",
+        title="Gumbel-softmax (soft forward value)",
+        parameters=(ANY_TEMPERATURE,),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True, hard_forward=False),
+        cost="1",
+        equation="(1/tau) J(y) g at y = softmax((theta + G)/tau), G standard Gumbel",
+        citation=GUMBEL_SOFTMAX,
+        version=1,
+        target="estimators.path.gumbel_softmax:gumbel_softmax",
+    ),
+    EstimatorInfo(
+        id="gumbel_rao",
+        title="Gumbel-Rao",
+        parameters=(ANY_TEMPERATURE, NUM_DRAWS, EXPECTATION),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="(1/(K tau)) sum_k J(y_k) g, y_k = softmax(V_k/tau), V_k perturbed logits given D",
+        citation=Citation(
+            key="paulus2021rao",
+            authors="Paulus, Max B. and Maddison, Chris J. and Krause, Andreas",
+            title="Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator",
+            venue="ICLR",
+            year=2021,
+            url="https://arxiv.org/abs/2010.04838",
+        ),
+        version=1,
+        target="estimators.path.gumbel_rao:gumbel_rao",
+    ),
+    EstimatorInfo(
+        id="gst",
+        title="Gapped straight-through",
+        parameters=(ANY_TEMPERATURE, GAP),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="(1/tau) J(softmax(t/tau)) g, t_i = M, t_j = min(theta_j, M - gap), M = max theta",
+        citation=GAPPED,
+        version=1,
+        target="estimators.path.gapped:gst",
+    ),
+    EstimatorInfo(
+        id="gst_p",
+        title="Gapped straight-through, expected gap",
+        parameters=(ANY_TEMPERATURE,),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="as gst with gap = -log(1 - pi_i) / pi_i",
+        citation=GAPPED,
+        version=1,
+        target="estimators.path.gapped:gst_p",
     ),
     EstimatorInfo(
         id="reinmax",
@@ -56,5 +176,101 @@ ENTRIES = (
         citation=REINMAX,
         version=1,
         target="estimators.path.reinmax:reinmax",
+    ),
+    EstimatorInfo(
+        id="zgr",
+        title="Zero-temperature Gumbel-Rao",
+        parameters=(),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
+        cost="1",
+        equation="(1/2) [D_k (g_i - <pi, g>) + pi_k (g_k - g_i)]",
+        citation=Citation(
+            key="shekhovtsov2023cold",
+            authors="Shekhovtsov, Alexander",
+            title="Cold Analysis of Rao-Blackwellized Straight-Through Gumbel-Softmax Gradient Estimator",
+            venue="ICML",
+            year=2023,
+            url="https://proceedings.mlr.press/v202/shekhovtsov23a.html",
+        ),
+        version=1,
+        target="estimators.path.zgr:zgr",
+    ),
+    EstimatorInfo(
+        id="reinmax_mean_baseline",
+        title="ReinMax with the uniform mean as baseline",
+        parameters=(ANY_TEMPERATURE,),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
+        cost="1",
+        equation="(1/2) [(g_i - mean g) (D - pi) + J(pi) g / (n pi_tau,i)]",
+        citation=REINMAX,
+        version=1,
+        target="estimators.path.uniform_baseline:reinmax_mean_baseline",
+    ),
+    EstimatorInfo(
+        id="reinmax_mean_baseline_released",
+        title="ReinMax with the uniform mean as baseline, as released",
+        parameters=(ANY_TEMPERATURE,),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="(1/2) [(g_i - mean g) (D - pi) + (D pi g - pi <pi, g>) / (n pi_tau,i + 1e-12)]",
+        citation=REINMAX,
+        version=1,
+        target="estimators.path.uniform_baseline:reinmax_mean_baseline_released",
+    ),
+    EstimatorInfo(
+        id="st_uniform_baseline",
+        title="Straight-through with the uniform mean as baseline",
+        parameters=(ANY_TEMPERATURE,),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True, order=1),
+        cost="1",
+        equation="(1/(n pi_i)) (1/tau) J(pi_tau) g",
+        citation=Citation(
+            key="gregor2014deep",
+            authors=(
+                "Gregor, Karol and Danihelka, Ivo and Mnih, Andriy and Blundell, Charles and Wierstra, Daan"
+            ),
+            title="Deep AutoRegressive Networks",
+            venue="ICML",
+            year=2014,
+            url="https://proceedings.mlr.press/v32/gregor14.html",
+        ),
+        version=1,
+        target="estimators.path.uniform_baseline:st_uniform_baseline",
+    ),
+    EstimatorInfo(
+        id="reinmax_rao",
+        title="ReinMax-Rao",
+        parameters=(ANY_TEMPERATURE, NUM_DRAWS),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="(2/(K tau)) sum_k J(y_k) g - (1/2) J(pi) g, y_k relaxed given D for logits log((pi + D)/2)",
+        citation=BEYOND_REINMAX,
+        version=1,
+        target="estimators.path.reinmax_rao:reinmax_rao",
+    ),
+    EstimatorInfo(
+        id="reinmax_cv",
+        title="ReinMax with a control variate",
+        parameters=(ANY_TEMPERATURE, NUM_DRAWS, ETA),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
+        cost="1",
+        equation=(
+            "reinmax(tau=1) - (eta/tau) [J(y) g - (1/K) sum_k J(y_k) g], y relaxed given D for logits "
+            "log((pi + D)/2)"
+        ),
+        citation=BEYOND_REINMAX,
+        version=1,
+        target="estimators.path.reinmax_rao:reinmax_cv",
+    ),
+    EstimatorInfo(
+        id="reinmax_cv_released",
+        title="ReinMax with a control variate, as released",
+        parameters=(ANY_TEMPERATURE, NUM_DRAWS, ETA),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        cost="1",
+        equation="as reinmax_cv with softmax((log((pi + D)/2) + y')/tau) for y, y' relaxed given D for theta",
+        citation=BEYOND_REINMAX,
+        version=1,
+        target="estimators.path.reinmax_rao:reinmax_cv_released",
     ),
 )
