@@ -63,11 +63,11 @@ class Images:
     test: Tensor
 
 
-class DatasetUnavailable(Exception):  # noqa: N818 - says what is the case, like FileNotFound
+class DatasetUnavailable(Exception):
     """A data set was not found and could not be fetched; the message says where it was sought."""
 
 
-class WrongChecksum(Exception):  # noqa: N818 - as above
+class WrongChecksum(Exception):
     """A file is not what it should be; the message names it."""
 
 

@@ -6,7 +6,7 @@
     certificate.passed, str(certificate.order)        # True, '1.99 (1.94 to 2.05)'
 
 Bias, variance and cosine on small problems that can be enumerated, at several scales of f; the order of
-accuracy; evaluations, time and memory; and what must hold for every estimator. Deterministic but for the times.
+accuracy; evaluations, time and memory; what must hold for every estimator. Deterministic but for the times.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ class Properties:
         binary_only: takes variables of two categories only.
         deterministic: draws no samples; repeated calls give the same estimate.
         hard_forward: the forward value is exactly one-hot.
+        sums_to_zero: the gradient of every variable sums to zero over its categories.
         min_samples: fewest evaluations of f per estimate.
     """
 
@@ -84,6 +85,7 @@ class Properties:
     binary_only: bool = False
     deterministic: bool = False
     hard_forward: bool = True
+    sums_to_zero: bool = True
     min_samples: int = 1
 
 

@@ -33,7 +33,12 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    return sa.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        # A database created in the C locale has no encoding, and the driver would hand out bytes.
+        connect_args={"client_encoding": "utf8"},
+    )
 
 
 @contextmanager

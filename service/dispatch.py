@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Literal
 
 from service.db import open_engine
 from service.errors import InvalidSettings
-from service.queue import Queue, QueueRules
+from service.ledger import QueueRules
+from service.processes import stop_on_signals
+from service.queue import Queue
 from service.settings import Settings
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.ports import Launcher
@@ -58,12 +56,13 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
         InvalidSettings: the launcher is not installed.
     """
     queue = Queue(open_engine(settings.database), rules=QueueRules.of(settings))
-    with _stop_on_signal() as stop:
+    owner = options.owner or f"dispatcher@{socket.gethostname()}"
+    rules = DispatcherSettings(owner=owner, max_lanes=settings.max_lanes)
+    stop = threading.Event()
+    with stop_on_signals(stop):
         launcher = build_launcher(settings, options)
-        rules = DispatcherSettings(
-            owner=options.owner or f"dispatcher@{socket.gethostname()}", max_lanes=settings.max_lanes
-        )
-        Dispatcher(queue, launcher, rules).run(stop)
+        with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
+            Dispatcher(queue, launcher, rules).run(stop)
 
 
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
@@ -98,19 +97,3 @@ def _use_ray(options: DispatchOptions) -> bool:
     if options.launcher == "ray" and not installed:
         raise InvalidSettings("the Ray launcher needs Ray: pip install 'heunboard[ray]', or --launcher local")
     return options.launcher == "ray" or (options.launcher == "auto" and installed)
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the handlers before it return at the end."""
-    stop = threading.Event()
-
-    def request_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,6 @@
     HeunboardError
     ├── NotFound             there is no such thing
     ├── InvalidRequest       a parameter of the request cannot be used
-    ├── BodyTooLarge         a request's body is above the limit
     ├── IdempotencyKeyReused the same key came with another body
     ├── InvalidPageToken     a list was asked to go on from nowhere
     ├── InvalidReport        a worker's report contradicts what it was given
@@ -33,10 +32,6 @@ class NotFound(HeunboardError):
 
 class InvalidRequest(HeunboardError):
     """A parameter of the request cannot be used."""
-
-
-class BodyTooLarge(HeunboardError):
-    """The body of the request is too large."""
 
 
 class IdempotencyKeyReused(HeunboardError):

@@ -201,7 +201,7 @@ def _known(connection: Connection, attempt_id: int, secret: str) -> AttemptRecor
 
 def _stale(record: AttemptRecord) -> StaleAttempt:
     return StaleAttempt(
-        f"attempt {record.number} of cohort {record.cohort_id} is {record.state} and does not hold its cohort; "
+        f"attempt {record.number} of cohort {record.cohort_id} is {record.state} and does not hold it; "
         "nothing was stored, stop computing it"
     )
 

@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -35,7 +34,6 @@ NAMES = {
 }
 
 Json = dict[str, Any]
-JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 NAME = String(64)
 """Registry ids and metric names."""
 KEY = String(KEY_LENGTH)
@@ -67,7 +65,7 @@ class Base(DeclarativeBase):
     """All tables; times, documents and numbers have one column type each."""
 
     metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map: ClassVar = {datetime: UtcDateTime(), Json: JSON, float: sa.Double()}
+    type_annotation_map: ClassVar = {datetime: UtcDateTime(), Json: sa.JSON(), float: sa.Double()}
 
 
 def one_of(states: type[StrEnum]) -> CheckConstraint:
@@ -141,7 +139,7 @@ class Cell(Base):
 
 
 class Cohort(Base):
-    """Trials that are computed together. ``attempt``, the number of the current attempt, is the fencing token."""
+    """Trials that are computed together. ``attempt``, the current attempt's number, is the fencing token."""
 
     __tablename__ = "cohort"
     __table_args__ = (

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         max_attempts: attempts of a cohort lost to infrastructure before its trials fail.
         backoff_seconds: pause before the second attempt; it doubles with every further one.
         max_lanes: most trials in one cohort.
+        allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1)] = 3
     backoff_seconds: Seconds = 5.0
     max_lanes: Annotated[int, Field(ge=1, le=4096)] = 64
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -139,7 +139,7 @@ def _insert_new(
     """Add the trials that are not known, with their boards and cells; returns how many."""
     boards = _board_ids(connection, wanted)
     cell_ids = _cell_ids(connection, wanted, boards)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "key": key,
             "cell_id": cell_ids[cell.key],
@@ -156,9 +156,9 @@ def _insert_new(
     if not rows:
         return 0
     submission.insert_trials(connection, rows)
-    added = submission.known_trials(connection, [str(row["key"]) for row in rows])
+    added = submission.known_trials(connection, [row["key"] for row in rows])
     submission.want(connection, sweep_id, sorted(trial.id for trial in added.values()))
-    cells.add_trials(connection, Counter(int(row["cell_id"]) for row in rows))
+    cells.add_trials(connection, Counter(row["cell_id"] for row in rows))
     return len(rows)
 
 

@@ -6,9 +6,12 @@ import ast
 import subprocess
 import sys
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
+
+from service.states import MACHINES, mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("estimators", "benchmarks", "workers", "service")
@@ -112,3 +115,9 @@ def test_public_functions_are_documented() -> None:
             and ast.get_docstring(node) is None
         ]
     assert missing == []
+
+
+@pytest.mark.parametrize("kind", MACHINES, ids=lambda kind: kind.__name__)
+def test_documented_states_are_the_real_ones(kind: type[StrEnum]) -> None:
+    documented = (ROOT / "docs" / "architecture.md").read_text()
+    assert f"```mermaid\n{mermaid(MACHINES[kind])}\n```" in documented

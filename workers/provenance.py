@@ -9,10 +9,10 @@ import resource
 import socket
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from workers.messages import Provenance
+from workers.version import package_version
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
@@ -52,14 +52,6 @@ def git_revision(root: Path = CHECKOUT) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None  # no git, or not our repository: provenance without a revision
     return result.stdout.strip()
-
-
-def package_version() -> str:
-    """Version of the installed distribution, ``unknown`` for a bare source tree."""
-    try:
-        return version("heunboard")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _device_name(device: str) -> str:

@@ -21,6 +21,10 @@ from pathlib import Path
 
 import ray
 import ray.exceptions
+from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
+    AuthenticationTokenLoader,
+    Config,
+)
 
 from workers.ports import Claim, Exit
 from workers.worker import WITHHELD, WORKER_ENVIRONMENT, Order, WorkerConfig, execute
@@ -171,12 +175,14 @@ def _require_token_in(folder: Path) -> None:
     """Give a local Ray a fresh token in a file that only this user can read, unless one is set."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_AUTH_MODE"] = "token"
+    Config.initialize("")  # Ray read the mode when it was imported; this reads it again
     if "RAY_AUTH_TOKEN" in os.environ or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "/nowhere")).is_file():
         return
     path = folder / "token"
     path.touch(mode=0o600)
     path.write_text(secrets.token_hex(32))
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+    AuthenticationTokenLoader.instance().reset_cache()  # of an earlier local Ray in this process
 
 
 @contextlib.contextmanager

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 UNPLANNED = sa.text("state = 'queued' AND cohort_id IS NULL")
 
 
@@ -20,7 +18,7 @@ def upgrade() -> None:
         "board",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("task_key", sa.String(32), nullable=False),
-        sa.Column("task", JSON, nullable=False),
+        sa.Column("task", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_board"),
         sa.UniqueConstraint("task_key", name="uq_board_task_key"),
     )
@@ -40,15 +38,15 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
             "state <> 'running' OR (attempt > 0 AND owner IS NOT NULL AND lease_until IS NOT NULL)",
-            name="ck_cohort_running_implies_attempt",
+            name=op.f("ck_cohort_running_implies_attempt"),
         ),
         sa.CheckConstraint(
             "state = 'running' OR (owner IS NULL AND lease_until IS NULL)",
-            name="ck_cohort_lease_implies_running",
+            name=op.f("ck_cohort_lease_implies_running"),
         ),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'done', 'failed')",
-            name="ck_cohort_state",
+            name=op.f("ck_cohort_state"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_cohort"),
     )
@@ -60,7 +58,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("owner", sa.String(200)),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("document", JSON, nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
         sa.Column("new_trials", sa.Integer(), nullable=False),
         sa.Column("idempotency_key", sa.String(200)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -83,15 +81,15 @@ def upgrade() -> None:
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.Column("steps_done", sa.BigInteger(), nullable=False),
         sa.Column("steps_total", sa.BigInteger(), nullable=False),
-        sa.Column("provenance", JSON),
+        sa.Column("provenance", sa.JSON()),
         sa.Column("error", sa.Text()),
         sa.CheckConstraint(
             "(state IN ('finished', 'lost')) = (ended_at IS NOT NULL)",
-            name="ck_attempt_ended_implies_end",
+            name=op.f("ck_attempt_ended_implies_end"),
         ),
         sa.CheckConstraint(
             "state IN ('claimed', 'running', 'finished', 'lost')",
-            name="ck_attempt_state",
+            name=op.f("ck_attempt_state"),
         ),
         sa.ForeignKeyConstraint(["cohort_id"], ["cohort.id"], name="fk_attempt_cohort_id"),
         sa.PrimaryKeyConstraint("id", name="pk_attempt"),
@@ -103,14 +101,14 @@ def upgrade() -> None:
         sa.Column("cell_key", sa.String(32), nullable=False),
         sa.Column("board_id", sa.Integer(), nullable=False),
         sa.Column("estimator", sa.String(64), nullable=False),
-        sa.Column("spec", JSON, nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("trials", sa.Integer(), nullable=False),
         sa.Column("succeeded", sa.Integer(), nullable=False),
         sa.Column("failed", sa.Integer(), nullable=False),
         sa.Column("cancelled", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "succeeded >= 0 AND failed >= 0 AND cancelled >= 0 AND succeeded + failed + cancelled <= trials",
-            name="ck_cell_counts",
+            name=op.f("ck_cell_counts"),
         ),
         sa.ForeignKeyConstraint(["board_id"], ["board.id"], name="fk_cell_board_id"),
         sa.PrimaryKeyConstraint("id", name="pk_cell"),
@@ -125,7 +123,7 @@ def upgrade() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("mean", sa.Double(), nullable=False),
         sa.Column("m2", sa.Double(), nullable=False),
-        sa.CheckConstraint("count >= 1 AND m2 >= 0", name="ck_cell_summary_moments"),
+        sa.CheckConstraint("count >= 1 AND m2 >= 0", name=op.f("ck_cell_summary_moments")),
         sa.ForeignKeyConstraint(["cell_id"], ["cell.id"], name="fk_cell_summary_cell_id"),
         sa.PrimaryKeyConstraint("cell_id", "metric", name="pk_cell_summary"),
     )
@@ -161,19 +159,19 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint(
             "(state = 'failed') = (error IS NOT NULL)",
-            name="ck_trial_failed_implies_error",
+            name=op.f("ck_trial_failed_implies_error"),
         ),
         sa.CheckConstraint(
             "(state IN ('queued', 'running')) = (ended_at IS NULL)",
-            name="ck_trial_ended_implies_end",
+            name=op.f("ck_trial_ended_implies_end"),
         ),
         sa.CheckConstraint(
             "state <> 'running' OR cohort_id IS NOT NULL",
-            name="ck_trial_running_implies_cohort",
+            name=op.f("ck_trial_running_implies_cohort"),
         ),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')",
-            name="ck_trial_state",
+            name=op.f("ck_trial_state"),
         ),
         sa.ForeignKeyConstraint(["attempt_id"], ["attempt.id"], name="fk_trial_attempt_id"),
         sa.ForeignKeyConstraint(["cell_id"], ["cell.id"], name="fk_trial_cell_id"),
@@ -195,7 +193,7 @@ def upgrade() -> None:
         sa.Column("first", sa.Integer(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("packed", sa.LargeBinary(), nullable=False),
-        sa.CheckConstraint("first >= 1 AND count >= 1", name="ck_curve_segment_range"),
+        sa.CheckConstraint("first >= 1 AND count >= 1", name=op.f("ck_curve_segment_range")),
         sa.ForeignKeyConstraint(["attempt_id"], ["attempt.id"], name="fk_curve_segment_attempt_id"),
         sa.ForeignKeyConstraint(["trial_id"], ["trial.id"], name="fk_curve_segment_trial_id"),
         sa.PrimaryKeyConstraint("trial_id", "metric", "attempt_id", "first", name="pk_curve_segment"),

@@ -69,7 +69,7 @@ def interval(value: float, stderr: float, *, floor: float = -math.inf) -> Interv
 
 
 def fit_order(points: Sequence[Point]) -> tuple[Interval, float] | None:
-    """The order with its interval and its standard error; ``None`` with fewer than three points of known bias."""
+    """The order with its interval, and its standard error; ``None`` below three points of known bias."""
     used = [p for p in points if p.detected and _relative_error(p) <= 0.25][:FITTED_POINTS]
     if len(used) < 3:
         return None

@@ -96,7 +96,8 @@ def _timed_in_turns(*work: Callable[[], object]) -> tuple[list[float], ...]:
 def _peak_bytes(work: Callable[[], object]) -> int:
     with _LiveStorages() as storages:
         work()
-    return storages.peak
+    peak: int = storages.peak
+    return peak
 
 
 class _LiveStorages(TorchDispatchMode):

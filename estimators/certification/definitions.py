@@ -1,8 +1,8 @@
 """The mean gradient given the outcome, E[h | D = e_i], of the path estimators, straight from their papers.
 
-Written with dense matrices and one-dimensional integrals, in nothing like the way the estimators compute: a
-sign, a temperature or a factor that is wrong there is not wrong here in the same way. f is linear with gradient
-g. Estimators with noise besides D are defined for two categories, where the noise is one logistic number.
+Written with dense matrices and one-dimensional integrals, in nothing like the way the estimators compute:
+a sign, a temperature or a factor that is wrong there is not wrong here in the same way. f is linear, with
+gradient g. Estimators with noise besides D are defined for two categories, where it is one logistic number.
 """
 
 from __future__ import annotations

@@ -147,9 +147,10 @@ class Certificate:
 
     @property
     def order(self) -> Interval | None:
-        """Order of accuracy: that of the problem where it is known best."""
-        known = [p for p in self.problems if p.order is not None and p.order_stderr is not None]
-        return min(known, key=lambda p: p.order_stderr or 0.0).order if known else None
+        """Order of accuracy: the lowest among the problems where it is known about as well as anywhere."""
+        known = [(p.order, p.order_stderr) for p in self.problems if p.order and p.order_stderr is not None]
+        best = min((stderr for _, stderr in known), default=0.0)
+        return min((o for o, stderr in known if stderr <= 1.5 * best), key=lambda o: o.value, default=None)
 
     def largest_bias(self, scale: float = 1.0) -> Point:
         """The point of largest bias among the problems at ``scale``."""

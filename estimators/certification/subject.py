@@ -47,7 +47,7 @@ def describe(
     """
     signature = inspect.signature(function)
     detected = kind or _kind(signature)
-    name: str = id or getattr(function, "__name__", type(function).__name__)
+    name = id or str(getattr(function, "__name__", type(function).__name__))
     if like is not None:
         fields = {field.name: getattr(like, field.name) for field in dataclasses.fields(EstimatorInfo)}
         return LocalEstimator(**{**fields, "title": f"{name}, as {like.title}"}, function=function)

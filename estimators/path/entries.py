@@ -210,7 +210,7 @@ ENTRIES = (
         id="reinmax_mean_baseline_released",
         title="ReinMax with the uniform mean as baseline, as released",
         parameters=(ANY_TEMPERATURE,),
-        properties=Properties(kind="path", unbiased=False, needs_grad=True),
+        properties=Properties(kind="path", unbiased=False, needs_grad=True, sums_to_zero=False),
         cost="1",
         equation="(1/2) [(g_i - mean g) (D - pi) + (D pi g - pi <pi, g>) / (n pi_tau,i + 1e-12)]",
         citation=REINMAX,

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.errors import HeunboardError, InvalidReport, NotFound, StaleAttempt, WrongSecret
+from service.errors import WrongSecret
 from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome, StartReply
 from workers.ports import AttemptLedger
 
 PREFIX = "/internal/v1/attempts/{attempt_id}"
-STATUS: dict[type[HeunboardError], int] = {
-    WrongSecret: status.HTTP_401_UNAUTHORIZED,
-    NotFound: status.HTTP_404_NOT_FOUND,
-    StaleAttempt: status.HTTP_409_CONFLICT,
-    InvalidReport: 422,
-}
-
-
-class ReportRoute(APIRoute):
-    """A route whose refusals become the status that tells a worker what to do."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The usual handler with refusals translated."""
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except tuple(STATUS) as refusal:
-                raise HTTPException(STATUS[type(refusal)], str(refusal)) from refusal
-
-        return handle
 
 
 def _secret(
@@ -55,7 +31,7 @@ def internal_router(ledger: AttemptLedger) -> APIRouter:
     They answer 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
     and 422 to a report that does not fit. All may be repeated without effect.
     """
-    router = APIRouter(prefix=PREFIX, route_class=ReportRoute, include_in_schema=False)
+    router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
     @router.post("/start")
     def start(attempt_id: int, secret: Secret) -> StartReply:

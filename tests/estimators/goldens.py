@@ -1,7 +1,7 @@
 """Golden data: problems with the conditional means, means and variances that each estimator must show.
 
-Records are named ``ID`` or ``ID@SETTING``. Tests ask for the records of the estimators that the registry knows,
-so that a new registry entry is held against its records without a change here.
+Records are named ``ID`` or ``ID@SETTING``. Tests ask for the records of the estimators in the registry, so
+that a new registry entry is held against its records without a change here.
 """
 
 from __future__ import annotations

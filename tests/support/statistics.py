@@ -1,7 +1,7 @@
 """Statistical assertions with a stated rate of false alarms.
 
 A correct program fails an assertion here with probability about ``FALSE_ALARM`` (normal approximation, so
-give it thousands of independent draws). The tests fix their seeds: a failure repeats until code or seed changes.
+give it thousands of independent draws). Seeds are fixed: a failure repeats until code or seed changes.
 """
 
 from __future__ import annotations

@@ -128,11 +128,12 @@ def test_finish_comes_after_all_metrics() -> None:
 def test_superseded_is_final() -> None:
     clock = ManualClock()
     assert connect(ScriptedServer(409), clock).start() is None
-    for call in (
-        lambda r: r.heartbeat(PROGRESS),
-        lambda r: r.metrics(batch(1)),
-        lambda r: r.finish(OUTCOME),
-    ):
+    calls: list[Callable[[HttpReporter], object]] = [
+        lambda reporter: reporter.heartbeat(PROGRESS),
+        lambda reporter: reporter.metrics(batch(1)),
+        lambda reporter: reporter.finish(OUTCOME),
+    ]
+    for call in calls:
         with pytest.raises(Superseded):
             call(connect(ScriptedServer(409), clock))
     assert clock.slept == []

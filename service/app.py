@@ -1,0 +1,47 @@
+"""The web service: REST API, pages, and the reports of workers. Imports neither torch nor Ray."""
+
+from __future__ import annotations
+
+from fastapi import Depends, FastAPI
+from sqlalchemy import Engine
+from starlette.middleware.gzip import GZipMiddleware
+
+from service import problems
+from service.deps import require_text
+from service.ledger import Ledger, QueueRules
+from service.middleware import BodyLimit, HostCheck, SecurityHeaders
+from service.routes import boards, health, registry, sweeps, trials
+from service.routes.internal import internal_router
+from service.settings import Settings
+from service.web import pages
+from service.web.assets import add_static
+from service.web.render import problem_page
+from workers.version import package_version
+
+API = "/api/v1"
+
+
+def create_app(settings: Settings, engine: Engine) -> FastAPI:
+    """The application on a database whose schema is current; nothing is read from the environment."""
+    app = FastAPI(
+        title="Heunboard",
+        version=package_version(),
+        docs_url=None,  # FastAPI's documentation pages load scripts from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"default": {"model": problems.ProblemDocument, "description": "A problem (RFC 9457)."}},
+    )
+    app.state.engine = engine
+    problems.install(app, problem_page)
+    for module in (sweeps, trials, boards, registry):
+        app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])
+    app.include_router(health.router)
+    app.include_router(internal_router(Ledger(engine, rules=QueueRules.of(settings))))
+    app.include_router(pages.router, dependencies=[Depends(require_text)])
+    add_static(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
+    app.add_middleware(SecurityHeaders)
+    return app

@@ -1,0 +1,135 @@
+"""``heunboard board``: leaderboards as terminal tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.output import AsJson, Url, console, print_json
+from service.client import Client
+from service.web import numbers
+
+Row = dict[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(board)
+
+
+def board(
+    id: Annotated[
+        str | None, typer.Argument(help="Board id or its first letters; without it all are shown.")
+    ] = None,
+    select: Annotated[
+        str | None, typer.Option(help="Metric that chooses the setting of each estimator.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a leaderboard, or all of them."""
+    with Client(url) as client:
+        boards = [
+            client.board(one["id"], select=select)
+            for one in client.boards()
+            if one["id"].startswith(id or "")
+        ]
+        if id is not None and not boards:
+            boards = [client.board(id, select=select)]  # the server says what is wrong with the id
+    if as_json:
+        print_json(boards[0] if id is not None else boards)
+        return
+    if not boards:
+        console().print("No boards yet: heunboard submit FILE")
+    for one in boards:
+        show(console(), one)
+
+
+def show(out: Console, board: dict[str, Any]) -> None:
+    """Print one board: the table, the seeds that stand apart, where the references come from."""
+    metric = next(m for m in board["metrics"] if m["name"] == board["select"])
+    unit = f", {metric['unit']}" if metric["unit"] else ""
+    out.print(f"\n[bold]{escape(board['title'])}[/]  [dim]board {board['id']}[/]", highlight=False)
+    out.print(
+        f"[dim]{metric['title']}{unit}, {metric['goal']}d; mean over seeds of the best setting, ± sd[/]"
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in (
+        "estimator",
+        "setting",
+        metric["title"],
+        "95 % interval",
+        "seeds",
+        "reference",
+        "difference",
+    ):
+        table.add_column(name, justify="left" if name in ("estimator", "setting", "reference") else "right")
+    for row in board["rows"]:
+        _add(table, row, board["select"])
+    out.print(table)
+    for line in [*outlier_lines(board, metric), *_source_lines(board)]:
+        out.print(f"[dim]{escape(line)}[/]", highlight=False)
+
+
+def outlier_lines(board: dict[str, Any], metric: dict[str, Any]) -> list[str]:
+    """One line for each seed that is far from the median of its cell; it stays in the mean."""
+    return [
+        f"{row['title']}, seed {seed['seed']}: {numbers.five_digits(seed['value'])} is far from the median "
+        f"{numbers.five_digits(summary['median'])} of its {summary['n']} seeds; kept in the mean"
+        for row in board["rows"]
+        for summary in [row["metrics"].get(metric["name"])]
+        if summary
+        for seed in summary["seeds"]
+        if seed["outlier"]
+    ]
+
+
+def _add(table: Table, row: Row, metric: str) -> None:
+    summary = row["metrics"].get(metric)
+    setting = numbers.setting(row["setting"]["parameters"], row["setting"]["optimizer"], row["setting"]["lr"])
+    references = [r for r in row["references"] if r["metric"] == metric]
+    cells = _measured(summary) if summary else ["no finished seed", ""]
+    seeds = f"{row['n']} of {row['seeds_wanted']}"
+    first, *more = references or [None]
+    table.add_row(escape(row["title"]), escape(setting), *cells, seeds, *_reference(first))
+    for reference in more:
+        table.add_row("", "", "", "", "", *_reference(reference))
+
+
+def _measured(summary: dict[str, Any]) -> list[str]:
+    half = None if summary["low"] is None else (summary["high"] - summary["low"]) / 2
+    decimals = numbers.decimals_for(half, summary["mean"])
+    mean = numbers.text(summary["mean"], decimals)
+    if half is None:
+        return [mean, "one seed"]
+    interval = f"{numbers.text(summary['low'], decimals)} to {numbers.text(summary['high'], decimals)}"
+    return [f"[bold]{mean}[/] ± {numbers.compact(summary['sd'])}", interval]
+
+
+def _reference(reference: dict[str, Any] | None) -> tuple[str, str]:
+    if reference is None:
+        return "", ""
+    decimals = numbers.reference_decimals(reference["mean"], reference["sd"])
+    sd = "" if reference["sd"] is None else f" ± {numbers.compact(reference['sd'])}"
+    number = f"{numbers.text(reference['mean'], decimals)}{sd} {reference['label']}"
+    return escape(number), numbers.text(reference["difference"], decimals, signed=True)
+
+
+def _source_lines(board: dict[str, Any]) -> list[str]:
+    every = [r for row in board["rows"] for r in row["references"]] + board["references"]
+    levels = {
+        r["label"]: f" {numbers.five_digits(r['mean'])}"
+        for r in board["references"]
+        if r["metric"] == board["select"]
+    }
+    lines = {
+        f"{r['label']}{levels.get(r['label'], '')}: {r['source']}"
+        + (f" Not like with like: {r['comparable']}" if r["comparable"] else "")
+        for r in every
+        if r["metric"] == board["select"]
+    }
+    return sorted(lines)

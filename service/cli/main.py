@@ -1,0 +1,59 @@
+"""The commands, and how their errors end the process.
+
+Exit status: 0 done; 1 the sweep failed or the server refused; 2 the input is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.sweep import Problem, SpecError
+from service.cli import boards, servers, sweeps
+from service.client import ApiError, ClientError
+from service.errors import HeunboardError, InvalidSettings
+from service.processes import WRONG_INPUT
+
+FAILED = 1
+
+app = typer.Typer(
+    name="heunboard",
+    help="Compare gradient estimators for discrete latent variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+servers.register(app)
+sweeps.register(app)
+boards.register(app)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are printed without a traceback.
+
+    Ctrl-C is turned into the status 130 by typer.
+    """
+    try:
+        app()
+    except SpecError as error:
+        _end(WRONG_INPUT, [str(problem) for problem in error.problems])
+    except ApiError as error:
+        places = [
+            Problem(e["pointer"], e["message"], e.get("suggestion")) for e in error.problem.get("errors", [])
+        ]
+        wrong_input = error.status in (400, 404, 413, 422)
+        _end(WRONG_INPUT if wrong_input else FAILED, [str(place) for place in places] or [str(error)])
+    except InvalidSettings as error:
+        _end(WRONG_INPUT, [str(error)])
+    except (HeunboardError, ClientError) as error:
+        _end(FAILED, [str(error)])
+
+
+def _end(status: int, lines: list[str]) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    for line in lines:
+        console.print(f"[bold red]error[/] {escape(line)}", highlight=False)
+    sys.exit(status)

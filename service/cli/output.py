@@ -1,0 +1,42 @@
+"""What the commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer of the REST API as JSON.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="HEUNBOARD_URL", help="Address of the server.", show_default=False),
+]
+
+STATE_STYLES = {
+    "queued": "dim",
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output or error; wide enough for the tables when it is not a terminal."""
+    out = Console(stderr=stderr)
+    return out if out.is_terminal else Console(stderr=stderr, width=140)
+
+
+def print_json(answer: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(answer, indent=2))
+
+
+def counts_text(counts: dict[str, int]) -> str:
+    """``12 succeeded, 3 running``, in rich markup."""
+    shown = [
+        f"[{STATE_STYLES[state]}]{counts[state]:,} {state}[/]" for state in STATE_STYLES if counts.get(state)
+    ]
+    return ", ".join(shown) or "no trials"

@@ -1,0 +1,114 @@
+"""One progress bar over sweeps: on a terminal it moves, in a log it is a line for every tenth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress
+
+from service.cli.output import console, counts_text
+from service.client import FINAL_STATES, Client
+from service.web.numbers import duration
+
+Sweep = dict[str, Any]
+
+
+def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[Sweep]:
+    """Wait until all sweeps are done, with a bar on standard error; returns them whatever their outcome."""
+    err = Console(stderr=True, quiet=True) if quiet else console(stderr=True)
+    display = _Bar(err) if err.is_terminal else _Lines(err)
+    with display:
+        for sweeps in client.follow(ids):
+            display.show(sweeps)
+    return sweeps
+
+
+def share(sweeps: Sequence[Sweep]) -> float:
+    """Which part is done, from 0 to 1: steps within a sweep, the mean over sweeps.
+
+    Steps of different tasks cost too differently to be added up.
+    """
+    return sum(_share(sweep["progress"]) for sweep in sweeps) / len(sweeps)
+
+
+def time_left(sweeps: Sequence[Sweep]) -> str:
+    """The server's estimate in words; that of the longest sweep, a lower bound when some have none yet."""
+    pending = [sweep["progress"]["seconds_left"] for sweep in sweeps if sweep["state"] not in FINAL_STATES]
+    known = [left for left in pending if left is not None]
+    if not known:
+        return ""
+    bound = "" if len(known) == len(pending) else "more than "
+    return f"{bound}{duration(max(known))} left"
+
+
+def _share(progress: dict[str, Any]) -> float:
+    return progress["steps_done"] / progress["steps_total"] if progress["steps_total"] else 1.0
+
+
+def _description(sweeps: Sequence[Sweep]) -> str:
+    counts: Counter[str] = Counter()
+    for sweep in sweeps:
+        counts.update(sweep["progress"]["counts"])
+    name = f"sweep {sweeps[0]['id']}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
+    return f"{name}: {counts_text(counts)}"
+
+
+class _Bar:
+    """Drawn again and again, for terminals."""
+
+    def __init__(self, err: Console) -> None:
+        columns = (
+            "{task.description}",
+            BarColumn(finished_style="green"),
+            "{task.fields[percent]}",
+            "[cyan]{task.fields[left]}[/]",
+        )
+        self._progress = Progress(*columns, console=err)
+        self._line = self._progress.add_task("", total=1.0, percent="", left="")
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, sweeps: Sequence[Sweep]) -> None:
+        """Draw what is known now."""
+        done = share(sweeps)
+        self._progress.update(
+            self._line,
+            description=_description(sweeps),
+            completed=done,
+            percent=_percent(done),
+            left=time_left(sweeps),
+        )
+
+
+class _Lines:
+    """A line for every tenth that is done, for logs."""
+
+    def __init__(self, err: Console) -> None:
+        self._err = err
+        self._tenths = -1
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, sweeps: Sequence[Sweep]) -> None:
+        """Print when another tenth is done."""
+        done = share(sweeps)
+        if int(10 * done) > self._tenths:
+            self._tenths = int(10 * done)
+            parts = (_description(sweeps), _percent(done), time_left(sweeps))
+            self._err.print(", ".join(part for part in parts if part), highlight=False)
+
+
+def _percent(done: float) -> str:
+    """100 % only when all is done."""
+    return f"{int(100 * done)} %"

@@ -1,0 +1,195 @@
+"""``heunboard up``, ``serve``, ``dispatch`` and ``db upgrade``."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from service.cli.output import AsJson, console, print_json
+from service.client import default_url
+from service.errors import InvalidSettings
+from service.settings import Settings, load_settings
+
+GRACE_S = 3  # for requests under way when the web service is told to end
+
+Launcher = Literal["auto", "ray", "local"]
+
+EndWithParent = Annotated[bool, typer.Option("--end-with-parent", hidden=True)]
+Slots = Annotated[
+    int | None, typer.Option(min=1, help="Cohorts computed at the same time; default one per CPU or GPU.")
+]
+LauncherOption = Annotated[Launcher, typer.Option(help="Where cohorts run; auto: Ray where it is installed.")]
+InsecureDev = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-dev", help="Allow what is safe only behind a trusted network: there are no access tokens."
+    ),
+]
+
+database = typer.Typer(name="db", help="The database.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(serve)
+    app.command()(dispatch)
+    app.add_typer(database)
+
+
+def up(
+    data: Annotated[
+        Path | None, typer.Option(help="Data directory.", show_default="HEUNBOARD_DATA_HOME")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+    ] = 8000,
+    launcher: LauncherOption = "auto",
+    slots: Slots = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
+    from service.supervisor import UpOptions
+    from service.supervisor import up as run
+
+    settings = load_settings() if data is None else load_settings(data_home=data.absolute())
+    err = Console(stderr=True, soft_wrap=True)
+
+    def ready(url: str) -> None:
+        if as_json:
+            print_json({"url": url, "data_home": str(settings.data_home), "pid": os.getpid()})
+        else:
+            _greet(url, settings.data_home)
+
+    def notify(line: str) -> None:
+        err.print(f"[bold yellow]warning[/] {escape(line)}", highlight=False)
+
+    run(settings, UpOptions(port=port, launcher=launcher, slots=slots), on_ready=ready, notify=notify)
+    if not as_json:
+        console().print("Heunboard has ended; its data stay.")
+
+
+def _greet(url: str, data_home: Path) -> None:
+    address = "" if default_url() == url else f" --url {url}"
+    out = Console(soft_wrap=True)
+    out.print(f"Heunboard is up: [bold]{url}[/]   (Ctrl-C ends it)", highlight=False)
+    out.print(f"[dim]Data and logs are in {data_home}[/]", highlight=False)
+    out.print(f"[dim]Next, in another terminal: heunboard submit FILE --wait{address}[/]", highlight=False)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    insecure_dev: InsecureDev = False,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    end_with_parent: EndWithParent = False,
+) -> None:
+    """Run the web service: REST API, pages and the reports of workers."""
+    import uvicorn
+
+    from service.app import create_app
+    from service.db import open_engine
+    from service.migrations import prepare
+    from service.processes import end_with_parent as follow
+    from service.supervisor import listen
+
+    settings = load_settings()
+    _require_loopback(host, insecure_dev)
+    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
+    engine = open_engine(settings.database)
+    prepare(engine)
+    if end_with_parent:
+        follow()
+    config = uvicorn.Config(
+        create_app(settings, engine),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def dispatch(
+    worker_url: Annotated[str, typer.Option(help="Address of the web service as the workers reach it.")],
+    launcher: LauncherOption = "auto",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster; auto for the one of this machine; default a local Ray.")
+    ] = None,
+    slots: Slots = None,
+    insecure_dev: InsecureDev = False,
+    end_with_parent: EndWithParent = False,
+) -> None:
+    """Run the dispatcher: plan queued trials into cohorts and launch them."""
+    from service.dispatch import DispatchOptions
+    from service.dispatch import dispatch as run
+    from service.processes import end_with_parent as follow
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    settings = _with_current_database()
+    if end_with_parent:
+        follow()
+    options = DispatchOptions(
+        worker_url=worker_url,
+        launcher=launcher,
+        ray_address=ray_address,
+        slots=slots,
+        data_dir=os.environ.get("HEUNBOARD_DATA_DIR") or None,
+        insecure_dev=insecure_dev,
+    )
+    run(settings, options)
+
+
+@database.command()
+def upgrade(as_json: AsJson = False) -> None:
+    """Bring the database to the version of this program."""
+    from service.db import open_engine
+    from service.migrations import current
+    from service.migrations import upgrade as apply
+
+    engine = open_engine(load_settings().database)
+    before = current(engine)
+    apply(engine)
+    after = current(engine)
+    shown = engine.url.render_as_string(hide_password=True)
+    if as_json:
+        print_json({"database": shown, "before": before, "after": after})
+    elif before == after:
+        typer.echo(f"{shown} is up to date (revision {after})")
+    else:
+        typer.echo(f"{shown}: upgraded from {before or 'an empty database'} to revision {after}")
+
+
+def _with_current_database() -> Settings:
+    from service.db import open_engine
+    from service.migrations import prepare
+
+    settings = load_settings()
+    prepare(open_engine(settings.database))
+    return settings
+
+
+def _require_loopback(host: str, insecure_dev: bool) -> None:
+    """Without access tokens, whoever reaches the port can do everything.
+
+    Raises:
+        InvalidSettings: ``host`` is not this machine alone, and ``insecure_dev`` is not set.
+    """
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and not insecure_dev:
+        raise InvalidSettings(
+            f"refusing to listen on {host}: there are no access tokens yet, so whoever reaches the port can "
+            "submit work. Listen on 127.0.0.1, or add --insecure-dev if the network in front of it is trusted"
+        )

@@ -1,0 +1,179 @@
+"""``heunboard submit``, ``plan`` and ``status``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.sweep import load_sweep
+from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json
+from service.cli.progress import watch
+from service.client import Client
+from service.errors import InvalidSettings
+from service.web.numbers import duration
+
+LISTED = 20
+TRACEBACK_LINES = 12
+SHORT_ID = 8  # characters of a board's id that tell it from the others
+
+SweepFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="A sweep file (YAML or JSON); - reads standard input.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(submit)
+    app.command()(plan)
+    app.command()(status)
+
+
+def submit(
+    file: SweepFile,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end; the exit status is the outcome.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a sweep; trials that are known already are not computed again."""
+    text = checked(file)
+    with Client(url) as client:
+        sweep = client.submit(text)
+        if not as_json:
+            _announce(client, sweep)
+        if wait:
+            sweep = _wait(client, sweep["id"], quiet=as_json)
+        if as_json:
+            print_json(sweep)
+        elif wait:
+            _conclude(sweep)
+    if wait and sweep["state"] != "succeeded":
+        raise typer.Exit(1)
+
+
+def plan(file: SweepFile, url: Url = None, as_json: AsJson = False) -> None:
+    """Say what submitting a sweep would compute; nothing is stored."""
+    text = checked(file)
+    with Client(url) as client:
+        answer = client.plan(text)
+    if as_json:
+        print_json(answer)
+        return
+    console().print(
+        f"{answer['trials']:,} trials: {answer['known']:,} already known, "
+        f"[bold]{answer['to_compute']:,}[/] to compute"
+    )
+
+
+def status(
+    sweep: Annotated[
+        str | None, typer.Argument(help="Sweep id; without it the newest sweeps are listed.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one sweep, or the newest ones."""
+    with Client(url) as client:
+        if sweep is None:
+            _list_sweeps(client, as_json)
+            return
+        answer = client.sweep(sweep)
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(_sweep_table([answer]))
+        _conclude(answer)
+
+
+def checked(file: str) -> str:
+    """The text of a sweep file that is known to be valid, so that mistakes show without a server.
+
+    Raises:
+        InvalidSettings: the file cannot be read.
+        SpecError: it is not a valid sweep.
+    """
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"cannot read the sweep file {file}: {error}") from None
+    load_sweep(text, source=file)
+    return text
+
+
+def _wait(client: Client, sweep: str, *, quiet: bool) -> dict[str, Any]:
+    try:
+        return watch(client, [sweep], quiet=quiet)[0]
+    except KeyboardInterrupt:
+        again = f"heunboard status {sweep}, or {client.url}/sweeps/{sweep}"
+        console(stderr=True).print(f"The sweep goes on. To look again: {again}", highlight=False)
+        raise
+
+
+def _announce(client: Client, sweep: dict[str, Any]) -> None:
+    known = sweep["progress"]["counts"].get("succeeded", 0)
+    console().print(
+        f"Sweep [bold]{sweep['id']}[/] {escape(sweep['name'])}: "
+        f"{sweep['trials']:,} trials, {known:,} already known"
+        f"\n{client.url}/sweeps/{sweep['id']}",
+        highlight=False,
+    )
+
+
+def _conclude(sweep: dict[str, Any]) -> None:
+    out = console()
+    if sweep["finished_at"] is not None:
+        out.print(_outcome(sweep), highlight=False)
+    for failure in sweep["failures"]:
+        out.print(f"[red]failed[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
+        for line in (failure["traceback"] or "").splitlines()[-TRACEBACK_LINES:]:
+            out.print(f"    {escape(line)}", style="dim", highlight=False)
+    if sweep["failures_left_out"]:
+        out.print(f"and {sweep['failures_left_out']:,} more failures")
+    for board in sweep["boards"]:
+        out.print(
+            f"heunboard board {board['id'][:SHORT_ID]}   [dim]{escape(board['title'])}[/]", highlight=False
+        )
+
+
+def _outcome(sweep: dict[str, Any]) -> str:
+    taken = datetime.fromisoformat(sweep["finished_at"]) - datetime.fromisoformat(sweep["created_at"])
+    state = f"[{STATE_STYLES[sweep['state']]}]{sweep['state']}[/]"
+    return f"{state}: {counts_text(sweep['progress']['counts'])} in {duration(taken.total_seconds())}"
+
+
+def _list_sweeps(client: Client, as_json: bool) -> None:
+    page = client.newest_sweeps(LISTED)
+    if as_json:
+        print_json(page)
+        return
+    if not page["sweeps"]:
+        console().print("No sweeps yet: heunboard submit FILE")
+        return
+    console().print(_sweep_table(page["sweeps"]))
+    if page["next_page_token"]:
+        console().print(f"and older ones: {client.url}/sweeps")
+
+
+def _sweep_table(sweeps: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "name", "state", "trials", "progress", "time left"):
+        table.add_column(name)
+    for sweep in sweeps:
+        progress = sweep["progress"]
+        share = 100 * progress["steps_done"] // progress["steps_total"] if progress["steps_total"] else 0
+        table.add_row(
+            str(sweep["id"]),
+            escape(sweep["name"]),
+            sweep["state"],
+            counts_text(progress["counts"]),
+            f"{share} %",
+            duration(progress["seconds_left"]),
+        )
+    return table

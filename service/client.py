@@ -1,0 +1,264 @@
+"""The Python client: a thin, typed door to the REST API.
+
+>>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
+...     sweep = client.submit(Path("examples/polynomial.yaml").read_text())
+...     client.wait(sweep["id"])
+...     board = client.board(client.boards()[0]["id"])
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from service.settings import default_data_home
+
+Document = dict[str, Any]
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+ADDRESS_FILE = "address"  # in the data directory, written by ``heunboard up``
+FINAL_STATES = ("succeeded", "failed", "cancelled")
+RETRIES = 2  # of the connection, when it cannot be made
+PATIENCE_S = 15.0  # how long a server may be away while a sweep is waited for; it may be starting again
+
+
+class ClientError(Exception):
+    """The server did not do what was asked."""
+
+
+class ApiError(ClientError):
+    """The server refused; ``problem`` is its problem document (RFC 9457) and ``status`` the HTTP status."""
+
+    def __init__(self, status: int, problem: Document) -> None:
+        self.status = status
+        self.problem = problem
+        super().__init__(str(problem.get("detail") or problem.get("title") or f"HTTP {status}"))
+
+
+class ServerUnreachable(ClientError):
+    """No server answers at the address."""
+
+
+class WaitTimeout(ClientError):
+    """The sweep was not done in time; it goes on."""
+
+
+def default_url() -> str:
+    """``HEUNBOARD_URL``, else where ``heunboard up`` says it listens, else port 8000 of this machine."""
+    return _found_url()[0]
+
+
+def _found_url() -> tuple[str, str]:
+    """The default address, and where it comes from, for messages."""
+    if url := os.environ.get("HEUNBOARD_URL"):
+        return url, "HEUNBOARD_URL"
+    file = Path(os.environ.get("HEUNBOARD_DATA_HOME") or default_data_home()) / ADDRESS_FILE
+    try:
+        return file.read_text().strip(), f"the address in {file}"
+    except FileNotFoundError:
+        return DEFAULT_URL, "the default"
+
+
+class Client:
+    """Talks to one server. Close it, or use it as a context manager.
+
+    Args:
+        url: address of the server; default as :func:`default_url`.
+        transport: how requests travel, for tests.
+        timeout: seconds that one request may take.
+
+    Raises:
+        ServerUnreachable: ``url`` is not an address.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        found, self._origin = (url, "") if url else _found_url()
+        self.url = found.rstrip("/")
+        chosen = transport or httpx.HTTPTransport(retries=RETRIES)
+        headers = {"Accept": "application/json"}
+        try:
+            self._http = httpx.Client(base_url=self.url, transport=chosen, timeout=timeout, headers=headers)
+        except httpx.InvalidURL as error:
+            raise self._unreachable(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(self, sweep: str | Mapping[str, Any], *, idempotency_key: str | None = None) -> Document:
+        """Submit a sweep: the text of a sweep file, or a mapping. Returns its id and what it will compute.
+
+        Raises:
+            ApiError: the sweep is not valid; ``problem["errors"]`` lists every mistake with its JSON pointer.
+        """
+        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return self._post("/sweeps", sweep, key)
+
+    def plan(self, sweep: str | Mapping[str, Any]) -> Document:
+        """What submitting would do: trials, those already known, those to compute. Stores nothing."""
+        return self._post("/sweeps/plan", sweep, {})
+
+    def sweep(self, id: int | str) -> Document:
+        """A sweep with its progress, boards, cells and failures."""
+        return self._get(f"/sweeps/{id}")
+
+    def sweeps(self) -> list[Document]:
+        """All sweeps, newest first."""
+        return list(self._pages("/sweeps", "sweeps"))
+
+    def newest_sweeps(self, limit: int) -> Document:
+        """The first page of the sweeps: ``sweeps`` and, when there are more, ``next_page_token``."""
+        return self._get("/sweeps", {"limit": limit})
+
+    def wait(
+        self,
+        id: int | str,
+        callback: Callable[[Document], None] | None = None,
+        *,
+        timeout: float | None = None,
+        interval: float = 0.5,
+    ) -> Document:
+        """Wait until a sweep is done; returns it whatever its outcome.
+
+        Args:
+            id: the sweep.
+            callback: called with the sweep after every look.
+            timeout: seconds.
+            interval: seconds between two looks.
+
+        Raises:
+            WaitTimeout: it was not done in time; it goes on.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        for (sweep,) in self.follow([id], interval=interval):
+            if callback is not None:
+                callback(sweep)
+            if sweep["state"] not in FINAL_STATES and time.monotonic() > deadline:
+                raise WaitTimeout(f"sweep {id} is {sweep['state']} after {timeout:g} s; it goes on")
+        return sweep
+
+    def follow(self, ids: Sequence[int | str], *, interval: float = 0.5) -> Iterator[list[Document]]:
+        """Look at sweeps again and again until all are done; the last look has the outcomes.
+
+        Raises:
+            ServerUnreachable: the server was away for more than ``PATIENCE_S`` seconds.
+        """
+        while True:
+            sweeps = [self._sweep_patiently(id, interval) for id in ids]
+            yield sweeps
+            if all(sweep["state"] in FINAL_STATES for sweep in sweeps):
+                return
+            time.sleep(interval)  # between two looks at the server
+
+    def trials(self, sweep: int | str) -> list[Document]:
+        """All trials of a sweep."""
+        return list(self._pages(f"/sweeps/{sweep}/trials", "trials"))
+
+    def trial(self, key: str) -> Document:
+        """One trial by its key."""
+        return self._get(f"/trials/{key}")
+
+    def curves(self, key: str) -> list[Document]:
+        """The curves of one trial."""
+        found: list[Document] = self._get(f"/trials/{key}/curves")["curves"]
+        return found
+
+    def attempts(self, key: str) -> list[Document]:
+        """The attempts of one trial, oldest first."""
+        found: list[Document] = self._get(f"/trials/{key}/attempts")["attempts"]
+        return found
+
+    def boards(self) -> list[Document]:
+        """All boards."""
+        return list(self._pages("/boards", "boards"))
+
+    def board(self, id: int | str, *, select: str | None = None, report: list[str] | None = None) -> Document:
+        """A leaderboard; ``select`` chooses the settings, ``report`` says what is shown."""
+        chosen = {"select": select, "report": report}
+        return self._get(f"/boards/{id}", {k: v for k, v in chosen.items() if v})
+
+    def _sweep_patiently(self, id: int | str, interval: float) -> Document:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.sweep(id)
+            except ServerUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(interval)  # the server may be starting again
+
+    def _pages(self, path: str, name: str) -> Iterator[Document]:
+        token: str | None = None
+        while True:
+            answer = self._get(path, {"page_token": token} if token else {})
+            yield from answer[name]
+            token = answer["next_page_token"]
+            if token is None:
+                return
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Document:
+        return self._send(self._http.build_request("GET", f"/api/v1{path}", params=params))
+
+    def _post(self, path: str, sweep: str | Mapping[str, Any], headers: Mapping[str, str]) -> Document:
+        text = sweep if isinstance(sweep, str) else json.dumps(dict(sweep))
+        kind = "application/yaml" if isinstance(sweep, str) else "application/json"
+        sent = {"Content-Type": kind, **headers}
+        return self._send(self._http.build_request("POST", f"/api/v1{path}", content=text, headers=sent))
+
+    def _send(self, request: httpx.Request) -> Document:
+        try:
+            response = self._http.send(request)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if not response.is_success:
+            raise ApiError(response.status_code, _problem(response))
+        try:
+            answer: Document = response.json()
+        except ValueError as error:
+            raise self._unreachable("what answers there does not speak its language") from error
+        return answer
+
+    def _unreachable(self, reason: object) -> ServerUnreachable:
+        origin = f", {self._origin}" if self._origin else ""
+        return ServerUnreachable(
+            f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, "
+            "or say where it is with --url or HEUNBOARD_URL"
+        )
+
+
+def _problem(response: httpx.Response) -> Document:
+    """The problem document, or one made of whatever a proxy in between answered."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    return {
+        "title": f"HTTP {response.status_code}",
+        "status": response.status_code,
+        "detail": response.text[:500],
+    }

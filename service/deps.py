@@ -1,0 +1,36 @@
+"""What routes depend on, as annotated types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from sqlalchemy import Engine
+
+from service.errors import NotFound
+
+MAX_PAGE = 500
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+def require_text(request: Request) -> None:
+    """Nothing has an id with a NUL character, and PostgreSQL refuses to look for one.
+
+    Raises:
+        NotFound: an id in the path has one.
+    """
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise NotFound
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]
+"""The database."""
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page.")]
+PageToken = Annotated[
+    str | None, Query(max_length=200, description="next_page_token of the page before this one.")
+]

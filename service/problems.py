@@ -1,0 +1,148 @@
+"""Every error as one shape: problem details (RFC 9457), ``application/problem+json``.
+
+``type`` is a stable URI reference, ``title`` its words, ``status`` the HTTP status, ``detail`` what came and
+what to do, ``errors`` the places in the request, each with a JSON pointer. A browser that asks for a page
+gets the same words as a page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from benchmarks.sweep import SpecError
+from service import errors
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidPageToken: HTTPStatus.BAD_REQUEST,
+    errors.InvalidReport: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WrongSecret: HTTPStatus.UNAUTHORIZED,
+    errors.StaleAttempt: HTTPStatus.CONFLICT,
+    errors.DatabaseOutOfDate: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What an exception means over HTTP; any other of the tree is a 500."""
+
+
+class Place(BaseModel):
+    """One thing that is wrong, where it stands in the request, and the nearest right name."""
+
+    pointer: str
+    message: str
+    suggestion: str | None = None
+
+
+class ProblemDocument(BaseModel):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[Place] = []
+
+
+Render = Callable[[Request, ProblemDocument], Response]
+
+
+def install(app: FastAPI, page: Render) -> None:
+    """Let every error of ``app`` take this shape; ``page`` renders it for browsers."""
+
+    def respond(request: Request, document: ProblemDocument, headers: Any = None) -> Response:
+        if _wants_page(request):
+            return page(request, document)
+        body = document.model_dump(mode="json", exclude_none=True)
+        return JSONResponse(body, document.status, headers, MEDIA_TYPE)
+
+    def on_spec(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SpecError)
+        places = [Place(pointer=p.path, message=p.message, suggestion=p.suggestion) for p in error.problems]
+        return respond(request, document(request, 422, "invalid-sweep", str(error), places))
+
+    def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return respond(request, _http(request, error), error.headers)
+
+    def on_request(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return respond(request, _request(request, error))
+
+    def on_ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, errors.HeunboardError)
+        return respond(request, _ours(request, error))
+
+    def on_bug(request: Request, error: Exception) -> Response:
+        detail = "Something went wrong here, not in the request; the server's log has the traceback."
+        return respond(request, document(request, 500, "internal", detail))
+
+    app.add_exception_handler(SpecError, on_spec)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_request)
+    app.add_exception_handler(errors.HeunboardError, on_ours)
+    app.add_exception_handler(Exception, on_bug)
+
+
+def document(
+    request: Request, status: int, kind: str, detail: str, places: list[Place] | None = None
+) -> ProblemDocument:
+    """A problem about ``request``."""
+    title = kind.replace("-", " ").capitalize()
+    return ProblemDocument(
+        type=f"urn:heunboard:problem:{kind}",
+        title=title,
+        status=int(status),
+        detail=detail,
+        instance=request.url.path,
+        errors=places or [],
+    )
+
+
+def _wants_page(request: Request) -> bool:
+    path = request.url.path
+    machine = path.startswith(("/api/", "/internal/", "/openapi.json", "/healthz", "/readyz", "/static/"))
+    return not machine and "text/html" in request.headers.get("accept", "")
+
+
+def _http(request: Request, error: HTTPException) -> ProblemDocument:
+    kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = f"There is nothing at {request.url.path}; /openapi.json lists every route."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"{request.url.path} does not take {request.method}; it takes {allowed}."
+    return document(request, error.status_code, kind, detail)
+
+
+def _request(request: Request, error: RequestValidationError) -> ProblemDocument:
+    places = [
+        Place(pointer="".join(f"/{part}" for part in one["loc"]), message=one["msg"])
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{place.pointer}: {place.message}" for place in places)
+    return document(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", detail, places)
+
+
+def _ours(request: Request, error: errors.HeunboardError) -> ProblemDocument:
+    status = next(
+        (s for kind, s in STATUS.items() if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    kind = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(error).__name__).lstrip("-")
+    return document(request, status, kind, str(error))

@@ -1,0 +1,78 @@
+"""``/estimators`` and ``/tasks``: what can be named in a sweep file."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fastapi import APIRouter
+
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import Metric, TaskInfo
+from estimators import registry as estimators
+from estimators.info import EstimatorInfo, Parameter
+from service.errors import NotFound
+from service.schemas import EstimatorEntry, EstimatorList, MetricInfo, ParameterInfo, TaskEntry, TaskList
+
+router = APIRouter(tags=["registry"])
+
+
+@router.get("/estimators")
+def list_estimators() -> EstimatorList:
+    """Every estimator with its declared parameters and properties."""
+    return EstimatorList(estimators=[_estimator(estimators.get(id)) for id in estimators.available()])
+
+
+@router.get("/estimators/{id}")
+def show_estimator(id: str) -> EstimatorEntry:
+    """One estimator."""
+    if id not in estimators.available():
+        raise NotFound(f"there is no estimator {id!r}; there are {', '.join(estimators.available())}")
+    return _estimator(estimators.get(id))
+
+
+@router.get("/tasks")
+def list_tasks() -> TaskList:
+    """Every task with its declared parameters and metrics."""
+    return TaskList(tasks=[_task(tasks.get(id)) for id in tasks.available()])
+
+
+def metric_info(metric: Metric) -> MetricInfo:
+    """A declared metric as an answer."""
+    return MetricInfo.model_validate(dataclasses.asdict(metric))
+
+
+def _parameter(parameter: Parameter) -> ParameterInfo:
+    return ParameterInfo(
+        name=parameter.name,
+        type=parameter.type.__name__,
+        default=parameter.default,
+        allowed=parameter.range_text(),
+        description=parameter.description,
+    )
+
+
+def _estimator(info: EstimatorInfo) -> EstimatorEntry:
+    return EstimatorEntry(
+        id=info.id,
+        title=info.title,
+        version=info.version,
+        equation=info.equation,
+        cost=info.cost,
+        parameters=[_parameter(p) for p in info.parameters],
+        properties=dataclasses.asdict(info.properties),
+        citation=dataclasses.asdict(info.citation),
+    )
+
+
+def _task(info: TaskInfo) -> TaskEntry:
+    return TaskEntry(
+        id=info.id,
+        title=info.title,
+        version=info.version,
+        parameters=[_parameter(p) for p in info.parameters],
+        metrics=[metric_info(m) for m in info.metrics],
+        select=info.select,
+        report=list(info.report),
+        optimizers=list(info.optimizers),
+        default_lr=info.default_lr,
+    )

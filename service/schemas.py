@@ -1,0 +1,304 @@
+"""What the REST API answers. Field names are a contract with clients; times are RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from estimators.info import Value
+
+
+class Answer(BaseModel):
+    """Base of all answers. A number that is not finite is written as ``null``."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class BoardLink(Answer):
+    """A board and where it stands."""
+
+    id: str
+    title: str
+    task: str
+    trials: int
+    succeeded: int
+
+
+class BoardList(Answer):
+    """One page of boards; ``next_page_token`` is null on the last page."""
+
+    boards: list[BoardLink]
+    next_page_token: str | None = None
+
+
+class Progress(Answer):
+    """Optimizer steps done and to do, trials by state, and an estimate of the seconds that remain."""
+
+    steps_done: int
+    steps_total: int
+    counts: dict[str, int]
+    seconds_left: float | None = None
+
+
+class SweepLine(Answer):
+    """A sweep as it stands in lists."""
+
+    id: str
+    name: str
+    state: str
+    owner: str | None
+    priority: int
+    created_at: datetime
+    finished_at: datetime | None
+    trials: int
+    progress: Progress
+
+
+class SweepList(Answer):
+    """One page of sweeps, newest first."""
+
+    sweeps: list[SweepLine]
+    next_page_token: str | None = None
+
+
+class Setting(Answer):
+    """Everything of a cell besides its task and estimator."""
+
+    parameters: dict[str, Value]
+    optimizer: str
+    lr: float
+
+
+class CellProgress(Answer):
+    """How many seeds of one cell are in which state."""
+
+    cell: str
+    board: str
+    estimator: str
+    title: str
+    setting: Setting
+    counts: dict[str, int]
+    seeds: int
+
+
+class Failure(Answer):
+    """A trial that failed, with the error its worker saw."""
+
+    key: str
+    label: str
+    error: str
+    traceback: str | None
+
+
+class SweepDetail(SweepLine):
+    """A sweep with its boards, cells and the first failures."""
+
+    boards: list[BoardLink]
+    cells: list[CellProgress]
+    failures: list[Failure]
+    failures_left_out: int
+
+
+class Plan(Answer):
+    """What submitting a sweep would do."""
+
+    trials: int
+    known: int
+    to_compute: int
+
+
+class Trial(Answer):
+    """One trial: its specification, state and final metrics."""
+
+    key: str
+    label: str
+    state: str
+    spec: dict[str, Any]
+    metrics: dict[str, float | None]
+    error: str | None
+    traceback: str | None
+    seconds: float | None
+
+
+class TrialList(Answer):
+    """One page of trials."""
+
+    trials: list[Trial]
+    next_page_token: str | None = None
+
+
+class Curve(Answer):
+    """One metric of one trial: ``values[i]`` belongs to epoch ``epochs[i]``."""
+
+    metric: str
+    epochs: list[int]
+    values: list[float | None]
+
+
+class CurveList(Answer):
+    """All curves of one trial."""
+
+    key: str
+    curves: list[Curve]
+
+
+class Attempt(Answer):
+    """One execution of the cohort that a trial belonged to."""
+
+    id: int
+    number: int
+    state: str
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    provenance: dict[str, Any] | None
+
+
+class AttemptList(Answer):
+    """All attempts of one trial, oldest first."""
+
+    key: str
+    attempts: list[Attempt]
+
+
+class SeedValue(Answer):
+    """The final value of one seed; ``outlier`` marks one that is far from the median of its cell."""
+
+    seed: int
+    value: float
+    outlier: bool
+
+
+class Summary(Answer):
+    """One metric of one cell over its seeds.
+
+    ``sd`` is the standard deviation with n - 1, ``low`` and ``high`` end the 95 % interval of the mean
+    (Student's t); all three are null below two seeds.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    median: float
+    seeds: list[SeedValue]
+
+
+class ReferenceNumber(Answer):
+    """A published or closed-form number; ``difference`` is measured mean minus this one."""
+
+    metric: str
+    estimator: str | None
+    label: str
+    mean: float
+    sd: float | None
+    source: str
+    comparable: str
+    difference: float | None
+
+
+class BoardRow(Answer):
+    """One estimator at its chosen setting."""
+
+    estimator: str
+    title: str
+    version: int
+    cell: str
+    setting: Setting
+    n: int
+    seeds_wanted: int
+    settings_tried: int
+    metrics: dict[str, Summary]
+    references: list[ReferenceNumber]
+
+
+class MetricInfo(Answer):
+    """A metric that a board shows."""
+
+    name: str
+    title: str
+    unit: str
+    goal: str
+    split: str
+    description: str
+
+
+class BoardCurve(Answer):
+    """Mean and standard deviation over seeds of one metric of a chosen cell, by epoch."""
+
+    estimator: str
+    metric: str
+    epochs: list[int]
+    mean: list[float | None]
+    sd: list[float | None]
+    n: list[int]
+
+
+class Board(Answer):
+    """A leaderboard: every estimator at the setting chosen by ``select``, reported in ``report``."""
+
+    id: str
+    title: str
+    task: dict[str, Any]
+    metrics: list[MetricInfo]
+    select: str
+    goal: str
+    report: list[str]
+    rows: list[BoardRow]
+    references: list[ReferenceNumber]
+    curves: list[BoardCurve]
+    trials: int
+    counts: dict[str, int]
+    versions: dict[str, list[str]]
+
+
+class ParameterInfo(Answer):
+    """A declared parameter."""
+
+    name: str
+    type: str
+    default: Value | None
+    allowed: str
+    description: str
+
+
+class EstimatorEntry(Answer):
+    """One line of the registry of estimators."""
+
+    id: str
+    title: str
+    version: int
+    equation: str
+    cost: str
+    parameters: list[ParameterInfo]
+    properties: dict[str, Any]
+    citation: dict[str, Any]
+
+
+class EstimatorList(Answer):
+    """The registry of estimators."""
+
+    estimators: list[EstimatorEntry]
+
+
+class TaskEntry(Answer):
+    """One line of the registry of tasks."""
+
+    id: str
+    title: str
+    version: int
+    parameters: list[ParameterInfo]
+    metrics: list[MetricInfo]
+    select: str
+    report: list[str]
+    optimizers: list[str]
+    default_lr: float
+
+
+class TaskList(Answer):
+    """The registry of tasks."""
+
+    tasks: list[TaskEntry]

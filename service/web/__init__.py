@@ -1,0 +1,1 @@
+"""Pages: numbers, pictures, templates."""

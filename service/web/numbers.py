@@ -1,0 +1,102 @@
+"""How numbers are written on pages: as many digits as the interval supports, uncertain ones marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from estimators.info import Value
+
+MAX_DECIMALS = 6
+SYMBOLS = {"temperature": "τ", "num_samples": "K", "num_draws": "K"}
+
+
+def decimals_for(uncertainty: float | None, value: float) -> int:
+    """Decimals that show two significant digits of ``uncertainty``, or five of ``value`` without one."""
+    if uncertainty is None or not math.isfinite(uncertainty) or uncertainty <= 0:
+        scale = 0 if value == 0 or not math.isfinite(value) else math.floor(math.log10(abs(value)))
+        return min(max(4 - scale, 0), MAX_DECIMALS)
+    return min(max(1 - math.floor(math.log10(uncertainty)), 0), MAX_DECIMALS)
+
+
+def text(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """``value`` with a true minus sign; an en dash stands for a missing value."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    rounded = round(value, decimals) or 0.0  # no minus zero
+    sign = "+" if signed and rounded else ""
+    return f"{rounded:{sign},.{decimals}f}".replace("-", "−")
+
+
+def split_digits(value: float, half_width: float | None) -> tuple[str, str]:
+    """``value`` as (certain, uncertain) digits: those worth at most ``half_width`` are uncertain.
+
+    >>> split_digits(125.08, 0.485)
+    ('125.', '08')
+    >>> split_digits(0.20301, 0.00012)
+    ('0.203', '01')
+    """
+    digits = text(value, decimals_for(half_width, value))
+    if half_width is None or not math.isfinite(half_width) or half_width <= 0:
+        return digits, ""
+    first_uncertain = math.floor(math.log10(half_width))  # power of ten of the first uncertain digit
+    point = digits.index(".") if "." in digits else len(digits)
+    cut = point - first_uncertain if first_uncertain < 0 else _integer_cut(digits, point, first_uncertain)
+    return digits[:cut], digits[cut:]
+
+
+def _integer_cut(digits: str, point: int, power: int) -> int:
+    """Index of the digit worth ``10**power`` left of the decimal point, group separators skipped."""
+    places = [i for i in range(point - 1, -1, -1) if digits[i].isdigit()]
+    return places[power] if power < len(places) else places[-1]
+
+
+def rate(value: float) -> str:
+    """A learning rate as people write it: ``5e-4``, ``0.01``."""
+    if value >= 0.01:
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}".replace("-", "−")
+
+
+def setting(parameters: Mapping[str, Value], optimizer: str, lr: float) -> str:
+    """One line: ``τ 1.3 · Adam 5e−4``."""
+    values = ", ".join(
+        f"{SYMBOLS.get(k, k)} {v:g}" if not isinstance(v, str) else f"{k} {v}" for k, v in parameters.items()
+    )
+    names = {"adam": "Adam", "radam": "RAdam"}
+    rule = f"{names.get(optimizer, optimizer)} {rate(lr)}"
+    return f"{values} · {rule}" if values else rule
+
+
+def duration(seconds: float | None) -> str:
+    """``48 s``, ``3 min 20 s``, ``2 h 5 min``; empty when unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def compact(value: float) -> str:
+    """A standard deviation in two significant digits, at least two decimals of a large one."""
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    return text(value, min(max(1 - math.floor(math.log10(abs(value))), 0), 7) if value < 10 else 1)
+
+
+def five_digits(value: float | None) -> str:
+    """A number in about five significant digits."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return text(value, decimals_for(None, value))
+
+
+def reference_decimals(mean: float, sd: float | None) -> int:
+    """Decimals that a reference is shown with: as its source prints them when it has a spread."""
+    return decimals_for(None, mean) if sd is None else max(decimals_for(sd, mean), 2)

@@ -1,0 +1,90 @@
+"""The interval rail of a board: where interval, seeds, mean and reference lie on one common axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service.schemas import BoardRow, ReferenceNumber, Summary
+from service.web import numbers
+
+WIDTH = 200.0
+MARGIN = 8.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """A linear map from [low, high] to the width of the rail."""
+
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        """Position in pixels; values beyond the ends stay on the ends."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(MARGIN + (WIDTH - 2 * MARGIN) * min(max(share, 0.0), 1.0), 2)
+
+    def outside(self, value: float) -> bool:
+        """Whether a value lies beyond the ends."""
+        return not self.low <= value <= self.high
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The ends in words."""
+        decimals = numbers.decimals_for((self.high - self.low) / 10, self.high)
+        return numbers.text(self.low, decimals), numbers.text(self.high, decimals)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rail:
+    """Positions in pixels, ready for a template."""
+
+    interval: tuple[float, float] | None
+    mean: float
+    seeds: tuple[float, ...]
+    far: tuple[float, ...]
+    references: tuple[float, ...]
+    label: str
+
+
+def axis_for(rows: Sequence[BoardRow], metric: str, levels: Sequence[ReferenceNumber]) -> Axis | None:
+    """The axis that holds every mean, reference and seed but outliers, with a tenth of room around.
+
+    Outlying seeds and wide intervals are drawn at the ends: one collapsed seed must not press all others
+    into a point. References that are not like with like (another budget, say) are not drawn.
+    """
+    summaries = [row.metrics[metric] for row in rows if metric in row.metrics]
+    if not summaries:
+        return None
+    values = [s.value for m in summaries for s in m.seeds if not s.outlier]
+    values += [value for m in summaries for value in (m.mean, m.median)]
+    values += [r.mean for r in _comparable(metric, (*levels, *(r for row in rows for r in row.references)))]
+    low, high = min(values), max(values)
+    room = 0.1 * (high - low) or 0.01 * abs(high) or 1.0
+    return Axis(low=low - room, high=high + room)
+
+
+def rail(summary: Summary, axis: Axis, references: Iterable[ReferenceNumber]) -> Rail:
+    """Lay out one row."""
+    interval = None
+    if summary.low is not None and summary.high is not None:
+        interval = (axis.x(summary.low), axis.x(summary.high))
+    values = [s.value for s in summary.seeds]
+    return Rail(
+        interval=interval,
+        mean=axis.x(summary.mean),
+        seeds=tuple(axis.x(v) for v in values if not axis.outside(v)),
+        far=tuple(axis.x(v) for v in values if axis.outside(v)),
+        references=tuple(axis.x(r.mean) for r in references),
+        label=_label(summary),
+    )
+
+
+def _comparable(metric: str, references: Iterable[ReferenceNumber]) -> list[ReferenceNumber]:
+    return [r for r in references if r.metric == metric and not r.comparable]
+
+
+def _label(summary: Summary) -> str:
+    if summary.low is None or summary.high is None:
+        return f"mean {summary.mean:.6g}, one seed, no interval"
+    return f"95 % interval {summary.low:.6g} to {summary.high:.6g}, {summary.n} seeds"

@@ -1,0 +1,156 @@
+"""The categorical VAE against a plain PyTorch model, and its evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import estimators
+from benchmarks.noise import LaneNoise, Purpose
+from benchmarks.tasks.base import LaneEstimator, Parameters
+from benchmarks.tasks.categorical_vae import CategoricalVAE, kl_to_uniform
+from tests.support.trials import made_up_images, run, small_vae, trial
+
+SPEC = trial("categorical_vae")
+LATENTS, CATEGORIES = 5, 3
+
+
+def parameters(vae: CategoricalVAE, *seeds: int) -> Parameters:
+    start = vae.init(LaneNoise(seeds, Purpose.INITIALISATION), len(seeds))
+    return {name: value.requires_grad_() for name, value in start.items()}
+
+
+def constant(code: Tensor) -> LaneEstimator:
+    """An estimator that always draws one code and passes no gradient to the logits."""
+
+    def function(logits: Tensor, objective: Callable[[Tensor], Tensor], **_: object) -> estimators.Estimate:
+        samples = code.expand(1, *logits.shape)
+        values = objective(samples)
+        return estimators.Estimate(
+            surrogate=values[0], samples=samples, values=values.detach(), evaluations=1
+        )
+
+    return LaneEstimator(function=function, properties=estimators.get("st").properties, static={}, lane={})
+
+
+def plain_model(values: Parameters, lane: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """The same network out of torch.nn.Linear, with the weights of a lane."""
+    halves = []
+    for half, sizes in (("encoder", (784, 512, 256, 15)), ("decoder", (15, 256, 512, 784))):
+        layers: list[nn.Module] = []
+        for i in range(3):
+            layer = nn.Linear(sizes[i], sizes[i + 1])
+            layer.load_state_dict({k: values[f"{half}.{i}.{k}"][lane].detach() for k in ("weight", "bias")})
+            layers += [layer, nn.ReLU()]
+        halves.append(nn.Sequential(*layers[:-1]))
+    return halves[0], halves[1]
+
+
+def plain_loss(model: tuple[nn.Sequential, nn.Sequential], x: Tensor, code: Tensor) -> Tensor:
+    """-ELBO as the task's specification writes it: sigmoid, binary cross-entropy, released KL."""
+    encoder, decoder = model
+    q = encoder(x).view(len(x), LATENTS, CATEGORIES).softmax(-1)
+    pixels = decoder(code.expand(len(x), -1, -1).flatten(1)).sigmoid()
+    bce = functional.binary_cross_entropy(pixels, x, reduction="none").sum(-1)
+    kl = (q * (q + 1e-10).log()).sum((-1, -2)) + LATENTS * math.log(CATEGORIES)
+    loss: Tensor = (bce + kl).mean()
+    return loss
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_loss_and_gradients_equal_a_plain_model(lanes: int) -> None:
+    """float32 rounding apart: relative 1e-5 in the loss, 1e-4 of the largest entry in the gradients."""
+    vae = small_vae(SPEC)
+    values = parameters(vae, *range(lanes))
+    index = torch.arange(20 * lanes).view(lanes, 20) % 50
+    code = torch.eye(CATEGORIES)[torch.tensor([0, 2, 1, 1, 0])]
+    noise = LaneNoise(range(lanes), Purpose.TRAINING)
+    result = vae.step(values, vae.batch(index), noise, constant(code))
+    gradients = dict(zip(values, torch.autograd.grad(result.loss.sum(), tuple(values.values())), strict=True))
+    for lane in range(lanes):
+        model = plain_model(values, lane)
+        loss = plain_loss(model, made_up_images().train[index[lane]].float() / 255, code)
+        loss.backward()
+        assert result.loss[lane].item() == pytest.approx(loss.item(), rel=1e-5)
+        for half, name in zip(model, ("encoder", "decoder"), strict=True):
+            for i in range(3):
+                want = half[2 * i].weight.grad
+                assert isinstance(want, Tensor)
+                got = gradients[f"{name}.{i}.weight"][lane]
+                assert (got - want).abs().max() <= 1e-4 * want.abs().max()
+
+
+def test_initialisation_is_uniform_within_one_over_root_fan_in() -> None:
+    values = parameters(small_vae(SPEC), 1, 2)
+    for half, fan_ins in (("encoder", (784, 512, 256)), ("decoder", (15, 256, 512))):
+        for i, fan_in in enumerate(fan_ins):
+            for kind in ("weight", "bias"):
+                value, bound = values[f"{half}.{i}.{kind}"], fan_in**-0.5
+                assert value.abs().max() <= bound
+                # Uniform: mean square is bound^2 / 3; the bias has few entries, hence five standard errors.
+                spread = 5 * bound**2 * math.sqrt(4 / 45 / value.numel())
+                assert abs(value.square().mean().item() - bound**2 / 3) < spread
+    assert not torch.equal(values["encoder.0.weight"][0], values["encoder.0.weight"][1])
+
+
+def test_metrics_split_the_loss() -> None:
+    vae = small_vae(SPEC)
+    batch = vae.batch(torch.arange(20).view(1, 20))
+    estimator = LaneEstimator(
+        function=estimators.bind("reinmax"),
+        properties=estimators.get("reinmax").properties,
+        static={},
+        lane={"temperature": torch.ones(1)},
+    )
+    result = vae.step(parameters(vae, 0), batch, LaneNoise([0], Purpose.TRAINING), estimator)
+    parts = result.metrics["train_bce"] + result.metrics["train_kl"]
+    torch.testing.assert_close(result.metrics["train_neg_elbo"], parts)
+    torch.testing.assert_close(result.loss.detach(), parts)
+    assert result.weight == 20
+
+
+def test_grey_values_are_the_bytes_over_255() -> None:
+    vae = small_vae(SPEC)
+    index = torch.tensor([[3, 1], [0, 49]])
+    torch.testing.assert_close(vae.batch(index), made_up_images().train[index].float() / 255, rtol=0, atol=0)
+
+
+def test_kl_of_hand_made_posteriors() -> None:
+    certain = torch.tensor([[100.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert kl_to_uniform(certain).item() == pytest.approx(math.log(3), rel=1e-6)
+    half = torch.tensor([[[0.0, 0.0, -math.inf]]])
+    assert kl_to_uniform(half).item() == pytest.approx(math.log(3) - math.log(2), rel=1e-6)
+
+
+def test_evaluation_draws_once_per_image_and_averages_over_the_test_set() -> None:
+    """A decoder that ignores its code: the mean is then free of noise and equal to a plain computation."""
+    vae = small_vae(SPEC)
+    values = parameters(vae, 0, 1)
+    with torch.no_grad():
+        values["decoder.0.weight"].zero_()
+        got = vae.evaluate(values, LaneNoise([0, 1], Purpose.EVALUATION))["test_neg_elbo"]
+        x = made_up_images().test.float() / 255
+        want = [plain_loss(plain_model(values, i), x, torch.eye(3)[[0] * 5]).item() for i in range(2)]
+    assert got.tolist() == pytest.approx(want, rel=1e-5)
+
+
+def test_evaluation_noise_is_the_lane_s_own() -> None:
+    vae = small_vae(SPEC)
+    with torch.no_grad():
+        both = vae.evaluate(parameters(vae, 0, 1), LaneNoise([0, 1], Purpose.EVALUATION))["test_neg_elbo"]
+        alone = vae.evaluate(parameters(vae, 1), LaneNoise([1], Purpose.EVALUATION))["test_neg_elbo"]
+    assert both[1].item() == pytest.approx(alone[0].item(), rel=1e-6)
+
+
+def test_a_short_last_minibatch_counts_by_its_images() -> None:
+    """50 images in minibatches of 20: the epoch's mean is over images, checked at a learning rate near 0."""
+    by_20, by_50 = (
+        run(trial("categorical_vae", lr=1e-12, epochs=1, batch_size=size))[1][0].metrics["train_kl"]
+        for size in (20, 50)
+    )
+    assert by_20 == pytest.approx(by_50, abs=2e-6)  # a KL near 0.01, the difference of numbers near 5

@@ -1,0 +1,232 @@
+"""The lane engine: independence of packing, resume, divergence, progress."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+import torch
+
+from benchmarks.engine import Cohort, LaneEnd, Segment
+from benchmarks.lane_group import LaneState
+from benchmarks.spec import TrialSpec
+from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult
+from benchmarks.tasks.categorical_vae import CategoricalVAE
+from benchmarks.tasks.polynomial import Polynomial
+from estimators import NoiseSource
+from tests.support.trials import cohort, made_up_images, run, trial
+
+WIDTHS = [1, 2, None]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Bitwise statements hold on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def mixed(task: str) -> list[TrialSpec]:
+    """Lanes that differ in everything that may differ."""
+    return [
+        trial(task, seed=0, lr=1e-2, temperature=1.0),
+        trial(task, seed=1, lr=3e-3, temperature=1.3, optimizer="radam"),
+        trial(task, seed=0, lr=1e-2, temperature=1.0, optimizer="radam", epochs=1),
+        trial(task, seed=7, lr=1e-3, temperature=2.0, epochs=3),
+    ]
+
+
+def irregular_clock() -> Callable[[], float]:
+    """A clock that makes segments of any length."""
+    chance = random.Random(0)
+    times = itertools.accumulate(chance.choice([0.01, 0.3, 0.6, 2.0]) for _ in itertools.count())
+    return lambda: next(times)
+
+
+@pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
+def test_a_trial_has_the_same_bits_whatever_its_lane_mates(task: str) -> None:
+    trials = mixed(task)
+    curves, ends = run(*trials)
+    for lane, alone in enumerate(trials):
+        alone_curves, alone_ends = run(alone)
+        assert alone_curves[0] == curves[lane]
+        assert alone_ends[0].metrics == ends[lane].metrics
+
+
+@pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
+@pytest.mark.parametrize("width", [2, 4])
+def test_wide_groups_agree_with_single_lanes(task: str, width: int) -> None:
+    """Batched products sum in another order: float32 rounding over a few dozen steps."""
+    trials = mixed(task)
+    narrow, _ = run(*trials, group_width=1)
+    wide, ends = run(*trials, group_width=width)
+    assert set(ends) == set(range(4))
+    for lane in range(4):
+        assert [p[:2] for p in wide[lane]] == [p[:2] for p in narrow[lane]]
+        assert [p[2] for p in wide[lane]] == pytest.approx([p[2] for p in narrow[lane]], rel=1e-4)
+
+
+class Recording(CategoricalVAE):
+    """Remembers which images were asked for and the noise that each step met."""
+
+    def __init__(self, spec: TrialSpec) -> None:
+        super().__init__(spec.task.values, device=torch.device("cpu"), images=made_up_images())
+        self.seen: list[list[float]] = []
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """Note the indices."""
+        self.seen.append(index.flatten().tolist())
+        return super().batch(index)
+
+    def step(
+        self, parameters: Parameters, batch: torch.Tensor | None, noise: NoiseSource, estimator: LaneEstimator
+    ) -> StepResult:
+        """Note a draw."""
+        self.seen.append(noise.uniform((1, 3), dtype=torch.float32, device=torch.device("cpu")).tolist()[0])
+        return super().step(parameters, batch, noise, estimator)
+
+
+def test_equal_seeds_share_start_data_order_and_noise_whatever_the_estimator() -> None:
+    starts, records = [], []
+    for estimator in ("st", "stgs", "reinmax"):
+        spec = trial("categorical_vae", estimator, seed=5)
+        starts.append(cohort(spec).lane_state(0)["parameters"])
+        task = Recording(spec)
+        run(spec, task=task)
+        records.append(task.seen)
+    assert all(torch.equal(starts[0][name], other[name]) for other in starts for name in starts[0])
+    assert records[0] == records[1] == records[2]
+    epochs = [list(itertools.chain(*records[0][i : i + 6 : 2])) for i in (0, 6)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(50))
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_where_segments_end_changes_nothing(width: int | None) -> None:
+    trials = mixed("polynomial")
+    assert run(*trials, group_width=width, clock=irregular_clock()) == run(*trials, group_width=width)
+
+
+@pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
+def test_stop_and_resume_gives_the_same_bits(task: str, stop_after: int) -> None:
+    """Stop after any segment (most lie inside an epoch), resume the lanes swapped, from stored bytes."""
+    trials = mixed(task)[:2]
+    curves, ends = run(*trials)
+    first = cohort(*trials, clock=irregular_clock())
+    seen = list(itertools.islice(first.segments(), stop_after))
+    states = {1 - lane: stored(first.lane_state(lane)) for lane in range(2)}
+    second = list(cohort(*reversed(trials), states=states).segments())
+    for lane in range(2):
+        assert points(seen, lane) + points(second, 1 - lane) == curves[lane]
+        assert lane_end(second, 1 - lane).metrics == ends[lane].metrics
+
+
+def stored(state: LaneState) -> LaneState:
+    """Through a file, as checkpoints go."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: LaneState = torch.load(file, weights_only=True)
+    return loaded
+
+
+def points(segments: list[Segment], lane: int) -> list[tuple[str, int, float]]:
+    return [(p.metric, p.epoch, p.value) for s in segments for p in s.points if p.lane == lane]
+
+
+def lane_end(segments: list[Segment], lane: int) -> LaneEnd:
+    (end,) = [end for s in segments for end in s.ended if end.lane == lane]
+    return end
+
+
+class Breaking(Polynomial):
+    """A polynomial task whose first lane of a marked start breaks at a step: in its loss or gradient only."""
+
+    def __init__(self, values: Mapping[str, float | int | str], *, at: int, where: str) -> None:
+        super().__init__(values, device=torch.device("cpu"))
+        self._at, self._where, self._calls = at, where, 0
+
+    def init(self, noise: NoiseSource, lanes: int) -> Parameters:
+        """Mark lane 0 by a parameter that takes no part otherwise."""
+        mark = torch.zeros(lanes, 1)
+        mark[0] = 1
+        return {**super().init(noise, lanes), "mark": mark}
+
+    def step(
+        self, parameters: Parameters, batch: torch.Tensor | None, noise: NoiseSource, estimator: LaneEstimator
+    ) -> StepResult:
+        """Break lane 0 at the chosen call."""
+        self._calls += 1
+        result = super().step(parameters, batch, noise, estimator)
+        mark = parameters["mark"][:, 0]
+        loss = result.loss + 0 * mark
+        if self._calls == self._at and self._where == "loss":
+            loss = loss / (1 - mark)
+        if self._calls == self._at and self._where == "gradient":
+            root = (1 - mark).sqrt()  # finite at 1, with an infinite slope
+            loss = loss + (root - root.detach())
+        metrics = {name: loss.detach() for name in result.metrics}
+        return StepResult(loss=loss, metrics=metrics, weight=result.weight)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+@pytest.mark.parametrize("at", [1, 7, 20])
+def test_a_lane_that_diverges_is_frozen_and_reported_and_the_others_go_on(where: str, at: int) -> None:
+    trials = [trial(seed=seed) for seed in range(3)]
+    values = trials[0].task.values
+    healthy, _ = run(*trials, group_width=3, task=Breaking(values, at=-1, where=where))
+    curves, ends = run(*trials, group_width=3, task=Breaking(values, at=at, where=where))
+    assert ends[0] == LaneEnd(lane=0, metrics={}, diverged_at=at)
+    assert curves[0] == [p for p in healthy[0] if p[1] <= (at - 1) // 5]
+    for lane in (1, 2):
+        assert curves[lane] == healthy[lane]
+        assert ends[lane].diverged_at is None
+
+
+def test_a_real_divergence_is_reported() -> None:
+    """A learning rate of 1e30 drives the logits to infinity; the neighbour with 1e-2 notices nothing."""
+    wild, tame = trial(seed=0, lr=1e38), trial(seed=1)
+    curves, ends = run(wild, tame, group_width=2)
+    alone, _ = run(tame, wild, group_width=2)
+    assert ends[0].diverged_at is not None
+    assert ends[0].metrics == {}
+    assert curves[1] == alone[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_progress_counts_lane_steps_and_ends_at_the_total(width: int | None) -> None:
+    segments = list(cohort(*mixed("polynomial"), group_width=width).segments())
+    assert {s.steps_total for s in segments} == {(4 + 4 + 1 + 3) * 5}
+    done = [s.steps_done for s in segments]
+    assert done == sorted(done)
+    assert done[-1] == 60
+    assert sorted(end.lane for s in segments for end in s.ended) == [0, 1, 2, 3]
+
+
+def test_final_metrics_are_those_of_the_last_epoch() -> None:
+    curves, ends = run(trial(epochs=3))
+    assert ends[0].metrics == {metric: value for metric, epoch, value in curves[0] if epoch == 3}
+    assert [epoch for metric, epoch, _ in curves[0] if metric == "expected_loss"] == [1, 2, 3]
+
+
+def test_asking_on_continues_where_the_last_call_stopped() -> None:
+    stepwise = cohort(trial())
+    seen = list(itertools.islice(stepwise.segments(), 2)) + list(stepwise.segments())
+    assert points(seen, 0) == run(trial())[0][0]
+
+
+def test_trials_that_cannot_share_a_program_are_refused() -> None:
+    with pytest.raises(ValueError, match="trial 1 cannot share a program with trial 0"):
+        Cohort([trial(), trial(estimator="st")])
+    with pytest.raises(ValueError, match="trial 1 cannot share"):
+        Cohort([trial(), trial(latents=9)])
+    with pytest.raises(ValueError, match="at least one trial"):
+        Cohort([])
+    with pytest.raises(IndexError, match="lanes 0 to 0, not 3"):
+        Cohort([trial()]).lane_state(3)

@@ -1,0 +1,52 @@
+"""Numbers shown beside measured ones."""
+
+from __future__ import annotations
+
+from benchmarks.tasks import registry
+from benchmarks.tasks.info import Reference
+from estimators.info import Value
+
+
+def references(task: str, **given: Value) -> dict[tuple[str, str | None, str], Reference]:
+    info = registry.get(task)
+    values = {p.name: p.default for p in info.parameters if p.default is not None} | given
+    found = info.references(values)
+    by_name = {(r.metric, r.estimator, r.label): r for r in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+def test_polynomial_has_optimum_stall_and_exact_adam() -> None:
+    means = {label: round(r.mean, 6) for (_, _, label), r in references("polynomial", p=1.5).items()}
+    assert means == {"optimum": 0.301869, "stall": 0.352223, "exact gradients": 0.302058}
+
+
+def test_polynomial_shows_only_what_fits_its_parameters() -> None:
+    spread = references("polynomial", p=2.0, setting="B")
+    assert {label for _, _, label in spread} == {"optimum", "exact gradients"}
+    assert round(spread["expected_loss", None, "optimum"].mean, 8) == 0.08332825
+    assert {label for _, _, label in references("polynomial", p=2.0, epochs=39)} == {"optimum", "stall"}
+    assert {label for _, _, label in references("polynomial", p=2.0, latents=64)} == {"optimum", "stall"}
+
+
+def test_vae_at_the_published_budget_is_comparable() -> None:
+    found = references("categorical_vae")
+    table = found["train_neg_elbo", "reinmax", "Table 2"]
+    assert (table.mean, table.sd, table.comparable) == (124.66, 0.88, "")
+    assert found["test_neg_elbo", "st", "Table 9"].mean == 137.06
+    assert found["train_neg_elbo", "reinmax", "public logs, epoch 160"].mean == 125.077
+
+
+def test_vae_at_another_budget_says_why_it_is_not_comparable() -> None:
+    found = references("categorical_vae", epochs=5)
+    assert found["train_neg_elbo", "reinmax", "Table 2"].comparable == "published after 160 epochs, here 5"
+    assert found["train_neg_elbo", "stgs", "public logs, epoch 5"].mean == 149.568
+    assert found["train_neg_elbo", "stgs", "public logs, epoch 5"].comparable == ""
+    batches = references("categorical_vae", batch_size=50)
+    assert "batches of 100, here 50" in batches["train_neg_elbo", "st", "Table 2"].comparable
+    assert not any("logs" in label for _, _, label in batches)
+
+
+def test_vae_without_published_numbers_has_none() -> None:
+    assert references("categorical_vae", dataset="fashion_mnist") == {}
+    assert references("categorical_vae", categories=5) == {}

@@ -1,0 +1,158 @@
+"""The pages in a real Chromium: pictures, live progress, policy violations, narrow screens, keyboard."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import Engine
+
+from service import migrations
+from service.db import open_engine
+from service.queue import Queue
+from service.submission import submit
+from tests.support.sweeps import outcome, small_sweep
+from tests.support.web import application, compute, fail, served
+from workers.messages import Heartbeat
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'board.sqlite'}")
+    migrations.upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def url(database: Engine) -> Iterator[str]:
+    with served(application(database)) as address:
+        yield address
+
+
+class Visit:
+    """A tab that remembers what went wrong and whom it asked."""
+
+    def __init__(self, browser: Browser, *, width: int = 1280, scheme: str = "light") -> None:
+        dark = scheme == "dark"
+        self._context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
+        )
+        self.page: Page = self._context.new_page()
+        self.complaints: list[str] = []
+        self.asked: set[str] = set()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.add("/".join(request.url.split("/")[:3])))
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    made = Visit(browser)
+    yield made
+    made.close()
+
+
+def computed(engine: Engine) -> str:
+    """A board with results; returns its path."""
+    compute(engine, small_sweep(seeds=4), {0: 1.0, 1: 2.0, 2: 6.0, 3: 4.0})
+    queue_board = small_sweep().expand()
+    return f"/boards/{next(iter(queue_board)).task_key}"
+
+
+def test_curves_are_drawn_without_complaint_or_stranger(visit: Visit, database: Engine, url: str) -> None:
+    visit.page.goto(url + computed(database))
+    expect(visit.page.locator("#curves .scatterlayer .trace")).to_have_count(
+        6
+    )  # two bands' edges and a line each
+    expect(visit.page.locator("#curves .annotation")).to_have_count(2)
+    drawn = visit.page.locator("#curves .js-line").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).stroke)"
+    )
+    keys = visit.page.locator("tbody .key").evaluate_all("all => all.map(e => getComputedStyle(e).color)")
+    assert set(keys) <= set(drawn)
+    assert visit.complaints == []
+    assert visit.asked == {url}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_scrolls_sideways(
+    browser: Browser, database: Engine, url: str, scheme: str, width: int
+) -> None:
+    paths = ["/", "/sweeps", "/sweeps/1", computed(database), "/boards/none"]
+    tab = Visit(browser, width=width, scheme=scheme)
+    for path in paths:
+        tab.page.goto(url + path)
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+    tab.close()
+
+
+def test_dark_is_dark(browser: Browser, url: str) -> None:
+    shades = []
+    for scheme in ("light", "dark"):
+        tab = Visit(browser, scheme=scheme)
+        tab.page.goto(url)
+        shades.append(tab.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        tab.close()
+    assert shades == ["rgb(251, 251, 250)", "rgb(17, 19, 22)"]
+
+
+def test_progress_is_live(visit: Visit, database: Engine, url: str) -> None:
+    stored = submit(database, small_sweep(estimators=["st"]))
+    visit.page.goto(f"{url}/sweeps/{stored.sweep_id}")
+    expect(visit.page.locator("#state")).to_have_text("queued")
+    queue = Queue(database)
+    queue.plan(max_lanes=64, slots=1)
+    (claim,) = queue.claim(owner="test", limit=10)
+    reply = queue.start(claim.attempt_id, claim.secret)
+    queue.heartbeat(claim.attempt_id, claim.secret, Heartbeat(steps_done=15, steps_total=30))
+    expect(visit.page.locator("#percent")).to_have_text("50 %")
+    expect(visit.page.locator("#cells .chip")).to_have_text("running")
+    queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+    expect(visit.page.locator("#state")).to_have_text("succeeded")
+    expect(visit.page.locator("#cells .chip")).to_have_text("succeeded")
+    expect(visit.page.locator("#percent")).to_have_text("100 %")
+    assert visit.complaints == []
+
+
+def test_a_failure_opens_its_traceback_by_keyboard(visit: Visit, database: Engine, url: str) -> None:
+    id = fail(database, small_sweep(), error="RuntimeError: boom", traceback="Traceback: line 1")
+    visit.page.goto(f"{url}/sweeps/{id}")
+    trace = visit.page.locator("details.failure pre").first
+    expect(trace).to_be_hidden()
+    visit.page.locator("details.failure summary").first.focus()
+    visit.page.keyboard.press("Enter")
+    expect(trace).to_be_visible()
+
+
+def test_the_table_reads_without_scripts(browser: Browser, database: Engine, url: str) -> None:
+    path = computed(database)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(url + path)
+    expect(page.locator("tbody .name")).to_have_count(2)
+    expect(page.locator("svg.rail")).to_have_count(2)
+    context.close()

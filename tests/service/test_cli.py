@@ -1,0 +1,225 @@
+"""The commands in this process, against the application on a port: what they print and how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from service import migrations
+from service.cli import main
+from service.cli.progress import share, time_left
+from service.client import Client
+from tests.support.databases import engine_of
+from tests.support.sweeps import small_sweep
+from tests.support.web import application, compute, fail, served
+
+GOOD = """\
+name: small
+task: {id: polynomial, latents: 4, epochs: 2, steps_per_epoch: 5}
+estimators: [st, reinmax]
+seeds: 3
+"""
+BAD = {
+    "a misspelt key": (GOOD + "prioritty: 1\n", "/prioritty", "priority"),
+    "an unknown estimator": (GOOD.replace("reinmax", "reinmx"), "/estimators/1", "reinmax"),
+    "an unknown task": (GOOD.replace("polynomial", "polynomal"), "/task/id", "polynomial"),
+    "a temperature out of range": (
+        GOOD.replace("[st,", "[{id: st, temperature: -1},"),
+        "/estimators/0/temperature",
+        None,
+    ),
+    "an empty grid": (GOOD + "grid: {lr: []}\n", "/grid/lr", None),
+    "a grid above the limit": (GOOD.replace("seeds: 3", "seeds: 1000000"), "/seeds", None),
+    "a wrong type": (GOOD.replace("latents: 4", "latents: many"), "/task/latents", None),
+    "broken YAML": (GOOD.replace("st, reinmax]", "st, reinmax"), "/", None),
+}
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An SQLite database; what differs between databases is not the command line's."""
+    with engine_of(f"sqlite:///{tmp_path / 'cli.sqlite'}") as engine:
+        migrations.upgrade(engine)
+        yield engine
+
+
+@pytest.fixture
+def url(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The application on that database, where the commands find it."""
+    with served(application(engine)) as url:
+        monkeypatch.setenv("HEUNBOARD_URL", url)
+        yield url
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command; exit status, standard output, standard error."""
+
+    def command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["heunboard", *arguments])
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return command
+
+
+@pytest.mark.parametrize("mistake", BAD)
+def test_a_wrong_sweep_gives_the_same_lines_here_and_over_rest_and_is_not_stored(
+    run: Run, url: str, mistake: str
+) -> None:
+    text, path, suggestion = BAD[mistake]
+    status, out, err = run("submit", "-", stdin=text)
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"error {path}: ")
+    assert suggestion is None or line.endswith(f"Did you mean {suggestion!r}?")
+
+    answer = httpx.post(f"{url}/api/v1/sweeps", content=text, headers={"Content-Type": "application/yaml"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    (place,) = answer.json()["errors"]
+    hint = f" Did you mean {place['suggestion']!r}?" if "suggestion" in place else ""
+    assert line == f"error {place['pointer'] or '/'}: {place['message']}{hint}"
+    with Client(url) as client:
+        assert (client.sweeps(), client.boards()) == ([], [])
+
+
+def test_plan_submit_status_and_board_of_a_computed_sweep(run: Run, engine: Engine, url: str) -> None:
+    compute(engine, small_sweep())
+    assert run("plan", "-", stdin=GOOD)[1] == "6 trials: 6 already known, 0 to compute\n"
+    status, out, err = run("submit", "-", "--wait", stdin=GOOD)
+    assert status == 0
+    assert f"{url}/sweeps/2" in out
+    assert "succeeded: 6 succeeded in" in out
+    assert "sweep 2: 6 succeeded, 100 %" in err
+    assert [line.split()[:3] for line in run("status")[1].splitlines()[1:]] == [
+        ["2", "small", "succeeded"],
+        ["1", "small", "succeeded"],
+    ]
+    board = run("board")[1]
+    assert "1.0 ± 1.0" in board  # seeds 0, 1, 2 report 0, 1, 2
+    assert "3 of 3" in board
+
+
+def test_with_json_every_command_prints_the_answer_of_the_api(run: Run, engine: Engine, url: str) -> None:
+    compute(engine, small_sweep())
+
+    def printed(*arguments: str) -> Any:
+        status, out, err = run(*arguments, "--json", stdin=GOOD)
+        assert (status, err) == (0, "")
+        return json.loads(out)
+
+    with Client(url) as client:
+        assert printed("plan", "-") == client.plan(GOOD)
+        assert printed("submit", "-", "--wait") == client.sweep("2")
+        assert printed("status") == client.newest_sweeps(20)
+        assert printed("status", "1") == client.sweep("1")
+        (link,) = client.boards()
+        assert printed("board") == [client.board(link["id"])]
+        assert printed("board", link["id"][:6]) == client.board(link["id"])
+
+
+def test_wait_ends_with_1_and_shows_the_error_when_the_sweep_failed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {
+        "id": "1",
+        "name": "small",
+        "state": "failed",
+        "trials": 1,
+        "created_at": "2030-01-01T00:00:00Z",
+        "finished_at": "2030-01-01T00:03:20Z",
+        "progress": {"counts": {"failed": 1}, "steps_done": 1, "steps_total": 1, "seconds_left": None},
+        "failures": [{"label": "st, seed 0", "error": "NaN [in loss]", "traceback": "Traceback\n  boom"}],
+        "failures_left_out": 7,
+        "boards": [],
+    }
+    monkeypatch.setattr(Client, "submit", lambda *_: failed)
+    monkeypatch.setattr(Client, "sweep", lambda *_: failed)
+    status, out, _ = run("submit", "-", "--wait", stdin=GOOD)
+    assert status == 1
+    assert "failed: 1 failed in 3 min 20 s" in out
+    assert "failed st, seed 0: NaN [in loss]\n    Traceback\n      boom\nand 7 more failures" in out
+
+
+def test_status_shows_the_tracebacks_of_failed_trials(run: Run, engine: Engine, url: str) -> None:
+    fail(engine, small_sweep(estimators=["st"], seeds=1), error="it broke", traceback="Traceback: here")
+    status, out, _ = run("status", "1")
+    assert status == 0
+    assert "it broke" in out
+    assert "Traceback: here" in out
+
+
+def test_ctrl_c_while_waiting_leaves_the_sweep_and_says_how_to_look_again(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Client, "follow", interrupted)
+    status, _, err = run("submit", "-", "--wait", stdin=GOOD)
+    assert status == 130
+    assert err == f"The sweep goes on. To look again: heunboard status 1, or {url}/sweeps/1\n"
+    with Client(url) as client:
+        assert client.sweep("1")["state"] == "queued"
+
+
+def test_what_is_not_there_is_wrong_input(run: Run, engine: Engine, url: str, tmp_path: Path) -> None:
+    compute(engine, small_sweep())
+    status, _, err = run("board", "--select", "expected_los")
+    assert status == 2
+    assert "expected_los" in err
+    assert run("status", "77")[0::2] == (2, "error there is no sweep '77'\n")
+    assert run("board", "zz")[0::2] == (2, "error there is no board 'zz'\n")
+    status, _, err = run("submit", str(tmp_path / "none.yaml"))
+    assert status == 2
+    assert err.startswith(f"error cannot read the sweep file {tmp_path / 'none.yaml'}")
+
+
+def test_without_a_server_the_status_is_1(run: Run) -> None:
+    status, _, err = run("status", "--url", "http://127.0.0.1:1")
+    assert status == 1
+    assert err.startswith("error no Heunboard server answers at http://127.0.0.1:1 ")
+
+
+def test_an_empty_database_is_upgraded_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEUNBOARD_DATA_HOME", str(tmp_path / "home"))
+    first = run("db", "upgrade")[1]
+    assert f"upgraded from an empty database to revision {migrations.head()}" in first
+    assert f"is up to date (revision {migrations.head()})" in run("db", "upgrade")[1]
+    again = json.loads(run("db", "upgrade", "--json")[1])
+    assert again["before"] == again["after"] == migrations.head()
+
+
+def test_without_tokens_other_addresses_are_refused(run: Run) -> None:
+    status, _, err = run("serve", "--host", "0.0.0.0")
+    assert status == 2
+    assert "refusing to listen on 0.0.0.0" in err
+    assert "--insecure-dev" in err
+
+
+def test_progress_of_several_sweeps_is_the_mean_share_and_the_longest_time() -> None:
+    def sweep(state: str, done: int, total: int, left: float | None) -> dict[str, Any]:
+        return {"state": state, "progress": {"steps_done": done, "steps_total": total, "seconds_left": left}}
+
+    done, quick = sweep("succeeded", 9, 9, None), sweep("running", 5, 10, 20.0)
+    slow, waiting = sweep("running", 0, 1000, 200.0), sweep("queued", 0, 10, None)
+    assert share([done, quick]) == pytest.approx(0.75)
+    assert share([done, quick, slow]) == pytest.approx(0.5)
+    assert time_left([done, quick, slow]) == "3 min 20 s left"
+    assert time_left([quick, waiting]) == "more than 20 s left"
+    assert time_left([waiting]) == time_left([done]) == ""

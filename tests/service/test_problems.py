@@ -1,0 +1,140 @@
+"""Every error of every route has one shape: problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from service import migrations
+from service.db import open_engine
+from service.middleware import SECURITY_HEADERS, host_name
+from tests.support.web import application, browser_of
+
+MEMBERS = {"type", "title", "status", "detail", "instance", "errors"}
+
+
+@pytest.fixture
+def app(tmp_path: Any) -> Iterator[FastAPI]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'board.sqlite'}")
+    migrations.upgrade(engine)
+    yield application(engine)
+    engine.dispose()
+
+
+def require_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The problem document of an answer that must be one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert set(document) == MEMBERS
+    assert document["status"] == status
+    assert document["type"].startswith("urn:heunboard:problem:")
+    assert document["detail"]
+    return document
+
+
+def routes(app: FastAPI) -> list[tuple[str, str]]:
+    """(method, path) of every route in the schema."""
+    return [(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods]
+
+
+def test_a_wrong_method_on_every_route(app: FastAPI) -> None:
+    http = browser_of(app)
+    found = routes(app)
+    assert len(found) >= 15
+    for _, path in found:
+        document = require_problem(http.delete(path.replace("{", "").replace("}", "")), 405)
+        assert "it takes" in document["detail"]
+
+
+def test_nothing_with_this_id_on_every_route_that_takes_one(app: FastAPI) -> None:
+    http = browser_of(app)
+    paths = [path for method, path in routes(app) if method == "GET" and "{" in path]
+    assert len(paths) >= 6
+    for path in paths:
+        for id in ("999999", "no-such-thing", "%00", "9" * 400):
+            url = path.replace("{id}", id).replace("{key}", id)
+            require_problem(http.get(url), 404)
+
+
+def test_wrong_parameters_on_every_list(app: FastAPI) -> None:
+    http = browser_of(app)
+    for path in ("/api/v1/sweeps", "/api/v1/boards"):
+        for bad in ({"limit": "0"}, {"limit": "501"}, {"limit": "x"}):
+            (place,) = require_problem(http.get(path, params=bad), 422)["errors"]
+            assert place["pointer"] == "/query/limit"
+        require_problem(http.get(path, params={"page_token": "!"}), 400)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sweeps", "/api/v1/sweeps/plan"])
+@pytest.mark.parametrize("body", [b"", b"\xff", b"{", b"[1", b"- 1", b"a: &a [*a]", b"name: 1", b"\x00"])
+def test_a_broken_body(app: FastAPI, path: str, body: bytes) -> None:
+    answer = browser_of(app).post(path, content=body, headers={"Content-Type": "application/yaml"})
+    assert require_problem(answer, 422)["errors"]
+
+
+def test_an_internal_route_without_a_secret(app: FastAPI) -> None:
+    require_problem(browser_of(app).post("/internal/v1/attempts/1/start"), 401)
+
+
+def test_unknown_paths(app: FastAPI) -> None:
+    http = browser_of(app)
+    for path in ("/api/v1", "/api/v1/nope", "/api/v1/sweeps/", "/static/../app.py", "/static/none.js", "/x"):
+        require_problem(http.get(path), 404)
+
+
+def test_a_bug_is_a_500_without_its_details(app: FastAPI) -> None:
+    @app.get("/api/v1/bug")
+    def bug() -> None:
+        raise RuntimeError("secret detail")
+
+    answer = browser_of(app).get("/api/v1/bug")
+    assert "secret" not in str(require_problem(answer, 500))
+
+
+def test_a_database_of_another_version_is_not_ready(tmp_path: Any) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    document = require_problem(browser_of(application(engine)).get("/readyz"), 503)
+    assert "heunboard db upgrade" in document["detail"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"])
+def test_a_foreign_host_is_refused(app: FastAPI, host: str) -> None:
+    answer = browser_of(app).get("/api/v1/sweeps", headers={"Host": host})
+    assert "HEUNBOARD_ALLOWED_HOSTS" in require_problem(answer, 421)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("localhost:80", "localhost"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("[::1]:8000", "::1"),
+        ("LOCALHOST", "localhost"),
+    ],
+)
+def test_host_names(header: str, name: str) -> None:
+    assert host_name(header) == name
+
+
+def test_people_get_a_page(app: FastAPI) -> None:
+    answer = browser_of(app).get("/boards/none", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no board" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/nope", "/api/v1/sweeps", "/static/style.css"])
+def test_security_headers(app: FastAPI, path: str) -> None:
+    answer = browser_of(app).get(path)
+    assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert "//" not in answer.headers["Content-Security-Policy"]
+
+
+def test_large_answers_travel_compressed(app: FastAPI) -> None:
+    http: httpx.Client = browser_of(app)
+    assert http.get("/openapi.json").headers["content-encoding"] == "gzip"

@@ -1,0 +1,347 @@
+"""What the queue promises, on both databases."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from benchmarks.stats import Moments
+from benchmarks.sweep import Sweep
+from service import sweeps, trials
+from service.db import database_clock, read, write
+from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
+from service.ledger import QueueRules
+from service.models import Attempt, Cell, CellSummary, Cohort, CurveSegment, Event, Trial
+from service.queue import Queue
+from service.states import CohortState, TrialState
+from service.submission import submit
+from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
+from workers.messages import CurveSegment as CurveMessage
+from workers.messages import Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
+from workers.ports import AttemptLedger, Claim, CohortQueue
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def queue(engine: Engine, clock: SteppedClock) -> Queue:
+    return Queue(engine, clock=clock)
+
+
+class TestQueueContract:
+    """One class, run on SQLite and on PostgreSQL."""
+
+    def test_implements_the_ports(self, queue: Queue) -> None:
+        dispatcher: CohortQueue = queue
+        ledger: AttemptLedger = queue  # both assignments are checked by mypy
+        assert dispatcher.claim(owner="d", limit=1) == []
+        with pytest.raises(NotFound):
+            ledger.start(1, "secret")
+
+    def test_life_of_a_cohort(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        assert (claim.number, claim.lanes, claim.label) == (1, 3, "polynomial st x3")
+        assert [trial.spec["seed"] for trial in reply.trials] == [0, 1, 2]
+        assert states(engine) == {TrialState.RUNNING: 3, TrialState.QUEUED: 3}
+        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        assert states(engine) == {TrialState.SUCCEEDED: 3, TrialState.QUEUED: 3}
+        stored = trials.show_trial(engine, reply.trials[2].key)
+        assert stored.metrics == {"expected_loss": 2.0, "train_loss": 1.0}
+        assert stored.seconds == 0.5
+        (attempt,) = trials.trial_attempts(engine, reply.trials[2].key).attempts
+        assert (attempt.state, attempt.provenance) == ("finished", PROVENANCE.model_dump(mode="json"))
+
+    def test_specification_travels_unchanged(self, engine: Engine, queue: Queue) -> None:
+        sweep = small_sweep(estimators=[{"id": "reinmax", "temperature": 1.1}], grid={"lr": 3e-5})
+        specs = {spec.key: spec.to_json() for spec in sweep.expand()}
+        _, reply = started(engine, queue, sweep=sweep)
+        assert {trial.key: trial.spec for trial in reply.trials} == specs
+
+    def test_nothing_to_do(self, queue: Queue) -> None:
+        assert queue.plan(max_lanes=8, slots=2) == 0
+        assert queue.claim(owner="d", limit=5) == []
+        assert queue.expire_leases() == 0
+
+    def test_order_of_claims(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep(name="first", estimators=["st"], seeds=1))
+        submit(engine, small_sweep(name="second", estimators=["reinmax"], seeds=1))
+        submit(engine, small_sweep(name="urgent", estimators=["stgs"], seeds=1, priority=5))
+        assert queue.plan(max_lanes=8, slots=1) == 3
+        labels = [claim.label for claim in queue.claim(owner="d", limit=2) + queue.claim(owner="d", limit=2)]
+        assert labels == ["polynomial stgs x1", "polynomial st x1", "polynomial reinmax x1"]
+
+    def test_wanted_more_urgently_moves_up(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep(estimators=["st"], seeds=1))
+        submit(engine, small_sweep(estimators=["reinmax"], seeds=1))
+        queue.plan(max_lanes=8, slots=1)
+        submit(engine, small_sweep(estimators=["reinmax"], seeds=1, priority=1))
+        (claim,) = queue.claim(owner="d", limit=1)
+        assert claim.label == "polynomial reinmax x1"
+
+    def test_new_attempt_fences_off_the_old_one(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        old, reply = started(engine, queue)
+        clock.pass_seconds(31)
+        assert queue.expire_leases() == 1
+        clock.pass_seconds(5)
+        (new,) = [claim for claim in queue.claim(owner="d", limit=9) if claim.cohort_id == old.cohort_id]
+        assert new.number == 2
+        for call in (
+            lambda: queue.start(old.attempt_id, old.secret),
+            lambda: queue.heartbeat(old.attempt_id, old.secret, Heartbeat(steps_done=1, steps_total=30)),
+            lambda: queue.metrics(old.attempt_id, old.secret, batch(1, reply)),
+            lambda: queue.finish(old.attempt_id, old.secret, outcome(reply.trials)),
+        ):
+            with pytest.raises(StaleAttempt, match="attempt 1 of cohort"):
+                call()
+        again = queue.start(new.attempt_id, new.secret)
+        assert again.trials == reply.trials
+        queue.finish(new.attempt_id, new.secret, outcome(again.trials, {0: 7.0, 1: 7.0, 2: 7.0}))
+        assert trials.show_trial(engine, reply.trials[0].key).metrics["expected_loss"] == 7.0
+        with pytest.raises(StaleAttempt):
+            queue.finish(old.attempt_id, old.secret, outcome(reply.trials))
+        assert count(engine, Event.kind == "stale_report") == 5
+
+    def test_lease_is_renewed_by_every_report(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        claim, reply = started(engine, queue)
+        for seq in range(1, 4):
+            clock.pass_seconds(29)
+            queue.heartbeat(claim.attempt_id, claim.secret, Heartbeat(steps_done=seq, steps_total=30))
+            clock.pass_seconds(29)
+            queue.metrics(claim.attempt_id, claim.secret, batch(seq, reply))
+        assert queue.expire_leases() == 0
+
+    def test_waiting_for_a_launcher_has_its_own_lease(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        submit(engine, small_sweep())
+        queue.plan(max_lanes=3, slots=1)
+        queue.claim(owner="d", limit=1)
+        clock.pass_seconds(599)
+        assert queue.expire_leases() == 0
+        clock.pass_seconds(2)
+        assert queue.expire_leases() == 1
+
+    def test_lost_cohort_waits_longer_each_time_and_then_fails(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        submit(engine, small_sweep(estimators=["st"]))
+        queue.plan(max_lanes=3, slots=1)
+        for pause in (5, 10):
+            (claim,) = queue.claim(owner="d", limit=1)
+            queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 9")
+            clock.pass_seconds(pause - 1)
+            assert queue.claim(owner="d", limit=1) == []
+            clock.pass_seconds(1)
+        (claim,) = queue.claim(owner="d", limit=1)
+        queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 9")
+        assert states(engine) == {TrialState.FAILED: 3}
+        (failure, *_) = sweeps.show_sweep(engine, "1").failures
+        assert failure.error == "lost 3 times, the last time: killed by signal 9"
+        assert cell_counts(engine) == [(3, 0, 3, 0)]
+
+    def test_lost_after_the_end_changes_nothing(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        queue.lost(attempt_id=claim.attempt_id, reason="exit 1")
+        assert states(engine) == {TrialState.SUCCEEDED: 3, TrialState.QUEUED: 3}
+
+    def test_gone_dispatcher_costs_no_attempt(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep(estimators=["st"]))
+        queue.plan(max_lanes=3, slots=1)
+        for number in range(1, 6):
+            (claim,) = queue.claim(owner="d", limit=1)
+            assert claim.number == number
+            assert queue.release_owner(owner="another") == 0
+            assert queue.release_owner(owner="d") == 1
+
+    def test_start_and_finish_may_be_repeated(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        assert queue.start(claim.attempt_id, claim.secret) == reply
+        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        before = dump(engine)
+        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials, {0: 99.0}))
+        assert dump(engine) == before
+        with pytest.raises(StaleAttempt, match="finished"):
+            queue.start(claim.attempt_id, claim.secret)
+
+    def test_repeated_metrics_count_once(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        for seq in (1, 1, 2, 1, 2):
+            queue.metrics(claim.attempt_id, claim.secret, batch(seq, reply))
+        (curve,) = trials.trial_curves(engine, reply.trials[0].key).curves
+        assert curve.epochs == [1, 2]
+        assert curve.values[0] == 0.5
+        assert curve.values[1] is not None
+        assert math.isnan(curve.values[1])
+        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        queue.metrics(claim.attempt_id, claim.secret, batch(2, reply))
+        with pytest.raises(StaleAttempt):
+            queue.metrics(claim.attempt_id, claim.secret, batch(3, reply))
+
+    def test_missing_batch_is_refused(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        with pytest.raises(InvalidReport, match="batch 2"):
+            queue.metrics(claim.attempt_id, claim.secret, batch(2, reply))
+        assert trials.trial_curves(engine, reply.trials[0].key).curves == []
+
+    def test_curves_of_a_lost_attempt_go_when_the_next_one_starts(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        claim, reply = started(engine, queue)
+        queue.metrics(claim.attempt_id, claim.secret, batch(1, reply))
+        queue.lost(attempt_id=claim.attempt_id, reason="gone")
+        clock.pass_seconds(5)
+        (new,) = [c for c in queue.claim(owner="d", limit=9) if c.cohort_id == claim.cohort_id]
+        assert count(engine, CurveSegment.trial_id > 0) == 1
+        queue.start(new.attempt_id, new.secret)
+        assert count(engine, CurveSegment.trial_id > 0) == 0
+
+    def test_user_error_fails_at_once_and_only_its_trial(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        good, bad, nan = reply.trials
+        broken = TrialOutcome(trial=bad.key, status="failed", error="ValueError: no", traceback="File ...")
+        diverged = TrialOutcome(trial=nan.key, status="succeeded", metrics={"expected_loss": math.nan})
+        message = Outcome(outcomes=(*outcome((good,)).outcomes, broken, diverged), provenance=PROVENANCE)
+        queue.finish(claim.attempt_id, claim.secret, message)
+        assert states(engine) == {TrialState.SUCCEEDED: 1, TrialState.FAILED: 2, TrialState.QUEUED: 3}
+        stored = trials.show_trial(engine, bad.key)
+        assert (stored.error, stored.traceback) == ("ValueError: no", "File ...")
+        assert "expected_loss is nan" in (trials.show_trial(engine, nan.key).error or "")
+        assert cell_counts(engine) == [(3, 1, 2, 0), (3, 0, 0, 0)]
+
+    def test_wanted_again_returns_to_the_queue(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        failed = tuple(
+            TrialOutcome(trial=trial.key, status="failed", error="no") for trial in reply.trials[:2]
+        )
+        message = Outcome(outcomes=failed + outcome(reply.trials[2:]).outcomes, provenance=PROVENANCE)
+        queue.finish(claim.attempt_id, claim.secret, message)
+        result = submit(engine, small_sweep(name="again"))
+        assert (result.trials, result.new, result.known) == (6, 0, 6)
+        assert states(engine) == {TrialState.SUCCEEDED: 1, TrialState.QUEUED: 5}
+        assert cell_counts(engine) == [(3, 1, 0, 0), (3, 0, 0, 0)]
+        queue.plan(max_lanes=8, slots=1)
+        assert sum(one.lanes for one in queue.claim(owner="d", limit=9)) == 5
+
+    def test_summary_equals_the_moments_of_all_values(self, engine: Engine, queue: Queue) -> None:
+        values = {seed: 1e3 + (seed * 0.37) % 1 for seed in range(7)}
+        submit(engine, small_sweep(estimators=["st"], seeds=7))
+        queue.plan(max_lanes=3, slots=1)
+        for claim in queue.claim(owner="d", limit=9):
+            reply = queue.start(claim.attempt_id, claim.secret)
+            queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials, values))
+        expected = Moments.of(list(values.values()))
+        with read(engine) as connection:
+            row = connection.execute(
+                sa.select(CellSummary.count, CellSummary.mean, CellSummary.m2).where(
+                    CellSummary.metric == "expected_loss"
+                )
+            ).one()
+        assert row[0] == expected.count
+        assert row[1:] == pytest.approx((expected.mean, expected.m2), rel=1e-9)
+
+    def test_reports_that_do_not_fit(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        before = dump(engine)
+        with pytest.raises(InvalidReport, match="2 outcomes for 3 trials"):
+            queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials[:2]))
+        twice = (*reply.trials, reply.trials[0])
+        with pytest.raises(InvalidReport, match="4 outcomes for 3 trials"):
+            queue.finish(claim.attempt_id, claim.secret, outcome(twice))
+        stranger = reply.trials[0].model_copy(update={"key": "0" * 32})
+        with pytest.raises(InvalidReport, match="0000"):
+            queue.finish(claim.attempt_id, claim.secret, outcome((stranger,)))
+        with pytest.raises(WrongSecret):
+            queue.finish(claim.attempt_id, "guessed", outcome(reply.trials))
+        with pytest.raises(NotFound, match="999"):
+            queue.start(999, claim.secret)
+        assert dump(engine) == before
+
+    def test_finish_before_start_is_stale(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep())
+        queue.plan(max_lanes=3, slots=1)
+        (claim,) = queue.claim(owner="d", limit=1)
+        with pytest.raises(StaleAttempt, match="claimed"):
+            queue.heartbeat(claim.attempt_id, claim.secret, Heartbeat(steps_done=0, steps_total=1))
+
+    def test_progress_and_time_left(self, engine: Engine, queue: Queue, clock: SteppedClock) -> None:
+        claim, _ = started(engine, queue)
+        clock.pass_seconds(10)
+        queue.heartbeat(claim.attempt_id, claim.secret, Heartbeat(steps_done=10, steps_total=30))
+        progress = sweeps.show_sweep(engine, "1").progress
+        assert (progress.steps_done, progress.steps_total) == (10, 60)
+        assert progress.seconds_left == pytest.approx(50.0)
+
+    def test_rules_from_settings_are_obeyed(self, engine: Engine, clock: SteppedClock) -> None:
+        queue = Queue(engine, rules=QueueRules(max_attempts=1), clock=clock)
+        submit(engine, small_sweep(estimators=["st"]))
+        queue.plan(max_lanes=3, slots=1)
+        (claim,) = queue.claim(owner="d", limit=1)
+        queue.lost(attempt_id=claim.attempt_id, reason="gone")
+        assert states(engine) == {TrialState.FAILED: 3}
+
+    def test_database_refuses_a_running_cohort_without_attempt(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep())
+        queue.plan(max_lanes=3, slots=1)
+        with pytest.raises(sa.exc.IntegrityError), write(engine) as connection:
+            connection.execute(sa.update(Cohort).values(state=CohortState.RUNNING))
+        with pytest.raises(sa.exc.IntegrityError), write(engine) as connection:
+            connection.execute(sa.update(Trial).values(cell_id=12345))
+
+    def test_clock_of_the_database_is_utc(self, engine: Engine) -> None:
+        with read(engine) as connection:
+            now = database_clock(connection)
+        offset = now.utcoffset()
+        assert offset is not None
+        assert not offset
+
+
+def started(engine: Engine, queue: Queue, sweep: Sweep | None = None) -> tuple[Claim, StartReply]:
+    """Submit the small sweep, plan cohorts of three, claim and start the first."""
+    submit(engine, sweep or small_sweep())
+    queue.plan(max_lanes=3, slots=1)
+    (claim,) = queue.claim(owner="d", limit=1)
+    return claim, queue.start(claim.attempt_id, claim.secret)
+
+
+def batch(seq: int, reply: StartReply) -> MetricsBatch:
+    """One value of one metric of the first trial: 0.5 in the first epoch, then NaN."""
+    value = 0.5 if seq == 1 else math.nan
+    segment = CurveMessage(trial=reply.trials[0].key, metric="train_loss", first=seq, values=(value,))
+    return MetricsBatch(seq=seq, progress=Heartbeat(steps_done=seq, steps_total=30), segments=(segment,))
+
+
+def states(engine: Engine) -> dict[TrialState, int]:
+    with read(engine) as connection:
+        rows = connection.execute(sa.select(Trial.state, sa.func.count()).group_by(Trial.state))
+        return {state: number for state, number in rows}
+
+
+def cell_counts(engine: Engine) -> list[tuple[int, int, int, int]]:
+    with read(engine) as connection:
+        counts = (Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)
+        return [(a, b, c, d) for a, b, c, d in connection.execute(sa.select(*counts).order_by(Cell.id))]
+
+
+def count(engine: Engine, condition: sa.ColumnElement[bool]) -> int:
+    with read(engine) as connection:
+        return connection.execute(sa.select(sa.func.count()).where(condition)).scalar_one()
+
+
+def dump(engine: Engine) -> list[object]:
+    """Everything that a report could have changed."""
+    with read(engine) as connection:
+        return [
+            connection.execute(sa.select(*table.__table__.columns).order_by(sa.text("1"))).all()
+            for table in (Trial, Cohort, Attempt, Cell, CellSummary, CurveSegment)
+        ]

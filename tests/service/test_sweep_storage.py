@@ -1,0 +1,153 @@
+"""A sweep is stored once, whole, fast, and lists of it go on where they stopped."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from service import sweeps
+from service.db import is_sqlite, read
+from service.errors import IdempotencyKeyReused, InvalidPageToken, InvalidSettings, NotFound
+from service.ledger import QueueRules
+from service.models import Board, Cell, Event, Sweep, SweepTrial, Trial
+from service.queue import Queue
+from service.settings import load_settings
+from service.states import TrialState
+from service.submission import SubmitResult, submit
+from tests.support.sweeps import outcome, small_sweep
+
+
+def test_one_key_is_stored_once(engine: Engine) -> None:
+    first = submit(engine, small_sweep())
+    assert first == SubmitResult(sweep_id=1, trials=6, new=6, known=0)
+    second = submit(engine, small_sweep(name="wider", seeds=4))
+    assert second == SubmitResult(sweep_id=2, trials=8, new=2, known=6)
+    assert sizes(engine) == {"board": 1, "cell": 2, "trial": 8, "sweep": 2, "sweep_trial": 14, "event": 2}
+    with read(engine) as connection:
+        keys = set(connection.scalars(sa.select(Trial.key)))
+        assert set(connection.scalars(sa.select(Cell.trials))) == {4}
+    assert keys == {spec.key for spec in small_sweep(seeds=4).expand()}
+
+
+def test_plan_counts_what_is_computed(engine: Engine) -> None:
+    queue = Queue(engine)
+    submit(engine, small_sweep(estimators=["st"]))
+    queue.plan(max_lanes=8, slots=1)
+    (claim,) = queue.claim(owner="d", limit=1)
+    reply = queue.start(claim.attempt_id, claim.secret)
+    queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+    before = sizes(engine)
+    plan = sweeps.plan(engine, small_sweep(name="plan"))
+    assert (plan.trials, plan.known, plan.to_compute) == (6, 3, 3)
+    assert sizes(engine) == before
+
+
+def test_idempotency_key(engine: Engine) -> None:
+    submit(engine, small_sweep(estimators=["st"]))
+    first = submit(engine, small_sweep(), idempotency_key="abc")
+    assert first == SubmitResult(sweep_id=2, trials=6, new=3, known=3)
+    assert submit(engine, small_sweep(), idempotency_key="abc") == first
+    with pytest.raises(IdempotencyKeyReused):
+        submit(engine, small_sweep(name="other"), idempotency_key="abc")
+    assert sizes(engine)["sweep"] == 2
+
+
+def test_life_of_a_sweep_as_it_is_shown(engine: Engine) -> None:
+    queue = Queue(engine)
+    submit(engine, small_sweep(owner="ada", priority=3))
+    assert sweeps.show_sweep(engine, "1").state == "queued"
+    queue.plan(max_lanes=8, slots=1)
+    for claim in queue.claim(owner="d", limit=2):
+        assert sweeps.show_sweep(engine, "1").state == "running"
+        reply = queue.start(claim.attempt_id, claim.secret)
+        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+    shown = sweeps.show_sweep(engine, "1")
+    assert (shown.state, shown.owner, shown.priority, shown.trials) == ("succeeded", "ada", 3, 6)
+    assert shown.finished_at is not None
+    assert shown.finished_at.utcoffset() == timedelta(0)
+    assert shown.progress.steps_done == shown.progress.steps_total == 60
+    assert [(cell.estimator, cell.counts["succeeded"], cell.seeds) for cell in shown.cells] == [
+        ("st", 3, 3),
+        ("reinmax", 3, 3),
+    ]
+    assert [(board.trials, board.succeeded) for board in shown.boards] == [(6, 6)]
+
+
+def test_pages_of_sweeps_and_trials_miss_nothing(engine: Engine) -> None:
+    for number in range(5):
+        submit(engine, small_sweep(name=f"sweep {number}", seeds=number + 1))
+    names, token = [], None
+    for _ in range(3):
+        page = sweeps.list_sweeps(engine, limit=2, page_token=token)
+        names += [(sweep.name, sweep.trials) for sweep in page.sweeps]
+        token = page.next_page_token
+    assert token is None
+    assert names == [(f"sweep {number}", 2 * (number + 1)) for number in (4, 3, 2, 1, 0)]
+    first = sweeps.list_trials(engine, "5", limit=7)
+    rest = sweeps.list_trials(engine, "5", limit=7, page_token=first.next_page_token)
+    assert rest.next_page_token is None
+    assert len({trial.key for trial in first.trials + rest.trials}) == 10
+    assert sweeps.list_trials(engine, "5", limit=7, state=TrialState.FAILED).trials == []
+
+
+@pytest.mark.parametrize("token", ["", "x", "!", "é", "c3dlZXBzOi0x", "dHJpYWxzLTEtYWxsOjI"])
+def test_foreign_page_token_is_refused(engine: Engine, token: str) -> None:
+    with pytest.raises(InvalidPageToken, match="page_token"):
+        sweeps.list_sweeps(engine, limit=2, page_token=token)
+
+
+@pytest.mark.parametrize("id", ["2", "0", "-1", "x", "", "1e0", "9" * 30, "²"])
+def test_unknown_sweep(engine: Engine, id: str) -> None:
+    submit(engine, small_sweep())
+    with pytest.raises(NotFound):
+        sweeps.show_sweep(engine, id)
+
+
+def test_failing_submission_leaves_nothing(engine: Engine) -> None:
+    with pytest.raises(sa.exc.DBAPIError if not is_sqlite(engine) else sa.exc.IntegrityError):
+        submit(engine, small_sweep(), clock=lambda _: None)  # type: ignore[arg-type, return-value] # a broken clock
+    assert set(sizes(engine).values()) == {0}
+
+
+def test_large_sweep_is_stored_in_bulk(engine: Engine) -> None:
+    """20,000 trials; the bound is ten times what an idle machine needs and a hundredth of row by row."""
+    temperatures = [1 + number / 100 for number in range(20)]
+    sweep = small_sweep(estimators=[{"id": "reinmax", "temperature": temperatures}], seeds=1000)
+    start = time.perf_counter()
+    assert submit(engine, sweep).new == 20_000
+    assert time.perf_counter() - start < 20
+    assert Queue(engine).plan(max_lanes=64, slots=2) == 313
+
+
+def test_settings_name_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value, message in (
+        ("LEASE_SECONDS", "soon", "HEUNBOARD_LEASE_SECONDS is 'soon'"),
+        ("LEASE_SECONDS", "15", "HEUNBOARD_HEARTBEAT_SECONDS is 10 .* HEUNBOARD_LEASE_SECONDS"),
+        ("MAX_ATTEMPTS", "0", "HEUNBOARD_MAX_ATTEMPTS"),
+        ("DATABASE_URL", "mysql://x/y", "HEUNBOARD_DATABASE_URL names 'mysql'"),
+        ("DATABASE_URL", "nonsense", "HEUNBOARD_DATABASE_URL is 'nonsense'"),
+        ("DATABASE_URL", "sqlite://", "must be a file"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"HEUNBOARD_{name}", value)
+            with pytest.raises(InvalidSettings, match=message):
+                load_settings()
+
+
+def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEUNBOARD_LEASE_SECONDS", "60")
+    assert QueueRules.of(load_settings()) == QueueRules(lease=timedelta(seconds=60))
+
+
+def sizes(engine: Engine) -> dict[str, int]:
+    with read(engine) as connection:
+        return {
+            table.__tablename__: connection.execute(
+                sa.select(sa.func.count()).select_from(table)
+            ).scalar_one()
+            for table in (Board, Cell, Trial, Sweep, SweepTrial, Event)
+        }

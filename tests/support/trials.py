@@ -1,0 +1,82 @@
+"""Trial specifications and made-up data for tests of the lane engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import estimators
+from benchmarks.data import Images
+from benchmarks.engine import Cohort, LaneEnd
+from benchmarks.spec import Component, TrialSpec
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.categorical_vae import PIXELS, CategoricalVAE
+from estimators.info import Parameter, Value
+
+SMALL_POLYNOMIAL: dict[str, Value] = {"latents": 8, "batch_size": 16, "steps_per_epoch": 5, "epochs": 4}
+SMALL_VAE: dict[str, Value] = {"categories": 3, "latents": 5, "batch_size": 20, "epochs": 2}
+
+
+def component(id: str, version: int, declared: tuple[Parameter, ...], given: dict[str, Value]) -> Component:
+    """All declared parameters, those given in place of the defaults."""
+    values = {p.name: p.default for p in declared if p.default is not None} | given
+    return Component(id=id, version=version, parameters=tuple(sorted(values.items())))
+
+
+def trial(
+    task: str = "polynomial",
+    estimator: str = "reinmax",
+    *,
+    seed: int = 0,
+    optimizer: str = "adam",
+    lr: float = 1e-2,
+    temperature: float | None = None,
+    **task_values: Value,
+) -> TrialSpec:
+    """A trial of a small task; the task's parameters are further keywords."""
+    small = SMALL_POLYNOMIAL if task == "polynomial" else SMALL_VAE
+    task_info, info = tasks.get(task), estimators.get(estimator)
+    given: dict[str, Value] = {} if temperature is None else {"temperature": temperature}
+    return TrialSpec(
+        task=component(task, task_info.version, task_info.parameters, small | task_values),
+        estimator=component(estimator, info.version, info.parameters, given),
+        optimizer=optimizer,
+        lr=lr,
+        seed=seed,
+    )
+
+
+def made_up_images(*, train: int = 50, test: int = 30) -> Images:
+    """Random bytes in the shape of a data set; 50 images are two minibatches of 20 and a short one."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(count: int) -> torch.Tensor:
+        return torch.randint(0, 256, (count, PIXELS), dtype=torch.uint8, generator=generator)
+
+    return Images(train=draw(train), test=draw(test))
+
+
+def small_vae(spec: TrialSpec) -> CategoricalVAE:
+    """The VAE of a trial on made-up images."""
+    return CategoricalVAE(spec.task.values, device=torch.device("cpu"), images=made_up_images())
+
+
+def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
+    """A cohort that needs no data set."""
+    if trials[0].task.id == "categorical_vae":
+        options.setdefault("task", small_vae(trials[0]))
+    return Cohort(trials, **options)
+
+
+def run(
+    *trials: TrialSpec, **options: Any
+) -> tuple[dict[int, list[tuple[str, int, float]]], dict[int, LaneEnd]]:
+    """Run to the end: curves and ends by lane."""
+    curves: dict[int, list[tuple[str, int, float]]] = {lane: [] for lane in range(len(trials))}
+    ends: dict[int, LaneEnd] = {}
+    for segment in cohort(*trials, **options).segments():
+        for point in segment.points:
+            curves[point.lane].append((point.metric, point.epoch, point.value))
+        ends |= {end.lane: end for end in segment.ended}
+    return curves, ends

@@ -1,0 +1,83 @@
+"""``service.dispatch`` as a real process that is stopped, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.dispatch import DispatchOptions, build_launcher
+from service.errors import InvalidSettings
+from service.settings import Settings
+from tests.support.fakes import WAIT_SECONDS
+from tests.support.stack import LIMIT_SECONDS, Stack, stack
+from workers.local_launcher import LocalLauncher
+
+PROGRAM = """
+import sys
+from service.dispatch import DispatchOptions, dispatch
+from service.settings import load_settings
+dispatch(load_settings(), DispatchOptions(worker_url=sys.argv[1], launcher="local", slots=1, owner="d"))
+"""
+ENDLESS = {"id": "polynomial", "latents": 4, "epochs": 1000, "steps_per_epoch": 1000}
+POLL_SECONDS = 0.05
+
+
+@contextmanager
+def dispatching(made: Stack, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A dispatcher process on the stack's database; ended at the latest with the block."""
+    environment = os.environ | {
+        "HEUNBOARD_DATABASE_URL": f"sqlite:///{made.engine.url.database}",
+        "HEUNBOARD_DATA_HOME": str(folder),
+    }
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, made.url], env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for_attempt(made: Stack, *, number: int) -> None:
+    """Wait until the attempt with this number has started."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while [(a.number, a.state) for a in made.attempts()][-1:] != [(number, "running")]:
+        assert time.monotonic() < deadline, made.attempts()
+        time.sleep(POLL_SECONDS)  # another process works; the loop is bounded by the deadline
+
+
+def test_stop_and_kill_return_the_cohort_without_counting_a_loss(tmp_path: Path) -> None:
+    with stack(tmp_path) as made:
+        made.submit(task=ENDLESS, estimators=["exact"], seeds=1)
+        with dispatching(made, tmp_path) as first:
+            wait_for_attempt(made, number=1)
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(WAIT_SECONDS) == 0
+        assert [trial.state for trial in made.trials()] == ["queued"]
+        with dispatching(made, tmp_path) as second:
+            wait_for_attempt(made, number=2)
+            second.kill()
+        with dispatching(made, tmp_path):
+            wait_for_attempt(made, number=3)
+        assert [attempt.state for attempt in made.attempts()] == ["lost", "lost", "running"]
+        assert all("dispatcher d is gone" in attempt.error for attempt in made.attempts()[:2])
+
+
+def test_options_choose_the_launcher(tmp_path: Path) -> None:
+    settings = Settings(data_home=tmp_path)
+    launcher = build_launcher(settings, DispatchOptions(worker_url="http://x", launcher="local", slots=3))
+    assert isinstance(launcher, LocalLauncher)
+    assert launcher.slots() == 3
+
+
+def test_ray_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    options = DispatchOptions(worker_url="http://x", launcher="ray")
+    with pytest.raises(InvalidSettings, match=r"pip install 'heunboard\[ray\]'"):
+        build_launcher(Settings(data_home=tmp_path), options)

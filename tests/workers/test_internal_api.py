@@ -1,0 +1,155 @@
+"""Running attempts against the real routes, over a real port, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.stack import Stack, stack
+from tests.support.sweeps import PROVENANCE, outcome
+from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
+from workers.ports import Claim, Superseded
+from workers.reporter import HttpReporter, Patience, Refused, Unauthorized
+from workers.runner import Lanes, run_attempt
+
+PROGRESS = Heartbeat(steps_done=1, steps_total=10)
+
+
+Connect = Callable[..., HttpReporter]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def connect(served: Stack) -> Iterator[Connect]:
+    """Makes reporters and closes them."""
+    made: list[HttpReporter] = []
+
+    def make(claim: Claim, *, secret: str | None = None) -> HttpReporter:
+        patience = Patience(outage_budget=5)
+        made.append(HttpReporter(served.url, claim.attempt_id, secret or claim.secret, patience=patience))
+        return made[-1]
+
+    yield make
+    for reporter in made:
+        reporter.close()
+
+
+def claim(served: Stack) -> Claim:
+    (made,) = served.queue.claim(owner="test", limit=1)
+    return made
+
+
+def started(reporter: HttpReporter) -> StartReply:
+    reply = reporter.start()
+    assert reply is not None
+    return reply
+
+
+def test_attempt_runs_to_success(served: Stack, connect: Connect) -> None:
+    served.submit(estimators=["exact"], seeds=2)
+    reporter = connect(claim(served))
+    assert run_attempt(reporter) == "finished"
+    assert run_attempt(reporter) == "superseded", "an attempt that ended does not start again"
+    assert [trial.state for trial in served.trials()] == ["succeeded"] * 2
+    (attempt,) = served.attempts()
+    assert attempt.provenance["device"].startswith("cpu")
+    assert (attempt.steps_done, attempt.steps_total) == (20, 20)
+
+
+def test_failing_task_leaves_error_and_traceback(served: Stack, connect: Connect) -> None:
+    vae = {"id": "categorical_vae", "dataset": "mnist", "categories": 8, "latents": 4, "epochs": 1}
+    served.submit(task=vae, estimators=["st"], seeds=1)
+    reporter = connect(claim(served))
+    assert run_attempt(reporter, build=_no_data) == "failed"
+    (trial,) = served.trials()
+    assert trial.state == "failed"
+    assert "mnist is nowhere" in trial.error
+    assert "_no_data" in trial.traceback
+
+
+def _no_data(trials: object, *, device: str, data_dir: object) -> Lanes:
+    raise FileNotFoundError("mnist is nowhere")
+
+
+def test_wrong_and_missing_secret(served: Stack, connect: Connect) -> None:
+    served.submit(estimators=["exact"], seeds=1)
+    claimed = claim(served)
+    with pytest.raises(Unauthorized, match="401"):
+        connect(claimed, secret="guess").start()
+    address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/start"
+    answer = httpx.post(address)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert served.attempts()[0].started_at is None
+
+
+def test_unknown_attempt_and_unknown_field(served: Stack) -> None:
+    with httpx.Client(base_url=f"{served.url}/internal/v1/attempts") as client:
+        headers = {"Authorization": "Bearer x"}
+        assert client.post("/99/start", headers=headers).status_code == 404
+        body = PROGRESS.model_dump() | {"surprise": 1}
+        assert client.post("/99/heartbeat", headers=headers, json=body).status_code == 422
+
+
+def test_superseded_attempt_gets_409_for_everything(served: Stack, connect: Connect) -> None:
+    served.submit(estimators=["exact"], seeds=1)
+    first = claim(served)
+    reporter = connect(first)
+    trials = started(reporter).trials
+    served.queue.lost(attempt_id=first.attempt_id, reason="test")
+    second = connect(claim_again(served))
+    started(second)
+    batch = MetricsBatch(seq=1, progress=PROGRESS, segments=())
+    for call in (
+        lambda: reporter.heartbeat(PROGRESS),
+        lambda: reporter.metrics(batch),
+        lambda: reporter.finish(outcome(trials)),
+    ):
+        with pytest.raises(Superseded):
+            call()
+    assert reporter.start() is None
+    assert served.trials()[0].state == "running"
+    second.finish(outcome(trials))
+    assert served.trials()[0].state == "succeeded"
+    assert [attempt.number for attempt in served.attempts()] == [1, 2]
+
+
+def claim_again(served: Stack) -> Claim:
+    """Claim when the pause after the loss, a millisecond, is over."""
+    for _ in range(1000):
+        if claims := served.queue.claim(owner="test", limit=1):
+            return claims[0]
+    raise AssertionError("the lost cohort did not return to the queue")
+
+
+def test_repeated_reports_change_nothing(served: Stack, connect: Connect) -> None:
+    served.submit(estimators=["exact"], seeds=1)
+    reporter = connect(claim(served))
+    trials = started(reporter).trials
+    assert started(reporter).trials == trials
+    segment = CurveSegment(trial=trials[0].key, metric="train_loss", first=1, values=(float("nan"), 1.0))
+    batch = MetricsBatch(seq=1, progress=PROGRESS, segments=(segment,))
+    for _ in range(2):
+        reporter.metrics(batch)
+    for _ in range(2):
+        reporter.finish(outcome(trials))
+    assert served.attempts()[0].last_seq == 1
+    assert served.trials()[0].state == "succeeded"
+
+
+def test_report_on_a_stranger_is_refused(served: Stack, connect: Connect) -> None:
+    served.submit(estimators=["exact"], seeds=1)
+    reporter = connect(claim(served))
+    started(reporter)
+    strange = TrialOutcome(trial="0" * 32, status="succeeded")
+    with pytest.raises(Refused, match="422"):
+        reporter.finish(Outcome(outcomes=(strange,), provenance=PROVENANCE))
+    assert served.trials()[0].state == "running"

@@ -1,0 +1,133 @@
+"""Local workers as real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.fakes import WAIT_SECONDS, make_claim
+from tests.support.stack import run_until_idle, stack
+from workers.dispatcher import Dispatcher, DispatcherSettings
+from workers.local_launcher import LOG_BYTES, ORPHANED, LocalLauncher
+from workers.ports import Exit
+from workers.worker import Order, WorkerConfig
+
+NOWHERE = "http://127.0.0.1:9"
+FOR_EVER = "import sys; print('begun', flush=True); sys.stdin.read()"
+
+
+@contextmanager
+def launching(folder: Path, script: str, *, log_bytes: int = LOG_BYTES) -> Iterator[LocalLauncher]:
+    """A launcher whose workers run ``script`` instead of an attempt."""
+    launcher = LocalLauncher(
+        WorkerConfig(url=NOWHERE),
+        slots=2,
+        log_dir=folder,
+        command=(sys.executable, "-c", script),
+        log_bytes=log_bytes,
+    )
+    try:
+        yield launcher
+    finally:
+        launcher.close()
+
+
+def one_exit(launcher: LocalLauncher) -> Exit:
+    (ended,) = launcher.poll(WAIT_SECONDS)
+    return ended
+
+
+def test_clean_end_and_log(tmp_path: Path) -> None:
+    with launching(tmp_path, "import sys; print('hello'); print('there', file=sys.stderr)") as launcher:
+        launcher.submit(make_claim(7))
+        assert one_exit(launcher) == Exit(attempt_id=7, error=None)
+        assert sorted((tmp_path / "7.log").read_text().split()) == ["hello", "there"]
+        assert launcher.poll(WAIT_SECONDS) == [], "nothing runs: no waiting"
+
+
+def test_order_comes_by_pipe_and_not_by_command_line(tmp_path: Path) -> None:
+    script = "import os, sys; print(sys.orig_argv, dict(os.environ)); print(sys.stdin.readline())"
+    with launching(tmp_path, script) as launcher:
+        launcher.submit(make_claim(1))
+        assert one_exit(launcher).error is None
+        public, order = (tmp_path / "1.log").read_text().strip().rsplit("\n", 1)
+    assert "s3cret" not in public
+    assert Order.from_json(order).secret == "s3cret"
+
+
+def test_status_and_end_of_the_log_are_the_error(tmp_path: Path) -> None:
+    with launching(tmp_path, "import sys; sys.exit('the disk is full')") as launcher:
+        launcher.submit(make_claim(1))
+        error = one_exit(launcher).error
+    assert error is not None
+    assert "status 1" in error
+    assert error.endswith("the disk is full")
+
+
+def test_kill_names_the_signal(tmp_path: Path) -> None:
+    with launching(tmp_path, FOR_EVER) as launcher:
+        launcher.submit(make_claim(1))
+        launcher.kill(1)
+        assert "SIGKILL" in (one_exit(launcher).error or "")
+        launcher.kill(1)  # an attempt that has ended: nothing happens
+
+
+def test_log_is_cut_off(tmp_path: Path) -> None:
+    with launching(tmp_path, "print('x' * 500_000)", log_bytes=1000) as launcher:
+        launcher.submit(make_claim(1))
+        assert one_exit(launcher).error is None
+    text = (tmp_path / "1.log").read_text()
+    assert text.startswith("x" * 1000 + "\n[cut off at 1000 bytes]")
+    assert len(text) < 1100
+
+
+def test_close_ends_everything(tmp_path: Path) -> None:
+    with launching(tmp_path, FOR_EVER) as launcher:
+        launcher.submit(make_claim(1))
+        launcher.submit(make_claim(2))
+        pids = [launcher.pid(1), launcher.pid(2)]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_workers_do_not_inherit_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEUNBOARD_DATABASE_URL", "postgresql://u:p@h/d")
+    with launching(tmp_path, "import os; print(sorted(os.environ))") as launcher:
+        launcher.submit(make_claim(1))
+        one_exit(launcher)
+    log = (tmp_path / "1.log").read_text()
+    assert "HEUNBOARD_DATABASE_URL" not in log
+    assert "OMP_NUM_THREADS" in log
+
+
+def test_worker_ends_when_its_dispatcher_is_gone() -> None:
+    order = Order(url=NOWHERE, attempt_id=1, secret="s", device="cpu", data_dir=None)
+    command = [sys.executable, "-m", "workers.local_launcher"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
+        assert worker.stdin is not None
+        worker.stdin.write(order.to_json().encode() + b"\n")
+        worker.stdin.close()  # as the death of the dispatcher does; the worker is waiting for its server
+        assert worker.wait(WAIT_SECONDS) == ORPHANED
+
+
+def test_killed_worker_is_replaced_and_its_trial_succeeds(tmp_path: Path) -> None:
+    """Submit, SIGKILL the first worker, see attempt 2 succeed: queue, HTTP, processes, engine."""
+    with stack(tmp_path) as made:
+        made.submit(estimators=["exact"], seeds=2)
+        launcher = LocalLauncher(WorkerConfig(url=made.url), slots=1, log_dir=tmp_path / "logs")
+        dispatcher = Dispatcher(made.queue, launcher, DispatcherSettings(owner="d"))
+        dispatcher.tick()
+        (first,) = dispatcher.running
+        os.kill(launcher.pid(first.attempt_id), signal.SIGKILL)
+        run_until_idle(dispatcher, made)
+        dispatcher.shut_down()
+        assert [trial.state for trial in made.trials()] == ["succeeded"] * 2
+        lost, good = made.attempts()
+        assert (lost.number, lost.state, good.number, good.state) == (1, "lost", 2, "finished")
+        assert "SIGKILL" in lost.error

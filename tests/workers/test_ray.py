@@ -1,0 +1,178 @@
+"""Attempts on a real local Ray: queue, HTTP, Ray and engine together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.data import DATA_SETS
+from tests.support.fakes import WAIT_SECONDS, make_claim
+from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
+from workers.dispatcher import Dispatcher, DispatcherSettings
+from workers.messages import Heartbeat
+from workers.ports import Claim, Superseded
+from workers.ray_launcher import RayLauncher
+from workers.reporter import HttpReporter
+from workers.worker import WorkerConfig
+
+pytestmark = pytest.mark.ray
+
+LONG = {"id": "polynomial", "latents": 4, "epochs": 20, "steps_per_epoch": 200}
+VAE = {"id": "categorical_vae", "dataset": "mnist", "categories": 8, "latents": 4, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("ray")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def launcher(made: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayLauncher]:
+    """One local Ray for all tests (three seconds and half a gigabyte), whose workers find broken data."""
+    data_dir = tmp_path_factory.mktemp("data")
+    broken = data_dir / "mnist" / DATA_SETS["mnist"].train.name
+    broken.parent.mkdir()
+    broken.write_text("not gzip")
+    one = RayLauncher(WorkerConfig(url=made.url, data_dir=str(data_dir)), slots=1, gpus=0)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def dispatcher(made: Stack, launcher: RayLauncher) -> Dispatcher:
+    return Dispatcher(made.queue, launcher, DispatcherSettings(owner="d"))
+
+
+def test_cohort_succeeds(made: Stack, dispatcher: Dispatcher) -> None:
+    made.submit(name="first", estimators=["exact"], seeds=2)
+    run_until_idle(dispatcher, made)
+    assert [trial.state for trial in made.trials()] == ["succeeded"] * 2
+    (attempt,) = made.attempts()
+    assert (attempt.state, attempt.provenance["threads"]) == ("finished", 1)
+
+
+def test_submit_to_start_takes_well_under_a_second(made: Stack, dispatcher: Dispatcher) -> None:
+    made.submit(name="warm", estimators=["st"], seeds=1)
+    run_until_idle(dispatcher, made)  # whichever test comes first: from here on the worker is warm
+    made.submit(name="timed", estimators=["reinmax"], seeds=1)
+    run_until_idle(dispatcher, made)
+    last = made.attempts()[-1]
+    assert (last.started_at - last.claimed_at).total_seconds() < 1.0
+
+
+def test_failing_task_leaves_error_and_traceback_on_the_trial(made: Stack, dispatcher: Dispatcher) -> None:
+    made.submit(name="broken data", task=VAE, estimators=["st"], seeds=[77])
+    run_until_idle(dispatcher, made)
+    (trial,) = [trial for trial in made.trials() if trial.seed == 77]
+    assert trial.state == "failed"
+    assert trial.error.startswith("WrongChecksum")
+    assert "benchmarks/data.py" in trial.traceback
+    assert made.attempts()[-1].state == "finished", "the attempt did its duty; it is not lost"
+
+
+def test_killed_worker_is_replaced_and_its_late_report_refused(made: Stack, dispatcher: Dispatcher) -> None:
+    made.submit(name="killed", task=LONG, estimators=["reinmax"], seeds=[88])
+    first = wait_for_start(made, dispatcher)
+    os.kill(ray_worker(first), signal.SIGKILL)
+    run_until_idle(dispatcher, made)
+    (trial,) = [trial for trial in made.trials() if trial.seed == 88]
+    assert trial.state == "succeeded"
+    lost, good = [attempt for attempt in made.attempts() if attempt.cohort_id == first.cohort_id]
+    assert (lost.number, lost.state, good.number, good.state) == (1, "lost", 2, "finished")
+    late = HttpReporter(made.url, first.attempt_id, first.secret)
+    with contextlib.closing(late), pytest.raises(Superseded):
+        late.heartbeat(Heartbeat(steps_done=1, steps_total=2))
+
+
+def test_kill_ends_the_task(launcher: RayLauncher) -> None:
+    claim = make_claim(10_000)  # the server does not know it: its worker ends by itself or by force
+    launcher.submit(claim)
+    launcher.kill(claim.attempt_id)
+    (ended,) = launcher.poll(WAIT_SECONDS)
+    assert ended.attempt_id == claim.attempt_id
+    assert ended.error
+    assert launcher.poll(WAIT_SECONDS) == [], "nothing runs: no waiting"
+
+
+OPEN_CLUSTER = """
+import ray, sys
+ray.init(include_dashboard=False, num_cpus=0, object_store_memory=80_000_000, _temp_dir=sys.argv[1])
+print("address", ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+JOIN = """
+import sys
+from workers.ray_launcher import InsecureCluster, RayLauncher
+from workers.worker import WorkerConfig
+try:
+    RayLauncher(WorkerConfig(url=""), address=sys.argv[1], insecure_dev=len(sys.argv) > 2).close()
+except InsecureCluster as error:
+    print("refused:", error)
+else:
+    print("joined")
+"""
+
+
+def test_cluster_without_a_token_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    opened = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    folder = tmp_path_factory.mktemp("open")
+    command = [sys.executable, "-c", OPEN_CLUSTER, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=opened
+    ) as head:
+        assert head.stdout is not None
+        address = next(line.split()[1].decode() for line in head.stdout if line.startswith(b"address"))
+        answers = [
+            subprocess.run(
+                [sys.executable, "-c", JOIN, address, *extra],
+                env=opened, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+            ).stdout
+            for extra in ([], ["insecure"])
+        ]  # fmt: skip
+        head.communicate(timeout=LIMIT_SECONDS)  # its input ends, and so does it
+    assert "refused:" in answers[0]
+    assert "RAY_AUTH_MODE=token" in answers[0]
+    assert "joined" in answers[1]
+
+
+def wait_for_start(made: Stack, dispatcher: Dispatcher) -> Claim:
+    """Tick until the only attempt that runs has reported its start."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while made.attempts()[-1:] == [] or made.attempts()[-1].state != "running":
+        assert time.monotonic() < deadline
+        dispatcher.tick(0.02)
+    (claim,) = dispatcher.running
+    return claim
+
+
+def ray_worker(claim: Claim) -> int:
+    """Process id of the worker under this process's own raylet that carries the attempt's name."""
+    title = f"ray::cohort-{claim.cohort_id}-a{claim.number}"
+    (pid,) = [
+        int(path.name)
+        for path in Path("/proc").glob("[0-9]*")
+        if _command(path).startswith(title) and _parent(_parent(int(path.name))) == os.getpid()
+    ]
+    return pid
+
+
+def _command(process: Path) -> str:
+    with contextlib.suppress(OSError):  # it ended while we looked
+        return (process / "cmdline").read_text()
+    return ""
+
+
+def _parent(pid: int) -> int:
+    found = re.search(r"^PPid:\s*(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    assert found is not None
+    return int(found[1])
