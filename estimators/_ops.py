@@ -93,10 +93,10 @@ def monotone(cumulative: Tensor, p: Tensor) -> Tensor:
     return torch.where(p > 0, cumulative, 0.0).cummax(-1).values
 
 
-def draw(log_p: Tensor, generator: Noise) -> Tensor:
+def draw(p: Tensor, generator: Noise) -> Tensor:
     """One-hot samples of every variable, one uniform number each."""
-    uniforms = uniform(log_p.shape[:-1], generator, dtype=log_p.dtype, device=log_p.device)
-    return draw_one_hot(log_p.exp(), uniforms)
+    uniforms = uniform(p.shape[:-1], generator, dtype=p.dtype, device=p.device)
+    return draw_one_hot(p, uniforms)
 
 
 def jacobian_product(p: Tensor, g: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from estimators._checks import lane_tensor, temperature_tensor
-from estimators._ops import at_sample, draw, log_probabilities, tempered
+from estimators._ops import at_sample, draw, log_probabilities, probabilities, tempered
 from estimators._types import Noise
 from estimators.path._surrogate import attach, jacobian_rule
 
@@ -54,7 +54,7 @@ def gst(
     log_p = log_probabilities(logits)
     tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
     lead = lane_tensor("gap", gap, logits, minimum=0.0, advice="0 keeps the order only, 1 is usual")
-    z = draw(log_p, generator)
+    z = draw(probabilities(log_p), generator)
     return attach(logits, z, jacobian_rule, tempered(_gapped(log_p, z, lead), tau), tau)
 
 
@@ -76,7 +76,7 @@ def gst_p(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise
     """
     log_p = log_probabilities(logits)
     tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    z = draw(log_p, generator)
+    z = draw(probabilities(log_p), generator)
     return attach(logits, z, jacobian_rule, tempered(_gapped(log_p, z, _expected_gap(log_p, z)), tau), tau)
 
 

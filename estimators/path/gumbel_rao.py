@@ -19,7 +19,7 @@ import functools
 from torch import Tensor
 
 from estimators._checks import check_draws, temperature_tensor
-from estimators._ops import draw, log_probabilities
+from estimators._ops import draw, log_probabilities, probabilities
 from estimators._streams import draw_keys
 from estimators._types import Noise
 from estimators.path._pair import expected_pair_weight, pair_product
@@ -60,7 +60,7 @@ def gumbel_rao(
     )
     check_draws(num_draws)
     _check_expectation(expectation, log_p)
-    z = draw(log_p, generator)
+    z = draw(probabilities(log_p), generator)
     if expectation == "exact":
         return attach(logits, z, _exact_gradient, log_p, tau)
     key = draw_keys(log_p.shape[:-1], generator, device=log_p.device)

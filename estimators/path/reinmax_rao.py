@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from estimators._checks import check_draws, lane_tensor, temperature_tensor
-from estimators._ops import draw, jacobian_product, log_probabilities, tempered
+from estimators._ops import draw, jacobian_product, log_probabilities, probabilities, tempered
 from estimators._streams import draw_keys
 from estimators._types import Noise
 from estimators.path._posterior import mean_jacobian_product, relaxed_sample
@@ -61,7 +61,7 @@ def reinmax_rao(
             mode on the CPU).
     """
     log_p, tau = _prepare(logits, temperature, num_draws)
-    z = draw(log_p, generator)
+    z = draw(probabilities(log_p), generator)
     key = draw_keys(log_p.shape[:-1], generator, device=log_p.device)
     return attach(logits, z, functools.partial(_rao_gradient, num_draws), log_p, tau, key)
 
@@ -130,7 +130,7 @@ def _control_variate(
 ) -> Tensor:
     log_p, tau = _prepare(logits, temperature, num_draws)
     weight = lane_tensor("eta", eta, logits, minimum=0.0, advice="0.7 is usual, 0 is `reinmax`")
-    z = draw(log_p, generator)
+    z = draw(probabilities(log_p), generator)
     key = draw_keys(log_p.shape[:-1], generator, device=log_p.device)
     rule = functools.partial(_control_variate_gradient, one_draw, num_draws)
     return attach(logits, z, rule, log_p, tau, weight, key)
@@ -143,7 +143,7 @@ def _log_mixture(log_p: Tensor, z: Tensor) -> Tensor:
 
 def _rao_gradient(num_draws: int, g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor, key: Tensor) -> Tensor:
     first = mean_jacobian_product(_log_mixture(log_p, z), z, g, tau, key, range(num_draws)) / tau
-    return 2 * first - jacobian_product(log_p.exp(), g) / 2
+    return 2 * first - jacobian_product(probabilities(log_p), g) / 2
 
 
 def _control_variate_gradient(
@@ -158,7 +158,7 @@ def _control_variate_gradient(
 ) -> Tensor:
     average = mean_jacobian_product(_log_mixture(log_p, z), z, g, tau, key, range(num_draws))
     single = jacobian_product(one_draw(log_p, z, tau, key, num_draws), g)
-    return second_order(g, z, log_p.exp()) - eta / tau * (single - average)
+    return second_order(g, z, probabilities(log_p)) - eta / tau * (single - average)
 
 
 def _intended_draw(log_p: Tensor, z: Tensor, tau: Tensor, key: Tensor, number: int) -> Tensor:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from estimators._checks import temperature_tensor
-from estimators._ops import at_sample, centred_jacobian_product, draw, log_probabilities
+from estimators._ops import at_sample, centred_jacobian_product, draw, log_probabilities, probabilities
 from estimators._types import Noise
 from estimators.path._surrogate import attach
 
@@ -77,7 +77,7 @@ def reinmax_mean_baseline(
     log_p, z, tau = _sample(logits, temperature, generator)
     log_p_tau = (log_p / tau).log_softmax(-1)
     weight = (log_p - _log_count(log_p) - at_sample(log_p_tau, z)).exp()
-    return attach(logits, z, _mean_baseline, log_p.exp(), _mean_weights(log_p), weight)
+    return attach(logits, z, _mean_baseline, probabilities(log_p), _mean_weights(log_p), weight)
 
 
 def reinmax_mean_baseline_released(
@@ -100,7 +100,7 @@ def reinmax_mean_baseline_released(
     log_p, z, tau = _sample(logits, temperature, generator)
     p_i = at_sample((log_p / tau).log_softmax(-1), z).exp()
     weight = 1 / (p_i * _log_count(log_p).exp() + _RELEASED_EPS)
-    return attach(logits, z, _mean_baseline_released, log_p.exp(), _mean_weights(log_p), weight)
+    return attach(logits, z, _mean_baseline_released, probabilities(log_p), _mean_weights(log_p), weight)
 
 
 def _sample(logits: Tensor, temperature: float | Tensor, generator: Noise) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,7 +109,7 @@ def _sample(logits: Tensor, temperature: float | Tensor, generator: Noise) -> tu
     tau = temperature_tensor(
         temperature, logits, minimum=0.0, open_minimum=True, advice="1 is the plain estimator"
     )
-    return log_p, draw(log_p, generator), tau
+    return log_p, draw(probabilities(log_p), generator), tau
 
 
 def _possible(log_p: Tensor) -> Tensor:

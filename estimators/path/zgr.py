@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from estimators._ops import draw, log_probabilities
+from estimators._ops import draw, log_probabilities, probabilities
 from estimators._types import Noise
 from estimators.path._surrogate import attach
 
@@ -34,9 +34,9 @@ def zgr(logits: Tensor, *, generator: Noise = None) -> Tensor:
         TypeError: logits of another dtype.
         ValueError: a variable with all categories masked (eager mode on the CPU).
     """
-    log_p = log_probabilities(logits)
-    z = draw(log_p, generator)
-    return attach(logits, z, second_order, log_p.exp())
+    p = probabilities(log_probabilities(logits))
+    z = draw(p, generator)
+    return attach(logits, z, second_order, p)
 
 
 def second_order(g: Tensor, z: Tensor, p: Tensor) -> Tensor:

@@ -186,11 +186,11 @@ def test_non_contiguous_logits(info: EstimatorInfo) -> None:
 @every
 def test_rows_that_share_logits(info: EstimatorInfo) -> None:
     """Logits expanded over the batch get the sum of the gradients of their copies."""
-    shared = lanes(2, batch=1).expand(2, 6, 2, 3)
+    shared = lanes_for(info, 2, batch=1).expand(-1, 6, -1, -1)
     parameters = lane_parameters(info, 2)
     plain, _ = gradient(info, shared.clone(), F, seeded(), **parameters)
     leaf = shared[:, :1].clone().requires_grad_()
-    bind(info)(leaf.expand(2, 6, 2, 3), F, generator=seeded(), **parameters).surrogate.sum().backward()
+    bind(info)(leaf.expand(-1, 6, -1, -1), F, generator=seeded(), **parameters).surrogate.sum().backward()
     assert leaf.grad is not None
     torch.testing.assert_close(leaf.grad, plain.sum(1, keepdim=True), rtol=1e-14, atol=1e-14)
 
