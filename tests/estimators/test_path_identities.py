@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -81,16 +82,23 @@ def test_an_integer_gap_is_a_gap() -> None:
     assert not torch.allclose(one, expected)
 
 
-def test_expected_gap_keeps_its_digits() -> None:
-    """-log(1 - pi)/pi at pi = 1e-12 and 1 - 1e-12, where 1 - pi or its logarithm cancels."""
-    theta = torch.tensor([[0.0, -27.6310211159285]], dtype=torch.float64)  # log 1e-12
-    for u, gap in ((0.5, 27.6310211159285), (1 - 1e-13, 1.0)):
-        logits = theta.clone().requires_grad_()
-        (gst_p(logits, generator=FixedNoise(u)) * G[:2]).sum().backward()
-        behind = max(gap, 27.6310211159285) if u == 0.5 else gap
-        y = torch.tensor([0.0, -behind], dtype=torch.float64).softmax(-1).prod()
-        assert logits.grad is not None
-        torch.testing.assert_close(logits.grad[0, 1].abs(), 2.0 * y, rtol=1e-9, atol=0)
+def pair_gradient(log_odds: float, u: float) -> float:
+    """Size of the gradient of gst_p for logits (0, log_odds) and the sample that ``u`` draws."""
+    logits = torch.tensor([[0.0, log_odds]], dtype=torch.float64, requires_grad=True)
+    (gst_p(logits, generator=FixedNoise(u)) * G[:2]).sum().backward()
+    assert logits.grad is not None
+    return logits.grad[0, 1].abs().item()
+
+
+def test_expected_gap_of_a_near_certain_sample() -> None:
+    """pi_i = 1 - 1e-20 rounds to 1, and log(1 - pi_i) to -inf; the gap is 46.05 and lets 1e-20 through."""
+    assert pair_gradient(math.log(1e-20), 0.5) == pytest.approx(2.0 * 1e-20, rel=1e-9, abs=0)
+
+
+def test_expected_gap_of_a_rare_sample() -> None:
+    """pi_i = 1e-12: 1 - pi_i loses its digits; the gap is 1."""
+    y = torch.tensor([0.0, -1.0], dtype=torch.float64).softmax(-1).prod().item()
+    assert pair_gradient(math.log(1e-12), 1 - 1e-13) == pytest.approx(2.0 * y, rel=1e-9, abs=0)
 
 
 def test_decoupled_at_forward_temperature_one_is_stgs() -> None:

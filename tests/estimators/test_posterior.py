@@ -137,6 +137,17 @@ def test_control_variate_has_mean_zero_given_the_sample() -> None:
     torch.testing.assert_close(off, target, rtol=0, atol=1e-15)
 
 
+def test_control_variate_pairs_independent_draws() -> None:
+    """With K = 1 its variance given the sample is eta^2 times that of the difference of two draws."""
+    logits = rows(LOGITS, 100_000)
+    z = reinmax_cv(logits, eta=0.7, num_draws=1, generator=seeded())
+    first = gradients(z, logits)[z[:, 0] == 1]
+    z = reinmax_rao(logits, num_draws=1, generator=seeded(1))
+    twice_one_draw = gradients(z, logits)[z[:, 0] == 1]
+    centred = (twice_one_draw - twice_one_draw.mean(0)).square() * (2 * 0.7**2 / 4)
+    assert_variance(first, centred.mean(0), centred.std(0) / len(centred) ** 0.5)
+
+
 def test_backward_passes_over_one_graph_see_the_same_draws() -> None:
     for function in (gumbel_rao, reinmax_rao, reinmax_cv, reinmax_cv_released):
         logits = rows(LOGITS, 50)
