@@ -124,7 +124,7 @@ def _resembles(results: dict[float, dict[str, Outcome]]) -> Finding | None:
 
 
 def _order(info: EstimatorInfo, problems: Sequence[ProblemResult]) -> Finding:
-    """The declared order holds for all f; on some problems, with two categories above all, it may be higher."""
+    """The declared order holds for all f; on some problems, as with two categories, it may be higher."""
     known = [p for p in problems if p.order is not None and p.order_stderr is not None]
     declared = info.properties.order
     measured = ", ".join(f"{p.order}" for p in known if p.order is not None) or "no bias at three scales"
