@@ -33,7 +33,7 @@ class _Surrogate(torch.autograd.Function):
 
 def _straight_through(logits: Tensor, tau: float, factor: float, generator: Noise) -> Tensor:
     log_p = log_probabilities(logits)
-    z: Tensor = _Surrogate.apply(logits, draw(log_p, generator), (log_p / tau).softmax(-1), factor)  # type: ignore[no-untyped-call]  # torch's own
+    z: Tensor = _Surrogate.apply(logits, draw(log_p.exp(), generator), (log_p / tau).softmax(-1), factor)  # type: ignore[no-untyped-call]  # torch's own
     return z
 
 
