@@ -15,6 +15,7 @@ from estimators.info import Value
 
 FORMAT = "certificate-1"
 FALSE_ALARM = 1e-6
+COMMON_PROBLEM = "exponential-3x2"
 
 Verdict = Literal["as declared", "contradicts", "not detectable", "not declared"]
 
@@ -152,17 +153,16 @@ class Certificate:
         best = min((stderr for _, stderr in known), default=0.0)
         return min((o for o, stderr in known if stderr <= 1.5 * best), key=lambda o: o.value, default=None)
 
-    def largest_bias(self, scale: float = 1.0) -> Point:
-        """The point of largest bias among the problems at ``scale``."""
-        return max(self.at_scale(scale), key=lambda point: point.bias.value)
-
-    def at_scale(self, scale: float = 1.0) -> list[Point]:
-        """One point for each problem."""
-        return [point for problem in self.problems for point in problem.points if point.scale == scale]
+    @property
+    def common(self) -> Point:
+        """The point that tables compare: :data:`COMMON_PROBLEM`, which every estimator takes, at scale 1."""
+        (problem,) = [p for p in self.problems if p.problem == COMMON_PROBLEM]
+        (point,) = [p for p in problem.points if p.scale == 1.0]
+        return point
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        return {"format": FORMAT, "passed": self.passed, **dataclasses.asdict(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Certificate:
@@ -176,7 +176,7 @@ class Certificate:
                 f"this is {data.get('format', 'no certificate')!r}, expected {FORMAT!r}; make it again with "
                 "`heunboard certify`"
             )
-        fields = {name: value for name, value in data.items() if name != "format"}
+        fields = {name: value for name, value in data.items() if name not in ("format", "passed")}
         fields["problems"] = tuple(_problem(p) for p in data["problems"])
         fields["findings"] = tuple(Finding(**f) for f in data["findings"])
         fields["cost"] = _cost(data["cost"])

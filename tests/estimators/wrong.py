@@ -80,11 +80,11 @@ def _with_baseline(
 def soft_forward(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
     """Adds and subtracts a detached copy, which leaves rounding in the one-hot value."""
     y = (logits / temperature).softmax(-1)
-    return draw(log_probabilities(logits), generator) + y - y.detach()
+    return draw(log_probabilities(logits).exp(), generator) + y - y.detach()
 
 
 def wrong_frequencies(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
     """Lets the temperature change the distribution of the samples, by a little at the default."""
     flatter = log_probabilities(logits) * 0.8
-    z: Tensor = _Surrogate.apply(logits, draw(flatter, generator), log_probabilities(logits).exp(), 1.0)  # type: ignore[no-untyped-call]  # torch's own
+    z: Tensor = _Surrogate.apply(logits, draw(flatter.exp(), generator), log_probabilities(logits).exp(), 1.0)  # type: ignore[no-untyped-call]  # torch's own
     return z
