@@ -1,4 +1,4 @@
-"""A certificate as a picture: bias against scale, both logarithmic, and variance by problem. One SVG, no script.
+"""A certificate as a picture: bias against scale, both logarithmic, and variance by problem. SVG, no script.
 
 Does not import torch. Colours follow the viewer's light or dark scheme.
 """
@@ -100,7 +100,7 @@ def _guides(x: _Axis, y: _Axis) -> Iterator[str]:
 
 
 def _series(problem: ProblemResult, x: _Axis, y: _Axis) -> Iterator[str]:
-    """A line through the biases that are seen; a triangle at the upper end of the interval of those that are not."""
+    """A line through the biases that are seen, a triangle at the upper end of the interval of others."""
     seen = [point for point in problem.points if point.detected]
     path = " ".join(f"{x.at(p.scale)},{y.at(_height(p))}" for p in seen)
     yield f'<polyline class="line" points="{path}"/>'
@@ -142,4 +142,5 @@ def _text(
     x: float, y: float, text: str, *, anchor: str = "start", weight: int = 400, muted: bool = False
 ) -> str:
     name = ' class="muted"' if muted else ""
-    return f'<text{name} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}">{escape(text)}</text>'
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}"'
+    return f"<text{name} {place}>{escape(text)}</text>"

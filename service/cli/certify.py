@@ -58,9 +58,10 @@ def certify(
     """
     _check(subject, every, like, image)
     subjects = list(registry.available()) if every else [_load(str(subject), like)]
-    certificates = [_measure(one) for one in subjects]
-    for certificate in certificates:
-        _write(certificate, out, image)
+    certificates = []
+    for one in subjects:
+        certificates.append(_measure(one))
+        _write(certificates[-1], out, image)
     if as_json:
         answers = [certificate.to_json() for certificate in certificates]
         print_json(answers if every else answers[0])
@@ -146,9 +147,10 @@ def _summary(certificate: Certificate) -> list[str]:
 def _cost_line(certificate: Certificate) -> str:
     cost = certificate.cost
     return (
-        f"{cost.evaluations} evaluations of f; forward and backward on {cost.shape} in {cost.seconds.value * 1e3:.3g} ms, "
-        f"{cost.seconds_ratio} times st; {cost.peak_bytes / 2**20:.1f} MiB, {cost.peak_ratio:.2f} times st. "
-        f"torch {certificate.torch}, {certificate.device}, seed {certificate.seed}, {certificate.seconds:.1f} s."
+        f"{cost.evaluations} evaluations of f; forward and backward on {cost.shape} in "
+        f"{cost.seconds.value * 1e3:.3g} ms, {cost.seconds_ratio} times st; {cost.peak_bytes / 2**20:.1f} MiB, "
+        f"{cost.peak_ratio:.2f} times st. torch {certificate.torch}, {certificate.device}, "
+        f"seed {certificate.seed}, {certificate.seconds:.1f} s."
     )
 
 
@@ -178,8 +180,8 @@ def _load(subject: str, like: str | None) -> Any:
     if ":" not in subject:
         if subject not in registry.available():
             raise typer.BadParameter(
-                f"no estimator {subject!r}; there are {', '.join(registry.available())}. A function of your own is "
-                "path/to/file.py:function"
+                f"no estimator {subject!r}; there are {', '.join(registry.available())}. "
+                "A function of your own is path/to/file.py:function"
             )
         return subject
     from estimators.certify import describe  # torch takes seconds to import; other commands do without
@@ -199,8 +201,8 @@ def _function(file: Path, name: str) -> Callable[..., Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module  # dataclasses and annotations of the file look themselves up there
     spec.loader.exec_module(module)
-    function = getattr(module, name, None)
-    if not callable(function):
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None or not callable(function):
         raise typer.BadParameter(f"{file} has no function {name!r}")
     return function
 
