@@ -14,11 +14,9 @@ TEMPERED = [info for info in PATH if info.temperature_range is not None]
 JACOBIAN = [info for info in ALL if info.id != "reinmax_mean_baseline_released"]
 """All but the one whose released formula is no Jacobian product: its entries do not sum to zero."""
 TRACEABLE = [
-    info
-    for info in ALL
-    if info.properties.kind != "score+grad" and info.parameter("learning_rate") is None
+    info for info in ALL if info.properties.kind != "score+grad" and info.parameter("learning_rate") is None
 ]
-"""All but those that differentiate within the call, f or their own squares, which ``torch.compile`` refuses."""
+"""All but those that differentiate within the call, f or their own squares: ``torch.compile`` refuses."""
 
 every = pytest.mark.parametrize("info", ALL, ids=lambda info: info.id)
 every_path = pytest.mark.parametrize("info", PATH, ids=lambda info: info.id)

@@ -34,9 +34,7 @@ def problem(info: EstimatorInfo) -> Tensor:
     return LOGITS[:, :2] if info.properties.binary_only else LOGITS
 
 
-def lanes_for(
-    info: EstimatorInfo, count: int, batch: int = 5, dtype: torch.dtype = torch.float64
-) -> Tensor:
+def lanes_for(info: EstimatorInfo, count: int, batch: int = 5, dtype: torch.dtype = torch.float64) -> Tensor:
     """:func:`lanes` with as many categories as the estimator takes."""
     logits = lanes(count, batch, dtype)
     return logits[..., :2].clone() if info.properties.binary_only else logits
