@@ -17,6 +17,8 @@ _LEFT, _TOP, _PLOT, _BOTTOM = 62, 44, 350, 270
 _BARS_LEFT, _BARS = 560, 150
 _FLOOR = 1e-6
 """Biases below are drawn here."""
+_USUAL = (1e-4, 1.0)
+"""Shown at least, so that pictures can be compared."""
 
 _STYLE = """
 .certificate { font: 12px system-ui, sans-serif; color: #16191d; background: #fff }
@@ -71,8 +73,8 @@ def html(certificate: Certificate) -> str:
 
 def _bias_panel(problems: Sequence[ProblemResult]) -> Iterator[str]:
     points = [point for problem in problems for point in problem.points]
-    shown = [max(_FLOOR, _height(point)) for point in points]
-    low, high = 10 ** math.floor(math.log10(min(shown))), 10 ** math.ceil(math.log10(max(shown) * 1.001))
+    shown = [*_USUAL, *(_height(point) for point in points)]
+    low, high = 10 ** math.floor(math.log10(min(shown))), 10 ** math.ceil(math.log10(max(shown)))
     scales = sorted({point.scale for point in points})
     x = _Axis(scales[0], scales[-1], _LEFT, _LEFT + _PLOT)
     y = _Axis(low, high, _BOTTOM, _TOP)
@@ -115,7 +117,7 @@ def _series(problem: ProblemResult, x: _Axis, y: _Axis) -> Iterator[str]:
 
 def _variance_panel(problems: Sequence[ProblemResult]) -> Iterator[str]:
     """Bars of the variance at scale 1, with the name that the colours of both panels go by."""
-    yield _text(_BARS_LEFT - 118, 20, "Variance relative to the squared gradient, s = 1", weight=600)
+    yield _text(_BARS_LEFT - 118, 20, "Variance / squared gradient, s = 1", weight=600)
     variances = [next(p.variance for p in problem.points if p.scale == 1.0) for problem in problems]
     longest = max([v.high for v in variances] + [1e-12])
     for number, (problem, variance) in enumerate(zip(problems, variances, strict=True)):

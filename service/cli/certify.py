@@ -150,8 +150,8 @@ def _cost_line(certificate: Certificate) -> str:
         f"{cost.evaluations} evaluations of f; forward and backward on {cost.shape} in "
         f"{cost.seconds.value * 1e3:.3g} ms, {cost.seconds_ratio} times st; "
         f"{cost.peak_bytes / 2**20:.1f} MiB, {cost.peak_ratio:.2f} times st. "
-        f"torch {certificate.torch}, {certificate.device}, "
-        f"seed {certificate.seed}, {certificate.seconds:.1f} s."
+        f"torch {certificate.torch}, {certificate.device}, seed {certificate.seed}, "
+        f"{certificate.seconds:.1f} s."
     )
 
 
