@@ -28,8 +28,8 @@ Notation: V variables of n categories, logits theta, pi = softmax(theta), pi_tau
 one-hot sample, f the objective, g its gradient at D, J(p) = diag(p) - p pᵀ, K samples (`num_samples`). Cost
 is evaluations of f per estimate.
 
-* **Kind**: `path` estimators return a one-hot sample that carries a gradient; `score` ones use values
-  of f, `score+grad` ones its gradients too; `exact` enumerates.
+* **Kind**: `path` estimators return a one-hot sample that carries a gradient; `score` ones use values of f,
+  `score+grad` ones its gradients too; `exact` enumerates.
 * **Order**: 1 when the mean is exact for every affine f, 2 when it is for every quadratic f, at temperature
   1; a dash where no order is declared.
 * **Stateful**: learns from call to call and carries a state."""
