@@ -15,6 +15,8 @@ from service.web.numbers import duration
 
 Sweep = dict[str, Any]
 
+ALMOST = 0.99  # of a sweep whose steps are done and whose results are not stored yet
+
 
 def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[Sweep]:
     """Wait until all sweeps are done, with a bar on standard error; returns them whatever their outcome."""
@@ -29,9 +31,10 @@ def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[Sw
 def share(sweeps: Sequence[Sweep]) -> float:
     """Which part is done, from 0 to 1: steps within a sweep, the mean over sweeps.
 
-    Steps of different tasks cost too differently to be added up.
+    Steps of different tasks cost too differently to be added up. A sweep is done when its results are
+    stored, which is a moment after its last step.
     """
-    return sum(_share(sweep["progress"]) for sweep in sweeps) / len(sweeps)
+    return sum(_share(sweep) for sweep in sweeps) / len(sweeps)
 
 
 def time_left(sweeps: Sequence[Sweep]) -> str:
@@ -44,8 +47,11 @@ def time_left(sweeps: Sequence[Sweep]) -> str:
     return f"{bound}{duration(max(known))} left"
 
 
-def _share(progress: dict[str, Any]) -> float:
-    return progress["steps_done"] / progress["steps_total"] if progress["steps_total"] else 1.0
+def _share(sweep: Sweep) -> float:
+    progress = sweep["progress"]
+    if sweep["state"] in FINAL_STATES or not progress["steps_total"]:
+        return 1.0
+    return min(progress["steps_done"] / progress["steps_total"], ALMOST)
 
 
 def _description(sweeps: Sequence[Sweep]) -> str:
