@@ -51,7 +51,8 @@ def _share(sweep: Sweep) -> float:
     progress = sweep["progress"]
     if sweep["state"] in FINAL_STATES or not progress["steps_total"]:
         return 1.0
-    return min(progress["steps_done"] / progress["steps_total"], ALMOST)
+    done: float = progress["steps_done"] / progress["steps_total"]
+    return min(done, ALMOST)
 
 
 def _description(sweeps: Sequence[Sweep]) -> str:
