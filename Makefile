@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format compose-test clean
+.PHONY: help install demo test check format catalogue compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ check: $(STAMP) ## format, lint, types, import contracts
 format: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff check --fix --select I .
 	@$(BIN)/ruff format .
+
+catalogue: $(STAMP) ## write docs/estimators.md from the registry
+	@$(BIN)/python -m estimators.catalogue
 
 compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
 	@$(BIN)/python docker/compose_test.py

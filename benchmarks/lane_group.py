@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -30,6 +31,7 @@ class LaneState(TypedDict):
     parameters: dict[str, Tensor]
     first_moment: dict[str, Tensor]
     second_moment: dict[str, Tensor]
+    estimator: dict[str, Tensor]
     sums: dict[str, float]
     weight: float
 
@@ -123,6 +125,7 @@ class LaneGroup:
             parameters=copied(self._parameters),
             first_moment=copied(self._optimizer.first),
             second_moment=copied(self._optimizer.second),
+            estimator=copied(dict(self._estimator.state or {})),
             sums={name: float(value[position]) for name, value in self._sums.items()},
             weight=self._weight,
         )
@@ -138,6 +141,8 @@ class LaneGroup:
         self.step = states[0]["step"]
         self._optimizer.first = _stacked([state["first_moment"] for state in states], self._device)
         self._optimizer.second = _stacked([state["second_moment"] for state in states], self._device)
+        if states[0]["estimator"]:
+            self._carry(_stacked([state["estimator"] for state in states], self._device))
         self._weight = states[0]["weight"]
         for name in states[0]["sums"]:
             sums = [state["sums"][name] for state in states]
@@ -166,7 +171,23 @@ class LaneGroup:
         gradients = torch.autograd.grad(result.loss.sum(), tuple(self._parameters.values()))
         self._watch(result.loss.detach(), gradients)
         self._optimizer.update(gradients, coefficients, self._alive)
+        if result.state:
+            self._carry(self._of_living_lanes(result.state))
         self._accumulate(result)
+
+    def _of_living_lanes(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The estimator's new state; a frozen lane keeps its old one."""
+        before = self._estimator.state
+        if before is None:
+            return state
+        return {
+            name: torch.where(self._alive.view(-1, *[1] * (new.dim() - 1)), new, before[name])
+            for name, new in state.items()
+        }
+
+    def _carry(self, state: Mapping[str, Tensor]) -> None:
+        """Give the estimator back what it returned."""
+        self._estimator = dataclasses.replace(self._estimator, state=state)
 
     def _watch(self, loss: Tensor, gradients: Sequence[Tensor]) -> None:
         """Freeze the lanes whose loss or gradient is not finite, or whose gradient's sum overflows."""

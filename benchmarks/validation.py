@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import estimators.registry
+from benchmarks.compatibility import check_variables
 from benchmarks.document import plain
 from benchmarks.grid import ComponentGrid, EstimatorGrid, Sweep
 from benchmarks.limits import MAX_LR, MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_TRIALS, MIN_PRIORITY
@@ -43,6 +44,8 @@ def validate(raw: Any, *, source: str) -> Sweep:
     sweep = _read(read_fields(document, problems), problems)
     problems.raise_if_any(source)
     _check_size(sweep, source)
+    check_variables(sweep, problems)
+    problems.raise_if_any(source)
     return sweep
 
 

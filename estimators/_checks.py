@@ -48,41 +48,61 @@ def check_some_possible(logits: Tensor, log_p: Tensor) -> None:
         )
 
 
+def check_draws(num_draws: int) -> None:
+    """Refuse a number of inner draws below 1."""
+    if num_draws < 1:
+        raise ValueError(f"num_draws must be at least 1, got {num_draws}; 10 to 1000 are usual")
+
+
 def temperature_tensor(
     temperature: float | Tensor, logits: Tensor, *, minimum: float, open_minimum: bool, advice: str
 ) -> Tensor:
-    """The temperature as a tensor that broadcasts against ``logits[..., :1]``.
+    """The temperature as a tensor; see :func:`lane_tensor`."""
+    return lane_tensor(
+        "temperature", temperature, logits, minimum=minimum, open_minimum=open_minimum, advice=advice
+    )
+
+
+def lane_tensor(
+    name: str,
+    value: float | Tensor,
+    logits: Tensor,
+    *,
+    minimum: float,
+    open_minimum: bool = False,
+    advice: str,
+) -> Tensor:
+    """A lane parameter as a tensor that broadcasts against ``logits[..., :1]``.
 
     Raises:
         ValueError: out of range (a tensor's contents: see the module), of a shape that does not broadcast, or
-            a tensor that requires gradients, which no estimator here has for its temperature.
+            a tensor that requires gradients, which no estimator here has for its parameters.
     """
-    if not isinstance(temperature, Tensor):
-        _check_range(temperature, minimum=minimum, open_minimum=open_minimum, advice=advice)
-        return logits.new_full((), temperature)
-    _check_lane_shape(temperature, logits)
-    if can_look_at(temperature):
-        lowest_to_highest = temperature.detach().aminmax() if temperature.numel() else ()
-        for bound in lowest_to_highest:
-            _check_range(bound.item(), minimum=minimum, open_minimum=open_minimum, advice=advice)
-    return temperature.to(logits.dtype)
+    bound = f"{'above' if open_minimum else 'at least'} {minimum:g}"
+
+    def check(number: float) -> None:
+        high_enough = number > minimum if open_minimum else number >= minimum
+        if not (high_enough and number < math.inf):
+            raise ValueError(f"{name} must be {bound} and finite, got {number:g}; {advice}")
+
+    if not isinstance(value, Tensor):
+        check(value)
+        return logits.new_full((), value)
+    _check_lane_shape(name, value, logits)
+    if can_look_at(value) and value.numel():
+        for end in value.detach().aminmax():
+            check(end.item())
+    return value.to(logits.dtype)
 
 
-def _check_lane_shape(temperature: Tensor, logits: Tensor) -> None:
-    if temperature.requires_grad:
+def _check_lane_shape(name: str, value: Tensor, logits: Tensor) -> None:
+    if value.requires_grad:
         raise ValueError(
-            "temperature requires a gradient, and the estimator has none for it: pass temperature.detach()"
+            f"{name} requires a gradient, and the estimator has none for it: pass {name}.detach()"
         )
     target = (*logits.shape[:-1], 1)
-    if torch.broadcast_shapes(temperature.shape, target) != target:
+    if torch.broadcast_shapes(value.shape, target) != target:
         raise ValueError(
-            f"temperature has shape {tuple(temperature.shape)}, which does not broadcast to {target}, one "
+            f"{name} has shape {tuple(value.shape)}, which does not broadcast to {target}, one "
             f"entry per variable of logits {tuple(logits.shape)}; one value per lane is (lanes, 1, ..., 1)"
         )
-
-
-def _check_range(temperature: float, *, minimum: float, open_minimum: bool, advice: str) -> None:
-    high_enough = temperature > minimum if open_minimum else temperature >= minimum
-    if not (high_enough and temperature < math.inf):
-        bound = f"above {minimum:g}" if open_minimum else f"at least {minimum:g}"
-        raise ValueError(f"temperature must be {bound} and finite, got {temperature:g}; {advice}")

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from estimators._checks import check_logits, check_some_possible
+from estimators._noise import uniform
+from estimators._types import Noise
 
 VECTOR_WIDTH = 16
 """float32 numbers in a vector register of current CPUs."""
@@ -91,6 +93,27 @@ def monotone(cumulative: Tensor, p: Tensor) -> Tensor:
     return torch.where(p > 0, cumulative, 0.0).cummax(-1).values
 
 
+def draw(p: Tensor, generator: Noise) -> Tensor:
+    """One-hot samples of every variable, one uniform number each."""
+    uniforms = uniform(p.shape[:-1], generator, dtype=p.dtype, device=p.device)
+    return draw_one_hot(p, uniforms)
+
+
 def jacobian_product(p: Tensor, g: Tensor) -> Tensor:
     """J(p) g = p * (g - <p, g>), the product of the softmax Jacobian diag(p) - p p^T with g, in O(n)."""
     return p * (g - (p * g).sum(-1, keepdim=True))
+
+
+def centred_jacobian_product(p: Tensor, g: Tensor, *, weight: Tensor) -> Tensor:
+    """weight * (g - <p, g>), where ``weight`` is p divided by something that may be small.
+
+    With g counted from its entry at the likeliest category, the difference keeps its digits there, and a
+    large weight does not blow up what rounding left.
+    """
+    from_likeliest = g - g.gather(-1, p.argmax(-1, keepdim=True))
+    return weight * (from_likeliest - (p * from_likeliest).sum(-1, keepdim=True))
+
+
+def at_sample(x: Tensor, z: Tensor) -> Tensor:
+    """x_i with i the category of the one-hot ``z``, ``(..., 1)``. Other entries may be infinite."""
+    return x.gather(-1, z.argmax(-1, keepdim=True))

@@ -5,6 +5,7 @@ Shapes: ``...`` lanes and batch, V variables, n categories, K samples.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from estimators._autograd import apply
 from estimators._noise import uniform
 from estimators._ops import draw_one_hot, log_probabilities
-from estimators._types import Noise, Objective
+from estimators._types import Estimate, Noise, Objective
 
 
 def variable_log_probabilities(logits: Tensor) -> Tensor:
@@ -47,6 +48,68 @@ def evaluate(objective: Objective, samples: Tensor, *, per_variable: bool = Fals
             f"{tuple(samples.shape)}, expected {tuple(expected)}; average neither over samples nor over rows"
         )
     return values
+
+
+def values_and_gradients(objective: Objective, points: Tensor) -> tuple[Tensor, Tensor]:
+    """f at ``points``, differentiable in its own parameters, and its gradient there, detached."""
+    with torch.enable_grad():
+        leaf = points.detach().requires_grad_()
+        values = evaluate(objective, leaf)
+    return values, gradient_at(leaf, values.sum(), retain_graph=True)
+
+
+def gradient_at(
+    point: Tensor, value: Tensor, *, retain_graph: bool = False, create_graph: bool = False
+) -> Tensor:
+    """Derivative of ``value``, made from values of the objective, by ``point``.
+
+    Raises:
+        ValueError: the objective does not depend differentiably on its argument.
+    """
+    gradient = None
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(
+            value,
+            point,
+            retain_graph=retain_graph or create_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    if gradient is None:
+        raise ValueError(
+            "the estimator needs the gradient of the objective, whose values do not depend differentiably on "
+            "the samples; compute them from the samples without argmax or detach, or use `rloo`"
+        )
+    return gradient
+
+
+def leave_one_out(x: Tensor) -> Tensor:
+    """For every k the mean of x over the other K - 1 entries of axis 0."""
+    return (x.sum(0) - x) / (x.shape[0] - 1)
+
+
+def score_gradient(weights: Tensor, samples: Tensor, p: Tensor) -> Tensor:
+    """(1/K) sum_k weights_k (D_k - pi) for weights ``(K, ...)``."""
+    return (weights[..., None, None] * (samples - p)).mean(0)
+
+
+def make_estimate(
+    logits: Tensor,
+    gradient: Tensor,
+    *,
+    samples: Tensor,
+    values: Tensor,
+    evaluations: int,
+    state: Mapping[str, Tensor] | None = None,
+) -> Estimate:
+    """An estimate whose surrogate is the mean of ``values`` over K and has ``gradient`` for ``logits``."""
+    return Estimate(
+        surrogate=attach_gradient(values.mean(0), logits, gradient),
+        samples=samples,
+        values=values.detach(),
+        evaluations=evaluations,
+        state={} if state is None else {name: value.detach() for name, value in state.items()},
+    )
 
 
 def attach_gradient(value: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:

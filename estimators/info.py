@@ -74,6 +74,7 @@ class Properties:
         binary_only: takes variables of two categories only.
         deterministic: draws no samples; repeated calls give the same estimate.
         hard_forward: the forward value is exactly one-hot.
+        sums_to_zero: the gradient of every variable sums to zero over its categories.
         min_samples: fewest evaluations of f per estimate.
     """
 
@@ -84,6 +85,7 @@ class Properties:
     binary_only: bool = False
     deterministic: bool = False
     hard_forward: bool = True
+    sums_to_zero: bool = True
     min_samples: int = 1
 
 
@@ -135,6 +137,7 @@ class EstimatorInfo:
         citation: source.
         version: raised whenever the numbers that the function returns change; part of a trial's key.
         target: ``module:function``, imported on first use.
+        state_target: likewise, for estimators that carry a state from call to call: what makes the first one.
     """
 
     id: str
@@ -146,6 +149,7 @@ class EstimatorInfo:
     citation: Citation
     version: int
     target: str
+    state_target: str = ""
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""
@@ -157,8 +161,27 @@ class EstimatorInfo:
         temperature = self.parameter("temperature")
         return None if temperature is None else (temperature.minimum, temperature.maximum)
 
+    @property
+    def stateful(self) -> bool:
+        """Whether the function takes ``state=`` and returns the next one with its estimate."""
+        return bool(self.state_target)
+
     def load(self) -> Callable[..., Any]:
         """Import and return the function."""
-        module, _, name = self.target.partition(":")
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return function
+        return _load(self.target)
+
+    def load_initial_state(self) -> Callable[..., dict[str, Any]]:
+        """Import and return what makes a first state; :func:`estimators.initial_state` calls it.
+
+        Raises:
+            ValueError: the estimator has no state.
+        """
+        if not self.stateful:
+            raise ValueError(f"estimator {self.id!r} has no state; ask its property `stateful` first")
+        return _load(self.state_target)
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, name = target.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function

@@ -11,127 +11,13 @@ import functools
 from collections.abc import Iterable
 from importlib import metadata
 
-from estimators.info import Citation, EstimatorInfo, Parameter, Properties
+from estimators.info import EstimatorInfo
+from estimators.path import entries as path
+from estimators.score import entries as score
 
 GROUP = "heunboard.estimators"
 
-NUM_SAMPLES = Parameter(
-    name="num_samples",
-    type=int,
-    default=1,
-    minimum=1,
-    maximum=10_000,
-    description="Evaluations of f per estimate.",
-)
-
-
-def temperature(*, minimum: float, open_minimum: bool = False) -> Parameter:
-    """The temperature of a path estimator; it enters the backward pass only."""
-    return Parameter(
-        name="temperature",
-        type=float,
-        default=1.0,
-        minimum=minimum,
-        maximum=100.0,
-        open_minimum=open_minimum,
-        lane=True,
-        description="Temperature of the backward pass; the sampling distribution stays at 1.",
-    )
-
-
-_REINMAX = Citation(
-    key="liu2023reinmax",
-    authors="Liu, Liyuan and Dong, Chengyu and Liu, Xiaodong and Yu, Bin and Gao, Jianfeng",
-    title="Bridging Discrete and Backpropagation: Straight-Through and Beyond",
-    venue="NeurIPS",
-    year=2023,
-    url="https://arxiv.org/abs/2304.08612",
-)
-
-_ENTRIES = (
-    EstimatorInfo(
-        id="exact",
-        title="Exact gradient",
-        parameters=(),
-        properties=Properties(kind="exact", unbiased=True, needs_grad=False, deterministic=True),
-        cost="n^V (n for a sum of per-variable terms)",
-        equation="sum over outcomes D of p(D) (f(D) - E f) (D - pi)",
-        citation=_REINMAX,
-        version=1,
-        target="estimators.score.exact:exact",
-    ),
-    EstimatorInfo(
-        id="reinforce",
-        title="REINFORCE",
-        parameters=(NUM_SAMPLES,),
-        properties=Properties(kind="score", unbiased=True, needs_grad=False),
-        cost="K",
-        equation="(1/K) sum_k f(D_k) (D_k - pi)",
-        citation=Citation(
-            key="williams1992simple",
-            authors="Williams, Ronald J.",
-            title="Simple statistical gradient-following algorithms for connectionist reinforcement learning",
-            venue="Machine Learning",
-            year=1992,
-            kind="article",
-            url="https://doi.org/10.1007/BF00992696",
-        ),
-        version=1,
-        target="estimators.score.reinforce:reinforce",
-    ),
-    EstimatorInfo(
-        id="st",
-        title="Straight-through",
-        parameters=(temperature(minimum=0.0, open_minimum=True),),
-        properties=Properties(kind="path", unbiased=False, needs_grad=True, order=1),
-        cost="1",
-        equation="(1/tau) J(pi_tau) g",
-        citation=Citation(
-            key="bengio2013estimating",
-            authors="Bengio, Yoshua and L{\\'e}onard, Nicholas and Courville, Aaron",
-            title=(
-                "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation"
-            ),
-            venue="arXiv:1308.3432",
-            year=2013,
-            kind="misc",
-            url="https://arxiv.org/abs/1308.3432",
-        ),
-        version=1,
-        target="estimators.path.straight_through:st",
-    ),
-    EstimatorInfo(
-        id="stgs",
-        title="Straight-through Gumbel-softmax",
-        parameters=(temperature(minimum=0.0, open_minimum=True),),
-        properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
-        equation="(1/tau) J(softmax((theta + G)/tau)) g, G standard Gumbel, D = onehot(argmax(theta + G))",
-        citation=Citation(
-            key="jang2017categorical",
-            authors="Jang, Eric and Gu, Shixiang and Poole, Ben",
-            title="Categorical Reparameterization with Gumbel-Softmax",
-            venue="ICLR",
-            year=2017,
-            url="https://arxiv.org/abs/1611.01144",
-        ),
-        version=1,
-        target="estimators.path.gumbel_softmax:stgs",
-    ),
-    EstimatorInfo(
-        id="reinmax",
-        title="ReinMax",
-        parameters=(temperature(minimum=1.0),),
-        properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
-        cost="1",
-        equation="2 J((pi_tau + D)/2) g - (1/2) J(pi) g",
-        citation=_REINMAX,
-        version=1,
-        target="estimators.path.reinmax:reinmax",
-    ),
-)
-
-_BUILT_IN = {info.id: info for info in _ENTRIES}
+_BUILT_IN = {info.id: info for info in (*score.ENTRIES, *path.ENTRIES)}
 
 
 class PluginError(RuntimeError):

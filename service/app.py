@@ -13,7 +13,7 @@ from service.middleware import BodyLimit, HostCheck, SecurityHeaders
 from service.routes import boards, health, registry, sweeps, trials
 from service.routes.internal import internal_router
 from service.settings import Settings
-from service.web import pages
+from service.web import estimator_pages, pages
 from service.web.assets import add_static
 from service.web.render import problem_page
 from workers.version import package_version
@@ -38,6 +38,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(health.router)
     app.include_router(internal_router(Ledger(engine, rules=QueueRules.of(settings))))
     app.include_router(pages.router, dependencies=[Depends(require_text)])
+    app.include_router(estimator_pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

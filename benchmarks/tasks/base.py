@@ -33,18 +33,21 @@ class LaneEstimator:
         properties: what the registry declares about it.
         static: parameters that all lanes share.
         lane: parameters that may differ by lane, ``(lanes,)`` each.
+        state: what a stateful estimator returned at the last step; ``None`` at the first, and for others.
     """
 
     function: Callable[..., Estimate]
     properties: Properties
     static: Mapping[str, Value]
     lane: Mapping[str, Tensor]
+    state: Mapping[str, Tensor] | None = None
 
     def __call__(self, logits: Tensor, objective: Objective, noise: NoiseSource) -> Estimate:
         """Estimate E[f] over the variables of ``logits`` ``(lanes, ..., V, n)``, and its gradient."""
         shape = (-1,) + (1,) * (logits.dim() - 1)
         lane = {name: value.view(shape) for name, value in self.lane.items()}
-        return self.function(logits, objective, generator=noise, **self.static, **lane)
+        carried = {} if self.state is None else {"state": self.state}
+        return self.function(logits, objective, generator=noise, **carried, **self.static, **lane)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +58,13 @@ class StepResult:
         loss: ``(lanes,)``, differentiable; its gradient is what the optimizer gets.
         metrics: ``(lanes,)`` each, detached: minibatch means of what the task reports for training.
         weight: number of examples in the minibatch; the epoch's metrics are means with these weights.
+        state: the state of the estimate, which the estimator gets back at the next step.
     """
 
     loss: Tensor
     metrics: dict[str, Tensor]
     weight: int
+    state: Mapping[str, Tensor]
 
 
 class Task(Protocol):

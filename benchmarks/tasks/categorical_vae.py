@@ -96,6 +96,7 @@ class CategoricalVAE:
             loss=loss,
             metrics={name: value.detach() for name, value in metrics.items()},
             weight=batch.shape[1],
+            state=estimate.state,
         )
 
     def evaluate(self, parameters: Parameters, noise: NoiseSource) -> dict[str, Tensor]:

@@ -71,6 +71,7 @@ class TaskInfo:
         estimators: kinds of estimators that can be trained on it.
         version: raised whenever the numbers change; part of a trial's key.
         describe: parameters -> the title of a board, e.g. ``Polynomial p = 2, L = 128``.
+        categories: parameters -> categories n of each latent variable.
         steps_per_epoch: parameters -> optimizer updates per epoch.
         references: parameters -> numbers to show beside measured ones.
         target: ``module:class`` of the implementation, imported on first use.
@@ -86,6 +87,7 @@ class TaskInfo:
     default_lr: float
     version: int
     describe: Callable[[Mapping[str, Value]], str]
+    categories: Callable[[Mapping[str, Value]], int]
     steps_per_epoch: Callable[[Mapping[str, Value]], int]
     references: Callable[[Mapping[str, Value]], tuple[Reference, ...]]
     target: str

@@ -76,8 +76,10 @@ class Polynomial:
         theta = parameters["theta"]
         copies = 1 if estimator.properties.deterministic else self.batch_size
         logits = theta.unsqueeze(1).expand(-1, copies, -1, -1)
-        loss = estimator(logits, self._objective, noise).surrogate.mean(1)
-        return StepResult(loss=loss, metrics={"train_loss": loss.detach()}, weight=self.batch_size)
+        estimate = estimator(logits, self._objective, noise)
+        loss = estimate.surrogate.mean(1)
+        metrics = {"train_loss": loss.detach()}
+        return StepResult(loss=loss, metrics=metrics, weight=self.batch_size, state=estimate.state)
 
     def evaluate(self, parameters: Parameters, noise: NoiseSource) -> dict[str, Tensor]:
         """The exact expectation, computed in float64."""

@@ -1,29 +1,32 @@
-"""Straight-through Gumbel-softmax.
+"""Gumbel-softmax: soft, straight-through, and straight-through with two temperatures.
 
     V_k = theta_k + G_k,   D = onehot(argmax V),   y = softmax(V / tau),   gradient = (1/tau) J(y) g
 
-with G_k independent standard Gumbel numbers.
+with G_k independent standard Gumbel numbers. ``gumbel_softmax`` gives y to f and takes g there; ``stgs``
+gives D to f and takes g there; ``decoupled_stgs`` is ``stgs`` with D = onehot(argmax(theta / tau_f + G)), a
+forward temperature of its own.
 
-Properties: biased, even for affine f; the bias grows with tau, the variance like 1/tau as tau goes to 0.
-Needs the gradient g of f at D. Temperatures up to 1 are usual.
+Properties: biased, even for affine f (``gumbel_softmax`` is unbiased for its relaxed objective E[f(y)]); the
+bias grows with tau, the variance like 1/tau as tau goes to 0. Temperatures up to 1 are usual. A forward
+temperature other than 1 samples from softmax(theta / tau_f), so it changes the objective too.
 Cost: one evaluation of f.
 Source: Jang, Gu, Poole, "Categorical Reparameterization with Gumbel-Softmax", 2017; Maddison, Mnih, Teh, "The
-Concrete Distribution", 2017.
+Concrete Distribution", 2017; Shah, Yan, Mozer, Liu, "Improving Discrete Optimisation Via Decoupled
+Straight-Through Gumbel-Softmax", 2024.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from estimators._autograd import apply
-from estimators._checks import temperature_tensor
+from estimators._checks import lane_tensor, temperature_tensor
 from estimators._noise import uniform
-from estimators._ops import jacobian_product, log_probabilities, tempered
+from estimators._ops import log_probabilities, tempered
 from estimators._types import Noise
+from estimators.path._surrogate import attach, jacobian_rule
+
+_ADVICE = "values from 0.1 to 1 are usual"
 
 
 def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
@@ -43,27 +46,88 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="values from 0.1 to 1 are usual"
+    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
+    v = log_p + gumbel(log_p, generator)
+    return attach(logits, _largest(v), jacobian_rule, _relaxed(v, tau), tau)
+
+
+def decoupled_stgs(
+    logits: Tensor,
+    *,
+    temperature: float | Tensor = 1.0,
+    forward_temperature: float | Tensor = 1.0,
+    generator: Noise = None,
+) -> Tensor:
+    """:func:`stgs` whose samples have a temperature of their own.
+
+    Args:
+        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        temperature: tau > 0 of the gradient, a number or a tensor that broadcasts against
+            ``logits[..., :1]``.
+        forward_temperature: tau_f > 0 of the samples, likewise; 1 gives :func:`stgs`.
+        generator: source of noise, n uniform numbers per variable.
+
+    Returns:
+        z of the shape and dtype of ``logits``, exactly one-hot, distributed as softmax(logits / tau_f).
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: a temperature out of range; a variable with all categories masked (eager mode on the CPU).
+    """
+    log_p = log_probabilities(logits)
+    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
+    tau_f = lane_tensor(
+        "forward_temperature",
+        forward_temperature,
+        logits,
+        minimum=0.0,
+        open_minimum=True,
+        advice="1 keeps the distribution",
     )
-    return apply(_GumbelSoftmax, logits, perturbed(log_p, generator), tau)
+    noise = gumbel(log_p, generator)
+    y = _relaxed(log_p + noise, tau)
+    return attach(logits, _largest(log_p / tau_f + noise), jacobian_rule, y, tau)
 
 
-def perturbed(log_p: Tensor, generator: Noise) -> Tensor:
-    """log pi + G, with G = -log E and E = -log u a unit exponential, positive and finite for u in (0, 1)."""
+def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
+    """Draw relaxed samples, points of the simplex that come close to one-hot as the temperature falls.
+
+    The only estimator here whose forward value is soft. Whoever reports the objective must evaluate f at hard
+    samples.
+
+    Args:
+        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``.
+        generator: source of noise, n uniform numbers per variable.
+
+    Returns:
+        y of the shape and dtype of ``logits``; rows sum to 1, their arg max is a sample of softmax(logits).
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
+    """
+    log_p = log_probabilities(logits)
+    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
+    y = _relaxed(log_p + gumbel(log_p, generator), tau)
+    return attach(logits, y, _soft_rule, tau)
+
+
+def _soft_rule(g: Tensor, y: Tensor, tau: Tensor) -> Tensor:
+    """The sample is the relaxation itself."""
+    return jacobian_rule(g, y, y, tau)
+
+
+def gumbel(log_p: Tensor, generator: Noise) -> Tensor:
+    """G = -log E with E = -log u a unit exponential, positive and finite for u in (0, 1)."""
     uniforms = uniform(log_p.shape, generator, dtype=log_p.dtype, device=log_p.device)
-    return log_p - uniforms.log().neg().log()
+    return -uniforms.log().neg().log()
 
 
-class _GumbelSoftmax(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, v: Tensor, tau: Tensor) -> Tensor:
-        # Softmax of differences to the largest: v / tau itself would lose digits at small temperatures.
-        ctx.save_for_backward(tempered(v - v.amax(-1, keepdim=True), tau), tau)
-        return torch.zeros_like(v).scatter_(-1, v.argmax(-1, keepdim=True), 1.0)
+def _relaxed(v: Tensor, tau: Tensor) -> Tensor:
+    """Softmax of differences to the largest: v / tau itself would lose digits at small temperatures."""
+    return tempered(v - v.amax(-1, keepdim=True), tau)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        y, tau = ctx.saved_tensors
-        return jacobian_product(y, g) / tau, None, None
+
+def _largest(v: Tensor) -> Tensor:
+    return torch.zeros_like(v).scatter_(-1, v.argmax(-1, keepdim=True), 1.0)

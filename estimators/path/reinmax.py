@@ -13,17 +13,12 @@ Source: Liu, Dong, Liu, Yu, Gao, "Bridging Discrete and Backpropagation: Straigh
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from estimators._autograd import apply
 from estimators._checks import temperature_tensor
-from estimators._noise import uniform
-from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, probabilities, tempered
+from estimators._ops import draw, jacobian_product, log_probabilities, probabilities, tempered
 from estimators._types import Noise
+from estimators.path._surrogate import attach
 
 
 def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
@@ -46,20 +41,10 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
     tau = temperature_tensor(
         temperature, logits, minimum=1.0, open_minimum=False, advice="below 1 use `stgs` or `st`"
     )
-    uniforms = uniform(log_p.shape[:-1], generator, dtype=log_p.dtype, device=log_p.device)
-    return apply(_ReinMax, logits, log_p, tau, uniforms)
+    p = probabilities(log_p)
+    z = draw(p, generator)
+    return attach(logits, z, _heun, p, (tempered(log_p, tau) + z) / 2)
 
 
-class _ReinMax(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, log_p: Tensor, tau: Tensor, uniforms: Tensor) -> Tensor:
-        p = probabilities(log_p)
-        z = draw_one_hot(p, uniforms)
-        ctx.save_for_backward(p, (tempered(log_p, tau) + z) / 2)
-        return z
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
-        p, m = ctx.saved_tensors
-        return 2 * jacobian_product(m, g) - jacobian_product(p, g) / 2, None, None, None
+def _heun(g: Tensor, z: Tensor, p: Tensor, m: Tensor) -> Tensor:
+    return 2 * jacobian_product(m, g) - jacobian_product(p, g) / 2

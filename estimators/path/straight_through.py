@@ -13,17 +13,12 @@ Neural Networks", 2017.
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from estimators._autograd import apply
 from estimators._checks import temperature_tensor
-from estimators._noise import uniform
-from estimators._ops import draw_one_hot, jacobian_product, log_probabilities, probabilities, tempered
+from estimators._ops import draw, log_probabilities, probabilities, tempered
 from estimators._types import Noise
+from estimators.path._surrogate import attach, jacobian_rule
 
 
 def st(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
@@ -46,18 +41,5 @@ def st(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = 
     tau = temperature_tensor(
         temperature, logits, minimum=0.0, open_minimum=True, advice="1 is the plain estimator"
     )
-    uniforms = uniform(log_p.shape[:-1], generator, dtype=log_p.dtype, device=log_p.device)
-    return apply(_StraightThrough, logits, log_p, tau, uniforms)
-
-
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, log_p: Tensor, tau: Tensor, uniforms: Tensor) -> Tensor:
-        ctx.save_for_backward(tempered(log_p, tau), tau)
-        return draw_one_hot(probabilities(log_p), uniforms)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
-        p_tau, tau = ctx.saved_tensors
-        return jacobian_product(p_tau, g) / tau, None, None, None
+    z = draw(probabilities(log_p), generator)
+    return attach(logits, z, jacobian_rule, tempered(log_p, tau), tau)

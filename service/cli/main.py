@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.sweep import Problem, SpecError
-from service.cli import boards, servers, sweeps
+from service.cli import boards, certify, servers, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes import WRONG_INPUT
@@ -29,6 +29,7 @@ app = typer.Typer(
 servers.register(app)
 sweeps.register(app)
 boards.register(app)
+certify.register(app)
 
 
 def main() -> None:

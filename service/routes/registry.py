@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from fastapi import APIRouter
 
@@ -10,7 +11,7 @@ from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Metric, TaskInfo
 from estimators import registry as estimators
 from estimators.info import EstimatorInfo, Parameter
-from service.errors import NotFound
+from service import certificates
 from service.schemas import EstimatorEntry, EstimatorList, MetricInfo, ParameterInfo, TaskEntry, TaskList
 
 router = APIRouter(tags=["registry"])
@@ -19,15 +20,19 @@ router = APIRouter(tags=["registry"])
 @router.get("/estimators")
 def list_estimators() -> EstimatorList:
     """Every estimator with its declared parameters and properties."""
-    return EstimatorList(estimators=[_estimator(estimators.get(id)) for id in estimators.available()])
+    return EstimatorList(estimators=[estimator_entry(estimators.get(id)) for id in estimators.available()])
 
 
 @router.get("/estimators/{id}")
 def show_estimator(id: str) -> EstimatorEntry:
     """One estimator."""
-    if id not in estimators.available():
-        raise NotFound(f"there is no estimator {id!r}; there are {', '.join(estimators.available())}")
-    return _estimator(estimators.get(id))
+    return estimator_entry(certificates.entry(id))
+
+
+@router.get("/estimators/{id}/certificate")
+def show_certificate(id: str) -> dict[str, Any]:
+    """The stored certificate of this version of an estimator: its declared properties, measured."""
+    return certificates.shipped(certificates.entry(id)).to_json()
 
 
 @router.get("/tasks")
@@ -51,7 +56,8 @@ def _parameter(parameter: Parameter) -> ParameterInfo:
     )
 
 
-def _estimator(info: EstimatorInfo) -> EstimatorEntry:
+def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
+    """An entry of the registry as an answer."""
     return EstimatorEntry(
         id=info.id,
         title=info.title,

@@ -308,3 +308,17 @@ def test_pointers_are_escaped_and_encodable() -> None:
 def test_a_large_python_range_is_not_expanded() -> None:
     (problem,) = problems_of(minimal(seeds=range(10**12)))
     assert "more than 50,000" in problem.message
+
+
+def test_binary_estimators_are_refused_where_variables_have_more_categories() -> None:
+    task = {"id": "categorical_vae", "categories": [2, 8]}
+    (problem,) = problems_of(minimal(task=task, estimators=["rloo", "disarm"]))
+    assert problem.path == "/estimators/1"
+    assert "those of this task have 8" in problem.message
+    assert "rloo" in problem.message
+    assert "arms" not in problem.message
+
+
+def test_binary_estimators_are_welcome_on_binary_variables() -> None:
+    task = {"id": "categorical_vae", "categories": 2}
+    assert read_sweep(minimal(task=task, estimators=["disarm"])).count() > 0

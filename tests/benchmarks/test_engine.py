@@ -172,7 +172,7 @@ class Breaking(Polynomial):
             root = (1 - mark).sqrt()  # finite at 1, with an infinite slope
             loss = loss + (root - root.detach())
         metrics = {name: loss.detach() for name in result.metrics}
-        return StepResult(loss=loss, metrics=metrics, weight=result.weight)
+        return StepResult(loss=loss, metrics=metrics, weight=result.weight, state=result.state)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

@@ -40,8 +40,7 @@ class Golden:
     @property
     def record(self) -> dict[str, Any]:
         """What the file says of this estimator on this case."""
-        record: dict[str, Any] = self.case["estimators"][self.name]
-        return record
+        return records(self.case)[self.name]
 
     def __str__(self) -> str:
         return f"{self.case['id']}-{self.name}"
@@ -59,10 +58,35 @@ def cases(file: str) -> list[dict[str, Any]]:
     return loaded
 
 
+def records(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The records of a case, those that files keep inside others written out.
+
+    ``gumbel_rao`` holds one variance per number of draws and shares its mean with ``stgs``, as does
+    ``gumbel_softmax``; what released code gives instead of a definition is the record ``ID_released``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, record in case["estimators"].items():
+        shared = case["estimators"].get(record.get("same_cond_grad_as"), {})
+        for K, numbers in record.get("by_K", {}).items():
+            found[f"{name}@{K}"] = {**shared, **numbers, "params": {"K": int(K)}}
+        if "by_K" not in record:
+            found[name] = record
+        if "official_code_cond_grad" in record:
+            found[f"{name}_released"] = {
+                "kind": record["kind"],
+                "params": record["params"],
+                "cond_grad": record["official_code_cond_grad"],
+                "cond_var": record.get("official_code_cond_var"),
+            }
+    if "cond_grad" in found.get("stgs", {}):
+        found["gumbel_softmax"] = found["stgs"]
+    return found
+
+
 def goldens(file: str) -> list[Golden]:
     """Records of ``file`` that speak of a registered estimator."""
     known = set(available())
-    every = [Golden(file, case, name) for case in cases(file) for name in case["estimators"]]
+    every = [Golden(file, case, name) for case in cases(file) for name in records(case)]
     return [golden for golden in every if golden.id in known]
 
 

@@ -18,7 +18,7 @@ def degree(power: int) -> Callable[[Tensor], Tensor]:
     """(w . D)^power: a polynomial of that degree in the one-hot vectors, coupling the variables."""
 
     def f(samples: Tensor) -> Tensor:
-        return (samples * WEIGHTS.to(samples)).sum((-1, -2)) ** power
+        return (samples * WEIGHTS[:, : samples.shape[-1]].to(samples)).sum((-1, -2)) ** power
 
     return f
 
@@ -27,6 +27,17 @@ def lanes(count: int, batch: int = 5, dtype: torch.dtype = torch.float64) -> Ten
     """Different logits ``(count, batch, 2, 3)`` for every lane and row."""
     noise = torch.randn(count, batch, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     return (LOGITS + noise).to(dtype)
+
+
+def problem(info: EstimatorInfo) -> Tensor:
+    """``LOGITS``, without the third category for estimators that take two."""
+    return LOGITS[:, :2] if info.properties.binary_only else LOGITS
+
+
+def lanes_for(info: EstimatorInfo, count: int, batch: int = 5, dtype: torch.dtype = torch.float64) -> Tensor:
+    """:func:`lanes` with as many categories as the estimator takes."""
+    logits = lanes(count, batch, dtype)
+    return logits[..., :2].clone() if info.properties.binary_only else logits
 
 
 def gradient(
@@ -52,5 +63,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def draws(
     info: EstimatorInfo, objective: Callable[[Tensor], Tensor], count: int, **parameters: Any
 ) -> Tensor:
-    """Independent gradient estimates ``(count, 2, 3)`` of the problem ``LOGITS``."""
-    return gradient(info, LOGITS.expand(count, 2, 3).clone(), objective, seeded(), **parameters)[0]
+    """Independent gradient estimates ``(count, 2, 3)`` of the problem ``LOGITS``, as rows of one lane."""
+    logits = problem(info)
+    rows = logits.expand(1, count, *logits.shape).clone()
+    return gradient(info, rows, objective, seeded(), **parameters)[0].squeeze(0)

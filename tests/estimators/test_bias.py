@@ -7,7 +7,7 @@ import torch
 
 from estimators import EstimatorInfo, get
 from tests.estimators.battery import every
-from tests.estimators.problems import LOGITS, degree, draws, gradient
+from tests.estimators.problems import LOGITS, degree, draws, gradient, problem
 from tests.support.statistics import assert_mean, assert_mean_differs
 
 F = degree(3)
@@ -16,7 +16,7 @@ F = degree(3)
 @every
 def test_mean(info: EstimatorInfo) -> None:
     """Unbiased ones have the exact mean, biased ones are seen to be biased."""
-    exact, _ = gradient(get("exact"), LOGITS, F, None)
+    exact, _ = gradient(get("exact"), problem(info), F, None)
     sample = draws(info, F, 100_000)
     if info.properties.unbiased:
         assert_mean(sample, exact, detects=0.3)  # of entries up to 2
@@ -45,8 +45,8 @@ def test_mean_on_an_accelerator(info: EstimatorInfo) -> None:
     """Other kernels, other noise: the mean must be the one that the CPU finds."""
     grads = []
     for device in ("cpu", "cuda"):
-        logits = LOGITS.expand(100_000, 2, 3).to(device)
+        logits = problem(info).expand(1, 100_000, -1, -1).to(device)
         generator = torch.Generator(device).manual_seed(0)
-        grads.append(gradient(info, logits.clone(), F, generator)[0].cpu())
+        grads.append(gradient(info, logits.clone(), F, generator)[0].squeeze(0).cpu())
     cpu, cuda = grads
-    assert_mean(cuda - cpu, torch.zeros_like(LOGITS), detects=0.5)
+    assert_mean(cuda - cpu, torch.zeros_like(problem(info)), detects=0.5)

@@ -8,9 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from estimators import EstimatorInfo, bind
-from tests.estimators.battery import dtypes, every, every_path, lane_parameters
-from tests.estimators.problems import degree, gradient, lanes, seeded
+from estimators import EstimatorInfo, bind, initial_state
+from tests.estimators.battery import (
+    JACOBIAN,
+    dtypes,
+    every,
+    every_jacobian,
+    every_path,
+    every_traceable,
+    lane_parameters,
+)
+from tests.estimators.problems import degree, gradient, lanes_for, seeded
 from tests.support.noise import LaneNoise
 
 F = degree(3)
@@ -24,7 +32,7 @@ def relative(change: Tensor, of: Tensor) -> float:
 @every
 @dtypes
 def test_shapes_and_dtypes(info: EstimatorInfo, dtype: torch.dtype) -> None:
-    logits = lanes(2, batch=5, dtype=dtype)
+    logits = lanes_for(info, 2, batch=5, dtype=dtype)
     grad, estimate = gradient(info, logits, F, seeded())
     assert (estimate.surrogate.shape, estimate.surrogate.dtype) == ((2, 5), dtype)
     assert (grad.shape, grad.dtype) == (logits.shape, dtype)
@@ -38,14 +46,14 @@ def test_shapes_and_dtypes(info: EstimatorInfo, dtype: torch.dtype) -> None:
 
 @every
 def test_the_same_generator_gives_the_same_bits(info: EstimatorInfo) -> None:
-    first, second, other = (gradient(info, lanes(2), F, seeded(seed))[0] for seed in (1, 1, 2))
+    first, second, other = (gradient(info, lanes_for(info, 2), F, seeded(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert torch.equal(first, other) == info.properties.deterministic
 
 
 @every
 def test_inputs_stay_as_they_were(info: EstimatorInfo) -> None:
-    logits, parameters = lanes(2), lane_parameters(info, 2)
+    logits, parameters = lanes_for(info, 2), lane_parameters(info, 2)
     tensors = [logits, *parameters.values()]
     before = [(tensor._version, tensor.clone()) for tensor in tensors]
     gradient(info, logits, F, seeded(), **parameters)
@@ -58,16 +66,16 @@ def test_inputs_stay_as_they_were(info: EstimatorInfo) -> None:
 @dtypes
 @pytest.mark.parametrize("size", [30.0, 1e3, 1e4])
 def test_logits_of_any_size(info: EstimatorInfo, dtype: torch.dtype, size: float) -> None:
-    grad, estimate = gradient(info, lanes(2, dtype=dtype) * size, F, seeded())
+    grad, estimate = gradient(info, lanes_for(info, 2, dtype=dtype) * size, F, seeded())
     assert grad.isfinite().all()
     assert estimate.surrogate.isfinite().all()
-    assert relative(grad.sum(-1), grad) < 50 * torch.finfo(dtype).eps
+    assert info not in JACOBIAN or relative(grad.sum(-1), grad) < 50 * torch.finfo(dtype).eps
 
 
 @every
 def test_large_offsets_of_logits_cost_no_digits(info: EstimatorInfo) -> None:
     """theta and theta + 8192 (exact in float32 for these logits) must agree, which a naive exp would not."""
-    logits = (lanes(2, dtype=torch.float32) * 64).round() / 64
+    logits = (lanes_for(info, 2, dtype=torch.float32) * 64).round() / 64
     assert torch.equal((logits + 8192) - 8192, logits)
     plain, shifted = (gradient(info, logits + offset, F, seeded())[0] for offset in (0, 8192))
     assert relative(plain - shifted, plain) < 1e-6
@@ -79,31 +87,30 @@ def test_large_offsets_of_logits_cost_no_digits(info: EstimatorInfo) -> None:
 def test_extreme_temperatures(info: EstimatorInfo, dtype: torch.dtype, temperature: float) -> None:
     """Equal logits at a small temperature: every log pi / tau lies below what exp can represent."""
     parameter = info.parameter("temperature")
-    assert parameter is not None
-    tau = max(temperature, parameter.minimum)
+    given = {"temperature": max(temperature, parameter.minimum)} if parameter else {}
     for n in (3, 17):  # both sides of the width at which the softmax changes its kernel
         logits = torch.zeros(4, 2, n, dtype=dtype)
-        grad, _ = gradient(info, logits, lambda D: (D**2).sum((-1, -2)), seeded(), temperature=tau)
+        grad, _ = gradient(info, logits, lambda D: (D**2).sum((-1, -2)), seeded(), **given)
         assert grad.isfinite().all()
 
 
 @every
 def test_masked_categories(info: EstimatorInfo) -> None:
-    logits = lanes(2, batch=2000)
+    logits = lanes_for(info, 2, batch=2000)
     logits[..., 0, 1] = -torch.inf
-    logits[..., 1, 2] = -torch.inf
+    logits[..., 1, -1] = -torch.inf
     grad, estimate = gradient(info, logits, F, seeded())
     masked = logits.isneginf()
     assert (grad[masked] == 0).all()
     assert grad.isfinite().all()
-    assert relative(grad.sum(-1), grad) < 1e-13
+    assert info not in JACOBIAN or relative(grad.sum(-1), grad) < 1e-13
     if estimate.samples is not None:
         assert not (estimate.samples.bool() & masked).any()
 
 
 @every
 def test_a_single_possible_category_has_no_gradient(info: EstimatorInfo) -> None:
-    logits = lanes(2)
+    logits = lanes_for(info, 2)
     logits[..., 1:] = -torch.inf
     grad, _ = gradient(info, logits, F, seeded())
     assert (grad.abs() < 1e-12).all()
@@ -111,7 +118,7 @@ def test_a_single_possible_category_has_no_gradient(info: EstimatorInfo) -> None
 
 @every
 def test_a_diverged_lane_shows_and_leaves_the_others_alone(info: EstimatorInfo) -> None:
-    logits = lanes(3)
+    logits = lanes_for(info, 3)
     good, _ = gradient(info, logits, F, LaneNoise((1, 2, 3)))
     logits[1] = torch.nan
     grad, _ = gradient(info, logits, F, LaneNoise((1, 2, 3)))
@@ -122,7 +129,7 @@ def test_a_diverged_lane_shows_and_leaves_the_others_alone(info: EstimatorInfo) 
 @every
 def test_lanes_do_not_depend_on_their_mates(info: EstimatorInfo) -> None:
     """Each lane alone gives the bits it gives among others, with its own temperature and several samples."""
-    logits, parameters = lanes(3), lane_parameters(info, 3)
+    logits, parameters = lanes_for(info, 3), lane_parameters(info, 3)
     shared = {"num_samples": 4} if info.parameter("num_samples") else {}
     together, _ = gradient(info, logits, F, LaneNoise((7, 8, 9)), **parameters, **shared)
     for i in range(3):
@@ -133,7 +140,7 @@ def test_lanes_do_not_depend_on_their_mates(info: EstimatorInfo) -> None:
 
 @every_path
 def test_a_lane_tensor_equals_a_number(info: EstimatorInfo) -> None:
-    logits, parameters = lanes(3), lane_parameters(info, 3)
+    logits, parameters = lanes_for(info, 3), lane_parameters(info, 3)
     together, _ = gradient(info, logits, F, LaneNoise((7, 8, 9)), **parameters)
     for i in range(3):
         own = {name: value[i].item() for name, value in parameters.items()}
@@ -144,8 +151,9 @@ def test_a_lane_tensor_equals_a_number(info: EstimatorInfo) -> None:
 @every
 def test_noise_is_asked_for_lane_by_lane(info: EstimatorInfo) -> None:
     """Every request leads with the dimensions of the logits; draws per variable trail."""
-    noise, logits = LaneNoise((1, 2)), lanes(2)
-    gradient(info, logits, F, noise)
+    noise, logits = LaneNoise((1, 2)), lanes_for(info, 2)
+    carried = {"state": initial_state(info, logits)} if info.stateful else {}
+    gradient(info, logits, F, noise, **carried)
     assert bool(noise.shapes) != info.properties.deterministic
     assert all(shape[: logits.dim() - 1] == logits.shape[:-1] for shape in noise.shapes)
 
@@ -153,16 +161,22 @@ def test_noise_is_asked_for_lane_by_lane(info: EstimatorInfo) -> None:
 @every_path
 @dtypes
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 5, 1)], ids=str)
-def test_samples_are_exactly_one_hot(info: EstimatorInfo, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+def test_samples_are_exactly_one_hot_or_soft(
+    info: EstimatorInfo, dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
     z = info.load()(torch.randn(shape, generator=seeded(), dtype=dtype), generator=seeded())
     assert (z.shape, z.dtype) == (shape, dtype)
-    assert ((z == 0) | (z == 1)).all()
-    assert (z.sum(-1) == 1).all()
+    if info.properties.hard_forward:
+        assert ((z == 0) | (z == 1)).all()
+        assert (z.sum(-1) == 1).all()
+    else:
+        assert ((z >= 0) & (z <= 1)).all()
+        torch.testing.assert_close(z.sum(-1), torch.ones(shape[:-1], dtype=dtype))
 
 
 @every
 def test_non_contiguous_logits(info: EstimatorInfo) -> None:
-    logits = lanes(2)
+    logits = lanes_for(info, 2)
     strided = logits.transpose(0, 3).contiguous().transpose(0, 3)
     assert not strided.is_contiguous()
     plain, across = (gradient(info, x, F, seeded())[0] for x in (logits, strided))
@@ -172,11 +186,11 @@ def test_non_contiguous_logits(info: EstimatorInfo) -> None:
 @every
 def test_rows_that_share_logits(info: EstimatorInfo) -> None:
     """Logits expanded over the batch get the sum of the gradients of their copies."""
-    shared = lanes(2, batch=1).expand(2, 6, 2, 3)
+    shared = lanes_for(info, 2, batch=1).expand(-1, 6, -1, -1)
     parameters = lane_parameters(info, 2)
     plain, _ = gradient(info, shared.clone(), F, seeded(), **parameters)
     leaf = shared[:, :1].clone().requires_grad_()
-    bind(info)(leaf.expand(2, 6, 2, 3), F, generator=seeded(), **parameters).surrogate.sum().backward()
+    bind(info)(leaf.expand(-1, 6, -1, -1), F, generator=seeded(), **parameters).surrogate.sum().backward()
     assert leaf.grad is not None
     torch.testing.assert_close(leaf.grad, plain.sum(1, keepdim=True), rtol=1e-14, atol=1e-14)
 
@@ -184,29 +198,31 @@ def test_rows_that_share_logits(info: EstimatorInfo) -> None:
 @every
 @pytest.mark.parametrize("shape", [(0, 2, 3), (2, 0, 2, 3)], ids=str)
 def test_empty_batch(info: EstimatorInfo, shape: tuple[int, ...]) -> None:
-    grad, estimate = gradient(info, torch.zeros(shape), F, None)
-    assert grad.shape == shape
+    logits = torch.zeros(shape)[..., : 2 if info.properties.binary_only else 3]
+    grad, estimate = gradient(info, logits, F, None)
+    assert grad.shape == logits.shape
+    assert all(value.isfinite().all() for value in estimate.state.values())
     assert estimate.surrogate.shape == shape[:-2]
 
 
-@every
+@every_jacobian
 def test_gradient_sums_to_zero(info: EstimatorInfo) -> None:
-    grad, _ = gradient(info, lanes(2), F, seeded(), **lane_parameters(info, 2))
+    grad, _ = gradient(info, lanes_for(info, 2), F, seeded(), **lane_parameters(info, 2))
     assert relative(grad.sum(-1), grad) < 1e-14
 
 
 @every
 def test_constants_in_logits_change_nothing(info: EstimatorInfo) -> None:
     offset = torch.tensor([[3.0], [-5.0]])
-    plain, shifted = (gradient(info, lanes(2) + c, F, seeded())[0] for c in (0.0, offset))
+    plain, shifted = (gradient(info, lanes_for(info, 2) + c, F, seeded())[0] for c in (0.0, offset))
     assert relative(plain - shifted, plain) < 1e-13
 
 
-@every
+@every_jacobian
 def test_constants_in_the_gradient_of_f_change_nothing(info: EstimatorInfo) -> None:
     """One-hot vectors sum to one: adding c (sum D - V) to f changes its gradient and none of its values."""
-    plain, _ = gradient(info, lanes(2), F, seeded())
-    shifted, _ = gradient(info, lanes(2), lambda D: F(D) + 7 * (D.sum((-1, -2)) - 2), seeded())
+    plain, _ = gradient(info, lanes_for(info, 2), F, seeded())
+    shifted, _ = gradient(info, lanes_for(info, 2), lambda D: F(D) + 7 * (D.sum((-1, -2)) - 2), seeded())
     assert relative(plain - shifted, plain) < 1e-13
 
 
@@ -224,24 +240,29 @@ def test_cost_is_as_declared(info: EstimatorInfo, num_samples: int) -> None:
         return  # the cost has no K in it: the first case has settled it
     samples = max(num_samples, info.properties.min_samples)
     _, estimate = gradient(
-        info, lanes(2), counting, seeded(), **({"num_samples": samples} if adjustable else {})
+        info, lanes_for(info, 2), counting, seeded(), **({"num_samples": samples} if adjustable else {})
     )
     assert sum(seen) == estimate.evaluations
-    assert estimate.evaluations == {"exact": 3**2}.get(info.properties.kind, samples)
+    assert estimate.evaluations == {
+        "n^V (n for a sum of per-variable terms)": 3**2,
+        "n (n - 1) / 2 + 1": 4,
+        "K + 1": samples + 1,
+        "3 K": 3 * samples,
+    }.get(info.cost, samples)
 
 
 @every
 def test_objectives_get_their_ordinary_gradient(info: EstimatorInfo) -> None:
     """d/dw of the mean of w f(D) is the mean of f(D); for the exact expectation it is E f."""
     w = torch.ones((), dtype=torch.float64, requires_grad=True)
-    _, estimate = gradient(info, lanes(2), lambda D: w * F(D), seeded())
+    _, estimate = gradient(info, lanes_for(info, 2), lambda D: w * F(D), seeded())
     assert w.grad is not None
     torch.testing.assert_close(w.grad, estimate.surrogate.sum().detach())
 
 
 # dynamo itself instantiates autograd functions, which torch.autograd warns against
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-@every
+@every_traceable
 def test_torch_compile_traces_it_whole(info: EstimatorInfo) -> None:
     torch._dynamo.reset()
     estimate, parameters = bind(info), lane_parameters(info, 2)
@@ -253,7 +274,7 @@ def test_torch_compile_traces_it_whole(info: EstimatorInfo) -> None:
     gradients = []
     for function in (loss, compiled):
         torch.manual_seed(5)
-        leaf = lanes(2).requires_grad_()
+        leaf = lanes_for(info, 2).requires_grad_()
         function(leaf, parameters).backward()
         gradients.append(leaf.grad)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)

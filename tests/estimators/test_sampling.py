@@ -8,7 +8,7 @@ import torch
 from estimators import get
 from estimators._noise import uniform
 from estimators._ops import draw_one_hot, log_probabilities, monotone
-from estimators.path.gumbel_softmax import perturbed
+from estimators.path.gumbel_softmax import gumbel
 from tests.estimators.problems import seeded
 from tests.support.noise import FixedNoise, LaneNoise
 from tests.support.statistics import assert_frequencies, assert_mean
@@ -66,7 +66,7 @@ def test_impossible_categories_are_not_drawn_at_either_end(dtype: torch.dtype, n
 def test_gumbel_noise_is_finite_at_both_ends(dtype: torch.dtype) -> None:
     log_p = log_probabilities(torch.zeros(4, 3, dtype=dtype))
     for u in ends(dtype):
-        assert perturbed(log_p, FixedNoise(u)).isfinite().all()
+        assert gumbel(log_p, FixedNoise(u)).isfinite().all()
         grad = torch.zeros(4, 3, dtype=dtype, requires_grad=True)
         get("stgs").load()(grad, temperature=0.01, generator=FixedNoise(u)).sum().backward()
 

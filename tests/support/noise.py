@@ -32,3 +32,16 @@ class FixedNoise:
     def uniform(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """A constant tensor."""
         return torch.full(shape, self.value, dtype=dtype, device=device)
+
+
+class GivenNoise:
+    """Uniform numbers chosen by the test, one tensor per request."""
+
+    def __init__(self, *requests: Tensor) -> None:
+        self._requests = list(requests)
+
+    def uniform(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The next tensor, which must have the shape asked for."""
+        given = self._requests.pop(0)
+        assert given.shape == shape, f"asked for {shape}, the test gives {tuple(given.shape)}"
+        return given.to(dtype=dtype, device=device)

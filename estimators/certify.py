@@ -1,0 +1,141 @@
+"""The certificate of an estimator: its declared properties, measured.
+
+    from estimators.certify import certify
+
+    certificate = certify("reinmax")
+    certificate.passed, str(certificate.order)        # True, '1.99 (1.94 to 2.05)'
+
+Bias, variance and cosine on small problems that can be enumerated, at several scales of f; the order of
+accuracy; evaluations, time and memory; what must hold for every estimator. Deterministic but for the times.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from estimators import registry
+from estimators.certification import claims, cost, structure
+from estimators.certification.bias import fit_order, point
+from estimators.certification.problems import EQUATIONS, Problem, problems_for, scales_for
+from estimators.certification.record import Certificate, Finding, Interval, ProblemResult
+from estimators.certification.sampling import Effort, exact_gradient, sample
+from estimators.certification.subject import describe
+from estimators.info import EstimatorInfo, Value
+
+__all__ = ["Certificate", "Effort", "certify", "describe"]
+
+FULL = Effort()
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done and what comes next."""
+
+
+def certify(
+    estimator: str | EstimatorInfo | Callable[..., Any],
+    *,
+    effort: Effort = FULL,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **parameters: Value,
+) -> Certificate:
+    """Measure an estimator on one thread of the CPU.
+
+    Args:
+        estimator: registry id, entry, or a function as :func:`describe` takes it.
+        effort: how precisely to measure.
+        seed: of all noise.
+        progress: called as the measurement goes on.
+        parameters: hyper-parameters other than their defaults. Declared properties hold for the defaults.
+
+    Raises:
+        KeyError: unknown id.
+        TypeError: a parameter that the estimator does not have; a function of another signature.
+    """
+    info = _entry(estimator)
+    started = time.perf_counter()
+    tell = progress or (lambda share, what: None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        problems = _problems(info, effort, seed, tell, parameters)
+        tell(0.8, "properties")
+        findings = _findings(info, problems, seed, parameters)
+        tell(0.9, "cost")
+        evaluations, _ = cost.counted_evaluations(info, structure.probe(info), **parameters)
+        spent = cost.cost(info, evaluations, **parameters)
+    finally:
+        torch.set_num_threads(threads)
+    return Certificate(
+        id=info.id,
+        title=info.title,
+        version=info.version,
+        parameters=parameters,
+        torch=torch.__version__.partition("+")[0],
+        device="cpu",
+        seed=seed,
+        problems=problems,
+        findings=findings,
+        cost=spent,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _entry(estimator: str | EstimatorInfo | Callable[..., Any]) -> EstimatorInfo:
+    if isinstance(estimator, str):
+        return registry.get(estimator)
+    return estimator if isinstance(estimator, EstimatorInfo) else describe(estimator)
+
+
+def _problems(
+    info: EstimatorInfo, effort: Effort, seed: int, tell: Progress, parameters: dict[str, Value]
+) -> tuple[ProblemResult, ...]:
+    problems = problems_for(info)
+    results = []
+    for number, problem in enumerate(problems):
+        tell(0.8 * number / len(problems), f"bias on {problem.id}")
+        results.append(_problem(info, problem, effort, seed, len(problems), parameters))
+    return tuple(results)
+
+
+def _problem(
+    info: EstimatorInfo,
+    problem: Problem,
+    effort: Effort,
+    seed: int,
+    problems: int,
+    parameters: dict[str, Value],
+) -> ProblemResult:
+    scales = scales_for(info)
+    comparisons = problems * len(scales) * problem.logits.numel()
+    points = []
+    for scale in scales:
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {problem.id} {scale}".encode()))
+        moments = sample(info, problem, scale, effort=effort, generator=generator, **parameters)
+        exact = exact_gradient(problem.logits, problem.objective(scale)).flatten()
+        points.append(point(scale, moments, exact, comparisons=comparisons))
+    order: tuple[Interval | None, float | None] = fit_order(points) or (None, None)
+    return ProblemResult(
+        problem=problem.id,
+        objective=EQUATIONS[problem.family],
+        variables=problem.variables,
+        categories=problem.categories,
+        points=tuple(points),
+        order=order[0],
+        order_stderr=order[1],
+    )
+
+
+def _findings(
+    info: EstimatorInfo, problems: tuple[ProblemResult, ...], seed: int, parameters: dict[str, Value]
+) -> tuple[Finding, ...]:
+    definition = claims.definition_finding(info, seed, **parameters)
+    return (
+        *claims.bias_findings(info, problems),
+        *([definition] if definition else []),
+        *claims.structure_findings(info, seed, **parameters),
+    )

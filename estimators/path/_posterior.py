@@ -1,0 +1,130 @@
+"""Averages over relaxed Gumbel samples given the hard sample, in memory that does not grow with their number.
+
+Given D = e_i, perturbed logits V from their posterior satisfy, with independent unit exponentials E,
+
+    (V_j - V_i) = -softplus(log E_j - log pi_j - log E_i)     for j != i,         y = softmax(V / tau)
+
+which exponentiates no logit, is exact for logits of any size and gives weight 0 to pi_j = 0. For two
+categories log E_j - log E_i is logistic, one uniform number makes it, and J(y) g has one free number:
+J(y) g = y_i y_j (g_i - g_j) (e_i - e_j).
+
+Draws are numbered; the noise of a draw is a function of the variable's key and that number
+(:mod:`estimators._streams`).
+Shapes: M variables, C draws of a block; blocks hold categories first, ``(n, C, M)``, so that sums over
+categories and draws run along contiguous variables.
+Source: Paulus, Maddison, Krause, "Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator",
+2021, for the posterior.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from estimators._streams import keyed_uniform
+from estimators.path._blocks import CACHED_ELEMENTS, blocks, pairwise_sum
+from estimators.path._pair import log_other, pair_product
+
+DRAWS_PER_BLOCK = 64
+"""Draws that are added up at once; fixed, so that rounding does not depend on the number of variables."""
+
+
+def mean_jacobian_product(
+    log_p: Tensor, z: Tensor, g: Tensor, tau: Tensor, key: Tensor, draws: range
+) -> Tensor:
+    """Mean of J(y_k) g over the numbered draws.
+
+    Args:
+        log_p: log pi ``(..., n)``; -inf masks a category.
+        z: the sample, one-hot ``(..., n)``.
+        g: gradient of f at the sample ``(..., n)``.
+        tau: temperature, broadcasts against ``log_p[..., :1]``.
+        key: noise key of every variable ``(...)``.
+        draws: numbers k of the draws.
+    """
+    if log_p.shape[-1] == 2:
+        return pair_product(_pair_weight(log_p, z, tau, key, draws), z, g)
+    rows = [_categories_first(x) for x in (g, log_p, z, _per_variable(tau, log_p), key.unsqueeze(-1))]
+    product = torch.empty_like(rows[0])
+    draws_per_block = max(1, min(DRAWS_PER_BLOCK, CACHED_ELEMENTS // len(product)))
+    for block in blocks(product, len(product) * draws_per_block):
+        total = functools.partial(_product_sum, *(row[:, block] for row in rows))
+        product[:, block] = _mean_over_draws(total, draws, draws_per_block, key.device)
+    return product.T.reshape(log_p.shape)
+
+
+def relaxed_sample(log_p: Tensor, z: Tensor, tau: Tensor, key: Tensor, draw: int) -> Tensor:
+    """y of one draw, ``(..., n)``."""
+    log_p_nM, z_nM, tau_1M = (_categories_first(x) for x in (log_p, z, _per_variable(tau, log_p)))
+    number_1 = torch.arange(draw, draw + 1, device=key.device)
+    return _relaxed(log_p_nM, z_nM, tau_1M, key.reshape(-1), number_1).squeeze(1).T.reshape(log_p.shape)
+
+
+def _pair_weight(log_p: Tensor, z: Tensor, tau: Tensor, key: Tensor, draws: range) -> Tensor:
+    """Mean of y_i y_j over the draws, ``(..., 1)``."""
+    rows = [x.reshape(-1) for x in (log_other(log_p, z), _per_variable(tau, log_p), key)]
+    weight = torch.empty_like(rows[0])
+    for block in blocks(weight, DRAWS_PER_BLOCK):
+        total = functools.partial(_weight_sum, *(row[block] for row in rows))
+        weight[block] = _mean_over_draws(total, draws, DRAWS_PER_BLOCK, key.device)
+    return weight.reshape(*log_p.shape[:-1], 1)
+
+
+def _weight_sum(log_p_M: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Tensor) -> Tensor:
+    """Sum of y_i y_j over draws."""
+    u_CM = keyed_uniform(key_M, k_C.unsqueeze(-1), log_p_M.dtype)
+    odds_CM = torch.exp(-_softplus(u_CM.logit() - log_p_M) / tau_M)
+    return pairwise_sum(odds_CM / (1 + odds_CM).square(), 0)
+
+
+def _product_sum(
+    g_nM: Tensor, log_p_nM: Tensor, z_nM: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Tensor
+) -> Tensor:
+    """Sum of J(y) g over draws."""
+    y_nCM = _relaxed(log_p_nM, z_nM, tau_M, key_M, k_C)
+    g_n1M = g_nM.unsqueeze(1)
+    return pairwise_sum(y_nCM * (g_n1M - pairwise_sum(y_nCM * g_n1M, 0)), 1)
+
+
+def _relaxed(log_p_nM: Tensor, z_nM: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Tensor) -> Tensor:
+    """y ``(n, C, M)``. Draw k takes the numbers k n .. k n + n - 1 of the variable's stream."""
+    n = len(log_p_nM)
+    counter_nC = k_C * n + torch.arange(n, device=k_C.device).unsqueeze(-1)
+    u_nCM = keyed_uniform(key_M, counter_nC.unsqueeze(-1), log_p_nM.dtype)
+    log_e_nCM = u_nCM.neg_().log1p_().neg_().log_()
+    drawn_1CM = log_e_nCM.gather(0, z_nM.argmax(0).expand(1, len(k_C), -1))
+    behind_nCM = _softplus(log_e_nCM - drawn_1CM - log_p_nM.unsqueeze(1)) * (1 - z_nM.unsqueeze(1))
+    odds_nCM = torch.exp(-behind_nCM / tau_M)  # at most 1, the sample's own
+    return odds_nCM / pairwise_sum(odds_nCM, 0)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """log(1 + e^x), from functions whose last bit does not depend on the position in memory.
+
+    Those of ``torch.nn.functional.softplus`` and ``softmax`` do: they treat the last few numbers differently.
+    """
+    return x.clamp_min(0) + torch.exp(-x.abs()).log1p()
+
+
+def _mean_over_draws(
+    total: Callable[[Tensor], Tensor], draws: range, size: int, device: torch.device
+) -> Tensor:
+    """Mean over ``draws`` of terms that ``total`` sums, ``size`` numbered draws at a time."""
+    parts = [draws[start : start + size] for start in range(0, len(draws), size)]
+    numbers = (torch.arange(part.start, part.stop, device=device) for part in parts)
+    result = total(next(numbers))
+    for k_C in numbers:
+        result = result + total(k_C)
+    return result / len(draws)
+
+
+def _per_variable(tau: Tensor, log_p: Tensor) -> Tensor:
+    return tau.expand(*log_p.shape[:-1], 1)
+
+
+def _categories_first(x: Tensor) -> Tensor:
+    """``(..., n)`` as ``(n, M)``, contiguous."""
+    return x.reshape(-1, x.shape[-1]).T.contiguous()

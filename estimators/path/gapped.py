@@ -1,0 +1,93 @@
+"""Gapped straight-through.
+
+    t_i = M,   t_j = min(theta_j, M - gap) for j != i,   gradient = (1/tau) J(softmax(t / tau)) g
+
+for the sample D = e_i, with M = max theta; the shifts are constants for differentiation. ``gst`` takes a
+fixed gap (0 keeps only the order), ``gst_p`` the expected lead of the largest perturbed logit,
+gap = -log(1 - pi_i) / pi_i.
+
+Properties: biased, even for affine f; deterministic given D, in place of the noise of ``gumbel_rao``. Needs
+the gradient g of f at D. Temperatures up to 1 are usual. Where D leads every other logit by the gap already,
+the gradient is that of ``st``.
+Cost: one evaluation of f.
+Source: Fan, Chi, Rudnicky, Ramadge, "Training Discrete Deep Generative Models via Gapped Straight-Through
+Estimator", 2022.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from estimators._checks import lane_tensor, temperature_tensor
+from estimators._ops import at_sample, draw, log_probabilities, probabilities, tempered
+from estimators._types import Noise
+from estimators.path._surrogate import attach, jacobian_rule
+
+_ADVICE = "values from 0.1 to 1 are usual"
+
+
+def gst(
+    logits: Tensor,
+    *,
+    temperature: float | Tensor = 1.0,
+    gap: float | Tensor = 1.0,
+    generator: Noise = None,
+) -> Tensor:
+    """Draw one-hot samples whose gradient is that of a softmax in which the sample leads by a gap.
+
+    Args:
+        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
+            gradient only.
+        gap: lead of the sample, at least 0, likewise.
+        generator: source of noise, one uniform number per variable.
+
+    Returns:
+        z of the shape and dtype of ``logits``, exactly one-hot.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: temperature or gap out of range; a variable with all categories masked (eager mode on the
+            CPU).
+    """
+    log_p = log_probabilities(logits)
+    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
+    lead = lane_tensor("gap", gap, logits, minimum=0.0, advice="0 keeps the order only, 1 is usual")
+    z = draw(probabilities(log_p), generator)
+    return attach(logits, z, jacobian_rule, tempered(_gapped(log_p, z, lead), tau), tau)
+
+
+def gst_p(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
+    """:func:`gst` with the gap that the sample has in expectation, -log(1 - pi_i) / pi_i.
+
+    Args:
+        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
+            gradient only.
+        generator: source of noise, one uniform number per variable.
+
+    Returns:
+        z of the shape and dtype of ``logits``, exactly one-hot.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
+    """
+    log_p = log_probabilities(logits)
+    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
+    z = draw(probabilities(log_p), generator)
+    return attach(logits, z, jacobian_rule, tempered(_gapped(log_p, z, _expected_gap(log_p, z)), tau), tau)
+
+
+def _gapped(log_p: Tensor, z: Tensor, gap: Tensor) -> Tensor:
+    """t - M. Masked categories stay at -inf."""
+    behind = torch.minimum(log_p - log_p.amax(-1, keepdim=True), -gap)
+    return behind.masked_fill(z.bool(), 0.0)
+
+
+def _expected_gap(log_p: Tensor, z: Tensor) -> Tensor:
+    """-log(1 - pi_i) / pi_i: 1 for rare samples, infinite for the only possible one."""
+    p = at_sample(log_p, z).exp()
+    others = log_p.masked_fill(z.bool(), -torch.inf).logsumexp(-1, keepdim=True)
+    return -torch.where(p < 0.5, torch.log1p(-p), others) / p

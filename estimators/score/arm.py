@@ -1,0 +1,51 @@
+"""ARM, augment-REINFORCE-merge, for binary variables.
+
+    b = 1[1 - u < p],   b' = 1[u < p],   u ~ U(0, 1) for every variable
+    gradient = (f(b) - f(b')) (u - 1/2),   averaged over K/2 independent pairs
+
+with p = sigmoid(theta_1 - theta_0).
+
+Properties: unbiased; no gradient of f; binary variables. `disarm` is its mean given the outcomes and never
+worse.
+Cost: K evaluations of f.
+Source: Yin, Zhou, "ARM: Augment-REINFORCE-Merge Gradient for Stochastic Binary Networks", 2019.
+Shapes: ``...`` lanes and batch, V variables, K samples, in pairs.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from estimators._binary import check_binary, one_hot_bits, pair_gradient
+from estimators._noise import uniform
+from estimators._pairs import antithetic_bits, half_difference, pair_count
+from estimators._score import evaluate, make_estimate, variable_log_probabilities
+from estimators._types import Estimate, Noise, Objective
+
+
+def arm(logits: Tensor, objective: Objective, *, num_samples: int = 2, generator: Noise = None) -> Estimate:
+    """Estimate the gradient of E[f(D)] from antithetic pairs, weighted by their noise.
+
+    Args:
+        logits: ``(..., V, 2)``, float32 or float64; -inf masks a category.
+        objective: f, maps samples ``(K, ..., V, 2)`` to values ``(K, ...)``.
+        num_samples: K, an even number. Samples k and k + K/2 are a pair.
+        generator: source of noise, K/2 uniform numbers per variable.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: not two categories; ``num_samples`` odd or below 2; values of a wrong shape; a variable
+            with all categories masked (eager mode on the CPU).
+    """
+    check_binary("arm", logits, alternatives="`arsm` or `rloo`")
+    pairs = pair_count("arm", num_samples)
+    p = variable_log_probabilities(logits).exp()
+    u = uniform((*p.shape[:-1], pairs), generator, dtype=p.dtype, device=p.device).movedim(-1, 0)
+    samples = one_hot_bits(antithetic_bits(p[..., 0], p[..., 1], u, u), p)
+    values = evaluate(objective, samples)
+    # The last factor is 1, but 0 for a variable that cannot change, of which the others' differences say
+    # nothing, and NaN for NaN.
+    h = 2 * half_difference(values.detach())[..., None] * (u - 0.5) * p.amin(-1).ceil()
+    return make_estimate(
+        logits, pair_gradient(h.mean(0)), samples=samples, values=values, evaluations=num_samples
+    )

@@ -1,0 +1,55 @@
+"""MuProp: a first-order Taylor expansion at the mean field as control variate.
+
+    gradient = (1/K) sum_k [f(D_k) - f(pi) - <f'(pi), D_k - pi>] (D_k - pi) + J(pi) f'(pi)
+
+Properties: unbiased; needs f and its gradient f' at the mean field pi, a relaxed point. Exact, without
+variance, when f is affine.
+Cost: K + 1 evaluations of f.
+Source: Gu, Levine, Sutskever, Mnih, "MuProp: Unbiased Backpropagation for Stochastic Neural Networks", 2016.
+Shapes: ``...`` lanes and batch, V variables, n categories, K samples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from estimators._ops import jacobian_product
+from estimators._score import (
+    draw_samples,
+    evaluate,
+    make_estimate,
+    score_gradient,
+    values_and_gradients,
+    variable_log_probabilities,
+)
+from estimators._types import Estimate, Noise, Objective
+
+
+def muprop(
+    logits: Tensor, objective: Objective, *, num_samples: int = 1, generator: Noise = None
+) -> Estimate:
+    """Estimate the gradient of E[f(D)] as that of a linear model of f and a score-function correction.
+
+    Args:
+        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``, differentiable and defined
+            inside the simplex.
+        num_samples: K >= 1 samples, besides the one evaluation at the mean field.
+        generator: source of noise, K uniform numbers per variable.
+
+    Raises:
+        TypeError: logits of another dtype.
+        ValueError: ``num_samples`` below 1; values of a wrong shape, or not differentiable; a variable with
+            all categories masked (eager mode on the CPU).
+    """
+    if num_samples < 1:
+        raise ValueError(f"muprop needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
+    p = variable_log_probabilities(logits).exp()
+    samples = draw_samples(p, num_samples, generator)
+    values = evaluate(objective, samples)
+    f_mean, slope = values_and_gradients(objective, p.unsqueeze(0))
+    slope = torch.where(p > 0, slope.squeeze(0), 0.0)
+    linear = f_mean.detach() + (slope * (samples - p)).sum((-1, -2))
+    gradient = score_gradient(values.detach() - linear, samples, p) + jacobian_product(p, slope)
+    return make_estimate(logits, gradient, samples=samples, values=values, evaluations=num_samples + 1)

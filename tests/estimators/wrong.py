@@ -1,0 +1,90 @@
+"""Estimators with one mistake each, and correct copies: what a certificate must tell apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estimators import Estimate, Noise, Objective
+from estimators._ops import draw, jacobian_product, log_probabilities
+from estimators._score import (
+    draw_samples,
+    evaluate,
+    make_estimate,
+    score_gradient,
+    variable_log_probabilities,
+)
+
+
+class _Surrogate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, z: Tensor, p: Tensor, factor: float) -> Tensor:
+        ctx.save_for_backward(p)
+        ctx.factor = factor
+        return z.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *g: Tensor) -> tuple[Tensor, None, None, None]:
+        (p,) = ctx.saved_tensors
+        return ctx.factor * jacobian_product(p, g[0]), None, None, None
+
+
+def _straight_through(logits: Tensor, tau: float, factor: float, generator: Noise) -> Tensor:
+    log_p = log_probabilities(logits)
+    z: Tensor = _Surrogate.apply(logits, draw(log_p.exp(), generator), (log_p / tau).softmax(-1), factor)  # type: ignore[no-untyped-call]  # torch's own
+    return z
+
+
+def copy_of_st(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """As it should be."""
+    return _straight_through(logits, temperature, 1 / temperature, generator)
+
+
+def sign_error(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """-(1/tau) J(pi_tau) g."""
+    return _straight_through(logits, temperature, -1 / temperature, generator)
+
+
+def missing_temperature(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """J(pi_tau) g, without 1/tau: right at temperature 1."""
+    return _straight_through(logits, temperature, 1.0, generator)
+
+
+def copy_of_rloo(
+    logits: Tensor, objective: Objective, *, num_samples: int = 4, generator: Noise = None
+) -> Estimate:
+    """Baseline of the other samples."""
+    return _with_baseline(logits, objective, num_samples, generator, num_samples / (num_samples - 1))
+
+
+def own_sample_in_baseline(
+    logits: Tensor, objective: Objective, *, num_samples: int = 4, generator: Noise = None
+) -> Estimate:
+    """Baseline of all samples, which shrinks the mean by 1 - 1/K."""
+    return _with_baseline(logits, objective, num_samples, generator, 1.0)
+
+
+def _with_baseline(
+    logits: Tensor, objective: Objective, num_samples: int, generator: Noise, factor: float
+) -> Estimate:
+    p = variable_log_probabilities(logits).exp()
+    samples = draw_samples(p, num_samples, generator)
+    values = evaluate(objective, samples)
+    f = values.detach()
+    gradient = factor * score_gradient(f - f.mean(0), samples, p)
+    return make_estimate(logits, gradient, samples=samples, values=values, evaluations=num_samples)
+
+
+def soft_forward(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """Adds and subtracts a detached copy, which leaves rounding in the one-hot value."""
+    y = (logits / temperature).softmax(-1)
+    return draw(log_probabilities(logits).exp(), generator) + y - y.detach()
+
+
+def wrong_frequencies(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """Lets the temperature change the distribution of the samples, by a little at the default."""
+    flatter = log_probabilities(logits) * 0.8
+    z: Tensor = _Surrogate.apply(logits, draw(flatter.exp(), generator), log_probabilities(logits).exp(), 1.0)  # type: ignore[no-untyped-call]  # torch's own
+    return z

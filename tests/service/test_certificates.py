@@ -1,0 +1,95 @@
+"""Stored certificates: there is a current one for every built-in estimator, and the service shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from estimators import available, get
+from estimators.certification import picture
+from estimators.certification.record import Certificate
+from service import certificates
+from service.errors import NotFound
+from tests.support.databases import engine_of
+from tests.support.web import application, browser_of
+
+IDS = [id for id in available() if get(id).target.startswith("estimators.")]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[httpx.Client]:
+    """The application on an empty database, which these pages do not read."""
+    with engine_of(f"sqlite:///{tmp_path / 'empty.sqlite'}") as engine:
+        yield browser_of(application(engine))
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_every_version_has_a_certificate_that_it_passes(id: str) -> None:
+    """After a change of version: heunboard certify --all --out estimators/certificates."""
+    certificate = certificates.shipped(get(id))
+    assert certificate.passed, certificate.contradictions
+    assert {f.name for f in certificate.findings} >= {"bias", "order", "evaluations", "masked categories"}
+    assert certificates.text_of(certificate) == certificates_file(id).read_text("utf-8")
+
+
+def certificates_file(id: str) -> Path:
+    path = certificates.path_of(get(id))
+    assert path is not None
+    return path
+
+
+def test_a_certificate_of_another_version_is_not_shown() -> None:
+    newer = dataclasses.replace(get("st"), version=get("st").version + 1)
+    with pytest.raises(NotFound, match="certify st"):
+        certificates.shipped(newer)
+    with pytest.raises(NotFound, match="certify st"):
+        certificates.shipped(dataclasses.replace(get("st"), target="json:dumps"))
+
+
+def test_api(browser: httpx.Client) -> None:
+    answer = browser.get("/api/v1/estimators/reinmax/certificate")
+    assert answer.status_code == 200
+    assert answer.json()["passed"]
+    order = Certificate.from_json(answer.json()).order
+    assert order is not None
+    assert order.low < 2 < order.high
+    missing = browser.get("/api/v1/estimators/nothing/certificate")
+    assert missing.status_code == 404
+    assert "reinmax" in missing.json()["detail"]
+
+
+def test_pages(browser: httpx.Client) -> None:
+    html = {"Accept": "text/html"}
+    listed = browser.get("/estimators", headers=html).text
+    for id in IDS:
+        assert f'href="/estimators/{id}"' in listed
+        shown = browser.get(f"/estimators/{id}", headers=html)
+        assert shown.status_code == 200
+        assert get(id).citation.key in shown.text
+        assert '<svg class="certificate"' in shown.text
+    assert browser.get("/estimators/nothing", headers=html).status_code == 404
+
+
+def test_an_estimator_without_a_certificate_has_a_page(
+    browser: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "FOLDER", "nowhere")
+    for path in ("/estimators", "/estimators/st"):
+        assert browser.get(path, headers={"Accept": "text/html"}).status_code == 200
+    assert browser.get("/api/v1/estimators/st/certificate").status_code == 404
+
+
+@pytest.mark.parametrize("id", ["st", "exact", "rloo"])
+def test_pictures_need_nothing_from_outside(id: str) -> None:
+    certificate = Certificate.from_json(json.loads(certificates_file(id).read_text("utf-8")))
+    text = picture.html(certificate)
+    assert text.count("http") == 1  # the name space of SVG
+    assert "nan" not in text
+    assert text.count("<circle") == sum(
+        p.detected for problem in certificate.problems for p in problem.points
+    )
