@@ -20,6 +20,8 @@ TORCH_FREE = (
     "estimators",
     "estimators.info",
     "estimators.registry",
+    "estimators.certification.record",
+    "estimators.certification.picture",
     "benchmarks.spec",
     "benchmarks.sweep",
     "benchmarks.stats",

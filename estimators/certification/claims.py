@@ -10,11 +10,11 @@ from torch import Tensor
 
 from estimators._adapter import bind
 from estimators.certification import structure
-from estimators.certification.bias import z_limit
+from estimators.certification.bias import Z95, z_limit
 from estimators.certification.definitions import definitions
 from estimators.certification.moments import Moments, joint_index
 from estimators.certification.problems import PROBLEMS
-from estimators.certification.record import Finding, ProblemResult, Verdict
+from estimators.certification.record import Finding, Interval, ProblemResult, Verdict
 from estimators.certification.sampling import gradient
 from estimators.certification.structure import Outcome
 from estimators.info import EstimatorInfo
@@ -40,9 +40,7 @@ def bias_findings(info: EstimatorInfo, problems: Sequence[ProblemResult]) -> Ite
     verdict: Verdict = "as declared" if seen == declared else "contradicts" if detected else "not detectable"
     yield Finding(name="bias", declared=declared, measured=measured, verdict=verdict)
     yield _order(info, problems)
-    worst = min(points, key=lambda point: point.cosine.value)
-    along = worst.cosine.high > 0
-    yield _finding("direction", "along the gradient", f"mean cosine from {worst.cosine.value:.2f}", along)
+    yield _direction([point.cosine for point in points])
 
 
 def structure_findings(info: EstimatorInfo, seed: int, **parameters: Any) -> Iterator[Finding]:
@@ -121,6 +119,14 @@ def _resembles(results: dict[float, dict[str, Outcome]]) -> Finding | None:
         return None
     text = f"{like[0]} at temperature 1, elsewhere {scaled[0]}; is a factor 1/tau missing?"
     return _finding("definition", "none", text, False)
+
+
+def _direction(cosines: Sequence[Interval]) -> Finding:
+    """No mean cosine is below 0 by more than chance allows."""
+    limit = z_limit(len(cosines)) / Z95  # half widths of a 95 % interval
+    along = all(c.value + limit * (c.high - c.value) > 0 for c in cosines)
+    worst = min(c.value for c in cosines)
+    return _finding("direction", "along the gradient", f"mean cosine from {worst:.2f}", along)
 
 
 def _order(info: EstimatorInfo, problems: Sequence[ProblemResult]) -> Finding:

@@ -56,6 +56,12 @@ class Point:
     exact: bool
     detected: bool
 
+    def bias_text(self) -> str:
+        """The bias in three decimals, or below what it is where none is seen."""
+        if self.detected:
+            return f"{self.bias.value:.3f}"
+        return "0" if self.exact else f"< {self.bias.high:.3f}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProblemResult:

@@ -135,7 +135,7 @@ def _summary(certificate: Certificate) -> list[str]:
         certificate.id,
         "[green]passed[/]" if certificate.passed else "[bold red]failed[/]",
         "–" if certificate.order is None else f"{certificate.order.value:.2f}",
-        f"{point.bias.value:.3f}" if point.detected else f"< {point.bias.high:.3f}",
+        point.bias_text(),
         f"{point.variance.value:.3g}",
         f"{point.cosine.value:.3f}",
         f"{cost.evaluations}",

@@ -89,7 +89,7 @@ def _figures(certificate: Certificate | None) -> dict[str, str]:
     return {
         "verdict": "as declared" if certificate.passed else "contradicts",
         "order": "–" if certificate.order is None else text(certificate.order.value, 2),
-        "bias": text(point.bias.value, 3) if point.detected else f"< {text(point.bias.high, 3)}",
+        "bias": point.bias_text(),
         "variance": compact(point.variance.value),
         "cosine": text(point.cosine.value, 3),
         "evaluations": str(cost.evaluations),

@@ -75,6 +75,7 @@ def test_a_wrong_estimator_fails(function: Callable[..., Any], like: str, names:
         (wrong.sign_error, "direction"),
         (wrong.missing_temperature, "definition"),
         (wrong.own_sample_in_baseline, "bias"),
+        (wrong.update_before_use, "bias"),
         (wrong.soft_forward, "samples"),
         (wrong.wrong_frequencies, "frequencies"),
     ],

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estimators import Estimate, Noise, Objective
+from estimators._lanes import State
 from estimators._ops import draw, jacobian_product, log_probabilities
 from estimators._score import (
     draw_samples,
@@ -88,3 +89,17 @@ def wrong_frequencies(logits: Tensor, *, temperature: float = 1.0, generator: No
     flatter = log_probabilities(logits) * 0.8
     z: Tensor = _Surrogate.apply(logits, draw(flatter.exp(), generator), log_probabilities(logits).exp(), 1.0)  # type: ignore[no-untyped-call]  # torch's own
     return z
+
+
+def update_before_use(
+    logits: Tensor, objective: Objective, *, state: State | None = None, generator: Noise = None
+) -> Estimate:
+    """A moving average that has already seen the value it is subtracted from."""
+    samples = draw_samples(variable_log_probabilities(logits).exp(), 1, generator)
+    values = evaluate(objective, samples)
+    f = values.detach()
+    past = f[0] if state is None else state["baseline"].reshape(f[0].shape)
+    baseline = 0.8 * past + 0.2 * f[0]
+    gradient = score_gradient(f - baseline, samples, variable_log_probabilities(logits).exp())
+    kept = {"baseline": baseline.flatten()}
+    return make_estimate(logits, gradient, samples=samples, values=values, evaluations=1, state=kept)
