@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format catalogue compose-test clean
+.PHONY: help install demo test check format catalogue bench compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ format: $(STAMP) ## format and sort imports
 
 catalogue: $(STAMP) ## write docs/estimators.md from the registry
 	@$(BIN)/python -m estimators.catalogue
+
+bench: $(STAMP) ## speed beside a plain PyTorch loop, about ten minutes; ARGS="--quick" for two
+	@$(BIN)/python -m benchmarks.speed $(ARGS)
 
 compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
 	@$(BIN)/python docker/compose_test.py

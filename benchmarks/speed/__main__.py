@@ -1,0 +1,177 @@
+"""Measure, print the table, write the JSON. Exit status 1 when a must is missed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import allocator
+from benchmarks.data import DatasetUnavailable, WrongChecksum
+from benchmarks.speed import rates, reinmax_package, report
+from benchmarks.speed.cases import CASES, QUICK, Case
+from benchmarks.speed.contest import SideFailed, hold
+from benchmarks.speed.floors import count, floor
+
+WARM_UP = 2.0
+"""Seconds of work of every process before the first round."""
+
+_START_SECONDS = 14.0  # a guess for the time left: starting, compiling and warming up both sides of a case
+
+
+def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASES) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line, default that of this process.
+        cases: the cases there are.
+
+    Returns:
+        Exit status: 0; 1 when a must is missed, a case failed or a gradient differs; 2 when it cannot start.
+    """
+    options = _options(arguments, cases)
+    chosen = _chosen(options, cases)
+    try:
+        for images in {case.images for case in chosen if case.needs_images}:
+            images()  # a missing data set is told now, not by every process
+    except (DatasetUnavailable, WrongChecksum) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        measured = _measure(options, chosen)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted; nothing is left running.\n")
+        return 128 + signal.SIGINT
+    sys.stdout.write(f"\n{report.table(measured)}\n")
+    report.write(measured, options.json)
+    sys.stdout.write(f"JSON: {options.json}\n")
+    return 0 if measured.passed else 1
+
+
+def _measure(options: argparse.Namespace, cases: Sequence[Case]) -> report.Report:
+    tell = Progress(len(cases), _START_SECONDS + 2 * options.rounds * options.seconds)
+    tell("rates of this machine")
+    machine = rates.measure()
+    rows, failures = [], {}
+    for case in cases:
+        tell.next(case.name)
+        parts = floor(count(case), machine)
+        try:
+            contest = hold(
+                case,
+                processes=options.processes,
+                rounds=options.rounds,
+                seconds=options.seconds,
+                warm_up=min(WARM_UP, options.seconds),
+                note=tell,
+            )
+            rows.append(report.Row(contest=contest, floor=parts))
+        except SideFailed as error:
+            failures[case.name] = str(error)
+    return report.Report(
+        settings=_settings(options), rates=machine, rows=rows, failures=failures, package=_package(tell)
+    )
+
+
+def _package(tell: Callable[[str], None]) -> list[reinmax_package.Comparison]:
+    if importlib.util.find_spec("reinmax") is None:
+        tell("the package reinmax is not installed: no comparison with it")
+        return []
+    tell("side by side with the package reinmax")
+    return [reinmax_package.compare(shape) for shape in reinmax_package.SHAPES]
+
+
+class Progress:
+    """Lines that say what goes on and how long it will still take.
+
+    Args:
+        cases: how many there are.
+        seconds: a first guess at the time of one, replaced by the mean of those done.
+    """
+
+    def __init__(self, cases: int, seconds: float) -> None:
+        self._cases, self._guess = cases, seconds
+        self._number = 0
+        self._name = "start"
+        self._began = time.monotonic()
+
+    def next(self, name: str) -> None:
+        """The next case begins."""
+        if self._number == 0:
+            self._began = time.monotonic()
+        self._number += 1
+        self._name = name
+
+    def __call__(self, what: str) -> None:
+        """Write a line."""
+        line = (
+            f"[{self._number}/{self._cases}] {self._name}: {what}; about {self._left() / 60:.1f} min left\n"
+        )
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    def _left(self) -> float:
+        elapsed = time.monotonic() - self._began
+        done = max(0, self._number - 1)
+        each = max(self._guess, elapsed / self._number) if done else self._guess
+        return max(0.0, each * self._cases - elapsed)
+
+
+def _settings(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "processes": options.processes,
+        "threads": 1,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "allocator": {allocator.VARIABLE: os.environ.get(allocator.VARIABLE, "")}
+        | allocator.environment(os.environ),
+        "reference_reinmax": "package" if importlib.util.find_spec("reinmax") else "own",
+    }
+
+
+def _chosen(options: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
+    names = options.only or (QUICK if options.quick else [case.name for case in cases])
+    return [case for case in cases if case.name in names]
+
+
+def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="CASE", choices=[case.name for case in cases], help="only these cases")
+    add("--quick", action="store_true", help="a case of every kind, two short rounds")
+    add("--rounds", type=_positive_int, help="turns of each side (default 3, quick 2)")
+    add("--seconds", type=_positive_float, help="seconds of a turn (default 5, quick 2)")
+    add("--processes", type=_positive_int, default=_cores(), help="of each side (default one per core)")
+    add("--json", type=Path, default=Path("out/speed.json"), help="where to write it (default %(default)s)")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (2 if options.quick else 3)
+    options.seconds = options.seconds or (2.0 if options.quick else 5.0)
+    return options
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text}")
+    return value
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""A process of one side of a contest: it warms up, then works when it is told to and waits otherwise."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from benchmarks.engine import Cohort
+from benchmarks.speed.cases import Case
+from benchmarks.speed.reference import PolynomialTraining, VAETraining
+from benchmarks.speed.reference_estimators import sampler
+from benchmarks.tasks.categorical_vae import CategoricalVAE
+
+Name = Literal["ours", "reference"]
+NAMES: tuple[Name, Name] = ("reference", "ours")
+
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Steps of trials done, and the seconds they took."""
+
+    steps: int
+    seconds: float
+
+
+def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: float, started: float) -> None:
+    """Body of the process.
+
+    Says how many seconds after ``started`` the first steps were done; then answers each number of seconds
+    with the :class:`Work` done in them, and ``None`` with the peak of its memory in bytes, its last word.
+
+    Args:
+        side: whose work it does.
+        case: what to train.
+        index: number of the process within its side; it chooses seeds.
+        line: to the process that started this one.
+        warm_up: seconds of work before it is ready.
+        started: ``time.monotonic()`` before this process was started.
+    """
+    torch.set_num_threads(1)
+    steps = _cohort_steps(case, index) if side == "ours" else _reference_steps(case, index)
+    next(steps)
+    first = time.monotonic() - started
+    work(steps, warm_up)
+    line.send(first)
+    while (seconds := line.recv()) is not None:
+        line.send(work(steps, seconds))
+    line.send(peak_memory())
+
+
+def work(steps: Iterator[int], seconds: float) -> Work:
+    """Take whole items until ``seconds`` have passed; the time of the last item counts, too."""
+    began = time.perf_counter()
+    done, elapsed = 0, 0.0
+    while elapsed < seconds:
+        done += next(steps)
+        elapsed = time.perf_counter() - began
+    return Work(done, elapsed)
+
+
+def peak_memory() -> int:
+    """Bytes resident at most.
+
+    On Linux ``ru_maxrss`` of a new program starts at the size of the one that started it, VmHWM at nothing.
+    """
+    if _STATUS.exists():
+        fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _cohort_steps(case: Case, index: int) -> Iterator[int]:
+    """Lane-steps of each segment of a cohort.
+
+    Raises:
+        RuntimeError: a lane ended; the steps it did not do would count as done.
+    """
+    trials = case.trials(case.lanes, first_seed=index * case.lanes)
+    task = None
+    if case.needs_images:
+        task = CategoricalVAE(case.values, device=torch.device("cpu"), images=case.images())
+    before = 0
+    for segment in Cohort(trials, device="cpu", task=task).segments():
+        if segment.ended:
+            raise RuntimeError(f"lanes ended in {case.name}: {segment.ended}")
+        yield segment.steps_done - before
+        before = segment.steps_done
+
+
+def _reference_steps(case: Case, index: int) -> Iterator[int]:
+    sample = sampler(case.estimator["id"], case.parameters)
+    if case.needs_images:
+        return VAETraining(case.values, case.images(), sample, lr=case.lr, seed=index).steps()
+    return PolynomialTraining(case.values, sample, lr=case.lr, seed=index).steps()
