@@ -89,9 +89,14 @@ def _sampling(case: Case) -> tuple[int, int, int]:
 
 
 def _products(layers: list[tuple[int, int]], batch: int) -> tuple[Product, ...]:
-    """Forward, then backward the gradients of weights and of inputs; none for the images."""
-    forward = [(batch, inputs, outputs) for inputs, outputs in layers]
-    weights = [(outputs, batch, inputs) for inputs, outputs in layers]
+    """Forward, then backward the gradients of weights and of inputs.
+
+    The images need no gradient. The code is one-hot: the decoder's first layer picks columns of its weights,
+    and the gradient of these adds to the columns picked; only the gradient of the code is a product.
+    """
+    dense = [*layers[: len(_ENCODER)], *layers[len(_ENCODER) + 1 :]]
+    forward = [(batch, inputs, outputs) for inputs, outputs in dense]
+    weights = [(outputs, batch, inputs) for inputs, outputs in dense]
     inputs = [(batch, outputs, inputs) for inputs, outputs in layers[1:]]
     return (*forward, *weights, *inputs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -58,13 +58,13 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: floa
     line.send(peak_memory())
 
 
-def work(steps: Iterator[int], seconds: float) -> Work:
+def work(steps: Iterator[int], seconds: float, clock: Callable[[], float] = time.perf_counter) -> Work:
     """Take whole items until ``seconds`` have passed; the time of the last item counts, too."""
-    began = time.perf_counter()
+    began = clock()
     done, elapsed = 0, 0.0
     while elapsed < seconds:
         done += next(steps)
-        elapsed = time.perf_counter() - began
+        elapsed = clock() - began
     return Work(done, elapsed)
 
 

@@ -1,0 +1,189 @@
+"""Ratios, verdicts, the processes of a contest and the whole command."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import allocator
+from benchmarks.speed import rates, report
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.contest import Contest, SideFailed, SideResult, allocator_environment, hold
+from benchmarks.speed.side import Work, work
+from tests.support.trials import made_up_images
+
+POLYNOMIAL = Case(
+    name="tiny-polynomial",
+    task={"id": "polynomial", "latents": 4, "batch_size": 8, "steps_per_epoch": 5},
+    estimator={"id": "st", "temperature": 1.0},
+    lr=1e-3,
+    lanes=2,
+    must=1e-9,
+    goal=1e9,
+)
+VAE = Case(
+    name="tiny-vae",
+    task={"id": "categorical_vae", "categories": 3, "latents": 2, "batch_size": 20},
+    estimator={"id": "gumbel_rao", "num_draws": 3, "temperature": 0.5},
+    lr=1e-3,
+    lanes=2,
+    must=1e-9,
+    goal=1e9,
+    images=made_up_images,
+)
+
+
+def side(*steps_per_second: float) -> SideResult:
+    return SideResult(rates=steps_per_second, first_step_seconds=1.5, peak_bytes=300_000_000)
+
+
+def contest(ours: tuple[float, ...], reference: tuple[float, ...], case: Case = CASES[0]) -> Contest:
+    return Contest(case=case, processes=2, ours=side(*ours), reference=side(*reference))
+
+
+def test_ratios_are_of_rounds_that_followed_each_other() -> None:
+    """A machine that slows down by ten between rounds changes no ratio."""
+    one = contest((200.0, 18.0, 250.0), (100.0, 10.0, 100.0))
+    assert one.ratios == (2.0, 1.8, 2.5)
+    assert one.ratio == 2.0
+
+
+def test_milliseconds_and_trials_per_hour() -> None:
+    one = contest((400.0,), (200.0,))
+    assert one.milliseconds(one.ours) == 5.0
+    assert one.trials_per_hour(one.reference) == pytest.approx(200 * 3600 / 96_000)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"), [(1.99, "MISSED"), (2.0, "must"), (2.79, "must"), (2.8, "goal"), (9.0, "goal")]
+)
+def test_verdicts(ratio: float, verdict: str) -> None:
+    assert (CASES[0].must, CASES[0].goal) == (2.0, 2.8)
+    assert contest((ratio,), (1.0,)).verdict == verdict
+
+
+def row(ratio: float) -> report.Row:
+    return report.Row(contest=contest((ratio,), (1.0,)), floor={"products": 1.0, "noise": 0.5})
+
+
+def report_of(*rows: report.Row, failures: dict[str, str] | None = None) -> report.Report:
+    machine = rates.Rates(exp=1e-9, log=1e-9, noise=1e-9, adam=1e-9)
+    return report.Report(settings={}, rates=machine, rows=rows, failures=failures or {}, package=())
+
+
+def test_fraction_of_the_floor() -> None:
+    """Two processes at 2 steps a second together: a step takes a second of a core, its floor 1.5 s of two."""
+    assert row(1.0).fraction_of_floor == pytest.approx(0.75)
+
+
+def test_a_missed_must_or_a_failed_case_fails_the_whole() -> None:
+    assert report_of(row(2.0)).passed
+    assert not report_of(row(3.0), row(1.9)).passed
+    failed = report_of(row(3.0), failures={"vae": "out of memory"})
+    assert not failed.passed
+    assert "vae: FAILED, out of memory" in report.table(failed)
+
+
+def test_work_takes_whole_items_and_all_their_time() -> None:
+    clock = itertools.count(0.0, 0.75)
+    assert work(itertools.repeat(10), 2.0, lambda: next(clock)) == Work(steps=30, seconds=2.25)
+
+
+def test_the_allocator_s_settings_are_there_for_children_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.delenv(allocator.VARIABLE, raising=False)
+    with allocator_environment():
+        assert "hugetlb" in os.environ[allocator.VARIABLE]
+    assert allocator.VARIABLE not in os.environ
+    monkeypatch.setenv(allocator.VARIABLE, "glibc.malloc.arena_max=1")
+    with allocator_environment():
+        assert os.environ[allocator.VARIABLE].startswith("glibc.malloc.arena_max=1:")
+    assert os.environ[allocator.VARIABLE] == "glibc.malloc.arena_max=1"
+
+
+def test_a_process_that_fails_ends_the_contest() -> None:
+    broken = dataclasses.replace(POLYNOMIAL, estimator={"id": "gst", "temperature": 1.0})
+    with pytest.raises(SideFailed, match="reference in tiny-polynomial ended with status 1"):
+        hold(broken, processes=1, rounds=1, seconds=0.01, warm_up=0.01, note=lambda what: None)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(rates, "SECONDS", 0.001)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(path: Path, *cases: Case) -> tuple[int, dict[str, Any]]:
+    arguments = [
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.05",
+        "--processes",
+        "1",
+        "--json",
+        str(path / "a" / "b.json"),
+    ]
+    status = main(arguments, cases=cases)
+    return status, json.loads((path / "a" / "b.json").read_text())
+
+
+@pytest.mark.usefixtures("short")
+def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, result = run(tmp_path, VAE, POLYNOMIAL)
+    assert status == 0
+    assert set(result) == {
+        *("format", "passed", "machine", "settings", "rates_ns", "cases", "failures", "reinmax_package")
+    }
+    assert result["passed"] is True
+    assert [case["name"] for case in result["cases"]] == ["tiny-vae", "tiny-polynomial"]
+    for case in result["cases"]:
+        check_case(case)
+    out = capsys.readouterr().out
+    assert "min left" in out
+    assert "ratio (min-max)" in out
+    assert "tiny-vae " in out
+
+
+def check_case(case: dict[str, Any]) -> None:
+    rates_of = [case[side]["steps_per_second"] for side in ("ours", "reference")]
+    assert case["ratios"] == [rates_of[0][0] / rates_of[1][0]]
+    assert case["ratio"] > 0
+    assert case["verdict"] == "must"
+    for name in ("ours", "reference"):
+        assert case[name]["ms_per_step"] > 0
+        assert case[name]["trials_per_hour"] > 0
+        assert 0 < case[name]["first_step_seconds"] < 120
+        assert 50e6 < case[name]["peak_bytes"] < 5e9
+    assert case["fraction_of_floor"] == pytest.approx(
+        sum(case["floor_ms"].values()) / case["ours"]["ms_per_step"]
+    )
+
+
+@pytest.mark.usefixtures("short")
+def test_a_missed_must_is_the_exit_status(tmp_path: Path) -> None:
+    status, result = run(tmp_path, dataclasses.replace(POLYNOMIAL, must=1e8))
+    assert status == 1
+    assert result["passed"] is False
+    assert result["cases"][0]["verdict"] == "MISSED"
+
+
+def test_bad_arguments_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        (["--only", "vae"], "invalid choice: 'vae'"),
+        (["--rounds", "0"], "whole number from 1"),
+        (["--seconds", "nan"], "seconds above 0"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert message in capsys.readouterr().err
