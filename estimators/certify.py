@@ -21,13 +21,14 @@ import torch
 from estimators import registry
 from estimators.certification import claims, cost, structure
 from estimators.certification.bias import fit_order, point
+from estimators.certification.guard import NotAnEstimator, guarded, rehearse
 from estimators.certification.problems import EQUATIONS, Problem, problems_for, scales_for
 from estimators.certification.record import Certificate, Finding, Interval, ProblemResult
 from estimators.certification.sampling import Effort, exact_gradient, sample
 from estimators.certification.subject import describe
 from estimators.info import EstimatorInfo, Value
 
-__all__ = ["Certificate", "Effort", "certify", "describe"]
+__all__ = ["Certificate", "Effort", "NotAnEstimator", "certify", "describe"]
 
 FULL = Effort()
 
@@ -55,13 +56,15 @@ def certify(
     Raises:
         KeyError: unknown id.
         TypeError: a parameter that the estimator does not have; a function of another signature.
+        NotAnEstimator: the function raises, or returns what no estimate can be made of.
     """
-    info = _entry(estimator)
+    info = guarded(_entry(estimator))
     started = time.perf_counter()
     tell = progress or (lambda share, what: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        rehearse(info, seed, **parameters)
         problems = _problems(info, effort, seed, tell, parameters)
         tell(0.8, "properties")
         findings = _findings(info, problems, seed, parameters)

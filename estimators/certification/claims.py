@@ -12,6 +12,7 @@ from estimators._adapter import bind
 from estimators.certification import structure
 from estimators.certification.bias import Z95, z_limit
 from estimators.certification.definitions import definitions
+from estimators.certification.guard import NotAnEstimator
 from estimators.certification.moments import Moments, joint_index
 from estimators.certification.problems import PROBLEMS
 from estimators.certification.record import Finding, Interval, ProblemResult, Verdict
@@ -36,7 +37,7 @@ def bias_findings(info: EstimatorInfo, problems: Sequence[ProblemResult]) -> Ite
     declared = "unbiased" if info.properties.unbiased else "biased"
     seen = "biased" if detected else "unbiased"
     text = f"bias seen in {sum(p.detected for p in points)} of {len(points)} places"
-    measured = text if detected else f"no bias seen; at most {resolution:.1%} of the gradient"
+    measured = text if detected else f"no bias seen; at most {resolution:.2g} of the gradient"
     verdict: Verdict = "as declared" if seen == declared else "contradicts" if detected else "not detectable"
     yield Finding(name="bias", declared=declared, measured=measured, verdict=verdict)
     yield _order(info, problems)
@@ -44,7 +45,7 @@ def bias_findings(info: EstimatorInfo, problems: Sequence[ProblemResult]) -> Ite
 
 
 def structure_findings(info: EstimatorInfo, seed: int, **parameters: Any) -> Iterator[Finding]:
-    """Every check of :mod:`estimators.certification.structure`."""
+    """Every check of :mod:`estimators.certification.structure` that applies."""
     declared = info.properties
     checks: tuple[tuple[str, str, bool, structure.Check], ...] = (
         (
@@ -78,13 +79,16 @@ def structure_findings(info: EstimatorInfo, seed: int, **parameters: Any) -> Ite
         ("logits of +-1e4", "finite", True, structure.extreme_logits),
     )
     for name, text, expected, check in checks:
-        outcome = check(info, seed, **parameters)
-        yield _finding(
-            name, text, outcome.measured, None if outcome.holds is None else outcome.holds == expected
-        )
+        try:
+            outcome = check(info, seed, **parameters)
+        except NotAnEstimator as error:
+            yield _finding(name, text, str(error), False)
+            continue
+        if outcome.holds is not None:
+            yield _finding(name, text, outcome.measured, outcome.holds == expected)
     if not declared.needs_grad:
         outcome = structure.works_without_gradients_of_f(info, seed, **parameters)
-        yield _finding("gradient of f", "not used", outcome.measured, outcome.holds)
+        yield _finding("gradient of f", "not used", outcome.measured, bool(outcome.holds))
 
 
 def definition_finding(info: EstimatorInfo, seed: int, **parameters: Any) -> Finding | None:
@@ -202,6 +206,6 @@ def _agreement(means: Tensor, errors: Tensor, expected: Tensor) -> Outcome:
     return Outcome(f"off by {worst:.2g} of the largest entry", False)
 
 
-def _finding(name: str, declared: str, measured: str, holds: bool | None) -> Finding:
-    verdict: Verdict = "not detectable" if holds is None else "as declared" if holds else "contradicts"
+def _finding(name: str, declared: str, measured: str, holds: bool) -> Finding:
+    verdict: Verdict = "as declared" if holds else "contradicts"
     return Finding(name=name, declared=declared, measured=measured, verdict=verdict)

@@ -85,6 +85,17 @@ def reinmax_rao(theta: Tensor, i: int, tau: float, g: Tensor, **_: Any) -> Tenso
     return 2 * _mean_jacobian(middle.log(), i, tau) @ g / tau - jacobian(theta.softmax(-1)) @ g / 2
 
 
+def reinmax_cv_released(theta: Tensor, i: int, tau: float, g: Tensor, eta: float = 0.7) -> Tensor:
+    """ReinMax at temperature 1 - eta (1/tau) E[J(softmax((log m + y')/tau)) - J(y)] g, for two categories.
+
+    y is relaxed for the logits log m, y' for theta: the relaxed sample stands where the noise was meant.
+    """
+    middle = ((theta.softmax(-1) + _one_hot(i, theta)) / 2).log()
+    again = (middle[1] - middle[0]).item() + 2 * _relaxed_samples(theta, i, tau) - 1
+    bracket = _jacobian_of(torch.sigmoid(again / tau)) - _mean_jacobian(middle, i, tau)
+    return reinmax(theta, i, 1.0, g) - eta / tau * bracket @ g
+
+
 EVERY_SIZE: Mapping[str, Definition] = {
     "st": straight_through,
     "gst": gapped,
@@ -102,6 +113,7 @@ TWO_CATEGORIES: Mapping[str, Definition] = {
     "gumbel_softmax": relaxed,
     "gumbel_rao": relaxed,
     "reinmax_rao": reinmax_rao,
+    "reinmax_cv_released": reinmax_cv_released,
 }
 
 
@@ -117,11 +129,20 @@ def _nodes() -> Tensor:
 
 
 def _mean_jacobian(theta: Tensor, i: int, tau: float) -> Tensor:
-    """E[J(y) | D] over x = G_1 - G_0, logistic, cut where theta_1 - theta_0 + x = 0, on the side of i."""
+    """E[J(y) | D], y relaxed for the logits theta."""
+    return _jacobian_of(_relaxed_samples(theta, i, tau))
+
+
+def _relaxed_samples(theta: Tensor, i: int, tau: float) -> Tensor:
+    """y_1 given D, over x = G_1 - G_0, logistic, cut where theta_1 - theta_0 + x = 0, on the side of i."""
     difference = (theta[1] - theta[0]).item()
     below = 1 / (1 + math.exp(difference))  # P(D = e_0)
     u = below * _nodes() if i == 0 else below + (1 - below) * _nodes()
-    y = torch.sigmoid((difference + u.logit()) / tau)
+    return torch.sigmoid((difference + u.logit()) / tau)
+
+
+def _jacobian_of(y: Tensor) -> Tensor:
+    """The mean of J((1 - y, y)) over the nodes."""
     product = (y * (1 - y)).mean()
     return product * torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
 

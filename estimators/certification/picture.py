@@ -98,7 +98,7 @@ def _guides(x: _Axis, y: _Axis) -> Iterator[str]:
         reach = min(x.high / x.low, (y.high / y.low) ** (1 / order))
         yield _line("guide", x.at(x.high), y.at(y.high), x.at(x.high / reach), y.at(y.high / reach**order))
         label = f"order {order}"
-        yield _text(x.at(x.high / reach) + 4, y.at(y.high / reach**order) - 6, label, muted=True)
+        yield _text(x.at(x.high / reach) + 4, y.at(y.high / reach**order) + 15, label, muted=True)
 
 
 def _series(problem: ProblemResult, x: _Axis, y: _Axis) -> Iterator[str]:

@@ -120,11 +120,12 @@ def extreme_logits(info: EstimatorInfo, seed: int, **parameters: Any) -> Outcome
 
 
 def sampling(info: EstimatorInfo, seed: int, **parameters: Any) -> Outcome:
-    """A path estimator draws D from pi, whatever its temperature."""
+    """A path estimator draws D from pi, whatever its temperature; others may couple their samples."""
     problem = _problem(info)
+    if info.properties.kind != "path":
+        return Outcome("no single sample", None)
     samples = _estimate(info, problem.logits, seed, parameters)[1].samples
-    if info.properties.kind != "path" or samples is None:
-        return Outcome("several coupled samples", None)
+    assert samples is not None  # a path estimator
     p = joint_probabilities(problem.logits)
     counts = torch.bincount(joint_index(samples).flatten(), minlength=len(p))
     z = ((counts - ROWS * p) / (ROWS * p * (1 - p)).sqrt()).abs().max().item()

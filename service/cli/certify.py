@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.problems import nearest
 from estimators import registry
 from estimators.certification import picture
 from estimators.certification.record import COMMON_PROBLEM, Certificate, Finding
@@ -56,7 +60,8 @@ def certify(
 
     A file named as FILE:FUNCTION is executed. Nothing is sent to a server.
     """
-    _check(subject, every, like, image)
+    _check(subject, every, like)
+    _check_files(every, image, out)
     subjects = list(registry.available()) if every else [_load(str(subject), like)]
     certificates = []
     for one in subjects:
@@ -167,27 +172,50 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _check(subject: str | None, every: bool, like: str | None, image: Path | None) -> None:
-    if every == (subject is not None):
+def _check(subject: str | None, every: bool, like: str | None) -> None:
+    if every == bool(subject):
         raise typer.BadParameter("give one estimator id or FILE:FUNCTION, or --all")
-    if like is not None and like not in registry.available():
-        raise typer.BadParameter(f"no estimator {like!r}; there are {', '.join(registry.available())}")
+    if like is not None:
+        _check_id(like)
+        if every or ":" not in str(subject):
+            raise typer.BadParameter(
+                f"--like is for FILE:FUNCTION; {subject or '--all'} has its own declaration"
+            )
+
+
+def _check_files(every: bool, image: Path | None, out: Path | None) -> None:
+    """Refuse before measuring what could not be written after it."""
     if image is not None and (every or image.suffix not in (".svg", ".html")):
         raise typer.BadParameter("--picture takes one estimator and a FILE.svg or FILE.html")
+    if image is not None and not image.parent.is_dir():
+        raise typer.BadParameter(f"--picture {image}: there is no folder {image.parent}; make it first")
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(f"--out {out} cannot be made a folder: {error.strerror}") from error
+
+
+def _check_id(id: str) -> None:
+    if id not in registry.available():
+        near = nearest(id, registry.available())
+        hint = f"did you mean {near!r}? There are" if near else "there are"
+        raise typer.BadParameter(
+            f"no estimator {id!r}; {hint} {', '.join(registry.available())}. A function of your own is "
+            "path/to/file.py:function"
+        )
 
 
 def _load(subject: str, like: str | None) -> Any:
     """What ``estimators.certify`` takes for the argument of the command."""
-    if ":" not in subject:
-        if subject not in registry.available():
-            raise typer.BadParameter(
-                f"no estimator {subject!r}; there are {', '.join(registry.available())}. "
-                "A function of your own is path/to/file.py:function"
-            )
+    file, colon, name = subject.rpartition(":")
+    if not colon and subject.endswith(".py"):
+        raise typer.BadParameter(f"{subject} names a file only; name the function too: {subject}:FUNCTION")
+    if not colon:
+        _check_id(subject)
         return subject
     from estimators.certify import describe  # torch takes seconds to import; other commands do without
 
-    file, _, name = subject.rpartition(":")
     try:
         return describe(_function(Path(file), name), like=None if like is None else registry.get(like))
     except TypeError as error:
@@ -196,26 +224,45 @@ def _load(subject: str, like: str | None) -> Any:
 
 def _function(file: Path, name: str) -> Callable[..., Any]:
     """Execute a file and take a function from it."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = _module(file)
+    function: object = getattr(module, name, None)
+    if callable(function):
+        return function
+    found = f"{name!r} there is of type {type(function).__name__}" if function else f"it has no {name!r}"
+    own = [n for n, x in vars(module).items() if inspect.isfunction(x) and x.__module__ == module.__name__]
+    raise typer.BadParameter(f"{file} needs a function: {found}. Its functions: {', '.join(own) or 'none'}")
+
+
+def _module(file: Path) -> ModuleType:
+    """The file as a module whose name hides no other; it finds modules beside it, as a script does."""
+    name = f"certified_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
     if not file.is_file() or spec is None or spec.loader is None:
-        raise typer.BadParameter(f"{file} is no Python file")
+        state = "is no Python file" if file.exists() else f"does not exist in {Path.cwd()}"
+        raise typer.BadParameter(f"{str(file)!r} {state}; expected path/to/file.py:function")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module  # dataclasses and annotations of the file look themselves up there
-    spec.loader.exec_module(module)
-    function: Callable[..., Any] | None = getattr(module, name, None)
-    if function is None or not callable(function):
-        raise typer.BadParameter(f"{file} has no function {name!r}")
-    return function
+    sys.modules[name] = module  # dataclasses and annotations of the file look themselves up there
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises is the answer
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        line = f" line {lines[-1]}" if lines else ""
+        raise typer.BadParameter(f"{file} does not run:{line} {type(error).__name__}: {error}") from error
+    return module
 
 
 def _measure(subject: Any) -> Certificate:
-    from estimators.certify import (
-        certify as measure,
-    )  # torch takes seconds to import; other commands do without
+    # torch takes seconds to import; other commands do without
+    from estimators.certify import NotAnEstimator
+    from estimators.certify import certify as measure
 
     name = subject if isinstance(subject, str) else subject.title
-    with _progress(name) as tell:
-        return measure(subject, progress=tell)
+    try:
+        with _progress(name) as tell:
+            return measure(subject, progress=tell)
+    except NotAnEstimator as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @contextmanager
@@ -228,7 +275,6 @@ def _progress(name: str) -> Iterator[Tell]:
 
 def _write(certificate: Certificate, out: Path | None, image: Path | None) -> None:
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         (out / f"{certificate.id}.json").write_text(text_of(certificate), "utf-8")
     if image is not None:
         draw = picture.svg if image.suffix == ".svg" else picture.html

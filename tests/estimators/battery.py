@@ -11,8 +11,8 @@ from estimators import EstimatorInfo, available, get
 ALL = [get(id) for id in available()]
 PATH = [info for info in ALL if info.properties.kind == "path"]
 TEMPERED = [info for info in PATH if info.temperature_range is not None]
-JACOBIAN = [info for info in ALL if info.id != "reinmax_mean_baseline_released"]
-"""All but the one whose released formula is no Jacobian product: its entries do not sum to zero."""
+JACOBIAN = [info for info in ALL if info.properties.sums_to_zero]
+"""All whose entries sum to zero over the categories, as those of a Jacobian product do."""
 TRACEABLE = [
     info for info in ALL if info.properties.kind != "score+grad" and info.parameter("learning_rate") is None
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from estimators import get
+from estimators import available, get, reinmax_cv
 from estimators.certification.bias import fit_order, interval
 from estimators.certification.definitions import definitions
 from estimators.certification.moments import Moments, joint_index, joint_probabilities
@@ -63,6 +63,9 @@ def test_a_correct_copy_passes(function: Callable[..., Any], like: str) -> None:
         (wrong.soft_forward, "st", {"samples"}),
         (wrong.wrong_frequencies, "st", {"frequencies"}),
         (wrong.copy_of_st, "reinmax", {"order", "definition"}),
+        (reinmax_cv, "reinmax_cv_released", {"definition"}),
+        (wrong.nan_at_a_masked_category, "st", {"masked categories"}),
+        (wrong.refuses_masks, "st", {"masked categories"}),
     ],
 )
 def test_a_wrong_estimator_fails(function: Callable[..., Any], like: str, names: set[str]) -> None:
@@ -186,8 +189,6 @@ def test_definitions_average_to_what_identities_say() -> None:
         assert torch.allclose(mean, exact, atol=1e-12) == first_order, id
 
 
-def test_every_path_estimator_but_the_released_control_variate_has_a_definition() -> None:
-    from estimators import available
-
+def test_every_path_estimator_has_a_definition() -> None:
     path = {id for id in available() if get(id).properties.kind == "path"}
-    assert path - definitions(2).keys() == {"reinmax_cv_released"}
+    assert path == definitions(2).keys()

@@ -91,6 +91,21 @@ def wrong_frequencies(logits: Tensor, *, temperature: float = 1.0, generator: No
     return z
 
 
+def nan_at_a_masked_category(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """Minus infinity times zero in the backward pass."""
+    p = (logits / temperature).softmax(-1)
+    z = draw(log_probabilities(logits).exp(), generator)
+    factor = 1 + 0 * logits.detach()
+    return _Surrogate.apply(logits, z, p, 1 / temperature) * factor  # type: ignore[no-untyped-call, no-any-return]  # torch's own
+
+
+def refuses_masks(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """As it should be, but for logits of minus infinity."""
+    if not bool(logits.isfinite().all()):
+        raise ArithmeticError("infinite logits")
+    return copy_of_st(logits, temperature=temperature, generator=generator)
+
+
 def update_before_use(
     logits: Tensor, objective: Objective, *, state: State | None = None, generator: Noise = None
 ) -> Estimate:

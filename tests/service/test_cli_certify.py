@@ -46,7 +46,16 @@ def test_a_wrong_one_fails() -> None:
         ([], "--all"),
         (["st", "--all"], "--all"),
         (["sst"], "reinmax"),
-        (["nowhere.py:f"], "nowhere.py"),
+        (["reinmx"], "did you mean 'reinmax'"),
+        ([""], "--all"),
+        (["nowhere.py:f"], "does not exist"),
+        ([str(WRONG)], ":FUNCTION"),
+        ([f"{WRONG.parent}:f"], "no Python file"),
+        ([f"{WRONG}:torch"], "of type module"),
+        ([f"{WRONG}:copy_of_st", "--like", "rloo"], "of its own kind"),
+        (["st", "--like", "reinmax"], "FILE:FUNCTION"),
+        (["st", "--picture", "nowhere/st.svg"], "no folder nowhere"),
+        (["st", "--out", str(WRONG)], "cannot be made a folder"),
         ([f"{WRONG}:nothing"], "nothing"),
         (["st", "--picture", "st.png"], "FILE.svg"),
         ([f"{WRONG}:copy_of_st", "--like", "sst"], "sst"),
@@ -55,4 +64,32 @@ def test_a_wrong_one_fails() -> None:
 def test_what_cannot_be_certified(arguments: list[str], says: str) -> None:
     status, text = run(*arguments)
     assert status == 2
-    assert says in text
+    assert says in unwrapped(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("def f(:", "SyntaxError"),
+        ("import nothing_of_this_name", "line 1 ModuleNotFoundError"),
+        ("def f(logits, *, generator=None):\n    raise KeyError('oh')", "line 2): 'oh'"),
+        ("def f(logits, *, generator=None): return logits.sum()", "expected the samples alone"),
+        ("def f(logits, *, generator=None): return logits.detach()", "without a gradient"),
+        ("def f(logits, *, generator=None): return logits * float('nan')", "entries of the samples are NaN"),
+        ("def f(logits, objective, *, generator=None): return 1", "of type int"),
+        ("def f(logits): return logits", "lacks generator"),
+        ("def f(logits, temperature, generator): return logits", "give temperature a default"),
+        ("def f(): return 1", "expected 1 or 2"),
+    ],
+)
+def test_a_function_that_is_no_estimator(body: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(body)
+    status, text = run(f"{file}:f")
+    assert status == 2, text
+    assert says in unwrapped(text)
+
+
+def unwrapped(text: str) -> str:
+    """Without the frame and the line breaks of an error message."""
+    return " ".join(text.replace("│", " ").split())
