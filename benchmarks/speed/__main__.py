@@ -144,13 +144,13 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
     add = parser.add_argument
     add("--only", nargs="+", metavar="CASE", choices=[case.name for case in cases], help="only these cases")
     add("--quick", action="store_true", help="a case of every kind, two short rounds")
-    add("--rounds", type=_positive_int, help="turns of each side (default 3, quick 2)")
-    add("--seconds", type=_positive_float, help="seconds of a turn (default 5, quick 2)")
+    add("--rounds", type=_positive_int, help="turns of each side (default 5, quick 2)")
+    add("--seconds", type=_positive_float, help="seconds of a turn (default 3, quick 2)")
     add("--processes", type=_positive_int, default=_cores(), help="of each side (default one per core)")
     add("--json", type=Path, default=Path("out/speed.json"), help="where to write it (default %(default)s)")
     options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (2 if options.quick else 3)
-    options.seconds = options.seconds or (2.0 if options.quick else 5.0)
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
     return options
 
 

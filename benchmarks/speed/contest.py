@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
 
@@ -130,7 +131,7 @@ class Team:
 
     def __init__(self, side: Name, case: Case, processes: int, warm_up: float) -> None:
         self._what = f"{side} in {case.name}"
-        self._members: list[tuple[Any, Connection]] = []
+        self._members: list[tuple[BaseProcess, Connection]] = []
         try:
             with allocator_environment():
                 for index in range(processes):
@@ -172,23 +173,28 @@ class Team:
         self._members.append((process, here))
 
     def _tell(self, message: float | None) -> None:
-        for _, line in self._members:
-            line.send(message)
+        for process, line in self._members:
+            try:
+                line.send(message)
+            except BrokenPipeError:
+                raise self._ended(process) from None
 
     def _answers(self) -> list[Any]:
-        return list(self._iterate_answers())
+        return [self._answer(process, line) for process, line in self._members]
 
-    def _iterate_answers(self) -> Iterator[Any]:
-        for process, line in self._members:
-            if not line.poll(PATIENCE):
-                raise SideFailed(f"{self._what} gave no answer within {PATIENCE:g} s")
-            try:
-                yield line.recv()
-            except EOFError:
-                process.join()
-                raise SideFailed(
-                    f"a process of {self._what} ended with status {process.exitcode}; its error is above"
-                ) from None
+    def _answer(self, process: BaseProcess, line: Connection) -> Any:
+        if not line.poll(PATIENCE):
+            raise SideFailed(f"{self._what} gave no answer within {PATIENCE:g} s")
+        try:
+            return line.recv()
+        except EOFError:
+            raise self._ended(process) from None
+
+    def _ended(self, process: BaseProcess) -> SideFailed:
+        process.join()
+        return SideFailed(
+            f"a process of {self._what} ended with status {process.exitcode}; its error, if any, is above"
+        )
 
     def _end(self) -> None:
         for process, line in self._members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -47,8 +48,9 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: floa
         warm_up: seconds of work before it is ready.
         started: ``time.monotonic()`` before this process was started.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     torch.set_num_threads(1)
-    steps = _cohort_steps(case, index) if side == "ours" else _reference_steps(case, index)
+    steps = cohort_steps(case, index) if side == "ours" else reference_steps(case, index)
     next(steps)
     first = time.monotonic() - started
     work(steps, warm_up)
@@ -80,7 +82,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _cohort_steps(case: Case, index: int) -> Iterator[int]:
+def cohort_steps(case: Case, index: int) -> Iterator[int]:
     """Lane-steps of each segment of a cohort.
 
     Raises:
@@ -98,7 +100,8 @@ def _cohort_steps(case: Case, index: int) -> Iterator[int]:
         before = segment.steps_done
 
 
-def _reference_steps(case: Case, index: int) -> Iterator[int]:
+def reference_steps(case: Case, index: int) -> Iterator[int]:
+    """Steps of one trial, one by one."""
     sample = sampler(case.estimator["id"], case.parameters)
     if case.needs_images:
         return VAETraining(case.values, case.images(), sample, lr=case.lr, seed=index).steps()

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from benchmarks import allocator
-from benchmarks.speed import rates, report
+from benchmarks.speed import cases, rates, report
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.cases import CASES, Case
 from benchmarks.speed.contest import Contest, SideFailed, SideResult, allocator_environment, hold
-from benchmarks.speed.side import Work, work
+from benchmarks.speed.side import Work, cohort_steps, work
 from tests.support.trials import made_up_images
 
 POLYNOMIAL = Case(
@@ -97,6 +97,18 @@ def test_work_takes_whole_items_and_all_their_time() -> None:
     assert work(itertools.repeat(10), 2.0, lambda: next(clock)) == Work(steps=30, seconds=2.25)
 
 
+def test_segments_of_a_cohort_count_their_own_lane_steps() -> None:
+    """At most an epoch of both lanes each: five steps; the running total would soon be more."""
+    counts = list(itertools.islice(cohort_steps(POLYNOMIAL, 0), 40))
+    assert all(1 <= count <= 10 for count in counts)
+
+
+def test_a_lane_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "_ENDLESS_EPOCHS", 2)
+    with pytest.raises(RuntimeError, match="lanes ended in tiny-polynomial"):
+        list(cohort_steps(POLYNOMIAL, 0))
+
+
 def test_the_allocator_s_settings_are_there_for_children_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.delenv(allocator.VARIABLE, raising=False)
@@ -123,7 +135,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.set_num_threads(threads)
 
 
-def run(path: Path, *cases: Case) -> tuple[int, dict[str, Any]]:
+def run(path: Path, *chosen: Case) -> tuple[int, dict[str, Any]]:
     arguments = [
         "--rounds",
         "1",
@@ -134,7 +146,7 @@ def run(path: Path, *cases: Case) -> tuple[int, dict[str, Any]]:
         "--json",
         str(path / "a" / "b.json"),
     ]
-    status = main(arguments, cases=cases)
+    status = main(arguments, cases=chosen)
     return status, json.loads((path / "a" / "b.json").read_text())
 
 
