@@ -15,6 +15,8 @@ from estimators.certification.record import Certificate, Point, ProblemResult
 WIDTH, HEIGHT = 760, 330
 _LEFT, _TOP, _PLOT, _BOTTOM = 62, 44, 350, 270
 _BARS_LEFT, _BARS = 560, 150
+_LABEL = 44
+"""Width of the label of a guide."""
 _FLOOR = 1e-6
 """Biases below are drawn here."""
 _USUAL = (1e-4, 1.0)
@@ -96,9 +98,11 @@ def _guides(x: _Axis, y: _Axis) -> Iterator[str]:
     """Slopes 1 and 2 from the upper right corner, as far as they stay inside."""
     for order in (1, 2):
         reach = min(x.high / x.low, (y.high / y.low) ** (1 / order))
-        yield _line("guide", x.at(x.high), y.at(y.high), x.at(x.high / reach), y.at(y.high / reach**order))
-        label = f"order {order}"
-        yield _text(x.at(x.high / reach) + 4, y.at(y.high / reach**order) + 15, label, muted=True)
+        right, top = x.at(x.high), y.at(y.high)
+        left, bottom = x.at(x.high / reach), y.at(y.high / reach**order)
+        yield _line("guide", right, top, left, bottom)
+        rise = _LABEL * (bottom - top) / (right - left)  # of the line below the label
+        yield _text(left + 4, bottom - rise - 6, f"order {order}", muted=True)
 
 
 def _series(problem: ProblemResult, x: _Axis, y: _Axis) -> Iterator[str]:
