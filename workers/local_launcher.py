@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from workers.ports import Claim, Exit
-from workers.worker import WITHHELD, WORKER_ENVIRONMENT, Order, WorkerConfig, execute
+from workers.worker import WITHHELD, Order, WorkerConfig, execute, worker_environment
 
 LOG_BYTES = 1_000_000
 TAIL_CHARACTERS = 2_000
@@ -163,7 +163,7 @@ def _exit_with_parent() -> None:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
-    return kept | WORKER_ENVIRONMENT
+    return kept | worker_environment(kept)
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -27,7 +27,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
 )
 
 from workers.ports import Claim, Exit
-from workers.worker import WITHHELD, WORKER_ENVIRONMENT, Order, WorkerConfig, execute
+from workers.worker import WITHHELD, Order, WorkerConfig, execute, worker_environment
 
 OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
 CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed
@@ -189,13 +189,14 @@ def _require_token_in(folder: Path) -> None:
 def _worker_environment() -> Iterator[None]:
     """What the processes of a local Ray inherit; a runtime environment would end the prestart of workers."""
     before = dict(os.environ)
-    os.environ.update(WORKER_ENVIRONMENT)
+    added = worker_environment(before)
+    os.environ.update(added)
     for name in WITHHELD & os.environ.keys():
         del os.environ[name]
     try:
         yield
     finally:
-        for name in WITHHELD | WORKER_ENVIRONMENT.keys():
+        for name in WITHHELD | added.keys():
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# A worker computes on one thread; returning big blocks to the system after every step would cost a fifth.
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "1073741824",
-}
+from benchmarks import allocator
+
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
 WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})
 
@@ -47,6 +44,15 @@ class Order:
     def from_json(cls, line: str) -> Order:
         """Read what :meth:`to_json` wrote."""
         return cls(**json.loads(line))
+
+
+def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Variables to set for a process that computes: one thread, and memory that stays with it.
+
+    Args:
+        given: the environment it would have otherwise.
+    """
+    return {"OMP_NUM_THREADS": "1", **allocator.environment(given)}
 
 
 def execute(order: Order) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import estimators
-from estimators.certification.cost import _peak_bytes, _timed_in_turns, median_interval
+from estimators.certification.cost import median_interval, peak_bytes, timed_in_turns
 from estimators.certification.record import Interval
 
 SHAPES = ((100, 30, 10), (256, 128, 2))
@@ -74,15 +74,15 @@ def compare(shape: tuple[int, ...]) -> Comparison:
     weights = torch.randn(shape, generator=generator)
     ours = _work(lambda: estimators.reinmax(logits, temperature=TEMPERATURE), logits, weights)
     theirs = _work(lambda: _theirs(logits)[0], logits, weights)
-    own, other = _timed_in_turns(ours, theirs)
+    own, other = timed_in_turns(ours, theirs)
     return Comparison(
         shape=shape,
         gradient_difference=gradient_difference(logits, weights),
         ours_ms=1e3 * statistics.median(own),
         theirs_ms=1e3 * statistics.median(other),
         time_ratio=median_interval([b / a for a, b in zip(own, other, strict=True)]),
-        ours_bytes=_peak_bytes(ours),
-        theirs_bytes=_peak_bytes(theirs),
+        ours_bytes=peak_bytes(ours),
+        theirs_bytes=peak_bytes(theirs),
     )
 
 

@@ -35,15 +35,15 @@ def cost(info: EstimatorInfo, evaluations: int, **parameters: Any) -> Cost:
     subject, reference = (
         _work(bind(i), logits, p) for i, p in ((info, parameters), (registry.get("st"), {}))
     )
-    own, other = _timed_in_turns(subject, reference)
-    peak = _peak_bytes(subject)
+    own, other = timed_in_turns(subject, reference)
+    peak = peak_bytes(subject)
     return Cost(
         evaluations=evaluations,
         shape=shape,
         seconds=median_interval(own),
         seconds_ratio=median_interval([a / b for a, b in zip(own, other, strict=True)]),
         peak_bytes=peak,
-        peak_ratio=peak / _peak_bytes(reference),
+        peak_ratio=peak / peak_bytes(reference),
     )
 
 
@@ -76,7 +76,7 @@ def _work(draw: Draw, logits: Tensor, parameters: dict[str, Any]) -> Callable[[]
     return lambda: gradient(draw, logits, f, generator, **parameters)
 
 
-def _timed_in_turns(*work: Callable[[], object]) -> tuple[list[float], ...]:
+def timed_in_turns(*work: Callable[[], object]) -> tuple[list[float], ...]:
     """Seconds of every repeat of each, after one call that does not count.
 
     Time of this thread, which runs backward passes of CPU tensors too: other programs do not count.
@@ -93,7 +93,8 @@ def _timed_in_turns(*work: Callable[[], object]) -> tuple[list[float], ...]:
     return times
 
 
-def _peak_bytes(work: Callable[[], object]) -> int:
+def peak_bytes(work: Callable[[], object]) -> int:
+    """Bytes of tensors alive at most while ``work`` runs."""
     with _LiveStorages() as storages:
         work()
     peak: int = storages.peak

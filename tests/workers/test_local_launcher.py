@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import allocator
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.stack import run_until_idle, stack
 from workers.dispatcher import Dispatcher, DispatcherSettings
@@ -104,6 +105,15 @@ def test_workers_do_not_inherit_the_database(tmp_path: Path, monkeypatch: pytest
     log = (tmp_path / "1.log").read_text()
     assert "HEUNBOARD_DATABASE_URL" not in log
     assert "OMP_NUM_THREADS" in log
+
+
+def test_workers_keep_the_memory_they_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(allocator.VARIABLE, raising=False)
+    with launching(tmp_path, f"import os; print(os.environ.get({allocator.VARIABLE!r}))") as launcher:
+        launcher.submit(make_claim(1))
+        one_exit(launcher)
+    expected = allocator.environment({}).get(allocator.VARIABLE)
+    assert (tmp_path / "1.log").read_text().strip() == str(expected)
 
 
 def test_worker_ends_when_its_dispatcher_is_gone() -> None:
