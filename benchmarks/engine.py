@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import denormals
 from benchmarks.lane_group import Advance, LaneGroup, LaneState
 from benchmarks.spec import TrialSpec, cohort_signature
 from benchmarks.tasks import registry
@@ -144,7 +145,8 @@ class Cohort:
         pace = self._seconds_per_step
         limit = max(1, int(SEGMENT_SECONDS / pace)) if pace else _FIRST_SEGMENT_STEPS
         before, started = group.step, self._clock()
-        done = group.advance(limit)
+        with denormals.flushed():
+            done = group.advance(limit)
         self._seconds_per_step = max(self._clock() - started, 1e-9) / (group.step - before)
         return done
 

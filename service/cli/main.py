@@ -6,16 +6,19 @@ Exit status: 0 done; 1 the sweep failed or the server refused; 2 the input is wr
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.sweep import Problem, SpecError
+from estimators.registry import PluginError
 from service.cli import boards, certify, servers, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes import WRONG_INPUT
+from workers.version import package_version
 
 FAILED = 1
 
@@ -26,6 +29,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heunboard {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    """What may stand before a command."""
+
+
 servers.register(app)
 sweeps.register(app)
 boards.register(app)
@@ -47,7 +68,7 @@ def main() -> None:
         ]
         wrong_input = error.status in (400, 404, 413, 422)
         _end(WRONG_INPUT if wrong_input else FAILED, [str(place) for place in places] or [str(error)])
-    except InvalidSettings as error:
+    except (InvalidSettings, PluginError) as error:
         _end(WRONG_INPUT, [str(error)])
     except (HeunboardError, ClientError) as error:
         _end(FAILED, [str(error)])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from service.client import Client
 from tests.support.databases import engine_of
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, compute, fail, served
+from workers.version import package_version
 
 GOOD = """\
 name: small
@@ -223,3 +227,22 @@ def test_progress_of_several_sweeps_is_the_mean_share_and_the_longest_time() -> 
     assert time_left([done, quick, slow]) == "3 min 20 s left"
     assert time_left([quick, waiting]) == "more than 20 s left"
     assert time_left([waiting]) == time_left([done]) == ""
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    assert run("--version") == (0, f"heunboard {package_version()}\n", "")
+
+
+def test_a_plugin_that_does_not_load_is_named_without_a_traceback(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "broken-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[heunboard.estimators]\nmine = no_such_module:info\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", "service.cli", "certify", "mine"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error entry point mine = 'no_such_module:info' of broken")
