@@ -37,9 +37,15 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rail:
-    """Positions in pixels, ready for a template."""
+    """Positions in pixels, ready for a template.
+
+    Attributes:
+        interval: its ends on the rail; ``cut`` names those beyond which it goes on.
+        far: ends beyond which a seed lies, one for each.
+    """
 
     interval: tuple[float, float] | None
+    cut: tuple[float, ...]
     mean: float
     seeds: tuple[float, ...]
     far: tuple[float, ...]
@@ -66,12 +72,11 @@ def axis_for(rows: Sequence[BoardRow], metric: str, levels: Sequence[ReferenceNu
 
 def rail(summary: Summary, axis: Axis, references: Iterable[ReferenceNumber]) -> Rail:
     """Lay out one row."""
-    interval = None
-    if summary.low is not None and summary.high is not None:
-        interval = (axis.x(summary.low), axis.x(summary.high))
+    ends = () if summary.low is None or summary.high is None else (summary.low, summary.high)
     values = [s.value for s in summary.seeds]
     return Rail(
-        interval=interval,
+        interval=(axis.x(ends[0]), axis.x(ends[1])) if ends else None,
+        cut=tuple(axis.x(end) for end in ends if axis.outside(end)),
         mean=axis.x(summary.mean),
         seeds=tuple(axis.x(v) for v in values if not axis.outside(v)),
         far=tuple(axis.x(v) for v in values if axis.outside(v)),

@@ -101,6 +101,7 @@ def board_context(board: Board) -> dict[str, Any]:
         "rows": rows,
         "axis": axis,
         "has_references": has_references,
+        "any_cut": any(row["rail"] and row["rail"].cut for row in rows),
         "columns": 4 + len(others) + 2 * has_references,
         "outlier_sentence": _outlier_sentence(rows),
         "sources": [_source(r, mark) for r, mark in marks],

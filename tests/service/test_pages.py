@@ -83,6 +83,18 @@ def test_an_outlier_stands_at_the_end_of_the_rail() -> None:
     assert laid.seeds == (8.0, 100.0)
     assert laid.far == (192.0,)
     assert laid.interval == (8.0, 192.0)
+    assert laid.cut == (8.0, 192.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "cut"), [(10.0, 14.0, ()), (9.9, 14.0, (8.0,)), (10.0, 14.1, (192.0,))]
+)
+def test_an_interval_is_marked_where_it_goes_on_beyond_the_axis(
+    low: float, high: float, cut: tuple[float, ...]
+) -> None:
+    seeds = [SeedValue(seed=i, value=v, outlier=False) for i, v in enumerate([11.0, 13.0])]
+    summary = Summary(n=2, mean=12.0, sd=1.0, low=low, high=high, median=12.0, seeds=seeds)
+    assert rail.rail(summary, rail.Axis(low=10.0, high=14.0), []).cut == cut
 
 
 @pytest.mark.parametrize(("comparable", "high"), [("", 12.0), ("published after 160 epochs", 5.0)])
