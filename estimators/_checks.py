@@ -12,12 +12,14 @@ import math
 import torch
 from torch import Tensor
 
+from estimators._tracing import is_traced
+
 _DTYPES = (torch.float32, torch.float64)
 
 
 def can_look_at(tensor: Tensor) -> bool:
     """Whether reading the contents of ``tensor`` is cheap and allowed."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+    return tensor.device.type == "cpu" and not is_traced()
 
 
 def check_logits(logits: Tensor) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
+
+from estimators._tracing import is_traced
 
 CACHED_ELEMENTS = 2**16
 """Numbers in a block on a CPU: its few temporaries stay in the cache."""
@@ -15,7 +16,7 @@ WIDE_ELEMENTS = 2**22
 
 def blocks(x: Tensor, elements_per_variable: int) -> Iterator[slice]:
     """Slices of the variables, the last axis of ``x``, that need about as many numbers as the constants."""
-    cached = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    cached = x.device.type == "cpu" and not is_traced()
     size = max(1, (CACHED_ELEMENTS if cached else WIDE_ELEMENTS) // elements_per_variable)
     return (slice(start, start + size) for start in range(0, x.shape[-1], size))
 
