@@ -26,6 +26,8 @@ from benchmarks.tasks import registry
 from benchmarks.tasks.base import Task
 
 SEGMENT_SECONDS = 1.0
+COMPILED_FROM_STEPS = 4000
+"""Steps of a trial from which compiling pays even when no other trial shares the program."""
 _FIRST_SEGMENT_STEPS = 5  # the pace is not known yet
 
 
@@ -82,6 +84,7 @@ class Cohort:
         states: lane -> where it resumes (from :meth:`lane_state`); other lanes start at the beginning.
         group_width: most lanes per group; default one on a CPU, all of them elsewhere.
         task: the task itself, instead of the registered one of the trials.
+        compiled: whether to compile steps; default for trials of at least ``COMPILED_FROM_STEPS`` steps.
         clock: seconds, to find out how many steps make a segment.
 
     Raises:
@@ -98,6 +101,7 @@ class Cohort:
         states: Mapping[int, LaneState] | None = None,
         group_width: int | None = None,
         task: Task | None = None,
+        compiled: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_signature(trials)
@@ -116,6 +120,7 @@ class Cohort:
                 task=self._task,
                 device=place,
                 states=[states[lane] for lane in lanes if lane in states],
+                compiled=self._is_long(lanes) if compiled is None else compiled,
             )
             for lanes in self._lanes
         ]
@@ -139,6 +144,10 @@ class Cohort:
             if lane in lanes:
                 return group.state(lanes.index(lane))
         raise IndexError(f"the cohort has lanes 0 to {len(self._epochs) - 1}, not {lane}")
+
+    def _is_long(self, lanes: Sequence[int]) -> bool:
+        """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""
+        return max(self._epochs[lane] for lane in lanes) * self._task.steps_per_epoch >= COMPILED_FROM_STEPS
 
     def _advance(self, group: LaneGroup) -> Advance:
         """Advance for about a second, as measured on the segment before."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -11,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.noise import LaneNoise, Purpose, shuffled
-from benchmarks.optimizers import LaneOptimizer
+from benchmarks.lane_step import Inputs, LaneStep, State
+from benchmarks.noise import LaneNoise, Purpose, seed_keys, shuffled
+from benchmarks.optimizers import LaneOptimizers
+from benchmarks.programs import Compilation, Program, compilation
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult, Task
-from estimators import bind, registry
+from benchmarks.tasks.base import LaneEstimator, Parameters, Task
+from estimators import Value, bind, registry
 
 _NEVER = 0  # in `diverged_at`: steps are counted from 1
 
@@ -56,12 +57,16 @@ class Advance:
 class LaneGroup:
     """Runs trials of one cohort signature from one common step.
 
+    The first step of a trial, which shows what the estimator and the metrics look like, and the last of an
+    epoch whose minibatch is short are run as they are; a trial that is resumed does the same.
+
     Args:
         trials: one per lane.
         epochs: length of each trial.
         task: bound to its parameters and to ``device``.
         device: where parameters lie.
         states: where to resume, all at the same step; empty: from the start.
+        compiled: whether the other steps are compiled.
     """
 
     def __init__(
@@ -72,25 +77,26 @@ class LaneGroup:
         task: Task,
         device: torch.device,
         states: Sequence[LaneState] = (),
+        compiled: bool = False,
     ) -> None:
-        seeds = [trial.seed for trial in trials]
-        self._task, self._device, self._seeds = task, device, seeds
-        self._noise = LaneNoise(seeds, Purpose.TRAINING)
-        self._test_noise = LaneNoise(seeds, Purpose.EVALUATION)
-        self._estimator = _lane_estimator(trials, device)
+        self._task, self._device, self._compiled = task, device, compiled
+        self._name = (trials[0].estimator.id, _static_values(trials[0]))
+        self._step = LaneStep(task, _estimator(trials[0]))
+        self._optimizers = LaneOptimizers([t.optimizer for t in trials], [t.lr for t in trials])
         self._last_steps = [count * task.steps_per_epoch for count in epochs]
         self._running = [True] * len(trials)
-        self._alive = torch.ones(len(trials), dtype=torch.bool, device=device)
-        self._diverged_at = torch.zeros(len(trials), dtype=torch.float64, device=device)
-        self._order: Tensor | None = None
-        self._parameters = self._initial(states)
-        self._optimizer = LaneOptimizer(
-            self._parameters, [trial.optimizer for trial in trials], [trial.lr for trial in trials]
+        self._keys = seed_keys([trial.seed for trial in trials], device)
+        self._inputs = Inputs(
+            keys=self._keys,
+            lane=_lane_parameters(trials, device),
+            before=torch.zeros(1, dtype=torch.int64, device=device),
+            coefficients=torch.zeros(task.steps_per_epoch, 2, len(trials), device=device),
+            order=torch.zeros(len(trials), task.examples or 0, dtype=torch.int64, device=device),
         )
-        self.step = 0
-        self._clear()
-        if states:
-            self._restore(states)
+        self._state = _restored(states, device) if states else _initial(task, self._keys)
+        self._epoch: int | None = None
+        self.step = states[0]["step"] if states else 0
+        self.compilation: Compilation | None = None
 
     @property
     def running(self) -> bool:
@@ -106,108 +112,70 @@ class LaneGroup:
     def advance(self, limit: int) -> Advance:
         """Do up to ``limit`` steps, at most to the end of the epoch; nothing leaves the device before."""
         per_epoch = self._task.steps_per_epoch
-        epoch, offset = divmod(self.step, per_epoch)
-        count = min(limit, per_epoch - offset)
-        self._shuffle(epoch)
-        coefficients = self._optimizer.coefficients(self.step + 1, count)
-        for position in range(count):
-            self._one_step(offset + position, coefficients[position])
-        return self._report(epoch + 1 if offset + count == per_epoch else None)
+        epoch = self.step // per_epoch
+        before, end = epoch * per_epoch, (epoch + 1) * per_epoch
+        self._begin(epoch)
+        stop = min(self.step + limit, end)
+        if self.step == 0:
+            self._run_as_it_is(1)
+        self._run(min(stop, before + self._step.full_steps))
+        self._run_as_it_is(stop)
+        return self._report(epoch + 1 if stop == end else None)
 
     def state(self, position: int) -> LaneState:
         """The state of a lane, copied to the CPU."""
 
-        def copied(tensors: Parameters) -> dict[str, Tensor]:
+        def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: value[position].detach().cpu().clone() for name, value in tensors.items()}
 
         return LaneState(
             step=self.step,
-            parameters=copied(self._parameters),
-            first_moment=copied(self._optimizer.first),
-            second_moment=copied(self._optimizer.second),
-            estimator=copied(dict(self._estimator.state or {})),
-            sums={name: float(value[position]) for name, value in self._sums.items()},
-            weight=self._weight,
+            parameters=copied(self._state["parameters"]),
+            first_moment=copied(self._state["first_moment"]),
+            second_moment=copied(self._state["second_moment"]),
+            estimator=copied(self._state["estimator"]),
+            sums={name: float(value[position]) for name, value in self._state["sums"].items()},
+            weight=float(self._state["weight"]),
         )
 
-    def _initial(self, states: Sequence[LaneState]) -> Parameters:
-        if states:
-            values = _stacked([state["parameters"] for state in states], self._device)
-        else:
-            values = self._task.init(LaneNoise(self._seeds, Purpose.INITIALISATION), len(self._seeds))
-        return {name: value.requires_grad_() for name, value in values.items()}
-
-    def _restore(self, states: Sequence[LaneState]) -> None:
-        self.step = states[0]["step"]
-        self._optimizer.first = _stacked([state["first_moment"] for state in states], self._device)
-        self._optimizer.second = _stacked([state["second_moment"] for state in states], self._device)
-        if states[0]["estimator"]:
-            self._carry(_stacked([state["estimator"] for state in states], self._device))
-        self._weight = states[0]["weight"]
-        for name in states[0]["sums"]:
-            sums = [state["sums"][name] for state in states]
-            self._sums[name] = torch.tensor(sums, dtype=torch.float64, device=self._device)
-
-    def _clear(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._weight = 0.0
-
-    def _shuffle(self, epoch: int) -> None:
-        """The epoch's order of the training set, ``(lanes, examples)``."""
-        examples = self._task.examples
-        if examples is None or (self._order is not None and self.step % self._task.steps_per_epoch):
+    def _begin(self, epoch: int) -> None:
+        """Put the epoch's coefficients and order of data in their places."""
+        if epoch == self._epoch:
             return
-        rows = np.stack([shuffled(seed, epoch, examples) for seed in self._seeds])
-        self._order = torch.from_numpy(rows).to(self._device)
+        before, examples = epoch * self._task.steps_per_epoch, self._task.examples
+        self._inputs["before"].fill_(before)
+        table = self._optimizers.coefficients(before + 1, self._task.steps_per_epoch)
+        self._inputs["coefficients"].copy_(table)
+        if examples is not None:
+            self._inputs["order"].copy_(shuffled(self._keys, epoch, examples))
+        self._epoch = epoch
 
-    def _one_step(self, position: int, coefficients: Tensor) -> None:
-        """One minibatch and update; ``position`` counts within the epoch."""
-        self.step += 1
-        self._noise.seek(self.step)
-        size = self._task.batch_size
-        index = None if self._order is None else self._order[:, position * size : (position + 1) * size]
-        batch = None if index is None else self._task.batch(index)
-        result = self._task.step(self._parameters, batch, self._noise, self._estimator)
-        gradients = torch.autograd.grad(result.loss.sum(), tuple(self._parameters.values()))
-        self._watch(result.loss.detach(), gradients)
-        self._optimizer.update(gradients, coefficients, self._alive)
-        if result.state:
-            self._carry(self._of_living_lanes(result.state))
-        self._accumulate(result)
+    def _run(self, stop: int) -> None:
+        """Do the steps up to ``stop``, compiled if they are to be and can be."""
+        count = stop - self.step
+        program = self._program() if self._compiled and count > 0 else None
+        if program is None:
+            self._run_as_it_is(stop)
+        else:
+            self._state = program.advance(self._state, self._inputs, count)
+            self.step = stop
 
-    def _of_living_lanes(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The estimator's new state; a frozen lane keeps its old one."""
-        before = self._estimator.state
-        if before is None:
-            return state
-        return {
-            name: torch.where(self._alive.view(-1, *[1] * (new.dim() - 1)), new, before[name])
-            for name, new in state.items()
-        }
+    def _run_as_it_is(self, stop: int) -> None:
+        while self.step < stop:
+            short = self.step % self._task.steps_per_epoch >= self._step.full_steps
+            self._state = self._step(self._state, self._inputs, short=short)
+            self.step += 1
 
-    def _carry(self, state: Mapping[str, Tensor]) -> None:
-        """Give the estimator back what it returned."""
-        self._estimator = dataclasses.replace(self._estimator, state=state)
-
-    def _watch(self, loss: Tensor, gradients: Sequence[Tensor]) -> None:
-        """Freeze the lanes whose loss or gradient is not finite, or whose gradient's sum overflows."""
-        total = loss + sum(gradient.flatten(1).sum(1) for gradient in gradients)
-        finite = total.isfinite()
-        self._diverged_at.masked_fill_(self._alive & ~finite, self.step)
-        self._alive &= finite
-
-    def _accumulate(self, result: StepResult) -> None:
-        """Add to the epoch's sums, in float64 on the device."""
-        self._weight += result.weight
-        for name, value in result.metrics.items():
-            if name not in self._sums:
-                self._sums[name] = torch.zeros_like(value, dtype=torch.float64)
-            self._sums[name] += torch.where(self._alive, value, 0.0).double() * result.weight
+    def _program(self) -> Program | None:
+        if self.compilation is None:
+            self.compilation = compilation(self._task, self._step, self._state, self._inputs, name=self._name)
+        return self.compilation.program
 
     def _report(self, epoch: int | None) -> Advance:
         """Fetch what the host needs in one transfer: steps of divergence, and metrics at an epoch's end."""
         values = {} if epoch is None else self._epoch_metrics(epoch)
-        host = torch.stack([self._diverged_at, *(value.double() for value in values.values())]).cpu().numpy()
+        rows = [self._state["diverged_at"], *(value.double() for value in values.values())]
+        host = torch.stack(rows).cpu().numpy()
         diverged = {i: int(host[0, i]) for i in self._positions() if host[0, i] != _NEVER}
         metrics = {}
         for i in self._positions():
@@ -222,10 +190,13 @@ class LaneGroup:
 
     @torch.no_grad()
     def _epoch_metrics(self, epoch: int) -> dict[str, Tensor]:
-        self._test_noise.seek(epoch)
-        means = {name: value / self._weight for name, value in self._sums.items()}
-        self._clear()
-        return means | self._task.evaluate(self._parameters, self._test_noise)
+        """Means of the epoch's training metrics, which start anew, and those measured now."""
+        sums, weight = self._state["sums"], self._state["weight"]
+        means = {name: value / weight for name, value in sums.items()}
+        for total in (*sums.values(), weight):
+            total.zero_()
+        noise = LaneNoise(self._keys, Purpose.EVALUATION, step=epoch)
+        return means | self._task.evaluate(self._state["parameters"], noise)
 
     def _positions(self) -> list[int]:
         return [i for i, running in enumerate(self._running) if running]
@@ -235,24 +206,66 @@ class LaneGroup:
             return
         for i in positions:
             self._running[i] = False
-        self._alive &= torch.tensor(self._running, device=self._device)
+        self._state["alive"].logical_and_(torch.tensor(self._running, device=self._device))
 
 
-def _lane_estimator(trials: Sequence[TrialSpec], device: torch.device) -> LaneEstimator:
-    """Split the parameters of the estimator that the trials share into static ones and tensors by lane."""
-    info = registry.get(trials[0].estimator.id)
-    by_lane = {parameter.name for parameter in info.parameters if parameter.lane}
-    values = trials[0].estimator.values
-    return LaneEstimator(
-        function=bind(info),
-        properties=info.properties,
-        static={name: value for name, value in values.items() if name not in by_lane},
-        lane={
-            name: torch.tensor([float(trial.estimator.values[name]) for trial in trials], device=device)
-            for name in values
-            if name in by_lane
-        },
+def _initial(task: Task, keys: Tensor) -> State:
+    parameters = task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), len(keys))
+    device = keys.device
+    return State(
+        step=torch.zeros(1, dtype=torch.int64, device=device),
+        parameters=parameters,
+        first_moment={name: torch.zeros_like(p) for name, p in parameters.items()},
+        second_moment={name: torch.zeros_like(p) for name, p in parameters.items()},
+        estimator={},
+        sums={},
+        weight=torch.zeros(1, dtype=torch.float64, device=device),
+        alive=torch.ones(len(keys), dtype=torch.bool, device=device),
+        diverged_at=torch.zeros(len(keys), dtype=torch.float64, device=device),
     )
+
+
+def _restored(states: Sequence[LaneState], device: torch.device) -> State:
+    lanes, first = len(states), states[0]
+    sums = {name: [state["sums"][name] for state in states] for name in first["sums"]}
+    return State(
+        step=torch.tensor([first["step"]], device=device),
+        parameters=_stacked([state["parameters"] for state in states], device),
+        first_moment=_stacked([state["first_moment"] for state in states], device),
+        second_moment=_stacked([state["second_moment"] for state in states], device),
+        estimator=_stacked([state["estimator"] for state in states], device),
+        sums={name: torch.tensor(v, dtype=torch.float64, device=device) for name, v in sums.items()},
+        weight=torch.tensor([first["weight"]], dtype=torch.float64, device=device),
+        alive=torch.ones(lanes, dtype=torch.bool, device=device),
+        diverged_at=torch.zeros(lanes, dtype=torch.float64, device=device),
+    )
+
+
+def _estimator(trial: TrialSpec) -> LaneEstimator:
+    """The estimator with its static parameters."""
+    info = registry.get(trial.estimator.id)
+    return LaneEstimator(
+        function=bind(info), properties=info.properties, static=dict(_static_values(trial)), lane={}
+    )
+
+
+def _static_values(trial: TrialSpec) -> tuple[tuple[str, Value], ...]:
+    """Parameters of the estimator that the lanes share."""
+    by_lane = _names_by_lane(trial)
+    return tuple((name, value) for name, value in trial.estimator.parameters if name not in by_lane)
+
+
+def _lane_parameters(trials: Sequence[TrialSpec], device: torch.device) -> dict[str, Tensor]:
+    """Parameters of the estimator that may differ by lane."""
+    return {
+        name: torch.tensor([float(trial.estimator.values[name]) for trial in trials], device=device)
+        for name in trials[0].estimator.values
+        if name in _names_by_lane(trials[0])
+    }
+
+
+def _names_by_lane(trial: TrialSpec) -> frozenset[str]:
+    return frozenset(p.name for p in registry.get(trial.estimator.id).parameters if p.lane)
 
 
 def _stacked(lanes: Sequence[Mapping[str, Tensor]], device: torch.device) -> Parameters:

@@ -1,11 +1,13 @@
 """Counter-based random numbers: a trial's draws depend on its seed alone.
 
-Every number is a function of (seed, purpose, step, draw, index) through Philox4x64-10 (Salmon et al.,
-"Parallel Random Numbers: As Easy as 1, 2, 3", 2011), keyed by (seed, purpose) at counter (step, draw).
-Nothing is carried from step to step, so a trial draws the same numbers alone, beside others, and after a
-resume; trials of equal seed draw the same numbers whatever their estimator, which is what pairs them.
+Every number is a function of (seed, purpose, step, draw, index) through Philox4x32-7 (Salmon et al.,
+"Parallel Random Numbers: As Easy as 1, 2, 3", 2011), keyed by the seed, with (index, draw, step, purpose) as
+counter; seven rounds are the fewest that pass BigCrush. Nothing is carried from step to step, so a trial
+draws the same numbers alone, beside others, and after a resume; trials of equal seed draw the same numbers
+whatever their estimator, which is what pairs them.
 
-Only the raw 64-bit words of numpy's generator are used: that stream is guaranteed never to change.
+It is written in integer operations of torch: the numbers are the same on every device, eager and compiled,
+and a compiled step makes them where it uses them.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.random import Philox
-from numpy.typing import NDArray
 from torch import Tensor
 
 _MAX_SEED = 2**64 - 1
+_LOW = 2**32 - 1
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 7
+
+Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class Purpose(IntEnum):
@@ -33,41 +37,52 @@ class Purpose(IntEnum):
     EVALUATION = 3
 
 
-class Stream:
-    """The words of one (seed, purpose), addressed by (step, draw).
+def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:
+    """Four random words for every counter.
+
+    Args:
+        counter: four words from 0 to 2^32 - 1 in int64 tensors that broadcast against each other.
+        key: two more.
+
+    Returns:
+        Words of which only the low 32 bits count; the others are whatever the last products left there.
+    """
+    c_0, c_1, c_2, c_3 = counter
+    k_0, k_1 = key
+    for _ in range(_ROUNDS):
+        # A product may wrap into the sign: its low 32 bits stay right, and so does what the shift leaves of
+        # the high ones under the mask.
+        product_0, product_2 = c_0 * _MULTIPLIERS[0], c_2 * _MULTIPLIERS[1]
+        c_0, c_1 = ((product_2 >> 32) ^ c_1 ^ k_0) & _LOW, product_2
+        c_2, c_3 = ((product_0 >> 32) ^ c_3 ^ k_1) & _LOW, product_0
+        k_0, k_1 = (k_0 + _KEY_STEPS[0]) & _LOW, (k_1 + _KEY_STEPS[1]) & _LOW
+    return c_0, c_1, c_2, c_3
+
+
+def seed_keys(seeds: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+    """Keys ``(lanes, 2)`` of seeds: their low and their high 32 bits.
 
     Raises:
-        ValueError: the seed is not in 0 .. 2^64 - 1.
+        ValueError: a seed is not in 0 .. 2^64 - 1.
     """
-
-    def __init__(self, seed: int, purpose: Purpose) -> None:
+    for seed in seeds:
         if not 0 <= seed <= _MAX_SEED:
             raise ValueError(f"a seed is a number from 0 to 2^64 - 1, got {seed}")
-        self._philox = Philox(key=np.array([seed, purpose], dtype=np.uint64))
-        # Assigning a state costs a quarter of building a new generator, so one is kept and moved.
-        self._state: Any = self._philox.state
-
-    def words(self, count: int, *, step: int, draw: int) -> NDArray[np.uint64]:
-        """The first ``count`` 64-bit words at counter (step, draw)."""
-        self._state["state"]["counter"][:] = (0, draw, step, 0)
-        self._philox.state = self._state
-        return self._philox.random_raw(count)
+    return torch.tensor([[seed & _LOW, seed >> 32] for seed in seeds], dtype=torch.int64, device=device)
 
 
 class LaneNoise:
     """Uniform noise for lanes, each from its own stream (an ``estimators`` ``NoiseSource``).
 
     Args:
-        seeds: one per lane.
+        keys: ``(lanes, 2)``, from :func:`seed_keys`.
         purpose: which of a seed's streams.
+        step: whose numbers, an integer or a tensor of one; below 2^32.
     """
 
-    def __init__(self, seeds: Sequence[int], purpose: Purpose) -> None:
-        self._streams = [Stream(seed, purpose) for seed in seeds]
-        self.seek(0)
-
-    def seek(self, step: int) -> None:
-        """Go to the first draw of a step."""
+    def __init__(self, keys: Tensor, purpose: Purpose, *, step: int | Tensor) -> None:
+        self._keys = keys
+        self._purpose = purpose
         self._step = step
         self._draw = 0
 
@@ -83,41 +98,52 @@ class LaneNoise:
             ValueError: the first axis is not the number of lanes.
             TypeError: another dtype.
         """
-        if not shape or shape[0] != len(self._streams):
+        lanes = self._keys.shape[0]
+        if not shape or shape[0] != lanes:
             raise ValueError(
-                f"noise for {len(self._streams)} lanes was asked for shape {shape}; "
-                "the first axis must be the lane axis"
+                f"noise for {lanes} lanes was asked for shape {shape}; the first axis must be the lane axis"
             )
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"noise comes as float32 or float64, not {dtype}")
         count = math.prod(shape[1:])
-        lanes = [_uniform(s, count, self._step, self._draw, dtype) for s in self._streams]
+        make = _float32 if dtype == torch.float32 else _float64
+        numbers = make(self._keys, self._purpose, self._step, self._draw, count)
         self._draw += 1
-        numbers = lanes[0] if len(lanes) == 1 else np.stack(lanes)
-        return torch.from_numpy(numbers).view(shape).to(device)
+        return numbers.view(shape).to(device)
 
 
-def _uniform(stream: Stream, count: int, step: int, draw: int, dtype: torch.dtype) -> NDArray[Any]:
-    if dtype == torch.float32:
-        words = stream.words(-(-count // 2), step=step, draw=draw).view(np.uint32)[:count]
-        return _midpoints(words >> np.uint32(9), np.dtype(np.float32), bits=23)
-    if dtype == torch.float64:
-        words_64 = stream.words(count, step=step, draw=draw)
-        return _midpoints(words_64 >> np.uint64(12), np.dtype(np.float64), bits=52)
-    raise TypeError(f"noise comes as float32 or float64, not {dtype}")
+def _float32(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:
+    words = _words(keys, purpose, step, draw, -(-count // 4))
+    # Turned into floats one by one: a compiler then stores four numbers, not four words.
+    numbers = [_midpoints((word >> 9) & (2**23 - 1), torch.float32, bits=23) for word in words]
+    return torch.cat(numbers, dim=1)[:, :count]
 
 
-def _midpoints(whole: NDArray[Any], dtype: np.dtype[Any], *, bits: int) -> NDArray[Any]:
+def _float64(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:
+    words = _words(keys, purpose, step, draw, -(-count // 2))
+    pairs = ((words[0], words[1]), (words[2], words[3]))
+    whole = [((high & _LOW) << 20) | ((low & _LOW) >> 12) for high, low in pairs]
+    return torch.cat([_midpoints(number, torch.float64, bits=52) for number in whole], dim=1)[:, :count]
+
+
+def _words(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Words:
+    """The words of ``count`` counters, each ``(lanes, count)``."""
+    index = torch.arange(count, device=keys.device).unsqueeze(0)
+    zero = torch.zeros_like(keys[:, :1])
+    return philox((index, zero + draw, zero + step, zero + purpose), (keys[:, :1], keys[:, 1:]))
+
+
+def _midpoints(whole: Tensor, dtype: torch.dtype, *, bits: int) -> Tensor:
     """(k + 1/2) / 2^bits, exact in ``dtype`` and therefore never 0 or 1."""
-    numbers = whole.astype(dtype)
-    numbers += 0.5
-    numbers *= 2.0**-bits
-    return numbers
+    return (whole.to(dtype) + 0.5) * 2.0**-bits
 
 
-def shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order in which a trial sees ``count`` examples in an epoch (counted from 0).
+def shuffled(keys: Tensor, epoch: int, count: int) -> Tensor:
+    """The order in which every lane sees ``count`` examples in an epoch (counted from 0), ``(lanes, count)``.
 
     The ranks of ``count`` 64-bit words: uniform over permutations but for ties (probability below
     ``count``^2 / 2^65).
     """
-    words = Stream(seed, Purpose.ORDER).words(count, step=epoch, draw=0)
-    return np.argsort(words).astype(np.int64, copy=False)
+    words = _words(keys, Purpose.ORDER, epoch, 0, -(-count // 2))
+    ranks = [(words[i] << 32) | (words[i + 1] & _LOW) for i in (0, 2)]
+    return torch.cat(ranks, dim=1)[:, :count].argsort(dim=1, stable=True)

@@ -29,65 +29,55 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.tasks.base import Parameters
-
 OPTIMIZERS = ("adam", "radam")
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 Floats = NDArray[np.float64]
 
 
-class LaneOptimizer:
-    """State and update of one optimizer per lane, all at the same step.
+class LaneOptimizers:
+    """The rule and the learning rate of every lane.
 
     Args:
-        parameters: tensors with a leading lane axis; updated in place.
         kinds: ``adam`` or ``radam``, one per lane.
         rates: learning rates, one per lane.
-
-    Attributes:
-        first, second: the moments m and v, shaped as the parameters.
 
     Raises:
         ValueError: an unknown optimizer.
     """
 
-    def __init__(self, parameters: Parameters, kinds: Sequence[str], rates: Sequence[float]) -> None:
+    def __init__(self, kinds: Sequence[str], rates: Sequence[float]) -> None:
         if unknown := sorted(set(kinds) - set(OPTIMIZERS)):
             raise ValueError(f"unknown optimizer {unknown[0]!r}; there are {', '.join(OPTIMIZERS)}")
-        self.first = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
-        self.second = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
-        self._parameters = parameters
         self._rectified = np.array([kind == "radam" for kind in kinds])
         self._rates = np.array(rates, dtype=np.float64)
 
     def coefficients(self, first_step: int, count: int) -> Tensor:
-        """``(count, 2, lanes)``: scale and offset of the steps from ``first_step`` (counted from 1)."""
+        """``(count, 2, lanes)`` float32: scale and offset from step ``first_step`` (counted from 1)."""
         steps = np.arange(first_step, first_step + count, dtype=np.float64)[:, None]
         adam, radam = _adam(steps), _radam(steps)
         table = np.where(self._rectified, radam[..., None], adam[..., None])[..., 0, :] / self._rates
-        like = next(iter(self._parameters.values()))
-        return torch.from_numpy(table.swapaxes(0, 1).copy()).to(like.device, like.dtype)
+        return torch.from_numpy(table.swapaxes(0, 1).astype(np.float32))
 
-    @torch.no_grad()
-    def update(self, gradients: Sequence[Tensor], coefficients: Tensor, alive: Tensor) -> None:
-        """One step.
 
-        Args:
-            gradients: one per parameter, in the order of the parameters.
-            coefficients: ``(2, lanes)``, a row of :meth:`coefficients`.
-            alive: ``(lanes,)`` booleans. The parameters of other lanes keep their bits; their moments go on
-                unattended, since a frozen lane never moves again.
-        """
-        for (name, parameter), gradient in zip(self._parameters.items(), gradients, strict=True):
-            lanes = (-1,) + (1,) * (parameter.dim() - 1)
-            scale, offset = (row.view(lanes) for row in coefficients)
-            first, second = self.first[name], self.second[name]
-            first.lerp_(gradient, 1 - BETA_1)
-            second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
-            change = second.sqrt().mul_(scale).add_(offset)
-            torch.div(first, change, out=change)
-            parameter.sub_(change.masked_fill_(~alive.view(lanes), 0.0))
+def updated(
+    parameter: Tensor, first: Tensor, second: Tensor, gradient: Tensor, coefficients: Tensor, alive: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Parameter and moments after one step.
+
+    Args:
+        parameter: ``(lanes, ...)``.
+        first, second, gradient: m, v and g, likewise.
+        coefficients: ``(2, lanes)``, a row of :meth:`LaneOptimizers.coefficients`.
+        alive: ``(lanes,)`` booleans. The parameters of other lanes keep their bits; their moments go on
+            unattended, since a frozen lane never moves again.
+    """
+    lanes = (-1,) + (1,) * (parameter.dim() - 1)
+    scale, offset = (row.view(lanes) for row in coefficients)
+    first = first.lerp(gradient, 1 - BETA_1)
+    second = second * BETA_2 + gradient * gradient * (1 - BETA_2)
+    change = first / (second.sqrt() * scale + offset)
+    return torch.where(alive.view(lanes), parameter - change, parameter), first, second
 
 
 def _adam(t: Floats) -> Floats:

@@ -60,9 +60,12 @@ class Polynomial:
         self._objective = SeparableObjective(terms=self._terms)
 
     def init(self, noise: NoiseSource, lanes: int) -> Parameters:
-        """Logits ``theta`` ``(lanes, L, 2)``, uniform in (-0.01, 0.01)."""
+        """Logits ``theta`` ``(lanes, 2, L)``, uniform in (-0.01, 0.01).
+
+        Categories come before variables, which are many: loops over them are what vector instructions help.
+        """
         like = self._c_low_V
-        u = noise.uniform((lanes, self._latents, 2), dtype=like.dtype, device=like.device)
+        u = noise.uniform((lanes, 2, self._latents), dtype=like.dtype, device=like.device)
         return {"theta": (2 * u - 1) * _START}
 
     def batch(self, index: Tensor) -> Tensor:
@@ -75,7 +78,7 @@ class Polynomial:
         """Mean over copies of the estimate of E[f]; a deterministic estimator needs only one copy."""
         theta = parameters["theta"]
         copies = 1 if estimator.properties.deterministic else self.batch_size
-        logits = theta.unsqueeze(1).expand(-1, copies, -1, -1)
+        logits = theta.unsqueeze(1).expand(-1, copies, -1, -1).mT
         estimate = estimator(logits, self._objective, noise)
         loss = estimate.surrogate.mean(1)
         metrics = {"train_loss": loss.detach()}
@@ -86,9 +89,9 @@ class Polynomial:
         return {"expected_loss": self.expected_loss(parameters["theta"])}
 
     def expected_loss(self, theta: Tensor) -> Tensor:
-        """(1/L) sum_i q_i (1 - c_i)^p + (1 - q_i) c_i^p with q_i = P(X_i = 1), ``(lanes,)``."""
+        """(1/L) sum_i q_i (1 - c_i)^p + (1 - q_i) c_i^p, q_i = P(X_i = 1): ``(lanes, 2, L) -> (lanes,)``."""
         pair = theta.double()
-        q = torch.sigmoid(pair[..., 0] - pair[..., 1])
+        q = torch.sigmoid(pair[:, 0] - pair[:, 1])
         one, zero = (1 - self._c_V).pow(self._p), self._c_V.pow(self._p)
         return (q * one + (1 - q) * zero).mean(-1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import estimators
-from benchmarks.noise import LaneNoise, Purpose
+from benchmarks.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.tasks.base import LaneEstimator, Parameters
 from benchmarks.tasks.categorical_vae import CategoricalVAE, kl_to_uniform
 from tests.support.trials import made_up_images, run, small_vae, trial
@@ -21,7 +21,7 @@ LATENTS, CATEGORIES = 5, 3
 
 
 def parameters(vae: CategoricalVAE, *seeds: int) -> Parameters:
-    start = vae.init(LaneNoise(seeds, Purpose.INITIALISATION), len(seeds))
+    start = vae.init(LaneNoise(seed_keys(seeds), Purpose.INITIALISATION, step=0), len(seeds))
     return {name: value.requires_grad_() for name, value in start.items()}
 
 
@@ -69,7 +69,7 @@ def test_loss_and_gradients_equal_a_plain_model(lanes: int) -> None:
     values = parameters(vae, *range(lanes))
     index = torch.arange(20 * lanes).view(lanes, 20) % 50
     code = torch.eye(CATEGORIES)[torch.tensor([0, 2, 1, 1, 0])]
-    noise = LaneNoise(range(lanes), Purpose.TRAINING)
+    noise = LaneNoise(seed_keys(range(lanes)), Purpose.TRAINING, step=0)
     result = vae.step(values, vae.batch(index), noise, constant(code))
     gradients = dict(zip(values, torch.autograd.grad(result.loss.sum(), tuple(values.values())), strict=True))
     for lane in range(lanes):
@@ -107,7 +107,9 @@ def test_metrics_split_the_loss() -> None:
         static={},
         lane={"temperature": torch.ones(1)},
     )
-    result = vae.step(parameters(vae, 0), batch, LaneNoise([0], Purpose.TRAINING), estimator)
+    result = vae.step(
+        parameters(vae, 0), batch, LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0), estimator
+    )
     parts = result.metrics["train_bce"] + result.metrics["train_kl"]
     torch.testing.assert_close(result.metrics["train_neg_elbo"], parts)
     torch.testing.assert_close(result.loss.detach(), parts)
@@ -133,7 +135,7 @@ def test_evaluation_draws_once_per_image_and_averages_over_the_test_set() -> Non
     values = parameters(vae, 0, 1)
     with torch.no_grad():
         values["decoder.0.weight"].zero_()
-        got = vae.evaluate(values, LaneNoise([0, 1], Purpose.EVALUATION))["test_neg_elbo"]
+        got = vae.evaluate(values, LaneNoise(seed_keys([0, 1]), Purpose.EVALUATION, step=0))["test_neg_elbo"]
         x = made_up_images().test.float() / 255
         want = [plain_loss(plain_model(values, i), x, torch.eye(3)[[0] * 5]).item() for i in range(2)]
     assert got.tolist() == pytest.approx(want, rel=1e-5)
@@ -142,8 +144,12 @@ def test_evaluation_draws_once_per_image_and_averages_over_the_test_set() -> Non
 def test_evaluation_noise_is_the_lane_s_own() -> None:
     vae = small_vae(SPEC)
     with torch.no_grad():
-        both = vae.evaluate(parameters(vae, 0, 1), LaneNoise([0, 1], Purpose.EVALUATION))["test_neg_elbo"]
-        alone = vae.evaluate(parameters(vae, 1), LaneNoise([1], Purpose.EVALUATION))["test_neg_elbo"]
+        both = vae.evaluate(parameters(vae, 0, 1), LaneNoise(seed_keys([0, 1]), Purpose.EVALUATION, step=0))[
+            "test_neg_elbo"
+        ]
+        alone = vae.evaluate(parameters(vae, 1), LaneNoise(seed_keys([1]), Purpose.EVALUATION, step=0))[
+            "test_neg_elbo"
+        ]
     assert both[1].item() == pytest.approx(alone[0].item(), rel=1e-6)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 import estimators
 from benchmarks import data
-from benchmarks.noise import LaneNoise, Purpose
+from benchmarks.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.optimizers import LaneOptimizer
 from benchmarks.tasks import registry
 from benchmarks.tasks.base import LaneEstimator
@@ -93,7 +93,7 @@ def gradients(name: str, p: float, q: float, draws: int = 4096, **given: Any) ->
     logits = logits_of(q).unsqueeze(1).repeat(1, draws, 1, 1).requires_grad_()
     c = targets("A", 1)
     objective = SeparableObjective(terms=lambda z: (z[..., 0] - c).abs().pow(p))
-    noise = LaneNoise([0], Purpose.TRAINING)
+    noise = LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0)
     estimate = estimators.surrogate(name, logits, objective, generator=noise, **given)
     (gradient,) = torch.autograd.grad(estimate.surrogate.sum(), logits)
     samples = torch.ones(draws) if estimate.samples is None else estimate.samples[0, 0, :, 0, 0]
@@ -177,7 +177,7 @@ def vae(categories: int, latents: int) -> CategoricalVAE:
 
 
 def parameter_counts(categories: int, latents: int) -> tuple[float, ...]:
-    start = vae(categories, latents).init(LaneNoise([0], Purpose.INITIALISATION), 1)
+    start = vae(categories, latents).init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1)
     halves = [
         sum(v.numel() for k, v in start.items() if k.startswith(half)) for half in ("encoder", "decoder")
     ]
@@ -192,19 +192,26 @@ def largest_kl(categories: int, latents: int) -> float:
 
 def log_2_of_codes(categories: int, latents: int) -> float:
     """From the width of the encoder's output and the number of categories."""
-    width = vae(categories, latents).init(LaneNoise([0], Purpose.INITIALISATION), 1)["encoder.2.bias"].numel()
+    width = (
+        vae(categories, latents)
+        .init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1)["encoder.2.bias"]
+        .numel()
+    )
     return width / categories * math.log2(categories)
 
 
 def check_flat_elbo(row: Row) -> None:
     """-ELBO of a step with all parameters 0, up to the rounding of a sum of 784 float32 terms."""
     task = vae(8, 4)
-    zeros = {k: torch.zeros_like(v) for k, v in task.init(LaneNoise([0], Purpose.INITIALISATION), 1).items()}
+    zeros = {
+        k: torch.zeros_like(v)
+        for k, v in task.init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1).items()
+    }
     estimator = LaneEstimator(
         function=estimators.bind("st"), properties=estimators.get("st").properties, static={}, lane={}
     )
     batch = task.batch(torch.arange(10).view(1, 10))
-    loss = task.step(zeros, batch, LaneNoise([0], Purpose.TRAINING), estimator).loss
+    loss = task.step(zeros, batch, LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0), estimator).loss
     assert loss.item() == pytest.approx(row.values[0], rel=1e-6)
 
 
@@ -253,7 +260,7 @@ def training_mean_on_test(dataset: str, split: str) -> float:
 def outcomes(name: str, logits: Tensor, quadratic: Tensor) -> dict[int, Tensor]:
     """Gradient by drawn category, for f(D) = D' A D, of an estimator that is a function of the draw."""
     batch = logits.expand(1, 4096, 1, -1).clone().requires_grad_()
-    noise = LaneNoise([0], Purpose.TRAINING)
+    noise = LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0)
     value = estimators.surrogate(
         name, batch, lambda z: torch.einsum("...vi,ij,...vj->...", z, quadratic, z), generator=noise
     )

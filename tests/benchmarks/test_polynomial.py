@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import estimators
-from benchmarks.noise import LaneNoise, Purpose
+from benchmarks.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.tasks.base import LaneEstimator
 from benchmarks.tasks.polynomial import Polynomial, targets
 from estimators import NoiseSource
@@ -27,7 +27,7 @@ def bound(estimator: str, temperatures: list[float] | None = None) -> LaneEstima
 
 
 def noise(*seeds: int) -> NoiseSource:
-    return LaneNoise(seeds, Purpose.TRAINING)
+    return LaneNoise(seed_keys(seeds), Purpose.TRAINING, step=0)
 
 
 def test_logits_start_uniform_within_a_hundredth() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import estimators
 from benchmarks.data import Images
-from benchmarks.noise import LaneNoise, Purpose
+from benchmarks.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.speed import reference_estimators as written_out
 from benchmarks.speed.reference import PolynomialTraining, VAETraining
 from benchmarks.speed.reinmax_package import Replay
@@ -37,7 +37,9 @@ def test_vae_loss_and_gradients_are_those_of_the_task() -> None:
     values = parameters(task, 0)
     code = torch.eye(3)[torch.tensor([0, 2, 1, 1, 0])]
     index = torch.arange(20).view(1, 20)
-    result = task.step(values, task.batch(index), LaneNoise([0], Purpose.TRAINING), constant(code))
+    result = task.step(
+        values, task.batch(index), LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0), constant(code)
+    )
     wanted = torch.autograd.grad(result.loss.sum(), tuple(values.values()))
 
     training = VAETraining(

@@ -1,0 +1,171 @@
+"""One training step of every lane as a pure function of tensors: what can be run, recorded and compiled.
+
+What a step reads and changes is a :class:`State`; what it only reads, :class:`Inputs`. Both are dictionaries
+of tensors whose shapes stay the same from step to step: nothing in a step depends on a Python number that
+changes, and nothing is fetched from the device. Counters have one axis: inductor (torch 2.13) loses what is
+written to a float64 number without axes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from benchmarks.noise import LaneNoise, Purpose
+from benchmarks.optimizers import updated
+from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult, Task
+
+
+class State(TypedDict):
+    """What a step changes.
+
+    Attributes:
+        step: steps done, int64 ``(1,)``.
+        parameters, first_moment, second_moment: of the optimizer, ``(lanes, ...)``.
+        estimator: state of the estimator, ``(lanes, ...)``; empty before its first step, or if it has none.
+        sums: of the epoch's training metrics times ``weight``, float64 ``(lanes,)``; empty before a trial's
+            first step, when their names are not known.
+        weight: examples in ``sums``, float64 ``(1,)``.
+        alive: ``(lanes,)`` booleans; other lanes are frozen.
+        diverged_at: the step whose loss or gradient was not finite, float64 ``(lanes,)``, 0 for never.
+    """
+
+    step: Tensor
+    parameters: Parameters
+    first_moment: Parameters
+    second_moment: Parameters
+    estimator: dict[str, Tensor]
+    sums: dict[str, Tensor]
+    weight: Tensor
+    alive: Tensor
+    diverged_at: Tensor
+
+
+class Inputs(TypedDict):
+    """What a step reads.
+
+    Attributes:
+        keys: of the noise, ``(lanes, 2)``.
+        lane: parameters of the estimator that differ by lane, ``(lanes,)`` each.
+        before: steps done before this epoch, int64 ``(1,)``.
+        coefficients: of the optimizers, ``(steps_per_epoch, 2, lanes)``.
+        order: of the training set, ``(lanes, examples)``; without data, no columns.
+    """
+
+    keys: Tensor
+    lane: dict[str, Tensor]
+    before: Tensor
+    coefficients: Tensor
+    order: Tensor
+
+
+class LaneStep:
+    """A step of a task with an estimator.
+
+    Args:
+        task: the task.
+        estimator: with its static parameters; those by lane and the state are put in at every step.
+    """
+
+    def __init__(self, task: Task, estimator: LaneEstimator) -> None:
+        self._task = task
+        self._estimator = estimator
+
+    @property
+    def full_steps(self) -> int:
+        """Steps at the start of an epoch whose minibatches are complete."""
+        short = self._task.examples is not None and self._task.examples % self._task.batch_size != 0
+        return self._task.steps_per_epoch - int(short)
+
+    def __call__(self, state: State, inputs: Inputs, *, short: bool = False) -> State:
+        """The state after the next step.
+
+        Args:
+            state: before the step; not changed.
+            inputs: of the step's epoch.
+            short: whether this is the last minibatch of an epoch that the others leave incomplete.
+        """
+        position = state["step"] - inputs["before"]
+        step = state["step"] + 1
+        parameters = {name: p.detach().requires_grad_() for name, p in state["parameters"].items()}
+        with torch.enable_grad():
+            result = self._evaluate(parameters, state, inputs, position, step, short=short)
+            gradients = torch.autograd.grad(result.loss.sum(), tuple(parameters.values()))
+        with torch.no_grad():
+            alive, diverged_at = _watched(state, step, result.loss.detach(), gradients)
+            new = State(
+                step=step,
+                parameters={},
+                first_moment={},
+                second_moment={},
+                estimator=_of_living_lanes(result.state, state["estimator"], alive),
+                sums=_accumulated(state["sums"], result, alive),
+                weight=state["weight"] + result.weight,
+                alive=alive,
+                diverged_at=diverged_at,
+            )
+            row = inputs["coefficients"].index_select(0, position).squeeze(0)
+            for (name, old), gradient in zip(state["parameters"].items(), gradients, strict=True):
+                moments = state["first_moment"][name], state["second_moment"][name]
+                (
+                    new["parameters"][name],
+                    new["first_moment"][name],
+                    new["second_moment"][name],
+                ) = updated(old, *moments, gradient, row, alive)
+        return new
+
+    def _evaluate(
+        self,
+        parameters: Parameters,
+        state: State,
+        inputs: Inputs,
+        position: Tensor,
+        step: Tensor,
+        *,
+        short: bool,
+    ) -> StepResult:
+        task = self._task
+        noise = LaneNoise(inputs["keys"], Purpose.TRAINING, step=step)
+        estimator = dataclasses.replace(
+            self._estimator, lane=inputs["lane"], state=state["estimator"] or None
+        )
+        if task.examples is None:
+            return task.step(parameters, None, noise, estimator)
+        size = task.examples % task.batch_size if short else task.batch_size
+        columns = position * task.batch_size + torch.arange(size, device=position.device)
+        return task.step(parameters, task.batch(inputs["order"].index_select(1, columns)), noise, estimator)
+
+
+def _watched(state: State, step: Tensor, loss: Tensor, gradients: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Freeze the lanes whose loss or gradient is not finite, or whose gradient's sum overflows."""
+    total = loss
+    for gradient in gradients:
+        total = total + gradient.flatten(1).sum(1)
+    finite = total.isfinite()
+    diverges = state["alive"] & ~finite
+    return state["alive"] & finite, torch.where(diverges, step.double(), state["diverged_at"])
+
+
+def _of_living_lanes(
+    new: Mapping[str, Tensor], old: Mapping[str, Tensor], alive: Tensor
+) -> dict[str, Tensor]:
+    """The estimator's new state; a frozen lane keeps its old one."""
+    if not old:
+        return dict(new)
+    return {
+        name: torch.where(alive.view(-1, *[1] * (value.dim() - 1)), value, old[name])
+        for name, value in new.items()
+    }
+
+
+def _accumulated(sums: Mapping[str, Tensor], result: StepResult, alive: Tensor) -> dict[str, Tensor]:
+    """Add the step's metrics to the epoch's sums."""
+    values = {
+        name: torch.where(alive, value, 0.0).double() * result.weight
+        for name, value in result.metrics.items()
+    }
+    return {name: sums[name] + value if name in sums else value for name, value in values.items()}
