@@ -74,6 +74,21 @@ class Segment:
     ended: tuple[LaneEnd, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """How a cohort does its steps, as far as it has begun them.
+
+    Attributes:
+        forms: ``loop``, ``steps`` or ``graph`` (see :mod:`benchmarks.programs`), or ``eager``, sorted.
+        failures: what could not be compiled and why, a line each; then a slower form took its place.
+        compile_seconds: time this process spent on compiling the programs, in this cohort or before.
+    """
+
+    forms: tuple[str, ...]
+    failures: tuple[str, ...]
+    compile_seconds: float
+
+
 class Cohort:
     """Trials of the same task shape, estimator and static parameters, run as lanes.
 
@@ -144,6 +159,17 @@ class Cohort:
             if lane in lanes:
                 return group.state(lanes.index(lane))
         raise IndexError(f"the cohort has lanes 0 to {len(self._epochs) - 1}, not {lane}")
+
+    @property
+    def execution(self) -> Execution:
+        """How steps are done."""
+        begun = [group for group in self._groups if group.begun]
+        results = {id(c): c for group in begun if (c := group.compilation) is not None}.values()
+        return Execution(
+            forms=tuple(sorted({group.form for group in begun})),
+            failures=tuple(sorted({failure for result in results for failure in result.failures})),
+            compile_seconds=sum(result.seconds for result in results),
+        )
 
     def _is_long(self, lanes: Sequence[int]) -> bool:
         """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""

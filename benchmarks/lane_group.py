@@ -104,6 +104,17 @@ class LaneGroup:
         return any(self._running)
 
     @property
+    def begun(self) -> bool:
+        """Whether it has done a step."""
+        return self._epoch is not None
+
+    @property
+    def form(self) -> str:
+        """How it does its steps: the form of its program, or ``eager``."""
+        program = self.compilation.program if self.compilation else None
+        return program.form if program else "eager"
+
+    @property
     def steps_left(self) -> int:
         """Lane-steps still to do; none for a lane that diverged."""
         pairs = zip(self._last_steps, self._running, strict=True)
