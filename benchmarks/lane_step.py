@@ -96,17 +96,19 @@ class LaneStep:
             result = self._evaluate(parameters, state, inputs, position, step, short=short)
             gradients = torch.autograd.grad(result.loss.sum(), tuple(parameters.values()))
         with torch.no_grad():
-            alive, diverged_at = _watched(state, step, result.loss.detach(), gradients)
+            moving = state["alive"] & result.loss.detach().isfinite()
+            alive = _still_alive(moving, gradients)
+            diverges = state["alive"] & ~alive
             new = State(
                 step=step,
                 parameters={},
                 first_moment={},
                 second_moment={},
-                estimator=_of_living_lanes(result.state, state["estimator"], alive),
-                sums=_accumulated(state["sums"], result, alive),
+                estimator=_of_living_lanes(result.state, state["estimator"], moving),
+                sums=_accumulated(state["sums"], result, moving),
                 weight=state["weight"] + result.weight,
                 alive=alive,
-                diverged_at=diverged_at,
+                diverged_at=torch.where(diverges, step.double(), state["diverged_at"]),
             )
             row = inputs["coefficients"].index_select(0, position).squeeze(0)
             for (name, old), gradient in zip(state["parameters"].items(), gradients, strict=True):
@@ -115,7 +117,7 @@ class LaneStep:
                     new["parameters"][name],
                     new["first_moment"][name],
                     new["second_moment"][name],
-                ) = updated(old, *moments, gradient, row, alive)
+                ) = updated(old, *moments, gradient, row, moving)
         return new
 
     def _evaluate(
@@ -140,14 +142,16 @@ class LaneStep:
         return task.step(parameters, task.batch(inputs["order"].index_select(1, columns)), noise, estimator)
 
 
-def _watched(state: State, step: Tensor, loss: Tensor, gradients: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Freeze the lanes whose loss or gradient is not finite, or whose gradient's sum overflows."""
-    total = loss
+def _still_alive(alive: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """Lanes whose gradient is finite; one whose gradient's sum overflows counts as diverged, too.
+
+    The update of this very step does not wait for the answer, so that each gradient is read once for both. It
+    leaves a diverged lane with parameters that are not finite; nothing reads them.
+    """
+    total = torch.zeros_like(alive, dtype=gradients[0].dtype)
     for gradient in gradients:
         total = total + gradient.flatten(1).sum(1)
-    finite = total.isfinite()
-    diverges = state["alive"] & ~finite
-    return state["alive"] & finite, torch.where(diverges, step.double(), state["diverged_at"])
+    return alive & total.isfinite()
 
 
 def _of_living_lanes(

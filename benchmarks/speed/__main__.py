@@ -18,7 +18,8 @@ from benchmarks.speed.cases import CASES, QUICK, Case
 from benchmarks.speed.contest import SideFailed, hold
 from benchmarks.speed.floors import count, floor
 
-WARM_UP = 2.0
+QUICK_WARM_UP = 20
+"""Steps of every trial before a quick look."""
 """Seconds of work of every process before the first round."""
 
 _START_SECONDS = 14.0  # a guess for the time left: starting, compiling and warming up both sides of a case
@@ -67,7 +68,7 @@ def _measure(options: argparse.Namespace, cases: Sequence[Case]) -> report.Repor
                 processes=options.processes,
                 rounds=options.rounds,
                 seconds=options.seconds,
-                warm_up=min(WARM_UP, options.seconds),
+                warm_up=min(case.warm_up, QUICK_WARM_UP) if options.quick else case.warm_up,
                 note=tell,
             )
             rows.append(report.Row(contest=contest, floor=parts))

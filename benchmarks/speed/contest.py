@@ -91,7 +91,7 @@ class Contest:
         return 3600 * side.rate / self.case.steps_per_trial
 
 
-def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: float, note: Note) -> Contest:
+def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: int, note: Note) -> Contest:
     """Start both sides, let them take turns, end them.
 
     Args:
@@ -99,7 +99,7 @@ def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: fl
         processes: of each side, one per core.
         rounds: turns of each side.
         seconds: of a turn.
-        warm_up: seconds of work of every process before the first turn.
+        warm_up: steps of every trial before the first turn.
         note: told what goes on.
 
     Raises:
@@ -129,7 +129,7 @@ def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: fl
 class Team:
     """The processes of one side; ready, and waiting, once constructed."""
 
-    def __init__(self, side: Name, case: Case, processes: int, warm_up: float) -> None:
+    def __init__(self, side: Name, case: Case, processes: int, warm_up: int) -> None:
         self._what = f"{side} in {case.name}"
         self._members: list[tuple[BaseProcess, Connection]] = []
         try:
@@ -159,7 +159,7 @@ class Team:
     ) -> None:
         self._end()
 
-    def _start(self, side: Name, case: Case, index: int, warm_up: float) -> None:
+    def _start(self, side: Name, case: Case, index: int, warm_up: int) -> None:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         process = context.Process(

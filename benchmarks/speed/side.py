@@ -34,7 +34,7 @@ class Work:
     seconds: float
 
 
-def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: float, started: float) -> None:
+def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int, started: float) -> None:
     """Body of the process.
 
     Says how many seconds after ``started`` the first steps were done; then answers each number of seconds
@@ -45,7 +45,7 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: floa
         case: what to train.
         index: number of the process within its side; it chooses seeds.
         line: to the process that started this one.
-        warm_up: seconds of work before it is ready.
+        warm_up: steps of every trial before it is ready.
         started: ``time.monotonic()`` before this process was started.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
@@ -53,7 +53,9 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: floa
     steps = cohort_steps(case, index) if side == "ours" else reference_steps(case, index)
     next(steps)
     first = time.monotonic() - started
-    work(steps, warm_up)
+    done, trials = 0, case.lanes if side == "ours" else 1
+    while done < warm_up * trials:
+        done += next(steps)
     line.send(first)
     while (seconds := line.recv()) is not None:
         line.send(work(steps, seconds))
@@ -86,16 +88,20 @@ def cohort_steps(case: Case, index: int) -> Iterator[int]:
     """Lane-steps of each segment of a cohort.
 
     Raises:
-        RuntimeError: a lane ended; the steps it did not do would count as done.
+        RuntimeError: a lane ended, and the steps it did not do would count as done; or steps could not be
+            compiled, and something slower than what workers run would be measured.
     """
     trials = case.trials(case.lanes, first_seed=index * case.lanes)
     task = None
     if case.needs_images:
         task = CategoricalVAE(case.values, device=torch.device("cpu"), images=case.images())
     before = 0
-    for segment in Cohort(trials, device="cpu", task=task).segments():
+    cohort = Cohort(trials, device="cpu", task=task)
+    for segment in cohort.segments():
         if segment.ended:
             raise RuntimeError(f"lanes ended in {case.name}: {segment.ended}")
+        if cohort.execution.failures or cohort.execution.forms == ("eager",):
+            raise RuntimeError(f"the steps of {case.name} are not compiled: {cohort.execution}")
         yield segment.steps_done - before
         before = segment.steps_done
 

@@ -124,7 +124,7 @@ def test_the_allocator_s_settings_are_there_for_children_only(monkeypatch: pytes
 def test_a_process_that_fails_ends_the_contest() -> None:
     broken = dataclasses.replace(POLYNOMIAL, estimator={"id": "gst", "temperature": 1.0})
     with pytest.raises(SideFailed, match="reference in tiny-polynomial ended with status 1"):
-        hold(broken, processes=1, rounds=1, seconds=0.01, warm_up=0.01, note=lambda what: None)
+        hold(broken, processes=1, rounds=1, seconds=0.01, warm_up=1, note=lambda what: None)
 
 
 @pytest.fixture
