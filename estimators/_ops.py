@@ -76,21 +76,25 @@ def draw_one_hot(p: Tensor, uniforms: Tensor) -> Tensor:
     Returns:
         One-hot rows ``(*uniforms.shape, n)`` of the dtype of ``p``. Where ``p`` is NaN, category 0.
     """
-    rows = distinct(p)
-    cumulative = rows.cumsum(-1)
+    rows = distinct(p).movedim(-1, 0)
+    cumulative = rows.cumsum(0)
     if p.device.type != "cpu":
         cumulative = monotone(cumulative, rows)
-    passed = cumulative <= uniforms.unsqueeze(-1) * cumulative[..., -1:]
-    reached = torch.cat([torch.ones_like(passed[..., :1]), passed[..., :-1]], dim=-1)
-    return (reached ^ passed).to(p.dtype)
+    samples = uniforms.dim() - (rows.dim() - 1)
+    cumulative = cumulative.reshape(len(rows), *[1] * samples, *rows.shape[1:])
+    before = torch.cat([torch.full_like(cumulative[:1], -1.0), cumulative[:-1]])
+    total = cumulative[-1]
+    target = uniforms * torch.where(total.isnan(), 0.0, total)
+    return ((before <= target) & ~(cumulative <= target)).to(p.dtype).movedim(0, -1)
 
 
 def monotone(cumulative: Tensor, p: Tensor) -> Tensor:
     """Repair the rounding of a parallel cumulative sum: never falling, and level where p is zero.
 
-    Accelerators add each prefix in an order of its own, so that neighbours may differ by an ulp either way.
+    Categories are the first axis. Accelerators add each prefix in an order of its own, so that neighbours may
+    differ by an ulp either way.
     """
-    return torch.where(p > 0, cumulative, 0.0).cummax(-1).values
+    return torch.where(p > 0, cumulative, 0.0).cummax(0).values
 
 
 def draw(p: Tensor, generator: Noise) -> Tensor:
@@ -100,8 +104,25 @@ def draw(p: Tensor, generator: Noise) -> Tensor:
 
 
 def jacobian_product(p: Tensor, g: Tensor) -> Tensor:
-    """J(p) g = p * (g - <p, g>), the product of the softmax Jacobian diag(p) - p p^T with g, in O(n)."""
+    """J(p) g = p * (g - <p, g>), the product of the softmax Jacobian diag(p) - p p^T with g, in O(n).
+
+    For two categories it is p_0 p_1 (g_0 - g_1) (e_0 - e_1).
+    """
+    if p.shape[-1] == 2:
+        return opposite(p[..., 0] * p[..., 1] * (g[..., 0] - g[..., 1]))
     return p * (g - (p * g).sum(-1, keepdim=True))
+
+
+def opposite(x: Tensor) -> Tensor:
+    """x (e_0 - e_1), ``(...) -> (..., 2)``."""
+    return categories_last(x, -x)
+
+
+def categories_last(*entries: Tensor) -> Tensor:
+    """Entries of all categories, ``(..., V)`` each, as ``(..., V, n)``, with variables adjacent in memory."""
+    if entries[0].dim() == 0:
+        return torch.stack(entries)
+    return torch.stack(entries, -2).mT
 
 
 def centred_jacobian_product(p: Tensor, g: Tensor, *, weight: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
     V_k = theta_k + G_k,   D = onehot(argmax V),   y = softmax(V / tau),   gradient = (1/tau) J(y) g
 
-with G_k independent standard Gumbel numbers. ``gumbel_softmax`` gives y to f and takes g there; ``stgs``
-gives D to f and takes g there; ``decoupled_stgs`` is ``stgs`` with D = onehot(argmax(theta / tau_f + G)), a
-forward temperature of its own.
+with G_k independent standard Gumbel numbers; for two categories their difference is logistic, and one uniform
+number makes it. ``gumbel_softmax`` gives y to f and takes g there; ``stgs`` gives D to f and takes g there;
+``decoupled_stgs`` is ``stgs`` with D = onehot(argmax(theta / tau_f + G)), a forward temperature of its own.
 
 Properties: biased, even for affine f (``gumbel_softmax`` is unbiased for its relaxed objective E[f(y)]); the
 bias grows with tau, the variance like 1/tau as tau goes to 0. Temperatures up to 1 are usual. A forward
 temperature other than 1 samples from softmax(theta / tau_f), so it changes the objective too.
-Cost: one evaluation of f.
+Cost: one evaluation of f; n random numbers per variable, one for two categories.
 Source: Jang, Gu, Poole, "Categorical Reparameterization with Gumbel-Softmax", 2017; Maddison, Mnih, Teh, "The
 Concrete Distribution", 2017; Shah, Yan, Mozer, Liu, "Improving Discrete Optimisation Via Decoupled
 Straight-Through Gumbel-Softmax", 2024.
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from estimators._checks import lane_tensor, temperature_tensor
 from estimators._noise import uniform
-from estimators._ops import log_probabilities, tempered
+from estimators._ops import categories_last, log_probabilities, tempered
 from estimators._types import Noise
 from estimators.path._surrogate import attach, jacobian_rule
 
@@ -36,7 +36,7 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
         logits: ``(..., n)``, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only.
-        generator: source of noise, n uniform numbers per variable.
+        generator: source of noise, n uniform numbers per variable (one for n = 2).
 
     Returns:
         z of the shape and dtype of ``logits``, exactly one-hot.
@@ -47,8 +47,8 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
     """
     log_p = log_probabilities(logits)
     tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    v = log_p + gumbel(log_p, generator)
-    return attach(logits, _largest(v), jacobian_rule, _relaxed(v, tau), tau)
+    v = _perturbed(log_p, gumbel(log_p, generator))
+    return attach(logits, _largest(v), jacobian_rule, tempered(v, tau), tau)
 
 
 def decoupled_stgs(
@@ -65,7 +65,7 @@ def decoupled_stgs(
         temperature: tau > 0 of the gradient, a number or a tensor that broadcasts against
             ``logits[..., :1]``.
         forward_temperature: tau_f > 0 of the samples, likewise; 1 gives :func:`stgs`.
-        generator: source of noise, n uniform numbers per variable.
+        generator: source of noise, n uniform numbers per variable (one for n = 2).
 
     Returns:
         z of the shape and dtype of ``logits``, exactly one-hot, distributed as softmax(logits / tau_f).
@@ -85,8 +85,8 @@ def decoupled_stgs(
         advice="1 keeps the distribution",
     )
     noise = gumbel(log_p, generator)
-    y = _relaxed(log_p + noise, tau)
-    return attach(logits, _largest(log_p / tau_f + noise), jacobian_rule, y, tau)
+    y = tempered(_perturbed(log_p, noise), tau)
+    return attach(logits, _largest(_perturbed(log_p / tau_f, noise)), jacobian_rule, y, tau)
 
 
 def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
@@ -98,7 +98,7 @@ def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generat
     Args:
         logits: ``(..., n)``, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``.
-        generator: source of noise, n uniform numbers per variable.
+        generator: source of noise, n uniform numbers per variable (one for n = 2).
 
     Returns:
         y of the shape and dtype of ``logits``; rows sum to 1, their arg max is a sample of softmax(logits).
@@ -109,7 +109,7 @@ def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generat
     """
     log_p = log_probabilities(logits)
     tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    y = _relaxed(log_p + gumbel(log_p, generator), tau)
+    y = tempered(_perturbed(log_p, gumbel(log_p, generator)), tau)
     return attach(logits, y, _soft_rule, tau)
 
 
@@ -119,15 +119,28 @@ def _soft_rule(g: Tensor, y: Tensor, tau: Tensor) -> Tensor:
 
 
 def gumbel(log_p: Tensor, generator: Noise) -> Tensor:
-    """G = -log E with E = -log u a unit exponential, positive and finite for u in (0, 1)."""
-    uniforms = uniform(log_p.shape, generator, dtype=log_p.dtype, device=log_p.device)
-    return -uniforms.log().neg().log()
+    """What the log-probabilities are perturbed with.
+
+    G = -log E with E = -log u a unit exponential, positive and finite for u in (0, 1), for every category;
+    for two of them G_0 - G_1 = log(u / (1 - u)), ``(..., 1)``.
+    """
+    shape = (*log_p.shape[:-1], 1) if log_p.shape[-1] == 2 else log_p.shape
+    u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device)
+    return u.logit() if log_p.shape[-1] == 2 else -u.log().neg().log()
 
 
-def _relaxed(v: Tensor, tau: Tensor) -> Tensor:
-    """Softmax of differences to the largest: v / tau itself would lose digits at small temperatures."""
-    return tempered(v - v.amax(-1, keepdim=True), tau)
+def _perturbed(log_p: Tensor, noise: Tensor) -> Tensor:
+    """V counted from its largest entry: V / tau itself would lose digits at small temperatures."""
+    if log_p.shape[-1] == 2:
+        ahead = log_p[..., 0] - log_p[..., 1] + noise.squeeze(-1)
+        return categories_last(ahead.clamp_max(0), -ahead.clamp_min(0))
+    v = log_p + noise
+    return v - v.amax(-1, keepdim=True)
 
 
 def _largest(v: Tensor) -> Tensor:
+    """One-hot, the first of equal ones; category 0 where ``v`` is NaN."""
+    if v.shape[-1] == 2:
+        first = ~(v[..., 0] < v[..., 1])
+        return categories_last(first, ~first).to(v.dtype)
     return torch.zeros_like(v).scatter_(-1, v.argmax(-1, keepdim=True), 1.0)

@@ -3,7 +3,8 @@
     D ~ Categorical(pi),   gradient = 2 J(m) g - (1/2) J(pi) g,   m = (pi_tau + D) / 2
 
 The first Jacobian carries no 1/tau and the second takes the untempered pi. At tau = 1 this is
-(1/2) [D_k (g_i - <pi, g>) + pi_k (g_k - g_i)] with i the sampled category.
+(1/2) [D_k (g_i - <pi, g>) + pi_k (g_k - g_i)] with i the sampled category. For two categories both Jacobians
+are p_0 p_1 (g_0 - g_1) (e_0 - e_1), and D decides which of two weights the difference gets.
 
 Properties: biased; at tau = 1 its mean is the second-order (Heun) approximation of the exact gradient, exact
 when f is at most quadratic in the one-hot vector. Needs the gradient g of f at D.
@@ -13,10 +14,19 @@ Source: Liu, Dong, Liu, Yu, Gao, "Bridging Discrete and Backpropagation: Straigh
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from estimators._checks import temperature_tensor
-from estimators._ops import draw, jacobian_product, log_probabilities, probabilities, tempered
+from estimators._ops import (
+    distinct,
+    draw,
+    jacobian_product,
+    log_probabilities,
+    opposite,
+    probabilities,
+    tempered,
+)
 from estimators._types import Noise
 from estimators.path._surrogate import attach
 
@@ -43,7 +53,21 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
     )
     p = probabilities(log_p)
     z = draw(p, generator)
+    if logits.shape[-1] == 2:
+        return attach(logits, z, _heun_of_pair, *_pair_weights(distinct(log_p), tau))
     return attach(logits, z, _heun, p, (tempered(log_p, tau) + z) / 2)
+
+
+def _pair_weights(log_p: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """2 m_0 m_1 - p_0 p_1 / 2 for D = e_0 and for D = e_1."""
+    q_0, q_1 = tempered(log_p, tau).unbind(-1)
+    p_0, p_1 = log_p.exp().unbind(-1)
+    return ((1 + q_0) * q_1 - p_0 * p_1) / 2, ((1 + q_1) * q_0 - p_0 * p_1) / 2
+
+
+def _heun_of_pair(g: Tensor, z: Tensor, weight_0: Tensor, weight_1: Tensor) -> Tensor:
+    weight = torch.where(z[..., 0] > 0, weight_0, weight_1)
+    return opposite(weight * (g[..., 0] - g[..., 1]))
 
 
 def _heun(g: Tensor, z: Tensor, p: Tensor, m: Tensor) -> Tensor:
