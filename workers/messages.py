@@ -79,7 +79,21 @@ class TrialOutcome(Message):
 
 
 class Provenance(Message):
-    """What the numbers were computed with; stored with the attempt."""
+    """What the numbers were computed with; stored with the attempt.
+
+    Fields with a default are unknown (``None``) for attempts of older versions, and for one that ended before
+    it had done a step.
+
+    Attributes:
+        executor: how steps were done: ``loop``, ``steps``, ``graph`` (compiled, see
+            :mod:`benchmarks.programs`) or ``eager``; several, joined by commas, when the lanes differ.
+        compile_seconds: time the worker process spent on compiling the attempt's programs, in this attempt
+            or, kept from then on, in one before it.
+        first_step_seconds: from the server's answer to ``start`` to the end of the first segment of steps:
+            loading torch and data, compiling, and the steps themselves (about five of one lane).
+        fallback: what could not be compiled and why, a line each, so that a slower form took its place;
+            ``None`` when nothing failed. A trial that is too short to be worth compiling is no failure.
+    """
 
     heunboard: str
     git_revision: str | None
@@ -92,6 +106,10 @@ class Provenance(Message):
     deterministic: bool
     seconds: float
     peak_memory_bytes: int | None
+    executor: str | None = None
+    compile_seconds: float | None = None
+    first_step_seconds: float | None = None
+    fallback: tuple[str, ...] | None = None
 
 
 class Outcome(Message):

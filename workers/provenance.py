@@ -10,9 +10,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workers.messages import Provenance
 from workers.version import package_version
+
+if TYPE_CHECKING:
+    from benchmarks.engine import Execution
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
@@ -20,8 +24,17 @@ CPU_INFO = Path("/proc/cpuinfo")
 GIT_SECONDS = 5.0
 
 
-def describe(device: str, *, seconds: float) -> Provenance:
-    """The provenance of an attempt that ran for ``seconds`` on the torch device ``device``."""
+def describe(
+    device: str, *, seconds: float, first_step_seconds: float | None, execution: Execution | None
+) -> Provenance:
+    """The provenance of an attempt.
+
+    Args:
+        device: the torch device it ran on.
+        seconds: how long it ran.
+        first_step_seconds: as in :class:`workers.messages.Provenance`.
+        execution: how it did its steps; ``None`` when it did none.
+    """
     import torch  # here, so that an attempt announces itself before it pays for this import
 
     return Provenance(
@@ -36,6 +49,10 @@ def describe(device: str, *, seconds: float) -> Provenance:
         deterministic=torch.are_deterministic_algorithms_enabled(),
         seconds=seconds,
         peak_memory_bytes=_peak_memory(device),
+        executor=", ".join(execution.forms) if execution else None,
+        compile_seconds=execution.compile_seconds if execution else None,
+        first_step_seconds=first_step_seconds,
+        fallback=(execution.failures or None) if execution else None,
     )
 
 

@@ -1,8 +1,8 @@
 """Attempts as Ray tasks, on a local Ray of its own or on a cluster. The only file that imports Ray.
 
 Ray gives processes and slots and nothing else: the queue stays in the database, which also decides what is
-tried again (``max_retries=0``); results travel over HTTP, so a task returns one word. ``max_calls=0`` keeps
-the process, and the torch it has loaded, for the next attempt.
+tried again (``max_retries=0``); results travel over HTTP, so a task returns one word. A process is kept for
+the next attempt, with the torch it has loaded and the programs it has compiled.
 """
 
 from __future__ import annotations
@@ -26,15 +26,23 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
     Config,
 )
 
+from workers import compile_cache
 from workers.ports import Claim, Exit
-from workers.worker import WITHHELD, Order, WorkerConfig, execute, worker_environment
+from workers.worker import (
+    ATTEMPTS_PER_PROCESS,
+    FAILED,
+    WITHHELD,
+    Order,
+    WorkerConfig,
+    execute,
+    worker_environment,
+)
 
 OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
 CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed
 RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now must not hang the dispatcher
 PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
-FAILED = "failed"
 
 # A client that offers no token. Exit status 0: the cluster let it in.
 PROBE = (
@@ -46,16 +54,17 @@ class InsecureCluster(Exception):
     """The Ray cluster runs whatever anybody who reaches it sends."""
 
 
-@ray.remote(max_calls=0, max_retries=0)
+@ray.remote(max_calls=ATTEMPTS_PER_PROCESS, max_retries=0)
 def _attempt(order_json: str) -> str:
     """Carry out one order in a Ray worker.
 
-    After an error on a GPU the process retires: the CUDA context may be broken, and every later attempt in it
-    would fail for a reason that is not its own. The failure itself is already reported.
+    After an error the process retires: a CUDA context may be broken or memory held, and later attempts in it
+    would fail for a reason that is not their own. The failure itself is already reported.
     """
-    order = Order.from_json(order_json)
-    ending = execute(order)
-    if ending == FAILED and order.device != "cpu":
+    # On a cluster whoever started the node decided its environment; this much can still be set in a process.
+    os.environ.update(compile_cache.environment(os.environ))
+    ending = execute(Order.from_json(order_json))
+    if ending == FAILED:
         os._exit(1)
     return ending
 

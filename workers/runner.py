@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from benchmarks.spec import TrialSpec
 from workers.heartbeat import Heart, StopReason
-from workers.messages import Outcome, StartReply
+from workers.messages import Outcome, Provenance, StartReply
 from workers.ports import AttemptReporter, ReportError, Superseded
 from workers.progress import CurveBuffer, TrialLedger
 from workers.provenance import describe
 
 if TYPE_CHECKING:
-    from benchmarks.engine import Segment
+    from benchmarks.engine import Execution, Segment
+
+_log = logging.getLogger(__name__)
 
 HEARTBEATS_PER_LEASE = 3  # two may be lost before the lease is
 FLUSH_SECONDS = 1.0
@@ -29,6 +32,10 @@ class Lanes(Protocol):
 
     def segments(self) -> Iterator[Segment]:
         """Run to the end, segment by segment."""
+
+    @property
+    def execution(self) -> Execution:
+        """How steps are done, as far as they have begun."""
 
 
 class BuildCohort(Protocol):
@@ -96,9 +103,11 @@ class _Run:
         self._specs = [trial.spec for trial in reply.trials]
         self._trials = TrialLedger([trial.key for trial in reply.trials])
         self._curves = CurveBuffer([trial.key for trial in reply.trials])
+        self._began = clock()
+        self._first_step_seconds: float | None = None
+        self._execution: Execution | None = None
 
     def execute(self, build: BuildCohort, device: str, data_dir: Path | None) -> Ending:
-        began = self._clock()
         with Heart(self._reporter, interval=self._interval, progress=self._curves.progress) as heart:
             stop = self._compute(build, device, data_dir, heart)
             if stop == "superseded":
@@ -106,8 +115,8 @@ class _Run:
             self._flush()
             if stop == "cancelled":
                 self._trials.cancel_rest()
-            provenance = describe(device, seconds=self._clock() - began)
-            self._reporter.finish(Outcome(outcomes=self._trials.outcomes(), provenance=provenance))
+            outcomes = self._trials.outcomes()
+            self._reporter.finish(Outcome(outcomes=outcomes, provenance=self._provenance(device)))
         return stop or ("failed" if self._trials.raised else "finished")
 
     def _compute(
@@ -115,19 +124,21 @@ class _Run:
     ) -> StopReason | None:
         try:
             specs = [TrialSpec.from_json(spec) for spec in self._specs]
-            lanes = build(specs, device=device, data_dir=data_dir)
-            return self._iterate(lanes.segments(), heart)
+            return self._iterate(build(specs, device=device, data_dir=data_dir), heart)
         except ReportError:
             raise
         except Exception as error:  # whatever a task raises belongs to its trials, with the traceback
             self._trials.fail_rest(error)
             return None
 
-    def _iterate(self, segments: Iterator[Segment], heart: Heart) -> StopReason | None:
+    def _iterate(self, lanes: Lanes, heart: Heart) -> StopReason | None:
         """Take segments until the last one or until told to stop; send curves about once a second."""
         mark = flushed = self._clock()
-        for segment in segments:
+        for segment in lanes.segments():
             now = self._clock()
+            if self._first_step_seconds is None:
+                self._first_step_seconds = now - self._began
+            self._note(lanes.execution)
             self._trials.add(segment, seconds=now - mark)
             self._curves.add(segment)
             mark = now
@@ -138,6 +149,25 @@ class _Run:
                 return stop
         self._trials.require_all_ended()
         return None
+
+    def _note(self, execution: Execution) -> None:
+        """Keep how steps are done; say once in the worker's log when that is slower than it could be."""
+        told = self._execution is not None and self._execution.failures
+        self._execution = execution
+        if execution.failures and not told:
+            _log.warning(
+                "training steps could not be compiled and take a slower form; results are right. "
+                "Compiling needs a C++ compiler (g++) on the worker. What failed: %s",
+                "; ".join(execution.failures),
+            )
+
+    def _provenance(self, device: str) -> Provenance:
+        return describe(
+            device,
+            seconds=self._clock() - self._began,
+            first_step_seconds=self._first_step_seconds,
+            execution=self._execution,
+        )
 
     def _flush(self) -> None:
         if (batch := self._curves.take()) is not None:

@@ -8,9 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import allocator
+from workers import compile_cache
 
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
 WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})
+
+FAILED = "failed"
+"""How an attempt ends in which something was raised: the process may be the worse for it and is replaced."""
+
+ATTEMPTS_PER_PROCESS = 100
+"""Then a worker process is replaced. It keeps all programs it compiled and the memory of its largest attempt,
+and torch stops compiling in a process after a number of programs (``benchmarks.programs``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +55,13 @@ class Order:
 
 
 def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Variables to set for a process that computes: one thread, and memory that stays with it.
+    """Variables to set for a process that computes: one thread, memory that stays with it, programs that stay
+    with the machine.
 
     Args:
         given: the environment it would have otherwise.
     """
-    return {"OMP_NUM_THREADS": "1", **allocator.environment(given)}
+    return {"OMP_NUM_THREADS": "1", **allocator.environment(given), **compile_cache.environment(given)}
 
 
 def execute(order: Order) -> str:

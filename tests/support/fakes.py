@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.engine import CurvePoint, LaneEnd, Segment
+from benchmarks.engine import CurvePoint, Execution, LaneEnd, Segment
 from benchmarks.spec import Component, TrialSpec
 from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
 from workers.ports import Claim, Exit
@@ -97,11 +97,17 @@ class FakeReporter:
         pass
 
 
+NO_COMPILER = "loop: InvalidCxxCompiler: no working C++ compiler"
+COMPILED = Execution(forms=("loop",), failures=(), compile_seconds=1.5)
+FELL_BACK = Execution(forms=("eager",), failures=(NO_COMPILER,), compile_seconds=0.5)
+
+
 class ScriptedCohort:
     """A cohort whose segments come from a generator function."""
 
-    def __init__(self, script: Callable[[], Iterator[Segment]]) -> None:
+    def __init__(self, script: Callable[[], Iterator[Segment]], *, execution: Execution = COMPILED) -> None:
         self._script = script
+        self.execution = execution
         self.trials: Sequence[TrialSpec] = ()
         self.device: str | None = None
 

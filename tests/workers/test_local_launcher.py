@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +14,32 @@ from pathlib import Path
 import pytest
 
 from benchmarks import allocator
+from benchmarks.data import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
+from tests.support.processes import alive, family, until
 from tests.support.stack import run_until_idle, stack
+from workers import compile_cache
 from workers.dispatcher import Dispatcher, DispatcherSettings
-from workers.local_launcher import LOG_BYTES, ORPHANED, LocalLauncher
-from workers.ports import Exit
+from workers.local_launcher import LOG_BYTES, LocalLauncher
+from workers.local_worker import ORPHANED
+from workers.ports import Claim, Exit
 from workers.worker import Order, WorkerConfig
 
 NOWHERE = "http://127.0.0.1:9"
 FOR_EVER = "import sys; print('begun', flush=True); sys.stdin.read()"
+
+
+WITH_CHILD = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+sys.stdin.read()
+"""
+WARM = """
+import os, sys
+for line in iter(sys.stdin.readline, ""):
+    print("attempt of", os.getpid(), flush=True)
+    os.write(0, b"\\n")
+"""
 
 
 @contextmanager
@@ -38,6 +56,17 @@ def launching(folder: Path, script: str, *, log_bytes: int = LOG_BYTES) -> Itera
         yield launcher
     finally:
         launcher.close()
+
+
+def listened_to(pid: int) -> bool:
+    """Whether the launcher's thread for a process still runs: it ends when the process has been reaped."""
+    return any(thread.name == f"worker-{pid}" for thread in threading.enumerate())
+
+
+def next_claim(dispatcher: Dispatcher) -> Claim | None:
+    """What runs after another tick."""
+    dispatcher.tick()
+    return next(iter(dispatcher.running), None)
 
 
 def one_exit(launcher: LocalLauncher) -> Exit:
@@ -80,6 +109,56 @@ def test_kill_names_the_signal(tmp_path: Path) -> None:
         launcher.kill(1)  # an attempt that has ended: nothing happens
 
 
+def test_process_is_kept_for_the_next_attempt_and_each_has_its_log(tmp_path: Path) -> None:
+    with launching(tmp_path, WARM) as launcher:
+        pids = []
+        for attempt in (1, 2, 3):
+            launcher.submit(make_claim(attempt))
+            pids.append(launcher.pid(attempt))
+            assert one_exit(launcher) == Exit(attempt_id=attempt, error=None)
+            assert (tmp_path / f"{attempt}.log").read_text() == f"attempt of {pids[-1]}\n"
+    assert len(set(pids)) == 1
+    assert not alive(pids[0]), "an idle process ends with its launcher"
+
+
+def test_attempts_side_by_side_have_processes_of_their_own(tmp_path: Path) -> None:
+    with launching(tmp_path, WARM) as launcher:
+        launcher.submit(make_claim(1))
+        launcher.submit(make_claim(2))
+        assert launcher.pid(1) != launcher.pid(2)
+
+
+def test_process_that_died_while_idle_is_replaced_and_no_attempt_is_lost(tmp_path: Path) -> None:
+    with launching(tmp_path, WARM) as launcher:
+        launcher.submit(make_claim(1))
+        dead = launcher.pid(1)
+        one_exit(launcher)
+        os.kill(dead, signal.SIGKILL)
+        until(lambda: not listened_to(dead), "its launcher knows that it is dead", limit=WAIT_SECONDS)
+        launcher.submit(make_claim(2))
+        assert launcher.pid(2) != dead
+        assert one_exit(launcher) == Exit(attempt_id=2, error=None)
+
+
+def test_killed_process_is_not_used_again(tmp_path: Path) -> None:
+    with launching(tmp_path, FOR_EVER) as launcher:
+        launcher.submit(make_claim(1))
+        killed = launcher.pid(1)
+        launcher.kill(1)
+        one_exit(launcher)
+        launcher.submit(make_claim(2))
+        assert launcher.pid(2) != killed
+
+
+def test_kill_also_ends_what_the_process_started(tmp_path: Path) -> None:
+    with launching(tmp_path, WITH_CHILD) as launcher:
+        launcher.submit(make_claim(1))
+        child = until(lambda: family(launcher.pid(1))[1:], "a child", limit=WAIT_SECONDS)
+        launcher.kill(1)
+        assert "SIGKILL" in (one_exit(launcher).error or "")
+    until(lambda: not alive(child[0]), "the child is gone", limit=WAIT_SECONDS)
+
+
 def test_log_is_cut_off(tmp_path: Path) -> None:
     with launching(tmp_path, "print('x' * 500_000)", log_bytes=1000) as launcher:
         launcher.submit(make_claim(1))
@@ -116,9 +195,22 @@ def test_workers_keep_the_memory_they_used(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "1.log").read_text().strip() == str(expected)
 
 
+def test_workers_share_one_cache_of_compiled_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(compile_cache.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with launching(tmp_path, f"import os; print(os.environ[{compile_cache.VARIABLE!r}])") as launcher:
+        launcher.submit(make_claim(1))
+        one_exit(launcher)
+    folder = Path((tmp_path / "1.log").read_text().strip())
+    assert folder.is_dir()
+    assert folder.parent == tmp_path / "cache" / "heunboard"
+
+
 def test_worker_ends_when_its_dispatcher_is_gone() -> None:
     order = Order(url=NOWHERE, attempt_id=1, secret="s", device="cpu", data_dir=None)
-    command = [sys.executable, "-m", "workers.local_launcher"]
+    command = [sys.executable, "-m", "workers.local_worker"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
         assert worker.stdin is not None
         worker.stdin.write(order.to_json().encode() + b"\n")
@@ -141,3 +233,26 @@ def test_killed_worker_is_replaced_and_its_trial_succeeds(tmp_path: Path) -> Non
         lost, good = made.attempts()
         assert (lost.number, lost.state, good.number, good.state) == (1, "lost", 2, "finished")
         assert "SIGKILL" in lost.error
+
+
+def test_warm_process_computes_several_cohorts_and_is_replaced_after_a_failure(tmp_path: Path) -> None:
+    """The real worker: the same process for two cohorts, another one after a cohort that raised."""
+    with stack(tmp_path) as made:
+        broken = {"id": "categorical_vae", "dataset": "mnist", "categories": 8, "latents": 4, "epochs": 1}
+        no_data = tmp_path / "mnist" / DATA_SETS["mnist"].train.name
+        no_data.parent.mkdir()
+        no_data.write_text("not gzip")
+        launcher = LocalLauncher(
+            WorkerConfig(url=made.url, data_dir=str(tmp_path)), slots=1, log_dir=tmp_path / "logs"
+        )
+        dispatcher = Dispatcher(made.queue, launcher, DispatcherSettings(owner="d"))
+        pids: list[int] = []
+        for name, changes in {"a": {}, "b": {}, "broken": {"task": broken}, "c": {}}.items():
+            made.submit(name=name, estimators=["st"], seeds=[len(pids)], **changes)
+            claim = until(lambda: next_claim(dispatcher), "the attempt is launched")
+            pids.append(launcher.pid(claim.attempt_id))
+            until(lambda: dispatcher.tick(0.1) and not dispatcher.running, "the attempt has ended")
+        dispatcher.shut_down()
+        assert pids[0] == pids[1] == pids[2] != pids[3]
+        assert [trial.state for trial in made.trials()] == ["succeeded", "succeeded", "failed", "succeeded"]
+        assert [attempt.state for attempt in made.attempts()] == ["finished"] * 4

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.engine import Segment
 from tests.support.fakes import (
+    FELL_BACK,
+    NO_COMPILER,
     WAIT_SECONDS,
     FakeReporter,
     ManualClock,
@@ -73,6 +75,48 @@ def test_curve_points_travel_in_batches_of_a_second() -> None:
     assert [batch.progress.steps_done for batch in reporter.batches] == [40, 80, 100]
     values = [v for batch in reporter.batches for s in batch.segments for v in s.values]
     assert values == pytest.approx([n / 10 for n in range(1, 11)])
+
+
+def test_provenance_tells_how_steps_were_done_and_when_the_first_was() -> None:
+    clock = ManualClock()
+
+    def two_segments() -> Iterator[Segment]:
+        clock.now += 4
+        yield make_segment(1, epochs=2, lanes=[0])
+        clock.now += 3
+        yield make_segment(2, epochs=2, lanes=[0], ends=True)
+
+    reporter = FakeReporter(make_start_reply(1))
+    run_attempt(reporter, build=ScriptedCohort(two_segments), clock=clock)
+    found = outcome_of(reporter).provenance
+    assert (found.executor, found.compile_seconds, found.first_step_seconds) == ("loop", 1.5, 4.0)
+    assert found.fallback is None
+
+
+def test_fallback_is_reported_and_said_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def two_epochs() -> Iterator[Segment]:
+        yield make_segment(1, epochs=2, lanes=[0])
+        yield make_segment(2, epochs=2, lanes=[0], ends=True)
+
+    reporter = FakeReporter(make_start_reply(1))
+    run_attempt(reporter, build=ScriptedCohort(two_epochs, execution=FELL_BACK))
+    found = outcome_of(reporter).provenance
+    assert (found.executor, found.fallback) == ("eager", (NO_COMPILER,))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "C++ compiler (g++)" in record.message
+    assert NO_COMPILER in record.message
+
+
+def test_attempt_without_a_step_has_no_executor() -> None:
+    def fails_at_once() -> Iterator[Segment]:
+        raise ZeroDivisionError
+        yield
+
+    reporter = FakeReporter(make_start_reply(1))
+    run_attempt(reporter, build=ScriptedCohort(fails_at_once))
+    found = outcome_of(reporter).provenance
+    assert (found.executor, found.compile_seconds, found.first_step_seconds) == (None, None, None)
 
 
 def test_error_goes_to_the_trials_that_had_not_ended() -> None:

@@ -1,0 +1,51 @@
+"""Where compiled steps are kept, so that a machine compiles a program once and not once per process.
+
+By default torch keeps what it compiled below the temporary directory, which a restart empties and a container
+does not share. Here it lies in the cache directory of the user, like data sets. The code is made for the
+processor at hand (``-march=native``), which torch's names of files do not tell: since machines that differ
+may share a home directory, every kind of processor has a directory of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pooch
+
+VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def environment(given: Mapping[str, str], *, cache: Path | None = None) -> dict[str, str]:
+    """Variables to add to the environment of a process that compiles.
+
+    Args:
+        given: the environment it would have otherwise; a directory that is set there is kept.
+        cache: the directory below which to keep it; default: that of the user (``$XDG_CACHE_HOME/heunboard``,
+            by default ``~/.cache/heunboard``, on Linux).
+
+    Returns:
+        One variable; none when one is set, or when the directory cannot be written to: torch then uses its
+        own below the temporary directory.
+    """
+    if given.get(VARIABLE):
+        return {}
+    folder = (cache or Path(pooch.os_cache("heunboard"))) / f"compiled-{processor()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {}
+    return {VARIABLE: str(folder)} if os.access(folder, os.W_OK) else {}
+
+
+def processor(info: Path = CPU_INFO) -> str:
+    """Names the instructions that this machine understands: the same for all machines that agree in them."""
+    text = info.read_text() if info.exists() else ""
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.M)  # x86, ARM
+    flags = found[1] if found else platform.processor()
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"

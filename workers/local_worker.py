@@ -1,0 +1,44 @@
+"""The worker process of :mod:`workers.local_launcher`: carries out one order after the other.
+
+Standard input is one end of a socket. Orders come from it as lines; for every attempt after which the process
+can take another one, a byte goes back. When the socket closes the dispatcher is gone, and so is this process.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+
+from workers.worker import ATTEMPTS_PER_PROCESS, FAILED, Order, execute
+
+READY = b"\n"
+ORPHANED = 3  # exit status of a worker whose dispatcher is gone
+
+_SOCKET = 0
+
+
+def main() -> int:
+    """Carry out orders until one fails or the process has served its time."""
+    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    threading.Thread(target=_read_orders, args=(orders,), name="orders", daemon=True).start()
+    for attempt in range(1, ATTEMPTS_PER_PROCESS + 1):
+        ending = execute(orders.get())
+        if ending == FAILED or attempt == ATTEMPTS_PER_PROCESS:
+            break
+        sys.stdout.flush()  # what belongs to this attempt's log comes before the word that it has ended
+        os.write(_SOCKET, READY)
+    return 0
+
+
+def _read_orders(orders: queue.SimpleQueue[Order]) -> None:
+    # Not sys.stdin: a daemon thread that holds its lock at exit makes the interpreter abort.
+    with open(_SOCKET, "rb", buffering=0, closefd=False) as source:
+        while line := source.readline():
+            orders.put(Order.from_json(line.decode()))
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
