@@ -31,7 +31,7 @@ FOR_EVER = "import sys; print('begun', flush=True); sys.stdin.read()"
 
 WITH_CHILD = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"])  # longer than a test waits
 sys.stdin.read()
 """
 WARM = """
