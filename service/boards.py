@@ -21,10 +21,11 @@ from service import describe, paging, schemas
 from service.curves import unpack
 from service.db import read
 from service.errors import InvalidRequest, NotFound
+from service.fallbacks import fallbacks
 from service.queries import boards
 from service.queries.boards import BoardRow, CellRow, SegmentRow, ValueRow
 
-PROVENANCE_SHOWN = ("heunboard", "torch", "device")
+PROVENANCE_SHOWN = ("heunboard", "torch", "device", "executor")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +153,7 @@ def _board(
     metrics = _summaries(boards.final_values(connection, ids, shown), shown)
     references = info.references(Component.from_json(board.task).values)
     running = boards.running_trials(connection, board.id)
+    provenances = boards.provenances(connection, ids)
     return schemas.Board(
         id=board.task_key,
         title=describe.board_title(board.task),
@@ -165,7 +167,8 @@ def _board(
         curves=_curves(choices, boards.curve_segments(connection, ids, shown)),
         trials=board.trials,
         counts=_counts(board, running),
-        versions=_versions(boards.provenances(connection, ids)),
+        versions=_versions(provenances),
+        fallbacks=fallbacks(provenances),
     )
 
 

@@ -92,6 +92,16 @@ class Failure(Answer):
     traceback: str | None
 
 
+class Fallback(Answer):
+    """Attempts whose training steps could not be compiled: their results are right, but took longer.
+
+    ``failures`` says what was tried and why it failed, a line each.
+    """
+
+    failures: list[str]
+    attempts: int
+
+
 class SweepDetail(SweepLine):
     """A sweep with its boards, cells and the first failures."""
 
@@ -99,6 +109,7 @@ class SweepDetail(SweepLine):
     cells: list[CellProgress]
     failures: list[Failure]
     failures_left_out: int
+    fallbacks: list[Fallback]
 
 
 class Plan(Answer):
@@ -253,6 +264,7 @@ class Board(Answer):
     trials: int
     counts: dict[str, int]
     versions: dict[str, list[str]]
+    fallbacks: list[Fallback]
 
 
 class ParameterInfo(Answer):

@@ -52,6 +52,7 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         failed = trials.sweep_trials(connection, row.id, limit=SHOWN_FAILURES, state=TrialState.FAILED)
         board_rows = boards.boards_by_id(connection, sweeps.board_ids(connection, row.id))
         cells = _cells(connection, row.id)
+        fallbacks = sweeps.fallback_rows(connection, row.id)
     return schemas.SweepDetail(
         **dict(line),
         boards=[
@@ -61,6 +62,7 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         cells=cells,
         failures=[_failure(trial) for trial in failed],
         failures_left_out=line.progress.counts[TrialState.FAILED] - len(failed),
+        fallbacks=[schemas.Fallback.model_validate(one._asdict()) for one in fallbacks],
     )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.output import AsJson, Url, console, print_json
+from service.cli.output import AsJson, Url, console, print_json, print_warning
 from service.client import Client
 from service.web import numbers
 
@@ -73,6 +73,7 @@ def show(out: Console, board: dict[str, Any]) -> None:
     out.print(table)
     for line in [*outlier_lines(board, metric), *_source_lines(board)]:
         out.print(f"[dim]{escape(line)}[/]", highlight=False)
+    print_warning(out, board["fallbacks"])
 
 
 def outlier_lines(board: dict[str, Any], metric: dict[str, Any]) -> list[str]:

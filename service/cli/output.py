@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+
+from service import fallbacks
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer of the REST API as JSON.")]
 Url = Annotated[
@@ -32,6 +35,15 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(answer: Any) -> None:
     """One JSON document on standard output."""
     typer.echo(json.dumps(answer, indent=2))
+
+
+def print_warning(out: Console, found: list[dict[str, Any]]) -> None:
+    """Say that attempts were slower than they could be (``fallbacks`` of a sweep or board), if any were."""
+    if warning := fallbacks.warning(found):
+        sentence, failures = warning
+        out.print(f"[yellow]slow[/] {escape(sentence)}", highlight=False)
+        for line in failures:
+            out.print(f"    {escape(line)}", style="dim", highlight=False)
 
 
 def counts_text(counts: dict[str, int]) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.sweep import load_sweep
-from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json
+from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json, print_warning
 from service.cli.progress import watch
 from service.client import Client
 from service.errors import InvalidSettings
@@ -130,6 +130,7 @@ def _conclude(sweep: dict[str, Any]) -> None:
     out = console()
     if sweep["finished_at"] is not None:
         out.print(_outcome(sweep), highlight=False)
+    print_warning(out, sweep["fallbacks"])
     for failure in sweep["failures"]:
         out.print(f"[red]failed[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
         for line in (failure["traceback"] or "").splitlines()[-TRACEBACK_LINES:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -59,6 +60,13 @@ class CellRow(NamedTuple):
     cell_key: str
     task_key: str
     spec: dict[str, Any]
+
+
+class FallbackRow(NamedTuple):
+    """Attempts in which the same could not be compiled."""
+
+    failures: tuple[str, ...]
+    attempts: int
 
 
 def sweep_rows(connection: Connection, *, limit: int, before: int | None) -> list[SweepRow]:
@@ -137,6 +145,26 @@ def board_ids(connection: Connection, sweep_id: int) -> list[int]:
     """The boards that the sweep has trials on."""
     query = sa.select(Cell.board_id).where(Cell.id.in_(_cells_of(sweep_id))).distinct()
     return list(connection.scalars(query.order_by(Cell.board_id)))
+
+
+def fallback_rows(connection: Connection, sweep_id: int) -> list[FallbackRow]:
+    """What could not be compiled in attempts that ended trials of the sweep, the most frequent first."""
+    ended = (
+        sa.select(Trial.attempt_id)
+        .join(SweepTrial, SweepTrial.trial_id == Trial.id)
+        .where(SweepTrial.sweep_id == sweep_id)
+    )
+    # Missing in old provenance and null in that of attempts that compiled: both are SQL's null as text.
+    failures = Attempt.provenance["fallback"].as_string().label("failures")
+    attempts = sa.select(failures).where(Attempt.id.in_(ended)).subquery()
+    count = sa.func.count()
+    rows = connection.execute(
+        sa.select(attempts.c.failures, count)
+        .where(attempts.c.failures.is_not(None))
+        .group_by(attempts.c.failures)
+        .order_by(count.desc(), attempts.c.failures)
+    )
+    return [FallbackRow(tuple(json.loads(text)), n) for text, n in rows]
 
 
 def _sweeps() -> sa.Select[int, str, str | None, int, datetime]:

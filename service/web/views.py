@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Metric
 from estimators.info import Value
+from service import fallbacks
 from service.schemas import (
     Board,
     BoardCurve,
@@ -29,6 +30,9 @@ COLOURS = {"reinmax": 0, "stgs": 1, "st": 2, "exact": 3, "reinforce": 4}
 
 SPARE_COLOURS = 5
 """Estimators from plug-ins share the colours after these, by a hash of their id."""
+
+RELEASES = ("heunboard", "torch")
+"""What of a board's provenance is named by its version."""
 
 CURVE_TABLE_ROWS = 12
 SHOWN_CELLS = 500
@@ -109,6 +113,7 @@ def board_context(board: Board) -> dict[str, Any]:
         "curve_table": _curve_table(curves["lines"]) if curves else [],
         "curve_summary": _curve_summary(curves["lines"]) if curves else "",
         "provenance": provenance(board, metrics[board.select]),
+        "warning": fallbacks.warning([dict(one) for one in board.fallbacks]),
     }
 
 
@@ -128,10 +133,12 @@ def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
     ]
     versions = [f"{board.task['id']} {board.task['version']}"]
     versions += [f"{row.estimator} {row.version}" for row in board.rows]
-    versions += [f"{name} {', '.join(found)}" for name, found in board.versions.items() if name != "device"]
+    versions += [f"{name} {', '.join(found)}" for name, found in board.versions.items() if name in RELEASES]
     pairs.append(("Versions", "; ".join(versions)))
     if board.versions.get("device"):
         pairs.append(("Computed on", "; ".join(board.versions["device"])))
+    if board.versions.get("executor"):
+        pairs.append(("Steps done as", "; ".join(board.versions["executor"])))
     return [*pairs, ("Metric", chosen.description)]
 
 
@@ -144,6 +151,7 @@ def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
         "done": sweep.state in ("succeeded", "failed", "cancelled"),
         "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
+        "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
         "cells": [_cell(cell, titles) for cell in sweep.cells[:SHOWN_CELLS]],
     }
 

@@ -21,7 +21,7 @@ from service.cli import main
 from service.cli.progress import share, time_left
 from service.client import Client
 from tests.support.databases import engine_of
-from tests.support.sweeps import small_sweep
+from tests.support.sweeps import FELL_BACK, small_sweep
 from tests.support.web import application, compute, fail, served
 from workers.version import package_version
 
@@ -148,6 +148,7 @@ def test_wait_ends_with_1_and_shows_the_error_when_the_sweep_failed(
         "progress": {"counts": {"failed": 1}, "steps_done": 1, "steps_total": 1, "seconds_left": None},
         "failures": [{"label": "st, seed 0", "error": "NaN [in loss]", "traceback": "Traceback\n  boom"}],
         "failures_left_out": 7,
+        "fallbacks": [],
         "boards": [],
     }
     monkeypatch.setattr(Client, "submit", lambda *_: failed)
@@ -164,6 +165,15 @@ def test_status_shows_the_tracebacks_of_failed_trials(run: Run, engine: Engine, 
     assert status == 0
     assert "it broke" in out
     assert "Traceback: here" in out
+
+
+def test_status_and_board_say_that_attempts_were_slow(run: Run, engine: Engine, url: str) -> None:
+    compute(engine, small_sweep(estimators=["st"], seeds=1), provenance=FELL_BACK)
+    for command in (("status", "1"), ("board",)):
+        status, out, _ = run(*command)
+        assert status == 0
+        assert "slow One attempt could not compile" in out
+        assert "No working C++ compiler found" in out
 
 
 def test_ctrl_c_while_waiting_leaves_the_sweep_and_says_how_to_look_again(

@@ -25,6 +25,13 @@ PROVENANCE = Provenance(
     peak_memory_bytes=None,
 )
 
+COMPILED = PROVENANCE.model_copy(
+    update={"executor": "loop", "compile_seconds": 2.0, "first_step_seconds": 4.0}
+)
+FELL_BACK = COMPILED.model_copy(
+    update={"executor": "eager", "fallback": ("loop: InvalidCxxCompiler: No working C++ compiler found",)}
+)
+
 
 def small_sweep(**changes: Any) -> Sweep:
     """A polynomial sweep: straight-through and ReinMax, three seeds, ten steps, unless told otherwise."""

@@ -18,8 +18,16 @@ from service.app import create_app
 from service.queue import Queue
 from service.settings import Settings
 from service.submission import submit
-from tests.support.sweeps import outcome
-from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
+from tests.support.sweeps import PROVENANCE, outcome
+from workers.messages import (
+    CurveSegment,
+    Heartbeat,
+    MetricsBatch,
+    Outcome,
+    Provenance,
+    StartReply,
+    TrialOutcome,
+)
 
 HOST = "127.0.0.1"
 STARTED_SECONDS = 20
@@ -52,7 +60,13 @@ def browser_of(app: FastAPI) -> httpx.Client:
     return httpx.Client(transport=InProcess(app), base_url=f"http://{HOST}")
 
 
-def compute(engine: Engine, sweep: Sweep, values: Mapping[int, float] | None = None) -> str:
+def compute(
+    engine: Engine,
+    sweep: Sweep,
+    values: Mapping[int, float] | None = None,
+    *,
+    provenance: Provenance = PROVENANCE,
+) -> str:
     """Submit a sweep and report ``expected_loss`` by seed for every trial; returns the sweep's id."""
     stored = submit(engine, sweep)
     queue = Queue(engine)
@@ -60,7 +74,8 @@ def compute(engine: Engine, sweep: Sweep, values: Mapping[int, float] | None = N
     for claim in queue.claim(owner="test", limit=100):
         reply = queue.start(claim.attempt_id, claim.secret)
         queue.metrics(claim.attempt_id, claim.secret, _curves(reply))
-        queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials, values))
+        ends = outcome(reply.trials, values).outcomes
+        queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=ends, provenance=provenance))
     return str(stored.sweep_id)
 
 
