@@ -57,9 +57,10 @@ def test_children_that_are_killed_start_again_and_end_with_their_parent(tmp_path
         _kill_child(running, "dispatch")
         with Client(running.url) as client:
             assert client.wait(client.submit(TINY)["id"], timeout=60)["state"] == "succeeded"
-            client.submit(LONG)
-            until(lambda: _works(running), "a worker computes")
+            long = client.submit(LONG)["id"]
+            until(lambda: client.sweep(long)["progress"]["steps_done"], "a worker computes")
         members = family(running.process.pid)
+        assert any("workers.local_worker" in command_line(pid) for pid in members)
         running.process.kill()
         until(lambda: not any(map(alive, members)), "its processes are gone", limit=ENDS_WITHIN)
         _, err = running.process.communicate()
@@ -113,10 +114,6 @@ def _kill_child(running: Up, command: str) -> None:
     killed = until(lambda: running.child(command), command)
     os.kill(killed, signal.SIGKILL)
     until(lambda: running.child(command) not in (None, killed), f"{command} is back")
-
-
-def _works(running: Up) -> bool:
-    return any("workers.local_launcher" in command_line(pid) for pid in family(running.process.pid))
 
 
 def _revive_until_it_raises(child: Child, told: list[str]) -> None:
