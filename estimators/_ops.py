@@ -77,14 +77,16 @@ def draw_one_hot(p: Tensor, uniforms: Tensor) -> Tensor:
         One-hot rows ``(*uniforms.shape, n)`` of the dtype of ``p``. Where ``p`` is NaN, category 0.
     """
     rows = distinct(p).movedim(-1, 0)
+    if len(rows) == 2:
+        return chosen_of_two(~(rows[0] <= uniforms * (rows[0] + rows[1])), p.dtype)
+    samples = uniforms.dim() - (rows.dim() - 1)
     cumulative = rows.cumsum(0)
     if p.device.type != "cpu":
         cumulative = monotone(cumulative, rows)
-    samples = uniforms.dim() - (rows.dim() - 1)
     cumulative = cumulative.reshape(len(rows), *[1] * samples, *rows.shape[1:])
     before = torch.cat([torch.full_like(cumulative[:1], -1.0), cumulative[:-1]])
     total = cumulative[-1]
-    target = uniforms * torch.where(total.isnan(), 0.0, total)
+    target = uniforms * torch.where(total == total, total, 0.0)  # 0 for NaN
     return ((before <= target) & ~(cumulative <= target)).to(p.dtype).movedim(0, -1)
 
 
@@ -114,15 +116,15 @@ def jacobian_product(p: Tensor, g: Tensor) -> Tensor:
 
 
 def opposite(x: Tensor) -> Tensor:
-    """x (e_0 - e_1), ``(...) -> (..., 2)``."""
-    return categories_last(x, -x)
+    """x (e_0 - e_1), ``(...) -> (..., 2)``; variables, the last axis of ``x``, stay adjacent in memory."""
+    sign = 1 - 2 * torch.arange(2, device=x.device)
+    return (x.unsqueeze(0) * sign.view(2, *[1] * x.dim())).movedim(0, -1)
 
 
-def categories_last(*entries: Tensor) -> Tensor:
-    """Entries of all categories, ``(..., V)`` each, as ``(..., V, n)``, with variables adjacent in memory."""
-    if entries[0].dim() == 0:
-        return torch.stack(entries)
-    return torch.stack(entries, -2).mT
+def chosen_of_two(first: Tensor, dtype: torch.dtype) -> Tensor:
+    """e_0 where ``first`` holds, else e_1, ``(...) -> (..., 2)``; in memory as :func:`opposite`."""
+    zeroth = torch.arange(2, device=first.device) == 0
+    return (first.unsqueeze(0) == zeroth.view(2, *[1] * first.dim())).to(dtype).movedim(0, -1)
 
 
 def centred_jacobian_product(p: Tensor, g: Tensor, *, weight: Tensor) -> Tensor:

@@ -23,9 +23,15 @@ _MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
 
 
 def draw_keys(shape: tuple[int, ...], generator: Noise, *, device: torch.device) -> Tensor:
-    """Independent int64 keys, one uniform number each: starts spread over the sequence of length 2^64."""
-    uniforms = uniform(shape, generator, dtype=torch.float64, device=device)
-    return _scramble((uniforms * 2.0**53).to(torch.int64))
+    """Independent int64 keys, starts spread over the sequence of length 2^64, from two uniform numbers each.
+
+    They are of float32: processors turn a vector of these into integers, not one of float64.
+    """
+    high, low = (
+        (uniform(shape, generator, dtype=torch.float32, device=device) * 2.0**24).to(torch.int32)
+        for _ in range(2)
+    )
+    return _scramble((high.to(torch.int64) << 24) | low.to(torch.int64))
 
 
 def keyed_uniform(key: Tensor, counter: Tensor, dtype: torch.dtype) -> Tensor:
@@ -34,7 +40,9 @@ def keyed_uniform(key: Tensor, counter: Tensor, dtype: torch.dtype) -> Tensor:
     Multiples of 2^-53 plus 2^-54, rounded to ``dtype``: the floats are dense near 0 (there the small
     probabilities are decided), and the rounding never reaches 1.
     """
-    word = _shift(_scramble(key + counter * _STEP), 11)
+    # The mask changes nothing. It hides from a compiler that counters are positions, whose products it would
+    # form beforehand, without wrapping.
+    word = _shift(_scramble(key + (counter & (2**63 - 1)) * _STEP), 11)
     below_one = 1 - torch.finfo(dtype).eps / 2
     return word.to(dtype).add_(0.5).mul_(2.0**-53).clamp_max_(below_one)
 

@@ -25,8 +25,11 @@ def pairwise_sum(x: Tensor, axis: int) -> Tensor:
     """Sum over ``axis``, halving it: an order of additions that depends on its length alone.
 
     ``Tensor.sum`` adds in an order that depends on the other axes too, and a variable's gradient would change
-    in its last bit with the number of variables beside it.
+    in its last bit with the number of variables beside it. In a traced program the shapes are fixed, and the
+    compiler chooses an order that fits them.
     """
+    if is_traced():
+        return x.sum(axis)
     while (size := x.shape[axis]) > 1:
         half = size // 2
         front, back, rest = x.split((half, half, size - 2 * half), axis)

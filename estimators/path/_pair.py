@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._ops import at_sample
+from estimators._ops import at_sample, opposite
 from estimators.path._blocks import blocks, pairwise_sum
 
 NODES = 48
@@ -22,15 +22,24 @@ NODES = 48
 _DECAY = 40.0
 
 
+def weighted_difference(g: Tensor, z: Tensor, weight: Tensor) -> Tensor:
+    """w (g_0 - g_1) (e_0 - e_1), ``weight`` ``(..., V)``."""
+    return opposite(weight * (g[..., 0] - g[..., 1]))
+
+
+def outcome_difference(g: Tensor, z: Tensor, weight_0: Tensor, weight_1: Tensor) -> Tensor:
+    """The same with a weight for D = e_0 and one for D = e_1."""
+    return weighted_difference(g, z, torch.where(z[..., 0] > 0, weight_0, weight_1))
+
+
 def pair_product(weight: Tensor, z: Tensor, g: Tensor) -> Tensor:
-    """weight (g_i - g_j) (e_i - e_j), ``weight`` ``(..., 1)``."""
-    sign = 2 * z - 1
-    return weight * sign * (sign * g).sum(-1, keepdim=True)
+    """The same as (g_i - g_j) (e_i - e_j), whichever was drawn; ``weight`` ``(..., 1)``."""
+    return weighted_difference(g, z, weight.squeeze(-1))
 
 
 def log_other(log_p: Tensor, z: Tensor) -> Tensor:
     """log pi_j of the category that was not drawn, ``(..., 1)``."""
-    return log_p.gather(-1, z.argmin(-1, keepdim=True))
+    return torch.where(z[..., 0] > 0, log_p[..., 1], log_p[..., 0]).unsqueeze(-1)
 
 
 def expected_pair_weight(log_p: Tensor, z: Tensor, tau: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from estimators._checks import lane_tensor, temperature_tensor
 from estimators._noise import uniform
-from estimators._ops import categories_last, log_probabilities, tempered
+from estimators._ops import chosen_of_two, distinct, log_probabilities, opposite, tempered
 from estimators._types import Noise
 from estimators.path._surrogate import attach, jacobian_rule
 
@@ -47,8 +47,8 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
     """
     log_p = log_probabilities(logits)
     tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    v = _perturbed(log_p, gumbel(log_p, generator))
-    return attach(logits, _largest(v), jacobian_rule, tempered(v, tau), tau)
+    noise = gumbel(log_p, generator)
+    return _straight_through(logits, _sample(log_p, noise), log_p, noise, tau)
 
 
 def decoupled_stgs(
@@ -85,8 +85,7 @@ def decoupled_stgs(
         advice="1 keeps the distribution",
     )
     noise = gumbel(log_p, generator)
-    y = tempered(_perturbed(log_p, noise), tau)
-    return attach(logits, _largest(_perturbed(log_p / tau_f, noise)), jacobian_rule, y, tau)
+    return _straight_through(logits, _sample(log_p / tau_f, noise), log_p, noise, tau)
 
 
 def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
@@ -126,21 +125,40 @@ def gumbel(log_p: Tensor, generator: Noise) -> Tensor:
     """
     shape = (*log_p.shape[:-1], 1) if log_p.shape[-1] == 2 else log_p.shape
     u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device)
-    return u.logit() if log_p.shape[-1] == 2 else -u.log().neg().log()
+    return (u / (1 - u)).log() if log_p.shape[-1] == 2 else -u.log().neg().log()
 
 
 def _perturbed(log_p: Tensor, noise: Tensor) -> Tensor:
     """V counted from its largest entry: V / tau itself would lose digits at small temperatures."""
     if log_p.shape[-1] == 2:
-        ahead = log_p[..., 0] - log_p[..., 1] + noise.squeeze(-1)
-        return categories_last(ahead.clamp_max(0), -ahead.clamp_min(0))
+        return opposite(_ahead(log_p, noise)).clamp_max(0)
     v = log_p + noise
     return v - v.amax(-1, keepdim=True)
 
 
-def _largest(v: Tensor) -> Tensor:
-    """One-hot, the first of equal ones; category 0 where ``v`` is NaN."""
-    if v.shape[-1] == 2:
-        first = ~(v[..., 0] < v[..., 1])
-        return categories_last(first, ~first).to(v.dtype)
+def _ahead(log_p: Tensor, noise: Tensor) -> Tensor:
+    """V_0 - V_1 of two categories."""
+    rows = distinct(log_p)
+    return rows[..., 0] - rows[..., 1] + noise.squeeze(-1)
+
+
+def _sample(log_p: Tensor, noise: Tensor) -> Tensor:
+    """D, the first of equal categories; category 0 where ``log_p`` is NaN."""
+    if log_p.shape[-1] == 2:
+        return chosen_of_two(~(_ahead(log_p, noise) < 0), log_p.dtype)
+    v = log_p + noise
     return torch.zeros_like(v).scatter_(-1, v.argmax(-1, keepdim=True), 1.0)
+
+
+def _straight_through(logits: Tensor, z: Tensor, log_p: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+    """``z`` in value, with the gradient of the relaxed sample."""
+    if log_p.shape[-1] == 2:
+        return attach(logits, z, _pair_rule, _ahead(log_p, noise), tau.squeeze(-1))
+    return attach(logits, z, jacobian_rule, tempered(_perturbed(log_p, noise), tau), tau)
+
+
+def _pair_rule(g: Tensor, z: Tensor, ahead: Tensor, tau: Tensor) -> Tensor:
+    """y_0 y_1 / tau (g_0 - g_1) (e_0 - e_1), from the smaller of y_0 and y_1, which keeps its digits."""
+    rate = tau.reciprocal()
+    smaller = torch.sigmoid(-ahead.abs() * rate)
+    return opposite(smaller * (1 - smaller) * rate * (g[..., 0] - g[..., 1]))

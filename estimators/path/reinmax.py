@@ -14,7 +14,6 @@ Source: Liu, Dong, Liu, Yu, Gao, "Bridging Discrete and Backpropagation: Straigh
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from estimators._checks import temperature_tensor
@@ -23,11 +22,11 @@ from estimators._ops import (
     draw,
     jacobian_product,
     log_probabilities,
-    opposite,
     probabilities,
     tempered,
 )
 from estimators._types import Noise
+from estimators.path._pair import outcome_difference
 from estimators.path._surrogate import attach
 
 
@@ -54,20 +53,15 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
     p = probabilities(log_p)
     z = draw(p, generator)
     if logits.shape[-1] == 2:
-        return attach(logits, z, _heun_of_pair, *_pair_weights(distinct(log_p), tau))
+        return attach(logits, z, outcome_difference, *_pair_weights(distinct(log_p), tau))
     return attach(logits, z, _heun, p, (tempered(log_p, tau) + z) / 2)
 
 
 def _pair_weights(log_p: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    """2 m_0 m_1 - p_0 p_1 / 2 for D = e_0 and for D = e_1."""
+    """2 m_0 m_1 - p_0 p_1 / 2 for both outcomes."""
     q_0, q_1 = tempered(log_p, tau).unbind(-1)
     p_0, p_1 = log_p.exp().unbind(-1)
     return ((1 + q_0) * q_1 - p_0 * p_1) / 2, ((1 + q_1) * q_0 - p_0 * p_1) / 2
-
-
-def _heun_of_pair(g: Tensor, z: Tensor, weight_0: Tensor, weight_1: Tensor) -> Tensor:
-    weight = torch.where(z[..., 0] > 0, weight_0, weight_1)
-    return opposite(weight * (g[..., 0] - g[..., 1]))
 
 
 def _heun(g: Tensor, z: Tensor, p: Tensor, m: Tensor) -> Tensor:

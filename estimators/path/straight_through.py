@@ -16,8 +16,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from estimators._checks import temperature_tensor
-from estimators._ops import draw, log_probabilities, probabilities, tempered
+from estimators._ops import distinct, draw, log_probabilities, probabilities, tempered
 from estimators._types import Noise
+from estimators.path._pair import weighted_difference
 from estimators.path._surrogate import attach, jacobian_rule
 
 
@@ -42,4 +43,7 @@ def st(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = 
         temperature, logits, minimum=0.0, open_minimum=True, advice="1 is the plain estimator"
     )
     z = draw(probabilities(log_p), generator)
+    if logits.shape[-1] == 2:
+        q_0, q_1 = tempered(distinct(log_p), tau).unbind(-1)
+        return attach(logits, z, weighted_difference, q_0 * q_1 / tau.squeeze(-1))
     return attach(logits, z, jacobian_rule, tempered(log_p, tau), tau)
