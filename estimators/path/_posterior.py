@@ -10,8 +10,8 @@ J(y) g = y_i y_j (g_i - g_j) (e_i - e_j).
 
 Draws are numbered; the noise of a draw is a function of the variable's key and that number
 (:mod:`estimators._streams`).
-A traced program has all draws of two categories in one sum, which a compiler keeps in registers, and a few
-large blocks of draws of more.
+A traced program has a few large blocks of draws; those of two categories a compiler keeps in registers, if
+nothing but the sum is used twice (hence ``addcmul`` of one number with itself).
 Shapes: M variables, C draws of a block; blocks hold categories first, ``(n, C, M)``, so that sums over
 categories and draws run along contiguous variables.
 Source: Paulus, Maddison, Krause, "Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator",
@@ -33,6 +33,8 @@ from estimators.path._pair import log_other, pair_product
 
 DRAWS_PER_BLOCK = 64
 """Draws that are added up at once; fixed, so that rounding does not depend on the number of variables."""
+TRACED_PAIR_DRAWS = 256
+"""The same in a traced program, for two categories; what is recorded runs once as it is, in memory."""
 TRACED_ELEMENTS, TRACED_BLOCKS = 2**19, 16
 """Numbers in a block of draws in a traced program (2 MB in float32), and most blocks."""
 
@@ -77,7 +79,7 @@ def _pair_weight(log_p: Tensor, z: Tensor, tau: Tensor, key: Tensor, draws: rang
     """Mean of y_i y_j over the draws, ``(..., 1)``."""
     rows = [x.reshape(-1) for x in (log_other(log_p, z), _per_variable(tau, log_p), key)]
     if is_traced():
-        mean = _mean_over_draws(functools.partial(_weight_sum, *rows), draws, len(draws), key.device)
+        mean = _mean_over_draws(functools.partial(_weight_sum, *rows), draws, TRACED_PAIR_DRAWS, key.device)
         return mean.reshape(*log_p.shape[:-1], 1)
     weight = torch.empty_like(rows[0])
     for block in blocks(weight, DRAWS_PER_BLOCK):
@@ -90,8 +92,9 @@ def _weight_sum(log_p_M: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Tensor) -> T
     """Sum of y_i y_j over draws, from odds y_j / y_i, which are at most 1."""
     u_CM = keyed_uniform(key_M, k_C.unsqueeze(-1), log_p_M.dtype)
     p_M = log_p_M.exp()
-    odds_CM = torch.exp((log_p_M + torch.log((1 - u_CM) / (u_CM * (1 - p_M) + p_M))) / tau_M)
-    return pairwise_sum(odds_CM / (1 + odds_CM).square(), 0)
+    x_CM = (log_p_M + torch.log((1 - u_CM) / (u_CM * (1 - p_M) + p_M))) / tau_M
+    y_CM = (1 + torch.exp(-x_CM)).reciprocal()
+    return pairwise_sum(torch.addcmul(y_CM, y_CM, y_CM, value=-1), 0)
 
 
 def _product_sum(
