@@ -7,19 +7,58 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from benchmarks.noise import LaneNoise, Purpose, Stream, shuffled
+from benchmarks import noise as noise_module
+from benchmarks.noise import LaneNoise, Purpose, philox, seed_keys, shuffled
 
 CPU = torch.device("cpu")
 FALSE_ALARM_Z = 4.9  # two-sided 1e-6
+LOW = 2**32 - 1
+
+
+def lane_noise(seeds: list[int], purpose: Purpose = Purpose.TRAINING, *, step: int | Tensor = 1) -> LaneNoise:
+    return LaneNoise(seed_keys(seeds), purpose, step=step)
 
 
 def draws(
-    seeds: list[int], purpose: Purpose = Purpose.TRAINING, *, step: int = 1, count: int = 7
-) -> torch.Tensor:
-    noise = LaneNoise(seeds, purpose)
-    noise.seek(step)
-    return noise.uniform((len(seeds), count), dtype=torch.float32, device=CPU)
+    seeds: list[int], purpose: Purpose = Purpose.TRAINING, *, step: int | Tensor = 1, count: int = 7
+) -> Tensor:
+    return lane_noise(seeds, purpose, step=step).uniform((len(seeds), count), dtype=torch.float32, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [
+        ((0, 0, 0, 0), (0, 0), "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        ((LOW, LOW, LOW, LOW), (LOW, LOW), "5207ddc2 45165e59 4d8ee751 8c52f662"),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            "4dfccaba 190a87f0 c47362ba b6b5242a",
+        ),
+    ],
+)
+def test_known_answers_of_philox_4x32_7(
+    counter: tuple[int, ...], key: tuple[int, ...], words: str
+) -> None:
+    """Those that the authors' library Random123 publishes."""
+    c_0, c_1, c_2, c_3 = (torch.tensor([c]) for c in counter)
+    k_0, k_1 = (torch.tensor([k]) for k in key)
+    got = [f"{word.item() & LOW:08x}" for word in philox((c_0, c_1, c_2, c_3), (k_0, k_1))]
+    assert " ".join(got) == words
+
+
+def test_numbers_of_an_address_never_change() -> None:
+    """Golden numbers: the stream behind every stored result."""
+    keys, zero = seed_keys([2**32 + 7]), torch.tensor([0])
+    assert keys.tolist() == [[7, 1]]
+    words = philox((zero, zero + 1, zero + 3, zero + Purpose.TRAINING), (keys[:, 0], keys[:, 1]))
+    source = lane_noise([2**32 + 7], step=3)
+    source.uniform((1, 9), dtype=torch.float64, device=CPU)
+    u = source.uniform((1, 16), dtype=torch.float32, device=CPU)[0]
+    assert u[0].item() == (((words[0].item() & LOW) >> 9) + 0.5) / 2**23
+    assert u[4].item() == (((words[1].item() & LOW) >> 9) + 0.5) / 2**23
 
 
 def test_a_lane_draws_the_same_alone_and_beside_others() -> None:
@@ -27,37 +66,25 @@ def test_a_lane_draws_the_same_alone_and_beside_others() -> None:
     assert torch.equal(together[1:2], draws([5]))
 
 
+def test_a_step_may_be_a_tensor() -> None:
+    assert torch.equal(draws([3, 5], step=torch.tensor([4])), draws([3, 5], step=4))
+
+
 def test_every_address_has_its_own_numbers() -> None:
     """Seed, purpose, step and draw all matter: no two of these rows share a number."""
     rows = [draws([seed], purpose, step=step) for seed in (0, 1) for purpose in Purpose for step in (0, 1, 2)]
-    noise = LaneNoise([0], Purpose.TRAINING)
-    noise.seek(1)
-    pair = [noise.uniform((1, 7), dtype=torch.float32, device=CPU) for _ in range(2)]
+    source = lane_noise([0])
+    pair = [source.uniform((1, 7), dtype=torch.float32, device=CPU) for _ in range(2)]
     assert torch.equal(pair[0], draws([0]))
     numbers = torch.cat([*rows, pair[1]]).flatten()
     assert len(numbers.unique()) > numbers.numel() - 3  # 175 of 2^23 values: one accidental tie in 550 suites
-
-
-def test_seek_goes_back_to_the_first_draw() -> None:
-    noise = LaneNoise([1], Purpose.TRAINING)
-    noise.seek(4)
-    first = noise.uniform((1, 5), dtype=torch.float64, device=CPU)
-    noise.seek(5)
-    noise.seek(4)
-    assert torch.equal(noise.uniform((1, 5), dtype=torch.float64, device=CPU), first)
-
-
-def test_the_stream_is_the_published_philox() -> None:
-    """Golden words: the stream behind every stored result, and numpy's promise that it never changes."""
-    words = Stream(7, Purpose.TRAINING).words(2, step=3, draw=1)
-    assert [hex(word) for word in words.tolist()] == ["0x5cc7fc57423f3861", "0x5e8c652b88c43aeb"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_uniform_moments_and_interval(dtype: torch.dtype) -> None:
     """Mean 1/2 and mean square 1/3, false alarm 1e-6 each; never 0 or 1."""
     count = 400_000
-    u = LaneNoise([11], Purpose.TRAINING).uniform((1, count), dtype=dtype, device=CPU)
+    u = lane_noise([11]).uniform((1, count), dtype=dtype, device=CPU)
     assert u.dtype == dtype
     assert u.min() > 0
     assert u.max() < 1
@@ -66,39 +93,48 @@ def test_uniform_moments_and_interval(dtype: torch.dtype) -> None:
     assert abs(square - 1 / 3) < FALSE_ALARM_Z * math.sqrt(4 / 45 / count)
 
 
+def test_neighbours_are_not_correlated() -> None:
+    """Between indices, lanes of successive seeds and steps; false alarm 1e-6 each."""
+    count = 200_000
+    a = draws([1, 2], count=count) - 0.5
+    b = draws([1, 2], step=2, count=count) - 0.5
+    for x, y in ((a[0, :-1], a[0, 1:]), (a[0], a[1]), (a[0], b[0])):
+        assert abs((x * y).mean().item() * 12) < FALSE_ALARM_Z / math.sqrt(len(x))
+
+
 @pytest.mark.parametrize(("dtype", "tiny"), [(torch.float32, 2.0**-24), (torch.float64, 2.0**-53)])
+@pytest.mark.parametrize("word", [0, LOW])
 def test_extreme_words_stay_inside_the_open_interval(
-    dtype: torch.dtype, tiny: float, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, tiny: float, word: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extremes = np.array([0, 2**64 - 1], dtype=np.uint64)
-    monkeypatch.setattr(Stream, "words", lambda *_, **__: extremes)
-    u = LaneNoise([0], Purpose.TRAINING).uniform(
-        (1, 2 if dtype == torch.float64 else 4), dtype=dtype, device=CPU
-    )
-    assert u.min().item() == tiny
-    assert u.max().item() == 1 - tiny
+    extreme = tuple(torch.full((1, 2), word) for _ in range(4))
+    monkeypatch.setattr(noise_module, "_words", lambda *_: extreme)
+    u = lane_noise([0]).uniform((1, 4), dtype=dtype, device=CPU)
+    assert u.unique().tolist() == [1 - tiny if word else tiny]
     assert torch.isfinite(u.log()).all()
     assert (-u.log() > 0).all()
 
 
 def test_wrong_requests_are_refused() -> None:
-    noise = LaneNoise([1, 2], Purpose.TRAINING)
+    source = lane_noise([1, 2])
     with pytest.raises(ValueError, match="noise for 2 lanes was asked for shape"):
-        noise.uniform((3, 2), dtype=torch.float32, device=CPU)
+        source.uniform((3, 2), dtype=torch.float32, device=CPU)
     with pytest.raises(TypeError, match="float32 or float64"):
-        noise.uniform((2, 2), dtype=torch.float16, device=CPU)
-    with pytest.raises(ValueError, match="a seed is a number"):
-        LaneNoise([-1], Purpose.TRAINING)
+        source.uniform((2, 2), dtype=torch.float16, device=CPU)
+    for seed in (-1, 2**64):
+        with pytest.raises(ValueError, match="a seed is a number"):
+            seed_keys([seed])
 
 
 def test_the_order_is_a_permutation_of_its_own_for_each_seed_and_epoch() -> None:
-    orders = [shuffled(seed, epoch, 100) for seed in (0, 1) for epoch in (0, 1)]
-    assert all(sorted(order.tolist()) == list(range(100)) for order in orders)
-    assert len({tuple(order.tolist()) for order in orders}) == 4
-    assert np.array_equal(orders[0], shuffled(0, 0, 100))
+    keys = seed_keys([0, 1])
+    orders = torch.cat([shuffled(keys, epoch, 100) for epoch in (0, 1)])
+    assert torch.equal(orders.sort(1).values, torch.arange(100).expand(4, 100))
+    assert len({tuple(order) for order in orders.tolist()}) == 4
+    assert torch.equal(orders[1:2], shuffled(seed_keys([1]), 0, 100))
 
 
 def test_every_example_is_equally_likely_in_first_place() -> None:
-    """Chi-square over 5 examples and 5000 epochs; the bound is the 1 - 1e-6 quantile with 4 degrees."""
-    counts = np.bincount([shuffled(1, epoch, 5)[0] for epoch in range(5000)], minlength=5)
-    assert ((counts - 1000) ** 2 / 1000).sum() < 33.4
+    """Chi-square over 5 examples and 5000 seeds; the bound is the 1 - 1e-6 quantile with 4 degrees."""
+    first = shuffled(seed_keys(range(5000)), 0, 5)[:, 0].numpy()
+    assert ((np.bincount(first, minlength=5) - 1000) ** 2 / 1000).sum() < 33.4

@@ -32,7 +32,7 @@ def noise(*seeds: int) -> NoiseSource:
 
 def test_logits_start_uniform_within_a_hundredth() -> None:
     theta = task(latents=2000).init(noise(1, 2), 2)["theta"]
-    assert theta.shape == (2, 2000, 2)
+    assert theta.shape == (2, 2, 2000)
     assert theta.abs().max() < 0.01
     assert theta.abs().max() > 0.0099
     assert not torch.equal(theta[0], theta[1])
