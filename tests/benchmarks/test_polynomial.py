@@ -47,7 +47,7 @@ def test_targets_of_both_settings() -> None:
 @pytest.mark.parametrize("setting", ["A", "B"])
 def test_exact_estimator_gives_the_gradient_of_the_expected_loss(p: float, setting: str) -> None:
     polynomial = task(p=p, setting=setting)
-    theta = torch.randn(3, 8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    theta = torch.randn(3, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     theta.requires_grad_()
     result = polynomial.step({"theta": theta}, None, noise(1, 2, 3), bound("exact"))
     expected = polynomial.expected_loss(theta)
@@ -66,7 +66,7 @@ def test_a_deterministic_estimator_sees_one_copy_and_others_the_batch() -> None:
         value = logits.sum((-1, -2))
         return estimators.Estimate(surrogate=value, samples=None, values=value, evaluations=1)
 
-    theta = torch.zeros(2, 8, 2, dtype=torch.float64)
+    theta = torch.zeros(2, 2, 8, dtype=torch.float64)
     for name in ("exact", "st"):
         properties = estimators.get(name).properties
         polynomial.step(
@@ -81,8 +81,8 @@ def test_a_deterministic_estimator_sees_one_copy_and_others_the_batch() -> None:
 def test_sampled_loss_is_the_mean_over_copies_and_coordinates() -> None:
     """With certain outcomes: half the coordinates at 1, half at 0."""
     polynomial = task(p=2.0)
-    theta = torch.zeros(1, 8, 2, dtype=torch.float64)
-    theta[:, ::2, 0], theta[:, 1::2, 1] = 100.0, 100.0
+    theta = torch.zeros(1, 2, 8, dtype=torch.float64)
+    theta[:, 0, ::2], theta[:, 1, 1::2] = 100.0, 100.0
     result = polynomial.step({"theta": theta}, None, noise(1), bound("st", [1.0]))
     assert result.loss.item() == pytest.approx((0.55**2 + 0.45**2) / 2, rel=1e-12)
     assert result.metrics["train_loss"].item() == result.loss.item()
@@ -90,8 +90,8 @@ def test_sampled_loss_is_the_mean_over_copies_and_coordinates() -> None:
 
 def test_temperatures_act_lane_by_lane() -> None:
     polynomial = task()
-    theta = torch.full((2, 8, 2), 0.3, dtype=torch.float64)
-    theta[..., 0] = 0.1
+    theta = torch.full((2, 2, 8), 0.3, dtype=torch.float64)
+    theta[:, 0] = 0.1
     gradients = []
     for temperatures in ([1.0, 1.0], [1.0, 2.0]):
         leaf = theta.clone().requires_grad_()

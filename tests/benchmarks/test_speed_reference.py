@@ -86,12 +86,12 @@ def test_polynomial_loss_and_gradient_are_those_of_the_task() -> None:
     loss = training.loss()
     (gradient,) = torch.autograd.grad(loss, training.theta)
 
-    theta = training.theta.detach().unsqueeze(0).requires_grad_()
+    theta = training.theta.detach().mT.unsqueeze(0).contiguous().requires_grad_()
     replay = Replay(sample.unsqueeze(0), logits.softmax(-1).unsqueeze(0))
     result = Polynomial(values, device=torch.device("cpu")).step({"theta": theta}, None, replay, lanes("st"))
     (wanted,) = torch.autograd.grad(result.loss.sum(), theta)
     assert loss.item() == pytest.approx(result.loss.item(), rel=1e-6)
-    torch.testing.assert_close(gradient, wanted[0], rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(gradient, wanted[0].mT, rtol=1e-5, atol=1e-8)
 
 
 def lanes(estimator: str) -> LaneEstimator:
@@ -111,7 +111,7 @@ def test_polynomial_evaluation_is_the_task_s() -> None:
     for _ in range(int(POLYNOMIAL.task.values["steps_per_epoch"]) + 1):
         next(steps)
     task = Polynomial(POLYNOMIAL.task.values, device=torch.device("cpu"))
-    wanted = task.expected_loss(training.theta.detach().unsqueeze(0)).item()
+    wanted = task.expected_loss(training.theta.detach().mT.unsqueeze(0)).item()
     assert training.evaluate() == pytest.approx(wanted, rel=1e-12)
     assert training.expected_loss == pytest.approx(wanted, abs=0.01)
 
