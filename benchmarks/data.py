@@ -105,7 +105,7 @@ def load(name: str, *, data_dir: Path | None = None) -> Images:
         DatasetUnavailable: see :func:`read`.
         WrongChecksum: see :func:`read`.
     """
-    return _load(name, data_dir or _environment_dir())
+    return _load(name, data_dir or environment_dir())
 
 
 def is_available(name: str, *, data_dir: Path | None = None) -> bool:
@@ -122,7 +122,7 @@ def _load(name: str, data_dir: Path | None) -> Images:
     return read(DATA_SETS[name], data_dir=data_dir, cache=Path(pooch.os_cache("heunboard")))
 
 
-def _environment_dir() -> Path | None:
+def environment_dir() -> Path | None:
     value = os.environ.get("HEUNBOARD_DATA_DIR")
     return Path(value) if value else None
 

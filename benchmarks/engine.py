@@ -12,6 +12,7 @@ groups of one lane on one thread its bits are the same. The number of threads is
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import denormals
+from benchmarks import data, denormals
 from benchmarks.lane_group import Advance, LaneGroup, LaneState
-from benchmarks.spec import TrialSpec, cohort_signature
+from benchmarks.spec import Component, TrialSpec, cohort_signature
 from benchmarks.tasks import registry
 from benchmarks.tasks.base import Task
 
 SEGMENT_SECONDS = 1.0
 COMPILED_FROM_STEPS = 4000
 """Steps of a trial from which compiling pays even when no other trial shares the program."""
+_REMEMBERED_TASKS = 8
 _FIRST_SEGMENT_STEPS = 5  # the pace is not known yet
 
 
@@ -81,7 +83,7 @@ class Execution:
     Attributes:
         forms: ``loop``, ``steps`` or ``graph`` (see :mod:`benchmarks.programs`), or ``eager``, sorted.
         failures: what could not be compiled and why, a line each; then a slower form took its place.
-        compile_seconds: time this process spent on compiling the programs, in this cohort or before.
+        compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
     """
 
     forms: tuple[str, ...]
@@ -103,7 +105,7 @@ class Cohort:
         clock: seconds, to find out how many steps make a segment.
 
     Raises:
-        ValueError: no trials, or trials that cannot share a program.
+        ValueError: no trials, trials that cannot share a program, or a state at its trial's end.
         DatasetUnavailable: the task's data can be neither found nor fetched.
     """
 
@@ -122,10 +124,13 @@ class Cohort:
         _check_signature(trials)
         place = torch.device(device)
         self._epochs = [int(trial.task.values["epochs"]) for trial in trials]
-        self._task = task if task is not None else _registered_task(trials[0], place, data_dir)
+        if task is None:
+            task = _registered_task(trials[0].task, place, data_dir or data.environment_dir())
+        self._task = task
         self._clock = clock
         self._seconds_per_step = 0.0
         states = states or {}
+        self._check_unfinished(states)
         width = group_width or (1 if place.type == "cpu" else len(trials))
         self._lanes = _grouped(len(trials), states, width)
         self._groups = [
@@ -164,12 +169,20 @@ class Cohort:
     def execution(self) -> Execution:
         """How steps are done."""
         begun = [group for group in self._groups if group.begun]
-        results = {id(c): c for group in begun if (c := group.compilation) is not None}.values()
+        results = [group.compilation for group in begun if group.compilation is not None]
         return Execution(
             forms=tuple(sorted({group.form for group in begun})),
             failures=tuple(sorted({failure for result in results for failure in result.failures})),
             compile_seconds=sum(result.seconds for result in results),
         )
+
+    def _check_unfinished(self, states: Mapping[int, LaneState]) -> None:
+        for lane, state in states.items():
+            last = self._epochs[lane] * self._task.steps_per_epoch
+            if state["step"] >= last:
+                raise ValueError(
+                    f"lane {lane} has done {state['step']} steps of {last}; nothing is left to resume"
+                )
 
     def _is_long(self, lanes: Sequence[int]) -> bool:
         """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""
@@ -215,8 +228,10 @@ def _check_signature(trials: Sequence[TrialSpec]) -> None:
             )
 
 
-def _registered_task(trial: TrialSpec, device: torch.device, data_dir: Path | None) -> Task:
-    task: Task = registry.get(trial.task.id).load()(trial.task.values, device=device, data_dir=data_dir)
+@functools.lru_cache(maxsize=_REMEMBERED_TASKS)
+def _registered_task(component: Component, device: torch.device, data_dir: Path | None) -> Task:
+    """The same object for equal arguments: what a process has compiled for it serves later cohorts, too."""
+    task: Task = registry.get(component.id).load()(component.values, device=device, data_dir=data_dir)
     return task
 
 

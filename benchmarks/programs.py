@@ -14,6 +14,7 @@ wrapper are no stable interfaces of torch; where they fail, ``steps`` is what re
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ class Graph:
         step: what to compile and capture.
         state, inputs: an example; shapes, types and device are fixed by it.
         capture: records what a function launches and returns what launches it again.
-        length: steps of one replay.
+        length: most steps of one replay, which never go past an epoch's end.
     """
 
     form: Form = "graph"
@@ -158,8 +159,9 @@ class Graph:
         capture: Callable[[Callable[[], object]], Callable[[], object]] | None = None,
         length: int = GRAPH_STEPS,
     ) -> None:
-        self._steps, self._length = Steps(step, state, inputs), length
+        self._steps, self._length = Steps(step, state, inputs), min(length, step.full_steps)
         self._state = copied(state)
+        self._state["step"].copy_(inputs["before"])  # capturing does steps: as many as are left must exist
         self._inputs = cast(Inputs, _like(inputs, iter([tensor.clone() for tensor in _tensors(inputs)])))
         self._replay = (capture or _captured)(
             lambda: self._steps.advance(self._state, self._inputs, self._length)
@@ -183,7 +185,7 @@ class Compilation:
     Attributes:
         program: what to run; ``None`` when nothing could be compiled.
         failures: a line for every form that was tried and did not work.
-        seconds: what it took.
+        seconds: what it took; 0 for what was there.
     """
 
     program: Program | None
@@ -208,8 +210,9 @@ def compilation(task: Task, step: LaneStep, state: State, inputs: Inputs, *, nam
     """
     known = _COMPILED.setdefault(task, {})
     key = (name, _signature(state), _signature(inputs))
-    if key not in known:
-        known[key] = _compile(step, state, inputs)
+    if key in known:
+        return dataclasses.replace(known[key], seconds=0.0)
+    known[key] = _compile(step, state, inputs)
     return known[key]
 
 
@@ -222,7 +225,7 @@ def _compile(step: LaneStep, state: State, inputs: Inputs) -> Compilation:
                 program = build(step, state, inputs)
                 program.advance(copied(state), inputs, 1)
         except Exception as error:  # compilers fail in ways without number; what they say is passed on
-            failures.append(f"{form}: {type(error).__name__}: {_first_line(error)}")
+            failures.append(f"{form}: {type(error).__name__}: {_telling_line(error)}")
         else:
             return Compilation(program, tuple(failures), time.perf_counter() - began)
     return Compilation(None, tuple(failures), time.perf_counter() - began)
@@ -300,5 +303,8 @@ def _device(state: State) -> torch.device:
     return state["step"].device
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+def _telling_line(error: Exception) -> str:
+    """What a C++ compiler calls an error, or the first line that is not a mere announcement."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.endswith("raised:")]
+    return next((line for line in lines if " error: " in line), (telling or lines or ["no message"])[0])

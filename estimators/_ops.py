@@ -29,6 +29,11 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return log_p.expand(logits.shape)
 
 
+def one_hot(category: Tensor, n: int, dtype: torch.dtype) -> Tensor:
+    """Categories ``(...)`` as one-hot vectors ``(..., n)``; unlike torch's function it can be recorded."""
+    return (category.unsqueeze(-1) == torch.arange(n, device=category.device)).to(dtype)
+
+
 def distinct(rows: Tensor) -> Tensor:
     """``rows`` without repetition: every expanded leading axis (stride 0) is cut to length 1.
 

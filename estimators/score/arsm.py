@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from estimators._noise import uniform
+from estimators._ops import one_hot
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
@@ -83,7 +83,7 @@ def _exchanged(
     both = (possible[..., first] & possible[..., second]).unsqueeze(-1)
     shuffled = torch.where(both, exponentials[..., order], exponentials.unsqueeze(-2))
     keys = torch.where(possible, shuffled.log().movedim(-2, 0) - log_p, torch.inf)
-    return one_hot(keys.argmin(-1), n).to(log_p.dtype)
+    return one_hot(keys.argmin(-1), n, log_p.dtype)
 
 
 def _merged(f: Tensor, exponentials: Tensor, possible: Tensor) -> Tensor:

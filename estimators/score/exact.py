@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 from torch.utils.checkpoint import checkpoint
 
-from estimators._ops import jacobian_product
+from estimators._ops import jacobian_product, one_hot
 from estimators._score import attach_gradient, evaluate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective, SeparableObjective
 
@@ -71,7 +70,7 @@ def _joint(logits: Tensor, log_p: Tensor, objective: Objective) -> Estimate:
     f = torch.where(p > 0, values, 0.0)
     mean = (p * f).sum(0)
     weights = p * (f - mean).detach()
-    one_hots = one_hot(outcomes, log_p.shape[-1]).to(p.dtype)
+    one_hots = one_hot(outcomes, log_p.shape[-1], p.dtype)
     gradient = (
         torch.tensordot(weights, one_hots, dims=([0], [0])) - weights.sum(0)[..., None, None] * log_p.exp()
     )
@@ -105,7 +104,7 @@ def _chunk_values(
     """Probabilities and values ``(C, ...)``. ``recompute`` keeps no activations of f: memory of one chunk."""
     variables, n = log_p.shape[-2:]
     p = log_p[..., torch.arange(variables, device=chunk.device), chunk].sum(-1).exp().movedim(-1, 0)
-    samples = _broadcast(one_hot(chunk, n).to(log_p.dtype), log_p)
+    samples = _broadcast(one_hot(chunk, n, log_p.dtype), log_p)
     if not recompute:
         return p, evaluate(objective, samples)
     values: Tensor = checkpoint(evaluate, objective, samples, use_reentrant=False, preserve_rng_state=False)

@@ -22,7 +22,7 @@ from torch import Tensor
 import estimators
 from benchmarks import data
 from benchmarks.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.optimizers import LaneOptimizer
+from benchmarks.optimizers import LaneOptimizers, updated
 from benchmarks.tasks import registry
 from benchmarks.tasks.base import LaneEstimator
 from benchmarks.tasks.categorical_vae import CategoricalVAE, kl_to_uniform
@@ -73,9 +73,9 @@ def polynomial(p: float, setting: str = "A", latents: int = 1) -> Polynomial:
 
 
 def logits_of(q: float | Tensor, latents: int = 1) -> Tensor:
-    """Logits ``(1, L, 2)`` with P(component 0) = q."""
-    pair = torch.zeros(1, latents, 2, dtype=torch.float64)
-    pair[..., 0] = torch.as_tensor(q, dtype=torch.float64).logit()
+    """Logits ``(1, 2, L)`` with P(component 0) = q."""
+    pair = torch.zeros(1, 2, latents, dtype=torch.float64)
+    pair[:, 0] = torch.as_tensor(q, dtype=torch.float64).logit()
     return pair
 
 
@@ -90,7 +90,7 @@ def lowest_b(p: float, latents: int) -> float:
 
 def gradients(name: str, p: float, q: float, draws: int = 4096, **given: Any) -> tuple[Tensor, Tensor]:
     """Gradient for the logit of component 0, one per copy, and what each copy drew."""
-    logits = logits_of(q).unsqueeze(1).repeat(1, draws, 1, 1).requires_grad_()
+    logits = logits_of(q).mT.unsqueeze(1).repeat(1, draws, 1, 1).requires_grad_()
     c = targets("A", 1)
     objective = SeparableObjective(terms=lambda z: (z[..., 0] - c).abs().pow(p))
     noise = LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0)
@@ -144,25 +144,26 @@ PROBLEMS = [(p, setting) for p in (1.5, 2.0, 3.0) for setting in "AB"]
 
 @functools.cache
 def exact_adam() -> dict[tuple[float, str, int], float]:
-    """Expected loss after 200, 1000, 4000, 8000 steps from theta = 0, all in float64.
+    """Expected loss after 200, 1000, 4000, 8000 steps from theta = 0, in float64
+    but for the optimizer's coefficients.
 
     The gradient is q (1 - q) ((1 - c)^p - c^p) / L; that the estimator ``exact`` gives the same is tested
     with the task.
     """
-    theta = {"theta": torch.zeros(len(PROBLEMS), 128, 2, dtype=torch.float64)}
-    optimizer = LaneOptimizer(theta, ["adam"] * len(PROBLEMS), [1e-3] * len(PROBLEMS))
+    theta = torch.zeros(len(PROBLEMS), 2, 128, dtype=torch.float64)
+    first, second = torch.zeros_like(theta), torch.zeros_like(theta)
+    optimizers = LaneOptimizers(["adam"] * len(PROBLEMS), [1e-3] * len(PROBLEMS))
     c = [targets(setting, 128) for _, setting in PROBLEMS]
     rise = torch.stack([(1 - x).pow(p) - x.pow(p) for x, (p, _) in zip(c, PROBLEMS, strict=True)]) / 128
-    coefficients = optimizer.coefficients(1, 8000)
     alive = torch.ones(len(PROBLEMS), dtype=torch.bool)
     losses = {}
-    for step in range(1, 8001):
-        q = (theta["theta"][..., 0] - theta["theta"][..., 1]).sigmoid()
+    for step, row in enumerate(optimizers.coefficients(1, 8000), start=1):
+        q = (theta[:, 0] - theta[:, 1]).sigmoid()
         slope = q * (1 - q) * rise
-        optimizer.update([torch.stack([slope, -slope], -1)], coefficients[step - 1], alive)
+        theta, first, second = updated(theta, first, second, torch.stack([slope, -slope], 1), row, alive)
         if step in (200, 1000, 4000, 8000):
             for lane, (p, setting) in enumerate(PROBLEMS):
-                loss = polynomial(p, setting, 128).expected_loss(theta["theta"][lane : lane + 1])
+                loss = polynomial(p, setting, 128).expected_loss(theta[lane : lane + 1])
                 losses[p, setting, step] = loss.item()
     return losses
 

@@ -230,3 +230,11 @@ def test_trials_that_cannot_share_a_program_are_refused() -> None:
         Cohort([])
     with pytest.raises(IndexError, match="lanes 0 to 0, not 3"):
         Cohort([trial()]).lane_state(3)
+
+
+def test_a_lane_that_has_ended_cannot_go_on() -> None:
+    done = cohort(trial(epochs=2))
+    list(done.segments())
+    with pytest.raises(ValueError, match="lane 0 has done 10 steps of 10"):
+        cohort(trial(epochs=2), states={0: done.lane_state(0)})
+    assert len(list(cohort(trial(epochs=3), states={0: done.lane_state(0)}).segments())) > 0

@@ -66,8 +66,8 @@ def test_a_frozen_lane_keeps_its_parameters_even_with_nan_gradients() -> None:
     alive = torch.tensor([True, False, True, True, True])
     gradient = gradients(1, torch.float32)
     gradient[1] = torch.nan
-    before, *moments = start(torch.float32)
-    after, *_ = updated(before, *moments, gradient, lane_optimizers().coefficients(1, 1)[0], alive)
+    before, first, second = start(torch.float32)
+    after, *_ = updated(before, first, second, gradient, lane_optimizers().coefficients(1, 1)[0], alive)
     assert (after != before).flatten(1).all(1).tolist() == alive.tolist()
     assert torch.equal(after[1], before[1])
 

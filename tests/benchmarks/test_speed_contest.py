@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks import allocator
+from benchmarks.engine import COMPILED_FROM_STEPS
 from benchmarks.speed import cases, rates, report
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.cases import CASES, Case
@@ -104,8 +105,14 @@ def test_segments_of_a_cohort_count_their_own_lane_steps() -> None:
 
 
 def test_a_lane_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cases, "_ENDLESS_EPOCHS", 2)
+    monkeypatch.setattr(cases, "_ENDLESS_EPOCHS", COMPILED_FROM_STEPS // 5)
     with pytest.raises(RuntimeError, match="lanes ended in tiny-polynomial"):
+        list(cohort_steps(POLYNOMIAL, 0))
+
+
+def test_steps_that_are_not_compiled_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "_ENDLESS_EPOCHS", 2)
+    with pytest.raises(RuntimeError, match=r"tiny-polynomial are not compiled: .*forms=\('eager',\)"):
         list(cohort_steps(POLYNOMIAL, 0))
 
 
