@@ -123,6 +123,7 @@ def _load(name: str, data_dir: Path | None) -> Images:
 
 
 def environment_dir() -> Path | None:
+    """``HEUNBOARD_DATA_DIR``, when that is set."""
     value = os.environ.get("HEUNBOARD_DATA_DIR")
     return Path(value) if value else None
 

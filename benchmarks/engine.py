@@ -3,7 +3,8 @@
 The engine owns the order of data, noise, optimizers, accumulation of metrics, lanes that diverge and states
 to resume from. Lanes are held in groups that advance together. On a CPU a group is one lane, and the groups
 take turns, segment by segment: weights and moments of one lane stay in the cache, and nothing is gained by
-batching products of different weights. On an accelerator all lanes make one group.
+batching products of different weights. On an accelerator groups are as wide as memory allows, of few usual
+widths; one that runs out of memory goes on from its last segment as two of half the width.
 
 What a trial computes does not depend on its lane-mates, on where segments end, or on a stop and resume; with
 groups of one lane on one thread its bits are the same. The number of threads is the caller's business: call
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks import data, denormals
+from benchmarks import data, denormals, memory, precision
 from benchmarks.lane_group import Advance, LaneGroup, LaneState
 from benchmarks.spec import Component, TrialSpec, cohort_signature
 from benchmarks.tasks import registry
@@ -82,13 +84,22 @@ class Execution:
 
     Attributes:
         forms: ``loop``, ``steps`` or ``graph`` (see :mod:`benchmarks.programs`), or ``eager``, sorted.
-        failures: what could not be compiled and why, a line each; then a slower form took its place.
+        failures: what could not be compiled or did not fit into memory, a line each; then something slower
+            took its place.
         compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
     """
 
     forms: tuple[str, ...]
     failures: tuple[str, ...]
     compile_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """A group and the lanes of the cohort at its positions."""
+
+    lanes: list[int]
+    group: LaneGroup
 
 
 class Cohort:
@@ -99,13 +110,14 @@ class Cohort:
         device: a torch device.
         data_dir: where data sets lie; default as in ``benchmarks.data``.
         states: lane -> where it resumes (from :meth:`lane_state`); other lanes start at the beginning.
-        group_width: most lanes per group; default one on a CPU, all of them elsewhere.
+        group_width: most lanes per group; default one on a CPU, elsewhere what memory allows.
         task: the task itself, instead of the registered one of the trials.
         compiled: whether to compile steps; default for trials of at least ``COMPILED_FROM_STEPS`` steps.
         clock: seconds, to find out how many steps make a segment.
 
     Raises:
-        ValueError: no trials, trials that cannot share a program, or a state at its trial's end.
+        ValueError: no trials, trials that cannot share a program, a state at its trial's end, or a precision
+            that the device does not have.
         DatasetUnavailable: the task's data can be neither found nor fetched.
     """
 
@@ -122,57 +134,53 @@ class Cohort:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_signature(trials)
-        place = torch.device(device)
+        self._device = torch.device(device)
+        precision.check(trials[0].precision, self._device)
+        self._trials = list(trials)
         self._epochs = [int(trial.task.values["epochs"]) for trial in trials]
         if task is None:
-            task = _registered_task(trials[0].task, place, data_dir or data.environment_dir())
+            task = _registered_task(trials[0].task, self._device, data_dir or data.environment_dir())
         self._task = task
         self._clock = clock
         self._seconds_per_step = 0.0
+        self._compiled = compiled
+        self._refusals: list[str] = []
         states = states or {}
         self._check_unfinished(states)
-        width = group_width or (1 if place.type == "cpu" else len(trials))
-        self._lanes = _grouped(len(trials), states, width)
-        self._groups = [
-            LaneGroup(
-                [trials[lane] for lane in lanes],
-                epochs=[self._epochs[lane] for lane in lanes],
-                task=self._task,
-                device=place,
-                states=[states[lane] for lane in lanes if lane in states],
-                compiled=self._is_long(lanes) if compiled is None else compiled,
-            )
-            for lanes in self._lanes
-        ]
+        width = group_width or self._default_width()
+        self._groups = self._placed(range(len(trials)), states, width)
 
     def segments(self) -> Iterator[Segment]:
         """Run to the end, segment by segment (at most an epoch, about a second). Stop by not asking on.
 
         A segment advances one group; groups take turns. Calling again goes on where the last call stopped.
         """
-        while any(group.running for group in self._groups):
-            for lanes, group in zip(self._lanes, self._groups, strict=True):
-                if group.running:
-                    yield self._segment(lanes, self._advance(group))
+        while any(placed.group.running for placed in self._groups):
+            for placed in list(self._groups):
+                if placed.group.running and (segment := self._turn(placed)) is not None:
+                    yield segment
 
     def lane_state(self, lane: int) -> LaneState:
         """What :class:`Cohort` needs to resume this lane later, alone or in another cohort.
 
         Taken between segments, while the lane has not ended.
         """
-        for lanes, group in zip(self._lanes, self._groups, strict=True):
-            if lane in lanes:
-                return group.state(lanes.index(lane))
+        for placed in self._groups:
+            if lane in placed.lanes:
+                return placed.group.state(placed.lanes.index(lane))
         raise IndexError(f"the cohort has lanes 0 to {len(self._epochs) - 1}, not {lane}")
 
     @property
     def execution(self) -> Execution:
         """How steps are done."""
-        begun = [group for group in self._groups if group.begun]
+        begun = [placed.group for placed in self._groups if placed.group.begun]
         results = [group.compilation for group in begun if group.compilation is not None]
         return Execution(
             forms=tuple(sorted({group.form for group in begun})),
-            failures=tuple(sorted({failure for result in results for failure in result.failures})),
+            failures=(
+                *self._refusals,
+                *sorted({failure for result in results for failure in result.failures}),
+            ),
             compile_seconds=sum(result.seconds for result in results),
         )
 
@@ -188,12 +196,77 @@ class Cohort:
         """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""
         return max(self._epochs[lane] for lane in lanes) * self._task.steps_per_epoch >= COMPILED_FROM_STEPS
 
+    def _default_width(self) -> int:
+        """One lane on a CPU: its state stays in the cache. Else as many as memory holds, at most all."""
+        if self._device.type == "cpu":
+            return 1
+        free = memory.free_bytes(self._device)
+        need = memory.footprint(lambda lanes: memory.peak_of(lambda: self.rehearse(lanes), self._device))
+        return need.widest(free)
+
+    def rehearse(self, lanes: int) -> None:
+        """A step and an evaluation of the first trial in so many lanes, with the copy that undoing needs."""
+        trial, epochs = self._trials[0], self._epochs[0]
+        group = LaneGroup([trial], epochs=[epochs], task=self._task, device=self._device, width=lanes)
+        before = group.snapshot()
+        with self._mode():
+            group.rehearse()
+        del before
+
+    def _mode(self) -> AbstractContextManager[None]:
+        return precision.products(self._trials[0].precision)
+
+    def _placed(self, lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[_Placed]:
+        """Groups of lanes of equal step; on an accelerator of a width that is usual."""
+        return [
+            _Placed(
+                lanes=part,
+                group=LaneGroup(
+                    [self._trials[lane] for lane in part],
+                    epochs=[self._epochs[lane] for lane in part],
+                    task=self._task,
+                    device=self._device,
+                    states=[states[lane] for lane in part if lane in states],
+                    compiled=self._is_long(part) if self._compiled is None else self._compiled,
+                    width=min(width, next((w for w in memory.WIDTHS if w >= len(part)), width)),
+                ),
+            )
+            for part in _grouped(lanes, states, width)
+        ]
+
+    def _turn(self, placed: _Placed) -> Segment | None:
+        """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead."""
+        lanes, group = placed.lanes, placed.group
+        if group.width == 1:
+            return self._segment(lanes, self._advance(group))
+        before = group.snapshot()
+        try:
+            return self._segment(lanes, self._advance(group))
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        group.restore(before)
+        self._halve(placed)
+        return None
+
+    def _halve(self, placed: _Placed) -> None:
+        """Go on from the last segment in groups of half the width."""
+        lanes, group = placed.lanes, placed.group
+        self._refusals.append(f"{group.width} lanes: out of memory after step {group.step}; halved")
+        states = {lanes[i]: group.state(i) for i in group.positions}
+        self._groups = [other for other in self._groups if other is not placed]
+        width = group.width // 2
+        del placed, group
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._groups += self._placed(states, states, width)
+
     def _advance(self, group: LaneGroup) -> Advance:
         """Advance for about a second, as measured on the segment before."""
         pace = self._seconds_per_step
         limit = max(1, int(SEGMENT_SECONDS / pace)) if pace else _FIRST_SEGMENT_STEPS
         before, started = group.step, self._clock()
-        with denormals.flushed():
+        with denormals.flushed(), self._mode():
             done = group.advance(limit)
         self._seconds_per_step = max(self._clock() - started, 1e-9) / (group.step - before)
         return done
@@ -208,7 +281,7 @@ class Cohort:
         ended = [LaneEnd(lane=lanes[i], metrics=done.metrics[i], diverged_at=None) for i in done.ended]
         diverged = [LaneEnd(lane=lanes[i], metrics={}, diverged_at=at) for i, at in done.diverged.items()]
         return Segment(
-            steps_done=total - sum(group.steps_left for group in self._groups),
+            steps_done=total - sum(placed.group.steps_left for placed in self._groups),
             steps_total=total,
             points=points,
             ended=(*ended, *diverged),
@@ -224,7 +297,7 @@ def _check_signature(trials: Sequence[TrialSpec]) -> None:
             raise ValueError(
                 f"trial {lane} cannot share a program with trial 0: {trial.task} and {trial.estimator} "
                 f"against {trials[0].task} and {trials[0].estimator}; only seed, learning rate, optimizer "
-                "and lane parameters may differ"
+                "and lane parameters may differ (precision may not)"
             )
 
 
@@ -235,11 +308,13 @@ def _registered_task(component: Component, device: torch.device, data_dir: Path 
     return task
 
 
-def _grouped(count: int, states: Mapping[int, LaneState], width: int) -> list[list[int]]:
+def _grouped(lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[list[int]]:
     """Lanes of equal step, in order, in groups of at most ``width``; fresh lanes stand apart from resumed."""
     by_step: dict[int, list[int]] = {}
-    for lane in range(count):
+    for lane in lanes:
         by_step.setdefault(states[lane]["step"] if lane in states else -1, []).append(lane)
     return [
-        lanes[start : start + width] for lanes in by_step.values() for start in range(0, len(lanes), width)
+        members[start : start + width]
+        for members in by_step.values()
+        for start in range(0, len(members), width)
     ]

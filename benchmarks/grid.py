@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.spec import Component, TrialSpec
+from benchmarks.spec import Component, Precision, TrialSpec
 from benchmarks.tasks.info import Goal
 from estimators.info import Value
 
@@ -84,6 +84,7 @@ class Sweep:
         priority: higher runs first.
         description: free text.
         owner: whose it is, if somebody said.
+        precision: of matrix products on a GPU, in all trials.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Sweep:
     priority: int = 0
     description: str = ""
     owner: str | None = None
+    precision: Precision = "float32"
 
     def boards(self) -> Iterator[Component]:
         """The task configurations, one board each."""
@@ -109,7 +111,14 @@ class Sweep:
         """Every trial once: board by board, cell by cell, seed by seed."""
         for task, entry in itertools.product(self.task, self.estimators):
             for (estimator, optimizer, lr), seed in itertools.product(entry, self.seeds):
-                yield TrialSpec(task=task, estimator=estimator, optimizer=optimizer, lr=lr, seed=seed)
+                yield TrialSpec(
+                    task=task,
+                    estimator=estimator,
+                    optimizer=optimizer,
+                    lr=lr,
+                    seed=seed,
+                    precision=self.precision,
+                )
 
     def to_json(self) -> dict[str, Any]:
         """The sweep as a sweep file with nothing left to defaults; reading it gives the same sweep."""
@@ -123,4 +132,5 @@ class Sweep:
             "select": {"metric": self.metric, "goal": self.goal},
             "report": list(self.report),
             "priority": self.priority,
+            "precision": self.precision,
         }

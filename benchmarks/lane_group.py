@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.lane_step import Inputs, LaneStep, State
 from benchmarks.noise import LaneNoise, Purpose, seed_keys, shuffled
 from benchmarks.optimizers import LaneOptimizers
-from benchmarks.programs import Compilation, Program, compilation
+from benchmarks.programs import Compilation, Program, compilation, copied
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.base import LaneEstimator, Parameters, Task
 from estimators import Value, bind, registry
@@ -54,6 +54,15 @@ class Advance:
     ended: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A group between two segments."""
+
+    step: int
+    running: tuple[bool, ...]
+    state: State
+
+
 class LaneGroup:
     """Runs trials of one cohort signature from one common step.
 
@@ -67,6 +76,7 @@ class LaneGroup:
         device: where parameters lie.
         states: where to resume, all at the same step; empty: from the start.
         compiled: whether the other steps are compiled.
+        width: lanes of the program; those without a trial are frozen copies of the first.
     """
 
     def __init__(
@@ -78,13 +88,19 @@ class LaneGroup:
         device: torch.device,
         states: Sequence[LaneState] = (),
         compiled: bool = False,
+        width: int | None = None,
     ) -> None:
+        count = len(trials)
+        self.width = width or count
+        idle = self.width - count
+        self._running = [True] * count + [False] * idle
+        trials, epochs = [*trials, *[trials[0]] * idle], [*epochs, *[epochs[0]] * idle]
+        states = [*states, *[states[0]] * idle] if states else []
         self._task, self._device, self._compiled = task, device, compiled
         self._name = (trials[0].estimator.id, _static_values(trials[0]))
         self._step = LaneStep(task, _estimator(trials[0]))
         self._optimizers = LaneOptimizers([t.optimizer for t in trials], [t.lr for t in trials])
         self._last_steps = [count * task.steps_per_epoch for count in epochs]
-        self._running = [True] * len(trials)
         self._keys = seed_keys([trial.seed for trial in trials], device)
         self._inputs = Inputs(
             keys=self._keys,
@@ -94,6 +110,7 @@ class LaneGroup:
             order=torch.zeros(len(trials), task.examples or 0, dtype=torch.int64, device=device),
         )
         self._state = _restored(states, device) if states else _initial(task, self._keys)
+        self._freeze()
         self._epoch: int | None = None
         self.step = states[0]["step"] if states else 0
         self.compilation: Compilation | None = None
@@ -133,18 +150,38 @@ class LaneGroup:
         self._run_as_it_is(stop)
         return self._report(epoch + 1 if stop == end else None)
 
+    def rehearse(self) -> None:
+        """One step and one evaluation, to see what they need; the group is of no use afterwards."""
+        self._begin(0)
+        self._run_as_it_is(self.step + 1)
+        self._epoch_metrics(1)
+
+    def snapshot(self) -> Snapshot:
+        """What :meth:`restore` goes back to; on the same device."""
+        return Snapshot(step=self.step, running=tuple(self._running), state=copied(self._state))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Undo what was done since; for a group that goes on as another."""
+        self.step, self._running = snapshot.step, list(snapshot.running)
+        self._state = snapshot.state
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions that run."""
+        return tuple(self._positions())
+
     def state(self, position: int) -> LaneState:
         """The state of a lane, copied to the CPU."""
 
-        def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        def of_lane(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: value[position].detach().cpu().clone() for name, value in tensors.items()}
 
         return LaneState(
             step=self.step,
-            parameters=copied(self._state["parameters"]),
-            first_moment=copied(self._state["first_moment"]),
-            second_moment=copied(self._state["second_moment"]),
-            estimator=copied(self._state["estimator"]),
+            parameters=of_lane(self._state["parameters"]),
+            first_moment=of_lane(self._state["first_moment"]),
+            second_moment=of_lane(self._state["second_moment"]),
+            estimator=of_lane(self._state["estimator"]),
             sums={name: float(value[position]) for name, value in self._state["sums"].items()},
             weight=float(self._state["weight"]),
         )
@@ -217,6 +254,10 @@ class LaneGroup:
             return
         for i in positions:
             self._running[i] = False
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Lanes that do not run do not move."""
         self._state["alive"].logical_and_(torch.tensor(self._running, device=self._device))
 
 

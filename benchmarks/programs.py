@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from benchmarks import memory
 from benchmarks.lane_step import Inputs, LaneStep, State
 from benchmarks.tasks.base import Task
 from estimators._tracing import traced
@@ -225,6 +226,8 @@ def _compile(step: LaneStep, state: State, inputs: Inputs) -> Compilation:
                 program = build(step, state, inputs)
                 program.advance(copied(state), inputs, 1)
         except Exception as error:  # compilers fail in ways without number; what they say is passed on
+            if memory.is_out_of_memory(error):
+                raise  # fewer lanes may do, another form would need as much
             failures.append(f"{form}: {type(error).__name__}: {_telling_line(error)}")
         else:
             return Compilation(program, tuple(failures), time.perf_counter() - began)

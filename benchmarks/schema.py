@@ -19,6 +19,7 @@ from benchmarks.limits import (
     MIN_PRIORITY,
 )
 from benchmarks.problems import Problems, at, listed, shown
+from benchmarks.spec import PRECISIONS
 
 _SCALAR: dict[str, Any] = {"type": ["string", "number"]}
 _VALUES: dict[str, Any] = {
@@ -38,6 +39,7 @@ _SEEDS: dict[str, Any] = {
     ]
 }
 _PRIORITY: dict[str, Any] = {"type": "integer", "minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY}
+_PRECISION: dict[str, Any] = {"type": "string", "enum": list(PRECISIONS)}
 
 Values = Annotated[Any, WithJsonSchema(_VALUES)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -85,6 +87,9 @@ class SweepFile(Section):
         default=None, description="metrics shown for the chosen cell"
     )
     priority: Annotated[Any, WithJsonSchema(_PRIORITY)] = Field(default=0, description="higher runs first")
+    precision: Annotated[Any, WithJsonSchema(_PRECISION)] = Field(
+        default="float32", description="float32 or tf32, of matrix products on a GPU"
+    )
 
 
 _STAND_INS: dict[str, Any] = {"name": "stand-in", "task": {}, "estimators": [None], "seeds": 1}

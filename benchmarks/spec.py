@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import estimators.registry
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
 from estimators.info import EstimatorInfo, Value
+
+Precision = Literal["float32", "tf32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 KEY_LENGTH = 32  # hexadecimal digits, 128 bits: two of a million trials collide with probability 1e-27
 
@@ -56,6 +59,7 @@ class TrialSpec:
         optimizer: ``adam`` or ``radam``.
         lr: learning rate.
         seed: determines initialisation, data order and noise, each through its own stream.
+        precision: of matrix products on a GPU, see :mod:`benchmarks.precision`.
     """
 
     task: Component
@@ -63,16 +67,17 @@ class TrialSpec:
     optimizer: str
     lr: float
     seed: int
+    precision: Precision = "float32"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, the inverse of :meth:`from_json`."""
+        """Plain data, the inverse of :meth:`from_json`; float32 is what no word about precision means."""
         return {
             "task": self.task.to_json(),
             "estimator": self.estimator.to_json(),
             "optimizer": self.optimizer,
             "lr": self.lr,
             "seed": self.seed,
-        }
+        } | _stated(self.precision)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrialSpec:
@@ -83,6 +88,7 @@ class TrialSpec:
             optimizer=data["optimizer"],
             lr=data["lr"],
             seed=data["seed"],
+            precision=data.get("precision", "float32"),
         )
 
     @property
@@ -102,7 +108,7 @@ class TrialSpec:
 
 
 def cohort_signature(spec: TrialSpec) -> str:
-    """Hash of what the trials of one cohort share: task, estimator and their static parameters.
+    """Hash of what the trials of one cohort share: task, estimator, their static parameters, precision.
 
     Seed, learning rate, optimizer and every parameter declared ``lane`` may differ inside a cohort.
 
@@ -114,7 +120,13 @@ def cohort_signature(spec: TrialSpec) -> str:
             "task": _static(spec.task, tasks.get(spec.task.id)),
             "estimator": _static(spec.estimator, estimators.registry.get(spec.estimator.id)),
         }
+        | _stated(spec.precision)
     )
+
+
+def _stated(precision: Precision) -> dict[str, str]:
+    """What a specification says of precision: nothing of float32, so that keys are those of old."""
+    return {} if precision == "float32" else {"precision": precision}
 
 
 def _static(component: Component, info: TaskInfo | EstimatorInfo) -> dict[str, Any]:

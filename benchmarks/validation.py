@@ -13,6 +13,7 @@ from benchmarks.grid import ComponentGrid, EstimatorGrid, Sweep
 from benchmarks.limits import MAX_LR, MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_TRIALS, MIN_PRIORITY
 from benchmarks.problems import Problem, Problems, SpecError, at, listed, shown
 from benchmarks.schema import GridSection, SelectSection, read_fields
+from benchmarks.spec import PRECISIONS, Precision
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Goal, TaskInfo
 from benchmarks.values import read_axes, read_axis, read_value
@@ -24,6 +25,9 @@ _SEED_COUNT = Parameter(
 )
 _PRIORITY = Parameter(
     name="priority", type=int, default=0, minimum=MIN_PRIORITY, maximum=MAX_PRIORITY, description="Urgency."
+)
+_PRECISION = Parameter(
+    name="precision", type=str, default="float32", choices=PRECISIONS, description="Of products on a GPU."
 )
 _UNKNOWN = ComponentGrid(id="", version=0, axes=())  # stands where a problem was noted
 
@@ -66,7 +70,13 @@ def _read(fields: Mapping[str, Any], problems: Problems) -> Sweep:
         goal=goal,
         report=_report(fields.get("report"), info, problems),
         priority=int(read_value(fields.get("priority", 0), _PRIORITY, "/priority", problems) or 0),
+        precision=_precision(fields, problems),
     )
+
+
+def _precision(fields: Mapping[str, Any], problems: Problems) -> Precision:
+    value = read_value(fields.get("precision", "float32"), _PRECISION, "/precision", problems)
+    return cast(Precision, value or "float32")
 
 
 def _task_info(fields: Mapping[str, Any], problems: Problems) -> TaskInfo | None:

@@ -14,7 +14,12 @@ from service import schemas
 def setting(spec: dict[str, Any]) -> schemas.Setting:
     """Everything of a cell besides its task and estimator."""
     parameters = spec["estimator"]["parameters"]
-    return schemas.Setting(parameters=parameters, optimizer=spec["optimizer"], lr=spec["lr"])
+    return schemas.Setting(
+        parameters=parameters,
+        optimizer=spec["optimizer"],
+        lr=spec["lr"],
+        precision=spec.get("precision", "float32"),
+    )
 
 
 def trial_label(spec: dict[str, Any], seed: int) -> str:

@@ -69,6 +69,7 @@ class Setting(Answer):
     parameters: dict[str, Value]
     optimizer: str
     lr: float
+    precision: str
 
 
 class CellProgress(Answer):

@@ -115,7 +115,7 @@ def expand(sweep: Sweep) -> Iterator[CellTrials]:
 
 
 def _all_but_seed(trial: TrialSpec) -> object:
-    return (trial.task, trial.estimator, trial.optimizer, trial.lr)
+    return (trial.task, trial.estimator, trial.optimizer, trial.lr, trial.precision)
 
 
 def _repeated(connection: Connection, sweep: Sweep, idempotency_key: str) -> SubmitResult | None:

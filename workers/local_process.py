@@ -43,6 +43,7 @@ class LocalProcess:
         self._lock = threading.Lock()  # of the three that follow
         self._attempt: int | None = None
         self._log: _Log | None = None
+        self._early = b""
         self._gone = False
         self._line, theirs = socket.socketpair()
         with theirs:
@@ -73,6 +74,8 @@ class LocalProcess:
                 return False
             self._close_log()
             self._attempt, self._log = order.attempt_id, _Log(log, self._log_bytes)
+            self._log.write(self._early)
+            self._early = b""
         with contextlib.suppress(OSError):  # it has just died; the thread reports how
             self._line.sendall(order.to_json().encode() + b"\n")
         return True
@@ -110,6 +113,8 @@ class LocalProcess:
         with self._lock:
             if self._log is not None:
                 self._log.write(chunk)
+            else:  # it speaks before it has an order: that belongs to the first one
+                self._early = (self._early + chunk)[: self._log_bytes]
 
     def _hear(self, selector: selectors.BaseSelector) -> None:
         try:

@@ -59,15 +59,24 @@ class VAETraining:
         sample: the estimator.
         lr: of Adam.
         seed: of everything random.
+        device: where it trains; minibatches go there one by one.
     """
 
     def __init__(
-        self, values: Mapping[str, Value], images: Images, sample: Sampler, *, lr: float, seed: int
+        self,
+        values: Mapping[str, Value],
+        images: Images,
+        sample: Sampler,
+        *,
+        lr: float,
+        seed: int,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(seed)
+        self._device = device
         size = int(values["batch_size"])
         self._examples, self._test_examples = len(images.train), len(images.test)
-        self.model = CategoricalVAE(int(values["latents"]), int(values["categories"]), sample)
+        self.model = CategoricalVAE(int(values["latents"]), int(values["categories"]), sample).to(device)
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
         self._train = DataLoader(TensorDataset(images.train.float() / 255), batch_size=size, shuffle=True)
         self._test = DataLoader(TensorDataset(images.test.float() / 255), batch_size=size)
@@ -78,7 +87,7 @@ class VAETraining:
             total = 0.0
             self.model.train()
             for (x,) in self._train:
-                total += self._step(x) * len(x)
+                total += self._step(x.to(self._device)) * len(x)
                 yield 1
             self.train_loss = total / self._examples
             self.test_loss = self.evaluate()
@@ -97,7 +106,7 @@ class VAETraining:
         self.model.eval()
         total = 0.0
         for (x,) in self._test:
-            bce, kl = self.model(x)
+            bce, kl = self.model(x.to(self._device))
             total += (bce + kl).item() * len(x)
         return total / self._test_examples
 
@@ -110,11 +119,15 @@ class PolynomialTraining:
         sample: the estimator.
         lr: of Adam.
         seed: of everything random.
+        device: where it trains.
     """
 
-    def __init__(self, values: Mapping[str, Value], sample: Sampler, *, lr: float, seed: int) -> None:
+    def __init__(
+        self, values: Mapping[str, Value], sample: Sampler, *, lr: float, seed: int, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(seed)
-        self.theta = nn.Parameter(torch.empty(int(values["latents"]), 2).uniform_(-0.01, 0.01))
+        start = torch.empty(int(values["latents"]), 2).uniform_(-0.01, 0.01)
+        self.theta = nn.Parameter(start.to(device))
         self._optimizer = torch.optim.Adam([self.theta], lr=lr)
         self._sample = sample
         self._batch_size, self._p = int(values["batch_size"]), float(values["p"])

@@ -84,19 +84,29 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def cohort_steps(case: Case, index: int) -> Iterator[int]:
+def cohort_steps(
+    case: Case, index: int, *, device: str = "cpu", lanes: int | None = None, width: int | None = None
+) -> Iterator[int]:
     """Lane-steps of each segment of a cohort.
+
+    Args:
+        case: what to train.
+        index: number of the process, which chooses seeds.
+        device: where.
+        lanes: how many, default what the case says.
+        width: of their groups, default the engine's.
 
     Raises:
         RuntimeError: a lane ended, and the steps it did not do would count as done; or steps could not be
             compiled, and something slower than what workers run would be measured.
     """
-    trials = case.trials(case.lanes, first_seed=index * case.lanes)
+    count = lanes or case.lanes
+    trials = case.trials(count, first_seed=index * count)
     task = None
     if case.needs_images:
-        task = CategoricalVAE(case.values, device=torch.device("cpu"), images=case.images())
+        task = CategoricalVAE(case.values, device=torch.device(device), images=case.images())
     before = 0
-    cohort = Cohort(trials, device="cpu", task=task)
+    cohort = Cohort(trials, device=device, task=task, group_width=width)
     for segment in cohort.segments():
         if segment.ended:
             raise RuntimeError(f"lanes ended in {case.name}: {segment.ended}")
@@ -106,9 +116,10 @@ def cohort_steps(case: Case, index: int) -> Iterator[int]:
         before = segment.steps_done
 
 
-def reference_steps(case: Case, index: int) -> Iterator[int]:
+def reference_steps(case: Case, index: int, *, device: str = "cpu") -> Iterator[int]:
     """Steps of one trial, one by one."""
     sample = sampler(case.estimator["id"], case.parameters)
     if case.needs_images:
-        return VAETraining(case.values, case.images(), sample, lr=case.lr, seed=index).steps()
-    return PolynomialTraining(case.values, sample, lr=case.lr, seed=index).steps()
+        training = VAETraining(case.values, case.images(), sample, lr=case.lr, seed=index, device=device)
+        return training.steps()
+    return PolynomialTraining(case.values, sample, lr=case.lr, seed=index, device=device).steps()

@@ -91,7 +91,7 @@ def outlier_lines(board: dict[str, Any], metric: dict[str, Any]) -> list[str]:
 
 def _add(table: Table, row: Row, metric: str) -> None:
     summary = row["metrics"].get(metric)
-    setting = numbers.setting(row["setting"]["parameters"], row["setting"]["optimizer"], row["setting"]["lr"])
+    setting = numbers.setting(**row["setting"])
     references = [r for r in row["references"] if r["metric"] == metric]
     cells = _measured(summary) if summary else ["no finished seed", ""]
     seeds = f"{row['n']} of {row['seeds_wanted']}"

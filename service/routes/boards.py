@@ -66,8 +66,9 @@ def board_csv(board: schemas.Board) -> str:
 
 
 CSV_COLUMNS = (
-    "board", "select", "estimator", "version", "parameters", "optimizer", "lr", "metric", "n", "mean", "sd",
-    "low", "high", "median", "outlier_seeds", "reference", "reference_mean", "reference_sd", "difference",
+    "board", "select", "estimator", "version", "parameters", "optimizer", "lr", "precision", "metric",
+    "n", "mean", "sd", "low", "high", "median", "outlier_seeds",
+    "reference", "reference_mean", "reference_sd", "difference",
 )  # fmt: skip
 
 
@@ -83,6 +84,7 @@ def _lines(board: schemas.Board) -> Iterator[list[object]]:
             parameters,
             setting.optimizer,
             setting.lr,
+            setting.precision,
         ]
         for name, m in row.metrics.items():
             outliers = " ".join(str(s.seed) for s in m.seeds if s.outlier)

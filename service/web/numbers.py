@@ -59,13 +59,15 @@ def rate(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}".replace("-", "−")
 
 
-def setting(parameters: Mapping[str, Value], optimizer: str, lr: float) -> str:
-    """One line: ``τ 1.3 · Adam 5e−4``."""
+def setting(parameters: Mapping[str, Value], optimizer: str, lr: float, precision: str) -> str:
+    """One line: ``τ 1.3 · Adam 5e−4``; a precision other than float32 is named at the end."""
     values = ", ".join(
         f"{SYMBOLS.get(k, k)} {v:g}" if not isinstance(v, str) else f"{k} {v}" for k, v in parameters.items()
     )
     names = {"adam": "Adam", "radam": "RAdam"}
     rule = f"{names.get(optimizer, optimizer)} {rate(lr)}"
+    if precision != "float32":
+        rule += f" · {precision.upper()}"
     return f"{values} · {rule}" if values else rule
 
 

@@ -201,7 +201,7 @@ def _row(
     return {
         "title": row.title,
         "colour": colour(row.estimator),
-        "setting": numbers.setting(row.setting.parameters, row.setting.optimizer, row.setting.lr),
+        "setting": numbers.setting(**dict(row.setting)),
         "main": measured(main),
         "rail": _rail(main, axis, [r for r in references if not r.comparable]),
         "references": [_reference(r, main, marks) for r in references],
@@ -297,7 +297,7 @@ def _cell(cell: CellProgress, titles: Mapping[str, str]) -> dict[str, Any]:
     return {
         "colour": colour(cell.estimator),
         "title": cell.title,
-        "setting": numbers.setting(cell.setting.parameters, cell.setting.optimizer, cell.setting.lr),
+        "setting": numbers.setting(**dict(cell.setting)),
         "board": cell.board,
         "board_title": titles.get(cell.board, cell.board),
         "seeds": cell.seeds,

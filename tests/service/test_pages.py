@@ -64,8 +64,9 @@ def test_learning_rates(lr: float, expected: str) -> None:
 
 
 def test_setting_in_one_line() -> None:
-    assert numbers.setting({"temperature": 1.3}, "radam", 5e-4) == "τ 1.3 · RAdam 5e−4"
-    assert numbers.setting({}, "adam", 1e-3) == "Adam 1e−3"
+    assert numbers.setting({"temperature": 1.3}, "radam", 5e-4, "float32") == "τ 1.3 · RAdam 5e−4"
+    assert numbers.setting({}, "adam", 1e-3, "float32") == "Adam 1e−3"
+    assert numbers.setting({}, "adam", 1e-3, "tf32") == "Adam 1e−3 · TF32"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_only_comparable_references_stretch_the_axis(comparable: str, high: floa
         title="",
         version=1,
         cell="",
-        setting=Setting(parameters={}, optimizer="adam", lr=1.0),
+        setting=Setting(parameters={}, optimizer="adam", lr=1.0, precision="float32"),
         n=2,
         seeds_wanted=2,
         settings_tried=1,

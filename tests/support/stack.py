@@ -28,7 +28,7 @@ from tests.support.fakes import WAIT_SECONDS
 from tests.support.sweeps import small_sweep
 from workers.dispatcher import Dispatcher
 
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 150.0
 RULES = QueueRules(lease=timedelta(seconds=30), backoff=timedelta(milliseconds=1))
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,15 +124,27 @@ else:
 """
 
 
-def test_cluster_without_a_token_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder near the root: paths of sockets have at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="heunboard-") as folder:
+        yield Path(folder)
+
+
+def test_cluster_without_a_token_is_refused(short_path: Path) -> None:
     opened = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    folder = tmp_path_factory.mktemp("open")
-    command = [sys.executable, "-c", OPEN_CLUSTER, str(folder)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=opened
-    ) as head:
+    command = [sys.executable, "-c", OPEN_CLUSTER, str(short_path)]
+    complaints = short_path / "stderr"
+    with (
+        complaints.open("wb") as stderr,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=opened
+        ) as head,
+    ):
         assert head.stdout is not None
-        address = next(line.split()[1].decode() for line in head.stdout if line.startswith(b"address"))
+        addresses = (line.split()[1].decode() for line in head.stdout if line.startswith(b"address"))
+        address = next(addresses, None)
+        assert address is not None, complaints.read_text()
         answers = [
             subprocess.run(
                 [sys.executable, "-c", JOIN, address, *extra],
