@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +16,7 @@ from benchmarks import engine, programs
 from benchmarks.engine import Cohort
 from benchmarks.lane_step import Inputs, LaneStep, State
 from benchmarks.spec import TrialSpec
+from tests.support.processes import in_new_process
 from tests.support.trials import cohort, run, small_vae, trial
 
 SHORT = 3
@@ -170,8 +169,7 @@ def test_stop_and_resume_elsewhere_gives_the_same_bits(tmp_path: Path, stop_afte
     state = first.lane_state(0)
     assert state["step"] == [3, 5, 6][stop_after - 1]
     torch.save(state, tmp_path / "state.pt")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        rest = pool.submit(rest_of, tmp_path / "state.pt").result(timeout=120)
+    rest = in_new_process(rest_of, tmp_path / "state.pt")
     assert seen + rest == whole
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
@@ -17,6 +15,7 @@ from benchmarks.engine import Cohort, Segment
 from benchmarks.lane_group import Advance, LaneGroup
 from benchmarks.memory import Footprint
 from benchmarks.spec import Precision, TrialSpec
+from tests.support.processes import in_new_process
 from tests.support.trials import cohort, run, small_vae, trial
 
 CPU = torch.device("cpu")
@@ -181,8 +180,7 @@ def test_memory_of_wide_groups_is_predicted_from_narrow_ones(
 ) -> None:
     """Within 5 % at widths far from those the line is drawn through; the heap gives back what it can."""
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        one, three, *wide = pool.submit(peaks, task, [1, 3, 8, 16]).result(timeout=120)
+    one, three, *wide = in_new_process(peaks, task, [1, 3, 8, 16])
     need = memory.footprint({1: one, 3: three}.__getitem__)
     assert need.per_lane > 2**20
     for width, measured in zip((8, 16), wide, strict=True):

@@ -1,8 +1,9 @@
-"""Real processes of the command line: started, watched with deadlines, and never left behind."""
+"""Real processes, most of them of the command line: started, watched with deadlines, and never left behind."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import select
 import signal
@@ -19,6 +20,16 @@ T = TypeVar("T")
 
 LIMIT_SECONDS = 90.0
 LOOK_SECONDS = 0.05
+
+
+def in_new_process(function: Callable[..., T], *arguments: object, limit: float = LIMIT_SECONDS) -> T:
+    """The answer of an importable function, computed in a process of its own, which ends in any case.
+
+    Raises:
+        multiprocessing.TimeoutError: none came within ``limit`` seconds.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply_async(function, arguments).get(limit)
 
 
 def until(look: Callable[[], T | None], what: str, *, limit: float = LIMIT_SECONDS) -> T:

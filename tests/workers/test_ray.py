@@ -44,9 +44,11 @@ def launcher(made: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     broken = data_dir / "mnist" / DATA_SETS["mnist"].train.name
     broken.parent.mkdir()
     broken.write_text("not gzip")
-    one = RayLauncher(WorkerConfig(url=made.url, data_dir=str(data_dir)), slots=1, gpus=0)
-    yield one
-    one.close()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_worker_niceness", "0")  # by default 15: beside busy tests they would starve
+        one = RayLauncher(WorkerConfig(url=made.url, data_dir=str(data_dir)), slots=1, gpus=0)
+        yield one
+        one.close()
 
 
 @pytest.fixture
