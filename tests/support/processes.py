@@ -1,4 +1,4 @@
-"""Real processes, most of them of the command line: started, watched with deadlines, and never left behind."""
+"""Real processes, mostly of the command line: started, watched with deadlines, never left behind."""
 
 from __future__ import annotations
 
