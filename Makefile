@@ -48,7 +48,7 @@ format: $(STAMP) ## format and sort imports
 catalogue: $(STAMP) ## write docs/estimators.md from the registry
 	@$(BIN)/python -m estimators.catalogue
 
-bench: $(STAMP) ## speed beside a plain PyTorch loop, about ten minutes; ARGS="--quick" for two
+bench: $(STAMP) ## speed beside a plain PyTorch loop, about twenty minutes; ARGS="--quick" for four
 	@$(BIN)/python -m benchmarks.speed $(ARGS)
 
 agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exit status 1 where they disagree

@@ -18,7 +18,7 @@ SHARE = 10
 evaluation to training while making epochs shorter than a round."""
 
 POLYNOMIAL_LANES, VAE_LANES = 16, 4
-WARM_UP, SHORT_WARM_UP = 1000, 100
+WARM_UP, SHORT_WARM_UP = 1000, 20
 """Steps of every trial before anything is measured: with denormal moments of the optimizer a plain loop gets
 slower after some hundred steps. With Gumbel-Rao steps are long and this is a small part of them."""
 _ENDLESS_EPOCHS = 10_000  # the registry's limit; a case is over long before
