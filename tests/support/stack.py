@@ -101,8 +101,12 @@ def stack(folder: Path) -> Iterator[Stack]:
 
 
 def run_until_idle(dispatcher: Dispatcher, made: Stack) -> None:
-    """Tick until no trial is queued or running; fails after ``LIMIT_SECONDS``."""
+    """Tick until no trial is queued or running and every attempt's end is known; ``LIMIT_SECONDS`` at most.
+
+    A worker reports its last trial before its process is free, so trials alone would leave the end of an
+    attempt to the launcher's next user.
+    """
     deadline = time.monotonic() + LIMIT_SECONDS
-    while any(trial.state in ("queued", "running") for trial in made.trials()):
+    while dispatcher.running or any(trial.state in ("queued", "running") for trial in made.trials()):
         assert time.monotonic() < deadline, made.attempts()
         dispatcher.tick(0.1)
