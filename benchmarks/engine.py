@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data, denormals, memory, precision
+from benchmarks import data, denormals, memory, precision, programs
 from benchmarks.lane_group import Advance, LaneGroup, LaneState
 from benchmarks.spec import Component, TrialSpec, cohort_signature
 from benchmarks.tasks import registry
@@ -256,7 +256,7 @@ class Cohort:
         states = {lanes[i]: group.state(i) for i in group.positions}
         self._groups = [other for other in self._groups if other is not placed]
         width = group.width // 2
-        del placed, group
+        programs.forget(self._task)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         self._groups += self._placed(states, states, width)

@@ -97,7 +97,8 @@ class LaneGroup:
         trials, epochs = [*trials, *[trials[0]] * idle], [*epochs, *[epochs[0]] * idle]
         states = [*states, *[states[0]] * idle] if states else []
         self._task, self._device, self._compiled = task, device, compiled
-        self._name = (trials[0].estimator.id, _static_values(trials[0]))
+        # A captured graph keeps the precision of its products, whatever is set when it is replayed.
+        self._name = (trials[0].estimator.id, _static_values(trials[0]), trials[0].precision)
         self._step = LaneStep(task, _estimator(trials[0]))
         self._optimizers = LaneOptimizers([t.optimizer for t in trials], [t.lr for t in trials])
         self._last_steps = [count * task.steps_per_epoch for count in epochs]

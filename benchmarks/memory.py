@@ -89,8 +89,22 @@ def free_bytes(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller program might do what this one could not."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    """Whether a smaller program might do what this one could not.
+
+    Compilers wrap what they meet, and a graph whose capture breaks off raises an error about the capture: the
+    lack of memory is then its cause or its context.
+    """
+    seen: list[BaseException] = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        known = todo.pop()
+        if known is None or known in seen:
+            continue
+        if isinstance(known, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(known):
+            return True
+        seen.append(known)
+        todo += [known.__cause__, known.__context__]
+    return False
 
 
 def _resident(name: str) -> int:

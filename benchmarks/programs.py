@@ -207,7 +207,7 @@ def compilation(task: Task, step: LaneStep, state: State, inputs: Inputs, *, nam
         task: what ``step`` belongs to.
         step: what to compile.
         state, inputs: an example of what the program will be given; not changed.
-        name: what else the program depends on: the estimator and its static parameters.
+        name: what else the program depends on: the estimator, its static parameters, the precision.
     """
     known = _COMPILED.setdefault(task, {})
     key = (name, _signature(state), _signature(inputs))
@@ -215,6 +215,11 @@ def compilation(task: Task, step: LaneStep, state: State, inputs: Inputs, *, nam
         return dataclasses.replace(known[key], seconds=0.0)
     known[key] = _compile(step, state, inputs)
     return known[key]
+
+
+def forget(task: Task) -> None:
+    """Drop the programs of a task: captured graphs hold their memory until then."""
+    _COMPILED.pop(task, None)
 
 
 def _compile(step: LaneStep, state: State, inputs: Inputs) -> Compilation:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+import weakref
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from benchmarks import engine, memory, precision
+from benchmarks import engine, memory, precision, programs
 from benchmarks.engine import Cohort, Segment
 from benchmarks.lane_group import Advance, LaneGroup
+from benchmarks.lane_step import Inputs, LaneStep, State
 from benchmarks.memory import Footprint
 from benchmarks.spec import Precision, TrialSpec
 from tests.support.processes import in_new_process
-from tests.support.trials import cohort, run, small_vae, trial
+from tests.support.trials import cohort, run, small_polynomial, small_vae, trial
 
 CPU = torch.device("cpu")
 
@@ -151,6 +153,54 @@ def test_a_lack_of_memory_on_a_cpu_is_known_as_one() -> None:
     assert not memory.is_out_of_memory(RuntimeError("shapes differ"))
 
 
+def test_a_lack_of_memory_is_known_behind_the_errors_it_causes() -> None:
+    """A broken capture raises while the lack is handled; a compiler raises its own error from it."""
+
+    def capture() -> None:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    with pytest.raises(RuntimeError) as broken:
+        capture()
+    assert not isinstance(broken.value, torch.OutOfMemoryError)
+    assert memory.is_out_of_memory(broken.value)
+    compiler = RuntimeError("backend failed")
+    compiler.__cause__ = MemoryError()
+    assert memory.is_out_of_memory(compiler)
+    harmless = RuntimeError("backend failed")
+    harmless.__cause__ = harmless.__context__ = RuntimeError("shapes differ")
+    harmless.__cause__.__context__ = harmless  # a circle ends
+    assert not memory.is_out_of_memory(harmless)
+
+
+def test_programs_of_a_width_that_did_not_fit_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A captured graph would hold its memory; it goes before groups of half the width compile theirs."""
+    spec = many(8)
+    task = small_polynomial(spec[0])
+    wide: list[weakref.ref[programs.Program]] = []
+    widths = []
+    build = programs._compile
+
+    def noting(step: LaneStep, state: State, inputs: Inputs) -> programs.Compilation:
+        assert not any(program() for program in wide), "the program of the wide group is still there"
+        result = build(step, state, inputs)
+        widths.append(len(state["alive"]))
+        if widths[-1] == 8:
+            assert result.program is not None
+            wide.append(weakref.ref(result.program))
+        return result
+
+    monkeypatch.setattr(programs, "_compile", noting)
+    monkeypatch.setattr(programs, "_forms", lambda state: {"steps": programs.Steps})
+    full(monkeypatch, 1)
+    lanes = cohort(*spec, task=task, group_width=8, compiled=True, clock=lambda: 0.0)
+    list(lanes.segments())
+    assert len(lanes.execution.failures) == 1
+    assert widths == [8, 4, 1]
+
+
 def test_the_widest_group_that_fits() -> None:
     need = Footprint(fixed=1000, per_lane=100)
     assert need(8) == 1800
@@ -215,3 +265,21 @@ def test_precision_is_part_of_the_key_and_of_a_cohort() -> None:
     assert len({plain.key, coarse.key}) == len({plain.cell_key, coarse.cell_key}) == 2
     with pytest.raises(ValueError, match="trial 1 cannot share a program"):
         cohort(plain, coarse)
+
+
+def test_programs_of_another_precision_are_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A captured graph replays the products it was captured with. The CPU stands in for a device with TF32."""
+    monkeypatch.setattr(precision, "check", lambda wanted, device: None)
+    monkeypatch.setattr(programs, "_forms", lambda state: {"steps": programs.Steps})
+    plain = trial(latents=12)
+    coarse = TrialSpec.from_json(plain.to_json() | {"precision": "tf32"})
+    task = small_polynomial(plain)
+    seconds = []
+    for spec in (plain, coarse, plain):
+        lanes = cohort(spec, task=task, compiled=True)
+        list(lanes.segments())
+        assert lanes.execution.forms == ("steps",)
+        seconds.append(lanes.execution.compile_seconds)
+    assert seconds[0] > 0
+    assert seconds[1] > 0
+    assert seconds[2] == 0

@@ -12,6 +12,7 @@ from benchmarks.engine import Cohort, LaneEnd
 from benchmarks.spec import Component, TrialSpec
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.categorical_vae import PIXELS, CategoricalVAE
+from benchmarks.tasks.polynomial import Polynomial
 from estimators.info import Parameter, Value
 
 SMALL_POLYNOMIAL: dict[str, Value] = {"latents": 8, "batch_size": 16, "steps_per_epoch": 5, "epochs": 4}
@@ -60,6 +61,11 @@ def made_up_images(*, train: int = 50, test: int = 30) -> Images:
 def small_vae(spec: TrialSpec) -> CategoricalVAE:
     """The VAE of a trial on made-up images."""
     return CategoricalVAE(spec.task.values, device=torch.device("cpu"), images=made_up_images())
+
+
+def small_polynomial(spec: TrialSpec) -> Polynomial:
+    """The polynomial task of a trial, of this call alone: with programs of its own."""
+    return Polynomial(spec.task.values, device=torch.device("cpu"))
 
 
 def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
