@@ -17,7 +17,8 @@ from torch import Tensor
 from estimators._noise import uniform
 from estimators._types import Noise
 
-_STEP = 0x9E3779B97F4A7C15 - 2**64
+_STEP_HIGH, _STEP_LOW = 0x9E3779B9, 0x7F4A7C15
+"""The step of the sequence, 0x9E3779B97F4A7C15, in two words."""
 _MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
 """The published constants as signed numbers: products of int64 tensors wrap, so the sign does not matter."""
 
@@ -37,12 +38,15 @@ def draw_keys(shape: tuple[int, ...], generator: Noise, *, device: torch.device)
 def keyed_uniform(key: Tensor, counter: Tensor, dtype: torch.dtype) -> Tensor:
     """Uniform numbers in (0, 1) for ``key`` and ``counter``, which broadcast against each other.
 
+    Counters go from 0 to 2^31 - 1.
+
     Multiples of 2^-53 plus 2^-54, rounded to ``dtype``: the floats are dense near 0 (there the small
     probabilities are decided), and the rounding never reaches 1.
     """
-    # The mask changes nothing. It hides from a compiler that counters are positions, whose products it would
-    # form beforehand, without wrapping.
-    word = _shift(_scramble(key + (counter & (2**63 - 1)) * _STEP), 11)
+    # key + counter * step in products that do not leave int64: in a compiled loop counters are positions, and
+    # a C++ compiler concludes from a product that would overflow that the loop never gets there.
+    start = key + counter * _STEP_LOW + ((counter * _STEP_HIGH) << 32)
+    word = _shift(_scramble(start), 11)
     below_one = 1 - torch.finfo(dtype).eps / 2
     return word.to(dtype).add_(0.5).mul_(2.0**-53).clamp_max_(below_one)
 

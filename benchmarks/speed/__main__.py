@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchmarks import allocator
+from benchmarks.arguments import output_file, seconds, whole_number
 from benchmarks.data import DatasetUnavailable, WrongChecksum
 from benchmarks.speed import rates, reinmax_package, report
 from benchmarks.speed.cases import CASES, QUICK, Case
-from benchmarks.speed.contest import SideFailed, hold
+from benchmarks.speed.contest import Contest, SideFailed, hold
 from benchmarks.speed.floors import count, floor
 
 QUICK_WARM_UP = 20
 """Steps of every trial before a quick look."""
-"""Seconds of work of every process before the first round."""
 
 _START_SECONDS = 14.0  # a guess for the time left: starting, compiling and warming up both sides of a case
 
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASE
         cases: the cases there are.
 
     Returns:
-        Exit status: 0; 1 when a must is missed, a case failed or a gradient differs; 2 when it cannot start.
+        Exit status: 0; 1 when a must is missed, a case failed or a gradient differs; 2 when it cannot start;
+        130 when it was interrupted, after it has written what was finished.
     """
     options = _options(arguments, cases)
     chosen = _chosen(options, cases)
@@ -51,31 +52,40 @@ def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASE
     sys.stdout.write(f"\n{report.table(measured)}\n")
     report.write(measured, options.json)
     sys.stdout.write(f"JSON: {options.json}\n")
+    if measured.interrupted:
+        sys.stdout.write("Interrupted: these are the cases that were finished. Nothing is left running.\n")
+        return 128 + signal.SIGINT
     return 0 if measured.passed else 1
 
 
 def _measure(options: argparse.Namespace, cases: Sequence[Case]) -> report.Report:
+    """All cases, or those that were finished when Ctrl-C came."""
     tell = Progress(len(cases), _START_SECONDS + 2 * options.rounds * options.seconds)
     tell("rates of this machine")
-    machine = rates.measure()
-    rows, failures = [], {}
-    for case in cases:
-        tell.next(case.name)
-        parts = floor(count(case), machine)
-        try:
-            contest = hold(
-                case,
-                processes=options.processes,
-                rounds=options.rounds,
-                seconds=options.seconds,
-                warm_up=min(case.warm_up, QUICK_WARM_UP) if options.quick else case.warm_up,
-                note=tell,
-            )
-            rows.append(report.Row(contest=contest, floor=parts))
-        except SideFailed as error:
-            failures[case.name] = str(error)
-    return report.Report(
-        settings=_settings(options), rates=machine, rows=rows, failures=failures, package=_package(tell)
+    measured = report.Report(settings=_settings(options), rates=rates.measure())
+    try:
+        for case in cases:
+            tell.next(case.name)
+            try:
+                contest = _contest(options, case, tell)
+            except SideFailed as error:
+                measured.failures[case.name] = str(error)
+            else:
+                measured.rows.append(report.Row(contest=contest, floor=floor(count(case), measured.rates)))
+        measured.package.extend(_package(tell))
+    except KeyboardInterrupt:
+        return dataclasses.replace(measured, interrupted=True)
+    return measured
+
+
+def _contest(options: argparse.Namespace, case: Case, tell: Callable[[str], None]) -> Contest:
+    return hold(
+        case,
+        processes=options.processes,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        warm_up=min(case.warm_up, QUICK_WARM_UP) if options.quick else case.warm_up,
+        note=tell,
     )
 
 
@@ -110,17 +120,17 @@ class Progress:
 
     def __call__(self, what: str) -> None:
         """Write a line."""
-        line = (
-            f"[{self._number}/{self._cases}] {self._name}: {what}; about {self._left() / 60:.1f} min left\n"
-        )
-        sys.stdout.write(line)
+        sys.stdout.write(f"[{self._number}/{self._cases}] {self._name}: {what}; {self._left()}\n")
         sys.stdout.flush()
 
-    def _left(self) -> float:
+    def _left(self) -> str:
         elapsed = time.monotonic() - self._began
         done = max(0, self._number - 1)
         each = max(self._guess, elapsed / self._number) if done else self._guess
-        return max(0.0, each * self._cases - elapsed)
+        left = each * self._cases - elapsed
+        if left <= 0:
+            return "takes longer than foreseen"
+        return f"about {left / 60:.0f} min left" if left >= 90 else f"about {left:.0f} s left"
 
 
 def _settings(options: argparse.Namespace) -> dict[str, object]:
@@ -143,30 +153,17 @@ def _chosen(options: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
 def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     add = parser.add_argument
-    add("--only", nargs="+", metavar="CASE", choices=[case.name for case in cases], help="only these cases")
+    names = [case.name for case in cases]
+    add("--only", nargs="+", metavar="CASE", choices=names, help=f"only these: {', '.join(names)}")
     add("--quick", action="store_true", help="a case of every kind, two short rounds")
-    add("--rounds", type=_positive_int, help="turns of each side (default 5, quick 2)")
-    add("--seconds", type=_positive_float, help="seconds of a turn (default 3, quick 2)")
-    add("--processes", type=_positive_int, default=_cores(), help="of each side (default one per core)")
-    add("--json", type=Path, default=Path("out/speed.json"), help="where to write it (default %(default)s)")
+    add("--rounds", type=whole_number, help="turns of each side (default 5, quick 2)")
+    add("--seconds", type=seconds, help="seconds of a turn (default 3, quick 2)")
+    add("--processes", type=whole_number, default=_cores(), help="of each side (default one per core)")
+    add("--json", type=output_file, default="out/speed.json", help="where to write it (default %(default)s)")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (2.0 if options.quick else 3.0)
     return options
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text}")
-    return value
 
 
 def _cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -168,7 +169,8 @@ class Team:
             kwargs={"warm_up": warm_up, "started": time.monotonic()},
             daemon=True,
         )
-        process.start()
+        with _ctrl_c_ignored():
+            process.start()
         there.close()
         self._members.append((process, here))
 
@@ -201,6 +203,16 @@ class Team:
             line.close()
             process.kill()
             process.join()
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Processes started inside never see Ctrl-C, which reaches the whole group: this process ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

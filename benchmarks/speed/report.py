@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,19 +70,21 @@ class Report:
         rows: finished contests.
         failures: case -> why its contest has no result.
         package: comparisons with the package ``reinmax``; empty when they were not made.
+        interrupted: whether cases are missing because somebody stopped it.
     """
 
     settings: Mapping[str, Any]
     rates: Rates
-    rows: Sequence[Row]
-    failures: Mapping[str, str]
-    package: Sequence[Comparison]
+    rows: list[Row] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    package: list[Comparison] = field(default_factory=list)
+    interrupted: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether every case ran and reached its must, and the gradients are those of the package."""
         reached = all(row.contest.verdict != "MISSED" for row in self.rows)
-        return reached and not self.failures and all(one.agrees for one in self.package)
+        return reached and not (self.failures or self.interrupted) and all(one.agrees for one in self.package)
 
 
 def table(report: Report) -> str:
@@ -98,6 +100,7 @@ def to_json(report: Report) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "passed": report.passed,
+        "interrupted": report.interrupted,
         "machine": machine(),
         "settings": dict(report.settings),
         "rates_ns": {name: 1e9 * seconds for name, seconds in asdict(report.rates).items()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +47,6 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int,
         warm_up: steps of every trial before it is ready.
         started: ``time.monotonic()`` before this process was started.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     torch.set_num_threads(1)
     steps = cohort_steps(case, index) if side == "ours" else reference_steps(case, index)
     next(steps)

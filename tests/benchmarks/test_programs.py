@@ -10,12 +10,17 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import estimators
 from benchmarks import engine, programs
 from benchmarks.engine import Cohort
 from benchmarks.lane_step import Inputs, LaneStep, State
 from benchmarks.spec import TrialSpec
+from estimators._streams import draw_keys
+from estimators._tracing import traced
+from estimators.path._posterior import mean_jacobian_product
 from tests.support.processes import in_new_process
 from tests.support.trials import cohort, run, small_vae, trial
 
@@ -136,6 +141,32 @@ def test_every_estimator_is_recorded_as_it_runs(
     assert lanes.execution.failures == ()
     assert lanes.execution.forms == ("steps",)
     assert_close(curves, values(trials, compiled=False, group_width=2), rel=1e-5)
+
+
+def average_of_draws() -> tuple[float, float]:
+    """The largest difference and the largest entry of an average over draws, compiled and eager."""
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    log_p = torch.randn(16, 3, generator=generator).log_softmax(-1)
+    z = torch.eye(3)[torch.randint(3, (16,), generator=generator)]
+    g = torch.randn(16, 3, generator=generator)
+    key = draw_keys((16,), generator, device=log_p.device)
+    inputs = (log_p, z, g, torch.full((16, 1), 0.5), key)
+
+    def average(log_p: Tensor, z: Tensor, g: Tensor, tau: Tensor, key: Tensor) -> Tensor:
+        return mean_jacobian_product(log_p, z, g, tau, key, range(20))
+
+    with traced():
+        graph = make_fx(average)(*inputs)
+    eager = average(*inputs)
+    compiled = torch.compile(graph, fullgraph=True, options=programs._CPU_OPTIONS)(*inputs)
+    return (compiled - eager).abs().max().item(), eager.abs().max().item()
+
+
+def test_compiled_loops_over_draws_end_where_they_should() -> None:
+    """In a process of its own: a loop that a C++ compiler takes for endless ends it."""
+    difference, scale = in_new_process(average_of_draws)
+    assert difference < 1e-5 * scale
 
 
 @pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])

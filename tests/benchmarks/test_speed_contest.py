@@ -77,7 +77,7 @@ def row(ratio: float) -> report.Row:
 
 def report_of(*rows: report.Row, failures: dict[str, str] | None = None) -> report.Report:
     machine = rates.Rates(exp=1e-9, log=1e-9, noise=1e-9, adam=1e-9)
-    return report.Report(settings={}, rates=machine, rows=rows, failures=failures or {}, package=())
+    return report.Report(settings={}, rates=machine, rows=[*rows], failures=failures or {})
 
 
 def test_fraction_of_the_floor() -> None:

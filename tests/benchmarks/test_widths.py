@@ -268,7 +268,7 @@ def test_precision_is_part_of_the_key_and_of_a_cohort() -> None:
 
 
 def test_programs_of_another_precision_are_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A captured graph replays the products it was captured with. The CPU stands in for a device with TF32."""
+    """A captured graph replays the products it was captured with. The CPU stands in for a GPU."""
     monkeypatch.setattr(precision, "check", lambda wanted, device: None)
     monkeypatch.setattr(programs, "_forms", lambda state: {"steps": programs.Steps})
     plain = trial(latents=12)
