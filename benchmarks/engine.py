@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data, denormals, memory, precision, programs
+from benchmarks import data, denormals, memory, precision, products, programs
 from benchmarks.lane_group import Advance, LaneGroup, LaneState
 from benchmarks.spec import Component, TrialSpec, cohort_signature
 from benchmarks.tasks import registry
@@ -87,11 +87,14 @@ class Execution:
         failures: what could not be compiled or did not fit into memory, a line each; then something slower
             took its place.
         compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
+        products: the library that multiplies matrices on a CPU (:mod:`benchmarks.products`); ``None`` where
+            this process has not multiplied any.
     """
 
     forms: tuple[str, ...]
     failures: tuple[str, ...]
     compile_seconds: float
+    products: products.Library | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +185,7 @@ class Cohort:
                 *sorted({failure for result in results for failure in result.failures}),
             ),
             compile_seconds=sum(result.seconds for result in results),
+            products=products.chosen(),
         )
 
     def _check_unfinished(self, states: Mapping[int, LaneState]) -> None:

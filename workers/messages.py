@@ -93,6 +93,8 @@ class Provenance(Message):
             loading torch and data, compiling, and the steps themselves (about five of one lane).
         fallback: what could not be compiled and why, a line each, so that a slower form took its place;
             ``None`` when nothing failed. A trial that is too short to be worth compiling is no failure.
+        products: the library that multiplied matrices on a CPU, ``torch`` or ``onednn`` (see
+            :mod:`benchmarks.products`): their results differ in the last bits.
     """
 
     heunboard: str
@@ -110,6 +112,7 @@ class Provenance(Message):
     compile_seconds: float | None = None
     first_step_seconds: float | None = None
     fallback: tuple[str, ...] | None = None
+    products: str | None = None
 
 
 class Outcome(Message):

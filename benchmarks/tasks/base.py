@@ -15,8 +15,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from benchmarks import products
 from estimators import Estimate, NoiseSource, Objective, Properties, Value
 from estimators._ops import draw_one_hot
 
@@ -104,7 +104,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: ``(lanes, o)``.
     """
     if weight.shape[0] == 1:
-        return functional.linear(x.squeeze(0), weight.squeeze(0), bias.squeeze(0)).unsqueeze(0)
+        return products.linear(x.squeeze(0), weight.squeeze(0), bias.squeeze(0)).unsqueeze(0)
     return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
 
