@@ -23,7 +23,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.data import Images, load
 from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult, draw, linear
@@ -130,8 +129,13 @@ def _decode(parameters: Parameters, z: Tensor) -> Tensor:
 
 
 def _bce(pixels: Tensor, x: Tensor) -> Tensor:
-    """Binary cross-entropy summed over pixels, ``(K, lanes, B)``, from logits: stable, equal in value."""
-    return binary_cross_entropy_with_logits(pixels, x.expand_as(pixels), reduction="none").sum(-1)
+    """Binary cross-entropy summed over pixels, ``(K, lanes, B)``, from logits y.
+
+    max(y, 0) - y x + ln(1 + e^-|y|), as torch's function computes it. Written out, value and gradient share
+    one exponential; max(y, 0) as (y + |y|) / 2 has the right gradient at 0, too.
+    """
+    size = pixels.abs()
+    return (0.5 * (pixels + size) - pixels * x + (1 + (-size).exp()).log()).sum(-1)
 
 
 def kl_to_uniform(logits: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 import estimators
 from benchmarks.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.tasks.base import LaneEstimator, Parameters
-from benchmarks.tasks.categorical_vae import CategoricalVAE, kl_to_uniform
+from benchmarks.tasks.categorical_vae import CategoricalVAE, _bce, kl_to_uniform
 from tests.support.trials import made_up_images, run, small_vae, trial
 
 SPEC = trial("categorical_vae")
@@ -160,3 +160,25 @@ def test_a_short_last_minibatch_counts_by_its_images() -> None:
         for size in (20, 50)
     )
     assert by_20 == pytest.approx(by_50, abs=2e-6)  # a KL near 0.01, the difference of numbers near 5
+
+
+def test_cross_entropy_of_logits_is_that_of_torch() -> None:
+    """Zero, where |y| has a kink, and logits at which exponentials overflow included."""
+    y = torch.tensor([-200.0, -20.0, -1.0, 0.0, 0.5, 30.0, 200.0]).view(1, 1, 1, -1)
+    for ours, theirs in zip(_derivatives(_bce, y), _derivatives(_plain_bce, y), strict=True):
+        torch.testing.assert_close(ours[..., y[0, 0, 0] != 0], theirs[..., y[0, 0, 0] != 0])
+    for ours, theirs in zip(_derivatives(_bce, y)[:2], _derivatives(_plain_bce, y)[:2], strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def _plain_bce(y: Tensor, x: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(y, x.expand_as(y), reduction="none").sum(-1)
+
+
+def _derivatives(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of every logit as a picture of its own, and its first two derivatives."""
+    y = y.clone().requires_grad_()
+    value = loss(y.unsqueeze(-1), torch.linspace(0, 1, y.numel()).view(1, 1, -1, 1))
+    (first,) = torch.autograd.grad(value.sum(), y, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), y)
+    return value, first, second
