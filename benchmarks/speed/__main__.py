@@ -103,18 +103,22 @@ class Progress:
     Args:
         cases: how many there are.
         seconds: a first guess at the time of one, replaced by the mean of those done.
+        clock: seconds.
     """
 
-    def __init__(self, cases: int, seconds: float) -> None:
-        self._cases, self._guess = cases, seconds
+    def __init__(self, cases: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cases, self._each, self._clock = cases, seconds, clock
         self._number = 0
         self._name = "start"
-        self._began = time.monotonic()
+        self._began = self._case_began = clock()
 
     def next(self, name: str) -> None:
         """The next case begins."""
+        self._case_began = self._clock()
         if self._number == 0:
-            self._began = time.monotonic()
+            self._began = self._case_began
+        else:
+            self._each = (self._case_began - self._began) / self._number
         self._number += 1
         self._name = name
 
@@ -124,11 +128,9 @@ class Progress:
         sys.stdout.flush()
 
     def _left(self) -> str:
-        elapsed = time.monotonic() - self._began
-        done = max(0, self._number - 1)
-        each = max(self._guess, elapsed / self._number) if done else self._guess
-        left = each * self._cases - elapsed
-        if left <= 0:
+        this = max(0.0, self._each - (self._clock() - self._case_began)) if self._number else self._each
+        left = this + self._each * (self._cases - max(1, self._number))
+        if left == 0:
             return "takes longer than foreseen"
         return f"about {left / 60:.0f} min left" if left >= 90 else f"about {left:.0f} s left"
 

@@ -34,6 +34,7 @@ _HEADINGS = (
     "ref 1st s",
     "floor ms",
     "of floor",
+    "limit",
 )
 
 
@@ -58,6 +59,11 @@ class Row:
     def fraction_of_floor(self) -> float:
         """Floor over measured time: 1 is the limit."""
         return self.floor_ms / self.contest.milliseconds(self.contest.ours)
+
+    @property
+    def limit(self) -> float:
+        """The ratio of a program that takes the least time: the reference's time over the floor."""
+        return self.contest.milliseconds(self.contest.reference) / self.floor_ms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +148,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         *(f"{side.first_step_seconds:.1f}" for side in sides),
         f"{row.floor_ms:.3g}",
         f"{row.fraction_of_floor:.0%}",
+        f"{row.limit:.3g}",
     )
 
 
@@ -162,7 +169,7 @@ def _explanation(report: Report) -> str:
     return (
         "ms: one step of one trial on one core, all cores busy; /h: whole trials an hour, all cores;"
         " MB: largest process; 1st s: from starting a process to its first steps;"
-        " of floor: floor over ours.\n"
+        " of floor: floor over ours; limit: ratio of a program as fast as the floor.\n"
         "This machine, ns a number on one thread: "
         + ", ".join(f"{name} {value:.3g}" for name, value in rates.items())
     )
@@ -193,6 +200,7 @@ def _case_json(row: Row) -> dict[str, Any]:
         "reference": _side_json(contest, contest.reference),
         "floor_ms": {name: 1e3 * seconds for name, seconds in row.floor.items()},
         "fraction_of_floor": row.fraction_of_floor,
+        "limit": row.limit,
     }
 
 

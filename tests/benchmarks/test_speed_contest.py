@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 
 from benchmarks import allocator
 from benchmarks.engine import COMPILED_FROM_STEPS
+from benchmarks.speed import __main__ as command
 from benchmarks.speed import cases, rates, report
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.cases import CASES, Case
-from benchmarks.speed.contest import Contest, SideFailed, SideResult, allocator_environment, hold
+from benchmarks.speed.contest import Contest, SideFailed, SideResult, Team, allocator_environment, hold
 from benchmarks.speed.side import Work, cohort_steps, work
 from tests.support.trials import made_up_images
 
@@ -83,6 +85,12 @@ def report_of(*rows: report.Row, failures: dict[str, str] | None = None) -> repo
 def test_fraction_of_the_floor() -> None:
     """Two processes at 2 steps a second together: a step takes a second of a core, its floor 1.5 s of two."""
     assert row(1.0).fraction_of_floor == pytest.approx(0.75)
+
+
+def test_the_limit_is_the_ratio_of_a_program_as_fast_as_the_floor() -> None:
+    """The reference takes 2 s of a core a step, the floor is 1.5 s, whatever we take."""
+    assert row(1.0).limit == row(1.3).limit == pytest.approx(2 / 1.5)
+    assert row(1.3).limit * row(1.3).fraction_of_floor == pytest.approx(1.3)
 
 
 def test_a_missed_must_or_a_failed_case_fails_the_whole() -> None:
@@ -162,14 +170,15 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     status, result = run(tmp_path, VAE, POLYNOMIAL)
     assert status == 0
     assert set(result) == {
-        *("format", "passed", "machine", "settings", "rates_ns", "cases", "failures", "reinmax_package")
+        *("format", "passed", "interrupted", "machine", "settings", "rates_ns", "cases", "failures"),
+        "reinmax_package",
     }
-    assert result["passed"] is True
+    assert (result["passed"], result["interrupted"]) == (True, False)
     assert [case["name"] for case in result["cases"]] == ["tiny-vae", "tiny-polynomial"]
     for case in result["cases"]:
         check_case(case)
     out = capsys.readouterr().out
-    assert "min left" in out
+    assert "s left" in out
     assert "ratio (min-max)" in out
     assert "tiny-vae " in out
 
@@ -195,6 +204,50 @@ def test_a_missed_must_is_the_exit_status(tmp_path: Path) -> None:
     assert status == 1
     assert result["passed"] is False
     assert result["cases"][0]["verdict"] == "MISSED"
+
+
+@pytest.mark.usefixtures("short")
+def test_ctrl_c_keeps_the_cases_that_were_finished(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hold_first(case: Case, **options: Any) -> Contest:
+        if case is VAE:
+            raise KeyboardInterrupt
+        return hold(case, **options)
+
+    monkeypatch.setattr(command, "hold", hold_first)
+    status, result = run(tmp_path, POLYNOMIAL, VAE)
+    assert status == 130
+    assert (result["passed"], result["interrupted"]) == (False, True)
+    assert [case["name"] for case in result["cases"]] == ["tiny-polynomial"]
+    assert result["reinmax_package"] == []
+    assert "Interrupted: these are the cases that were finished." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("short")
+def test_ctrl_c_reaches_this_process_and_not_the_teams() -> None:
+    """A signal to a process of a team, as the terminal sends it to all, does not end its work."""
+    with Team("ours", POLYNOMIAL, 1, warm_up=1) as team:
+        ((process, _),) = team._members
+        os.kill(process.pid or 0, signal.SIGINT)
+        assert team.turn(0.05) > 0
+        assert team.dismiss() > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_time_left_follows_the_first_guess_then_what_cases_took(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 5.0, 35.0, 125.0, 135.0, 250.0])
+    tell = command.Progress(2, 100.0, clock=lambda: next(times))
+    tell.next("first")
+    tell("round 1")
+    tell.next("second")
+    tell("round 1")
+    tell("round 2")
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/2] first: round 1; about 3 min left",
+        "[2/2] second: round 1; about 2 min left",
+        "[2/2] second: round 2; takes longer than foreseen",
+    ]
 
 
 def test_bad_arguments_are_told(capsys: pytest.CaptureFixture[str]) -> None:

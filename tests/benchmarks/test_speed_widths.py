@@ -60,8 +60,9 @@ def test_the_ratio_is_of_rounds_that_followed_each_other() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_the_device_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--device", "cuda"]) == 2
-    assert "no CUDA device here; try --device cpu" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--device", "cuda"])
+    assert "torch finds no CUDA device here, got 'cuda'; try cpu" in capsys.readouterr().err
 
 
 def test_images_are_made_up_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
