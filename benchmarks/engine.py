@@ -87,8 +87,8 @@ class Execution:
         failures: what could not be compiled or did not fit into memory, a line each; then something slower
             took its place.
         compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
-        products: the library that multiplies matrices on a CPU (:mod:`benchmarks.products`); ``None`` where
-            this process has not multiplied any.
+        products: the library with which this process multiplies matrices on a CPU, if it has come to choose
+            one (:mod:`benchmarks.products`); ``None`` on other devices.
     """
 
     forms: tuple[str, ...]
@@ -185,7 +185,7 @@ class Cohort:
                 *sorted({failure for result in results for failure in result.failures}),
             ),
             compile_seconds=sum(result.seconds for result in results),
-            products=products.chosen(),
+            products=products.chosen() if self._device.type == "cpu" else None,
         )
 
     def _check_unfinished(self, states: Mapping[int, LaneState]) -> None:

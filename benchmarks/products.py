@@ -33,7 +33,7 @@ ADVANTAGE = 1.25
 """How many times as fast as torch's own product oneDNN's must be to be taken."""
 
 _NARROW = 64  # matrices with a shorter side are left to torch: oneDNN is at half its rate there
-_SHAPES = ((100, 784, 512), (100, 512, 784), (512, 100, 784))
+_SHAPES = ((100, 784, 512), (100, 256, 512))
 _REPEATS = 12
 
 _OPERATORS = torch.library.Library("heunboard", "DEF")
@@ -58,16 +58,20 @@ class _Linear(torch.autograd.Function):
     """x W^T + b with oneDNN's products, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return onednn(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = gradients
         x, weight = ctx.saved_tensors
-        of_x = onednn(g, weight.T) if ctx.needs_input_grad[0] else None
-        return of_x, onednn(g.T, x.T), g.sum(0)
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (  # by this function again: some estimators differentiate twice
+            apply(_Linear, g, weight.T, None) if of_x else None,
+            apply(_Linear, g.T, x.T, None) if of_weight else None,
+            g.sum(0) if of_bias else None,
+        )
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -78,7 +82,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         weight: ``(o, i)``.
         bias: ``(o,)``.
     """
-    suits = x.device.type == "cpu" and x.dtype == torch.float32 and min(weight.shape) >= _NARROW
+    suits = x.device.type == "cpu" and x.dtype == torch.float32 and min(*x.shape, *weight.shape) >= _NARROW
     if suits and library() == "onednn":
         return apply(_Linear, x, weight, bias)
     return functional.linear(x, weight, bias)
@@ -92,7 +96,9 @@ def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @functools.cache
 def library() -> Library:
-    """What this process multiplies with.
+    """What this process multiplies with, decided at the first call.
+
+    That call must not be one that is recorded or compiled: it measures.
 
     Raises:
         ValueError: the environment names no library, or one that is not here.
@@ -108,7 +114,7 @@ def library() -> Library:
 
 
 def chosen() -> Library | None:
-    """What this process has chosen; ``None`` before its first product."""
+    """What this process has chosen; ``None`` before it had to."""
     return library() if library.cache_info().currsize else None
 
 
@@ -126,20 +132,22 @@ def advantage() -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        pairs = [_pair(*shape) for shape in _SHAPES]
-        return sum(ours for ours, _ in pairs) / sum(theirs for _, theirs in pairs)
+        seconds = [_seconds(*shape) for shape in _SHAPES]
+        return sum(with_torch for with_torch, _ in seconds) / sum(with_onednn for _, with_onednn in seconds)
     finally:
         torch.set_num_threads(threads)
 
 
-def _pair(m: int, k: int, n: int) -> tuple[float, float]:
-    """Seconds of one product by torch and by oneDNN: the fastest of turns, whatever else runs."""
-    x, weight = torch.ones(m, k), torch.ones(n, k)
-    ways: list[Callable[[], Tensor]] = [lambda: torch.mm(x, weight.T), lambda: onednn(x, weight)]
+def _seconds(batch: int, inputs: int, outputs: int) -> tuple[float, float]:
+    """Seconds of the three products of a layer, by torch and by oneDNN: the fastest of turns."""
+    x, weight, g = torch.ones(batch, inputs), torch.ones(outputs, inputs), torch.ones(batch, outputs)
+    ways: list[Callable[[Tensor, Tensor], Tensor]] = [functional.linear, onednn]
     seconds: list[list[float]] = [[], []]
-    for _, (way, taken) in itertools.product(range(_REPEATS), zip(ways, seconds, strict=True)):
+    for _, (multiply, taken) in itertools.product(range(_REPEATS), zip(ways, seconds, strict=True)):
         began = time.perf_counter()
-        way()
+        multiply(x, weight)
+        multiply(g, weight.T)
+        multiply(g.T, x.T)
         taken.append(time.perf_counter() - began)
     return min(seconds[0]), min(seconds[1])
 

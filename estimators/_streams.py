@@ -44,7 +44,9 @@ def keyed_uniform(key: Tensor, counter: Tensor, dtype: torch.dtype) -> Tensor:
     probabilities are decided), and the rounding never reaches 1.
     """
     # key + counter * step in products that do not leave int64: in a compiled loop counters are positions, and
-    # a C++ compiler concludes from a product that would overflow that the loop never gets there.
+    # a C++ compiler concludes from a product that would overflow that the loop never gets there. The mask
+    # changes nothing: behind it inductor sees no position any more, whose products it may form in int32.
+    counter = counter & (2**31 - 1)
     start = key + counter * _STEP_LOW + ((counter * _STEP_HIGH) << 32)
     word = _shift(_scramble(start), 11)
     below_one = 1 - torch.finfo(dtype).eps / 2

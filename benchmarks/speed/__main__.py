@@ -47,13 +47,16 @@ def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASE
     try:
         measured = _measure(options, chosen)
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted; nothing is left running.\n")
+        sys.stderr.write("Interrupted before a case was begun; nothing was measured.\n")
+        return 128 + signal.SIGINT
+    if measured.interrupted and not measured.rows and not measured.failures:
+        sys.stderr.write(f"Interrupted before a case was finished; {options.json} is left as it was.\n")
         return 128 + signal.SIGINT
     sys.stdout.write(f"\n{report.table(measured)}\n")
     report.write(measured, options.json)
     sys.stdout.write(f"JSON: {options.json}\n")
     if measured.interrupted:
-        sys.stdout.write("Interrupted: these are the cases that were finished. Nothing is left running.\n")
+        sys.stdout.write("Interrupted: these are the cases that were finished.\n")
         return 128 + signal.SIGINT
     return 0 if measured.passed else 1
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import allocator
 from benchmarks.speed.cases import Case
-from benchmarks.speed.side import NAMES, Name, serve
+from benchmarks.speed.side import NAMES, LastWord, Name, serve
 
 PATIENCE = 600.0
 """Seconds within which a process has to answer; compiling takes most of a minute on a busy machine."""
@@ -38,11 +38,14 @@ class SideResult:
         rates: steps per second of all its processes together, one number per round.
         first_step_seconds: from the start of a process to its first steps, the slowest process.
         peak_bytes: resident memory at most, the largest process.
+        products: libraries that its processes chose for products on a CPU; none for the reference, which
+            takes what torch takes.
     """
 
     rates: tuple[float, ...]
     first_step_seconds: float
     peak_bytes: int
+    products: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -116,11 +119,13 @@ def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: in
             for side in NAMES:
                 rates[side].append(teams[side].turn(seconds))
             note(f"round {number} of {rounds}: ratio {rates['ours'][-1] / rates['reference'][-1]:.2f}")
+        lasts = {side: team.dismiss() for side, team in teams.items()}
         results = {
             side: SideResult(
                 rates=tuple(rates[side]),
                 first_step_seconds=team.first_step_seconds,
-                peak_bytes=team.dismiss(),
+                peak_bytes=max(last.peak_bytes for last in lasts[side]),
+                products=tuple(sorted({last.products for last in lasts[side] if last.products})),
             )
             for side, team in teams.items()
         }
@@ -147,10 +152,10 @@ class Team:
         self._tell(seconds)
         return math.fsum(work.steps / work.seconds for work in self._answers())
 
-    def dismiss(self) -> int:
-        """Let the processes end; bytes of the one that needed most."""
+    def dismiss(self) -> list[LastWord]:
+        """Let the processes end; what each had to say."""
         self._tell(None)
-        return max(int(peak) for peak in self._answers())
+        return self._answers()
 
     def __enter__(self) -> Team:
         return self
@@ -207,7 +212,10 @@ class Team:
 
 @contextmanager
 def _ctrl_c_ignored() -> Iterator[None]:
-    """Processes started inside never see Ctrl-C, which reaches the whole group: this process ends them."""
+    """Processes started inside never see Ctrl-C, which reaches the whole group: this process ends them.
+
+    One that comes just then is lost, and has to be pressed again.
+    """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -117,8 +117,7 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the JSON, making the folder it goes to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the JSON."""
     path.write_text(json.dumps(to_json(report), indent=2) + "\n")
 
 
@@ -211,6 +210,7 @@ def _side_json(contest: Contest, side: SideResult) -> dict[str, Any]:
         "trials_per_hour": contest.trials_per_hour(side),
         "first_step_seconds": side.first_step_seconds,
         "peak_bytes": side.peak_bytes,
+        "products": list(side.products),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from benchmarks import products
 from benchmarks.engine import Cohort
 from benchmarks.speed.cases import Case
 from benchmarks.speed.reference import PolynomialTraining, VAETraining
@@ -33,11 +34,19 @@ class Work:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class LastWord:
+    """Resident bytes at most, and the library chosen for products on a CPU."""
+
+    peak_bytes: int
+    products: str | None
+
+
 def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int, started: float) -> None:
     """Body of the process.
 
     Says how many seconds after ``started`` the first steps were done; then answers each number of seconds
-    with the :class:`Work` done in them, and ``None`` with the peak of its memory in bytes, its last word.
+    with the :class:`Work` done in them, and ``None`` with its :class:`LastWord`.
 
     Args:
         side: whose work it does.
@@ -57,7 +66,7 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int,
     line.send(first)
     while (seconds := line.recv()) is not None:
         line.send(work(steps, seconds))
-    line.send(peak_memory())
+    line.send(LastWord(peak_memory(), products.chosen()))
 
 
 def work(steps: Iterator[int], seconds: float, clock: Callable[[], float] = time.perf_counter) -> Work:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import products
-from tests.support.trials import cohort, run, trial
+from benchmarks.engine import Cohort
+from benchmarks.spec import TrialSpec
+from benchmarks.tasks.categorical_vae import CategoricalVAE
+from tests.support.trials import made_up_images, trial
 
 needs_onednn = pytest.mark.skipif(
     not products.is_onednn_here(), reason="this build of torch has no oneDNN operator"
@@ -27,13 +31,28 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     products.library.cache_clear()
 
 
+def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
+    """Of minibatches that are wide enough for oneDNN: two of 64 images, and a short one."""
+    images = made_up_images(train=150)
+    task = CategoricalVAE(trials[0].task.values, device=torch.device("cpu"), images=images)
+    return Cohort(trials, task=task, **options)
+
+
+def curves(lanes: Cohort) -> list[list[tuple[str, int, float]]]:
+    found: dict[int, list[tuple[str, int, float]]] = {}
+    for segment in lanes.segments():
+        for point in segment.points:
+            found.setdefault(point.lane, []).append((point.metric, point.epoch, point.value))
+    return [found[lane] for lane in sorted(found)]
+
+
 def gradients(layer: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     weights = torch.linspace(-1, 1, layer.numel()).view(layer.shape)
     return torch.autograd.grad((layer * weights).sum(), inputs)
 
 
 @needs_onednn
-@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(100, 784, 512), (100, 512, 784), (7, 64, 65)])
+@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(100, 784, 512), (100, 512, 784), (64, 65, 67)])
 def test_both_libraries_agree(monkeypatch: pytest.MonkeyPatch, batch: int, inputs: int, outputs: int) -> None:
     """Output and three gradients, to float32's rounding of sums of so many terms."""
     generator = torch.Generator().manual_seed(0)
@@ -53,13 +72,52 @@ def test_both_libraries_agree(monkeypatch: pytest.MonkeyPatch, batch: int, input
 
 
 @needs_onednn
+def test_layers_are_differentiable_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some estimators differentiate a gradient of f; f's layers are not linear in all of their inputs."""
+    monkeypatch.setenv(products.VARIABLE, "onednn")
+    generator = torch.Generator().manual_seed(0)
+    x, first, second, bias = (
+        torch.randn(shape, generator=generator, requires_grad=True)
+        for shape in ((64, 64), (64, 64), (64, 64), (64,))
+    )
+
+    def of_gradients(linear: Callable[[Tensor, Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
+        value = linear(linear(x / 8, first / 8, bias).tanh(), second / 8, bias).square().sum()
+        (gradient,) = torch.autograd.grad(value, x, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), (x, first, second, bias))
+
+    for ours, theirs in zip(of_gradients(products.linear), of_gradients(functional.linear), strict=True):
+        assert (ours - theirs).norm() < 1e-4 * theirs.norm()
+
+
+@needs_onednn
+def test_a_trial_resumed_in_a_new_process_has_the_bits_of_one_that_was_not_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its first product would be recorded, and what is recorded cannot choose."""
+    monkeypatch.setenv(products.VARIABLE, "onednn")
+    spec = trial("categorical_vae", batch_size=64)
+    lanes = cohort(spec, compiled=True)
+    segments = lanes.segments()
+    next(segments)
+    state = lanes.lane_state(0)
+    rest = [point.value for segment in segments for point in segment.points]
+    assert rest
+    products.library.cache_clear()
+    resumed = cohort(spec, compiled=True, states={0: state})
+    assert [point.value for segment in resumed.segments() for point in segment.points] == rest
+    assert (resumed.execution.forms, resumed.execution.failures) == (("steps",), ())
+
+
+@needs_onednn
 def test_narrow_and_double_matrices_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(products.VARIABLE, "onednn")
     monkeypatch.setattr(products, "onednn", lambda *_: pytest.fail("oneDNN was asked"))
-    products.linear(torch.ones(8, 256), torch.ones(32, 256), torch.ones(32))
-    products.linear(torch.ones(8, 64).double(), torch.ones(64, 64).double(), torch.ones(64).double())
+    for batch, inputs, outputs in ((64, 256, 32), (64, 32, 256), (8, 64, 64)):
+        products.linear(torch.ones(batch, inputs), torch.ones(outputs, inputs), torch.ones(outputs))
+    products.linear(torch.ones(64, 64).double(), torch.ones(64, 64).double(), torch.ones(64).double())
     with pytest.raises(pytest.fail.Exception, match="was asked"):
-        products.linear(torch.ones(8, 64), torch.ones(64, 64), torch.ones(64))
+        products.linear(torch.ones(64, 64), torch.ones(64, 64), torch.ones(64))
 
 
 @pytest.mark.parametrize(
@@ -109,18 +167,17 @@ def test_compiled_lanes_with_onednn_have_the_curves_of_eager_ones_and_bits_of_th
 ) -> None:
     """The hidden layers of the VAE are wide enough whatever its code."""
     monkeypatch.setenv(products.VARIABLE, "onednn")
-    trials = [trial("categorical_vae", seed=seed) for seed in (0, 1)]
+    trials = [trial("categorical_vae", seed=seed, lr=1e-3, batch_size=64) for seed in (0, 1)]
     lanes = cohort(*trials, compiled=True)
-    for _ in lanes.segments():
-        pass
+    compiled = curves(lanes)
     assert lanes.execution == dataclasses.replace(
         lanes.execution, forms=("steps",), failures=(), products="onednn"
     )
-    compiled, eager = (run(*trials, compiled=compiled)[0] for compiled in (True, False))
-    assert run(trials[1], compiled=True)[0][0] == compiled[1]
+    assert curves(cohort(trials[1], compiled=True)) == compiled[1:]
+    eager = curves(cohort(*trials, compiled=False))
     monkeypatch.setenv(products.VARIABLE, "torch")
     products.library.cache_clear()
-    with_torch = run(*trials, compiled=False)[0]
+    with_torch = curves(cohort(*trials, compiled=False))
     assert with_torch != eager
     for lane in (0, 1):
         for other in (eager, with_torch):

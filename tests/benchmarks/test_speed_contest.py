@@ -177,6 +177,8 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [case["name"] for case in result["cases"]] == ["tiny-vae", "tiny-polynomial"]
     for case in result["cases"]:
         check_case(case)
+    vae, polynomial = (case["ours"]["products"] for case in result["cases"])
+    assert (set(vae) <= {"torch", "onednn"}, len(vae), polynomial) == (True, 1, [])
     out = capsys.readouterr().out
     assert "s left" in out
     assert "ratio (min-max)" in out
@@ -222,6 +224,8 @@ def test_ctrl_c_keeps_the_cases_that_were_finished(
     assert [case["name"] for case in result["cases"]] == ["tiny-polynomial"]
     assert result["reinmax_package"] == []
     assert "Interrupted: these are the cases that were finished." in capsys.readouterr().out
+    assert run(tmp_path, VAE) == (130, result), "what an earlier run wrote is kept where nothing replaces it"
+    assert "b.json is left as it was" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("short")
@@ -229,9 +233,12 @@ def test_ctrl_c_reaches_this_process_and_not_the_teams() -> None:
     """A signal to a process of a team, as the terminal sends it to all, does not end its work."""
     with Team("ours", POLYNOMIAL, 1, warm_up=1) as team:
         ((process, _),) = team._members
-        os.kill(process.pid or 0, signal.SIGINT)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGINT)
         assert team.turn(0.05) > 0
-        assert team.dismiss() > 0
+        (last,) = team.dismiss()
+    assert last.peak_bytes > 50e6
+    assert last.products is None, "the polynomial has no products"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
