@@ -49,6 +49,8 @@ _CPU_OPTIONS: dict[str, Any] = {
     "realize_acc_reads_threshold": 8,
     "unroll_reductions_threshold": 64,
 }
+_CONTRACTION = "cpp.enable_floating_point_contract_flag"
+"""Makes one instruction of a product and a sum; versions of torch want a name here or a truth value."""
 
 
 class Program(Protocol):
@@ -84,7 +86,7 @@ class Steps:
                 target.copy_(source)
 
         graph = _recorded(in_place, state, inputs)
-        options = _CPU_OPTIONS if _device(state).type == "cpu" else {}
+        options = _cpu_options() if _device(state).type == "cpu" else {}
         self._call = torch.compile(graph, fullgraph=True, options=options)
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
@@ -128,7 +130,7 @@ class Loop:
 
             return tuple(while_loop(going_on, body, tensors[:width]))
 
-        self._call = torch.compile(loop, fullgraph=True, options={**_CPU_OPTIONS, "cpp_wrapper": True})
+        self._call = torch.compile(loop, fullgraph=True, options={**_cpu_options(), "cpp_wrapper": True})
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps."""
@@ -244,6 +246,15 @@ def _forms(state: State) -> dict[Form, Callable[[LaneStep, State, Inputs], Progr
         return {"graph": Graph, "steps": Steps}
     size = sum(tensor.nbytes for tensor in _tensors(state))
     return {"loop": Loop, "steps": Steps} if size <= LOOP_BYTES else {"steps": Steps}
+
+
+def _cpu_options() -> dict[str, Any]:
+    """What inductor is told on a CPU: ours, and products fused with sums where this version of torch can."""
+    from torch._inductor import config  # imported here: it takes a second, and compiling needs it anyway
+
+    default = config.get_config_copy().get(_CONTRACTION)
+    fused: dict[type, object] = {str: "fast", bool: True}
+    return _CPU_OPTIONS | ({_CONTRACTION: fused[type(default)]} if type(default) in fused else {})
 
 
 def _captured(launch: Callable[[], object]) -> Callable[[], object]:

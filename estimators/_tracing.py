@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch import Tensor
 
 _TRACED = ContextVar("traced", default=False)
 
@@ -24,3 +25,13 @@ def traced() -> Iterator[None]:
         yield
     finally:
         _TRACED.reset(token)
+
+
+def stored(x: Tensor) -> Tensor:
+    """``x``; in a traced program, something to be read and not to be computed anew by all that mentions it.
+
+    Inductor puts the formula of a value into each of its readers: a chain of values that are mentioned twice
+    doubles with every link, in compile time and often in work. A view by strides needs its numbers in a
+    place. What is written and read in one loop only stays in registers all the same.
+    """
+    return x.as_strided(x.shape, x.stride()) if is_traced() else x

@@ -26,8 +26,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from estimators._functions import exp, log, log1p
 from estimators._streams import keyed_uniform
-from estimators._tracing import is_traced
+from estimators._tracing import is_traced, stored
 from estimators.path._blocks import CACHED_ELEMENTS, blocks, pairwise_sum
 from estimators.path._pair import log_other, pair_product
 
@@ -35,8 +36,8 @@ DRAWS_PER_BLOCK = 64
 """Draws that are added up at once; fixed, so that rounding does not depend on the number of variables."""
 TRACED_PAIR_DRAWS = 256
 """The same in a traced program, for two categories; what is recorded runs once as it is, in memory."""
-TRACED_ELEMENTS, TRACED_BLOCKS = 2**19, 16
-"""Numbers in a block of draws in a traced program (2 MB in float32), and most blocks."""
+TRACED_ELEMENTS, TRACED_BLOCKS = 2**20, 16
+"""Numbers in a block of draws in a traced program (4 MB in float32), and most blocks."""
 
 
 def mean_jacobian_product(
@@ -117,15 +118,15 @@ def _odds(log_p_nM: Tensor, z_nM: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Ten
     first_C1 = k_C.unsqueeze(-1) * (n + 1)
     counter_nC1 = first_C1 + torch.arange(n, device=k_C.device).view(n, 1, 1)
     e_nCM = _exponential(key_M, counter_nC1, log_p_nM.dtype)
-    drawn_CM = _exponential(key_M, first_C1 + n, log_p_nM.dtype)
-    log_p_n1M = log_p_nM.unsqueeze(1)
-    behind_nCM = log_p_n1M + torch.log(drawn_CM / (e_nCM + log_p_n1M.exp() * drawn_CM))
-    return torch.where(z_nM.unsqueeze(1) > 0, 1.0, torch.exp(behind_nCM / tau_M))
+    drawn_CM = stored(_exponential(key_M, first_C1 + n, log_p_nM.dtype))
+    log_p_n1M, p_n1M = log_p_nM.unsqueeze(1), stored(log_p_nM.exp()).unsqueeze(1)
+    behind_nCM = log_p_n1M + log(drawn_CM / (e_nCM + p_n1M * drawn_CM))
+    return stored(torch.where(z_nM.unsqueeze(1) > 0, 1.0, exp(behind_nCM / tau_M)))
 
 
 def _exponential(key_M: Tensor, counter: Tensor, dtype: torch.dtype) -> Tensor:
     """Unit exponentials, with small ones of full precision: they decide for small probabilities."""
-    return keyed_uniform(key_M, counter, dtype).neg_().log1p_().neg_()
+    return stored(log1p(keyed_uniform(key_M, counter, dtype).neg_())).neg()
 
 
 def _traced_draws_per_block(numbers_per_draw: int, draws: int) -> int:
@@ -151,4 +152,4 @@ def _per_variable(tau: Tensor, log_p: Tensor) -> Tensor:
 
 def _categories_first(x: Tensor) -> Tensor:
     """``(..., n)`` as ``(n, M)``, contiguous."""
-    return x.reshape(-1, x.shape[-1]).T.contiguous()
+    return stored(x.reshape(-1, x.shape[-1]).T.contiguous())
