@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 
 from estimators._checks import lane_tensor, temperature_tensor
+from estimators._functions import exp, log
 from estimators._noise import uniform
 from estimators._ops import chosen_of_two, distinct, log_probabilities, opposite, tempered
+from estimators._tracing import stored
 from estimators._types import Noise
 from estimators.path._surrogate import attach, jacobian_rule
 
@@ -125,7 +127,7 @@ def gumbel(log_p: Tensor, generator: Noise) -> Tensor:
     """
     shape = (*log_p.shape[:-1], 1) if log_p.shape[-1] == 2 else log_p.shape
     u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device)
-    return (u / (1 - u)).log() if log_p.shape[-1] == 2 else -u.log().neg().log()
+    return stored(log(u / (1 - u))) if log_p.shape[-1] == 2 else -log(-log(u))
 
 
 def _perturbed(log_p: Tensor, noise: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ def _straight_through(logits: Tensor, z: Tensor, log_p: Tensor, noise: Tensor, t
 
 
 def _pair_rule(g: Tensor, z: Tensor, ahead: Tensor, tau: Tensor) -> Tensor:
-    """y_0 y_1 / tau (g_0 - g_1) (e_0 - e_1), from the smaller of y_0 and y_1, which keeps its digits."""
+    """y_0 y_1 / tau (g_0 - g_1) (e_0 - e_1), from the odds of the smaller y, which keep their digits."""
     rate = tau.reciprocal()
-    smaller = torch.sigmoid(-ahead.abs() * rate)
-    return opposite(smaller * (1 - smaller) * rate * (g[..., 0] - g[..., 1]))
+    odds = stored(exp(-ahead.abs() * rate))
+    return opposite(odds / (1 + odds).square() * rate * (g[..., 0] - g[..., 1]))
