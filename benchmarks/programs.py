@@ -49,7 +49,7 @@ _CPU_OPTIONS: dict[str, Any] = {
     "realize_acc_reads_threshold": 8,
     "unroll_reductions_threshold": 64,
 }
-_CONTRACTION = "cpp.enable_floating_point_contract_flag"
+_CONTRACTION = "enable_floating_point_contract_flag"
 """Makes one instruction of a product and a sum; versions of torch want a name here or a truth value."""
 
 
@@ -252,9 +252,9 @@ def _cpu_options() -> dict[str, Any]:
     """What inductor is told on a CPU: ours, and products fused with sums where this version of torch can."""
     from torch._inductor import config  # imported here: it takes a second, and compiling needs it anyway
 
-    default = config.get_config_copy().get(_CONTRACTION)
     fused: dict[type, object] = {str: "fast", bool: True}
-    return _CPU_OPTIONS | ({_CONTRACTION: fused[type(default)]} if type(default) in fused else {})
+    kind = type(getattr(config.cpp, _CONTRACTION, None))
+    return _CPU_OPTIONS | ({f"cpp.{_CONTRACTION}": fused[kind]} if kind in fused else {})
 
 
 def _captured(launch: Callable[[], object]) -> Callable[[], object]:

@@ -45,13 +45,14 @@ _LOG1P = (
 
 _LN2 = math.log(2)
 _LN2_HIGH, _LN2_LOW = 0.693359375, _LN2 - 0.693359375
-"""ln 2 in two parts; the first has ten bits, so that its products with exponents are exact."""
+"""ln 2 in two parts; the first has nine bits, so that its products with exponents are exact."""
 _ROUNDING = 1.5 * 2.0**23
 """Added to a small number and taken off again, it leaves the nearest integer; in between, that is in the
 last bits."""
 _ROUNDING_BITS = 0x4B400000
 _LEAST, _MOST = -127, 128
 """Powers of two whose bits are those of 0 and of infinity."""
+_SMALLEST, _NEXT_TO_ONE = 2.0**-126, 2.0**-24
 _MANTISSA_BITS, _ONE_BITS, _ROOT_HALF_BITS = 23, 0x3F800000, 0x3F3504F3
 
 
@@ -67,19 +68,19 @@ def exp(x: Tensor) -> Tensor:
 
 
 def log(x: Tensor) -> Tensor:
-    """ln x of positive numbers that are finite and normal."""
+    """ln x of positive finite numbers; in a traced program ln 2^-126 of smaller ones, 0 included."""
     if not _is_written_out(x):
         return x.log()
-    x = stored(x)
+    x = stored(x.clamp_min(_SMALLEST))
     exponent, scale = _exponent(x)
     return _log_of_split(exponent, x * scale - 1)
 
 
 def log1p(x: Tensor) -> Tensor:
-    """ln(1 + x) for -1 < x, 1 + x finite, with small results of full precision."""
+    """ln(1 + x) with small results of full precision; in a traced program ln 2^-24 from x = 2^-24 - 1 down."""
     if not _is_written_out(x):
         return x.log1p()
-    x = stored(x)
+    x = stored(x.clamp_min(_NEXT_TO_ONE - 1))
     exponent, scale = _exponent(1 + x)
     return _log_of_split(exponent, x * scale + (scale - 1))
 

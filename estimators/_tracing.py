@@ -28,10 +28,14 @@ def traced() -> Iterator[None]:
 
 
 def stored(x: Tensor) -> Tensor:
-    """``x``; in a traced program, something to be read and not to be computed anew by all that mentions it.
+    """A result ``x``; in a program for a CPU, something to be read and not to be computed anew by every reader.
 
     Inductor puts the formula of a value into each of its readers: a chain of values that are mentioned twice
     doubles with every link, in compile time and often in work. A view by strides needs its numbers in a
     place. What is written and read in one loop only stays in registers all the same.
+
+    Args:
+        x: what an operation has just made, no view: inductor may lay out anew what a view belongs to, and the
+            strides would be wrong.
     """
-    return x.as_strided(x.shape, x.stride()) if is_traced() else x
+    return x.as_strided(x.shape, x.stride()) if is_traced() and x.device.type == "cpu" else x

@@ -118,7 +118,7 @@ def _odds(log_p_nM: Tensor, z_nM: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Ten
     first_C1 = k_C.unsqueeze(-1) * (n + 1)
     counter_nC1 = first_C1 + torch.arange(n, device=k_C.device).view(n, 1, 1)
     e_nCM = _exponential(key_M, counter_nC1, log_p_nM.dtype)
-    drawn_CM = stored(_exponential(key_M, first_C1 + n, log_p_nM.dtype))
+    drawn_CM = _exponential(key_M, first_C1 + n, log_p_nM.dtype)
     log_p_n1M, p_n1M = log_p_nM.unsqueeze(1), stored(log_p_nM.exp()).unsqueeze(1)
     behind_nCM = log_p_n1M + log(drawn_CM / (e_nCM + p_n1M * drawn_CM))
     return stored(torch.where(z_nM.unsqueeze(1) > 0, 1.0, exp(behind_nCM / tau_M)))
@@ -126,7 +126,7 @@ def _odds(log_p_nM: Tensor, z_nM: Tensor, tau_M: Tensor, key_M: Tensor, k_C: Ten
 
 def _exponential(key_M: Tensor, counter: Tensor, dtype: torch.dtype) -> Tensor:
     """Unit exponentials, with small ones of full precision: they decide for small probabilities."""
-    return stored(log1p(keyed_uniform(key_M, counter, dtype).neg_())).neg()
+    return stored(log1p(keyed_uniform(key_M, counter, dtype).neg_()).neg_())
 
 
 def _traced_draws_per_block(numbers_per_draw: int, draws: int) -> int:
@@ -152,4 +152,4 @@ def _per_variable(tau: Tensor, log_p: Tensor) -> Tensor:
 
 def _categories_first(x: Tensor) -> Tensor:
     """``(..., n)`` as ``(n, M)``, contiguous."""
-    return stored(x.reshape(-1, x.shape[-1]).T.contiguous())
+    return stored(x.reshape(-1, x.shape[-1]).T.clone(memory_format=torch.contiguous_format))

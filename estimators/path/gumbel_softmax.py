@@ -127,7 +127,7 @@ def gumbel(log_p: Tensor, generator: Noise) -> Tensor:
     """
     shape = (*log_p.shape[:-1], 1) if log_p.shape[-1] == 2 else log_p.shape
     u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device)
-    return stored(log(u / (1 - u))) if log_p.shape[-1] == 2 else -log(-log(u))
+    return stored(log(u / (1 - u)) if log_p.shape[-1] == 2 else -log(-log(u)))
 
 
 def _perturbed(log_p: Tensor, noise: Tensor) -> Tensor:

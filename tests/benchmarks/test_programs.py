@@ -17,6 +17,7 @@ import estimators
 from benchmarks import engine, programs
 from benchmarks.engine import Cohort
 from benchmarks.lane_step import Inputs, LaneStep, State
+from benchmarks.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.spec import TrialSpec
 from estimators._streams import draw_keys
 from estimators._tracing import traced
@@ -159,7 +160,7 @@ def average_of_draws() -> tuple[float, float]:
     with traced():
         graph = make_fx(average)(*inputs)
     eager = average(*inputs)
-    options = programs._CPU_OPTIONS | {"cpp.simdlen": 256}
+    options = programs._cpu_options() | {"cpp.simdlen": 256}
     compiled = torch.compile(graph, fullgraph=True, options=options)(*inputs)
     return (compiled - eager).abs().max().item(), eager.abs().max().item()
 
@@ -168,6 +169,36 @@ def test_compiled_loops_over_draws_end_where_they_should() -> None:
     """With vectors of AVX2's length; in a process of its own, which a loop without an end crashes."""
     difference, scale = in_new_process(average_of_draws)
     assert difference < 1e-5 * scale
+
+
+RELAXED = ["stgs", "gumbel_softmax", "gumbel_rao", "reinmax_rao", "reinmax_cv"]
+"""Estimators whose compiled loops have their own exponentials and logarithms."""
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("n", [2, 5])
+@pytest.mark.parametrize("id", RELAXED)
+def test_compiled_gradients_of_relaxed_samples_are_those_of_eager_ones(id: str, n: int, masked: bool) -> None:
+    """In float32, for lanes of their own temperatures."""
+    logits = 3 * torch.randn(2, 7, 4, n, generator=torch.Generator().manual_seed(1))
+    if masked:
+        logits[..., 0].masked_fill_(torch.arange(4) == 2, -torch.inf)
+    weights = torch.randn(2, 7, 4, n, generator=torch.Generator().manual_seed(2))
+    tau, keys = torch.tensor([0.5, 1.0]).view(2, 1, 1, 1), seed_keys([3, 4])
+    estimator = getattr(estimators, id)
+
+    def gradient(logits: Tensor, weights: Tensor, tau: Tensor, keys: Tensor) -> Tensor:
+        leaf = logits.detach().requires_grad_()
+        with torch.enable_grad():
+            z = estimator(leaf, temperature=tau, generator=LaneNoise(keys, Purpose.TRAINING, step=5))
+            return torch.autograd.grad((z * weights).sum(), leaf)[0]
+
+    inputs = (logits, weights, tau, keys)
+    with traced():
+        graph = make_fx(gradient)(*inputs)
+    compiled = torch.compile(graph, fullgraph=True, options=programs._cpu_options())
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*inputs), gradient(*inputs), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
