@@ -77,7 +77,7 @@ def log(x: Tensor) -> Tensor:
 
 
 def log1p(x: Tensor) -> Tensor:
-    """ln(1 + x) with small results of full precision; in a traced program ln 2^-24 from x = 2^-24 - 1 down."""
+    """ln(1 + x), small results in full precision; in a traced program ln 2^-24 from x = 2^-24 - 1 down."""
     if not _is_written_out(x):
         return x.log1p()
     x = stored(x.clamp_min(_NEXT_TO_ONE - 1))

@@ -28,7 +28,7 @@ def traced() -> Iterator[None]:
 
 
 def stored(x: Tensor) -> Tensor:
-    """A result ``x``; in a program for a CPU, something to be read and not to be computed anew by every reader.
+    """A result ``x``; in a program for a CPU, something to be read and not computed anew by every reader.
 
     Inductor puts the formula of a value into each of its readers: a chain of values that are mentioned twice
     doubles with every link, in compile time and often in work. A view by strides needs its numbers in a
