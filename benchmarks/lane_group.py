@@ -175,7 +175,7 @@ class LaneGroup:
         """The state of a lane, copied to the CPU."""
 
         def of_lane(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {name: value[position].detach().cpu().clone() for name, value in tensors.items()}
+            return {name: _row_major(value[position].detach().cpu()) for name, value in tensors.items()}
 
         return LaneState(
             step=self.step,
@@ -260,6 +260,11 @@ class LaneGroup:
     def _freeze(self) -> None:
         """Lanes that do not run do not move."""
         self._state["alive"].logical_and_(torch.tensor(self._running, device=self._device))
+
+
+def _row_major(value: Tensor) -> Tensor:
+    """A copy, whatever order the program wanted in memory."""
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 def _initial(task: Task, keys: Tensor) -> State:

@@ -15,6 +15,9 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from benchmarks import products
+from benchmarks.native import kernels
+from benchmarks.native.kernels import Factors
 from benchmarks.noise import LaneNoise, Purpose
 from benchmarks.optimizers import updated
 from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult, Task
@@ -81,23 +84,38 @@ class LaneStep:
         short = self._task.examples is not None and self._task.examples % self._task.batch_size != 0
         return self._task.steps_per_epoch - int(short)
 
-    def __call__(self, state: State, inputs: Inputs, *, short: bool = False) -> State:
+    @property
+    def input_major(self) -> frozenset[str]:
+        """Parameters that a program is to keep input-major."""
+        return self._task.input_major
+
+    def __call__(self, state: State, inputs: Inputs, *, short: bool = False, in_place: bool = False) -> State:
         """The state after the next step.
 
         Args:
-            state: before the step; not changed.
+            state: before the step; not changed, unless ``in_place``.
             inputs: of the step's epoch.
             short: whether this is the last minibatch of an epoch that the others leave incomplete.
+            in_place: whether parameters and moments may be changed where they lie. Those whose gradient is a
+                product then are, without that gradient; they are returned as the tensors they were.
         """
         position = state["step"] - inputs["before"]
         step = state["step"] + 1
         parameters = {name: p.detach().requires_grad_() for name, p in state["parameters"].items()}
         with torch.enable_grad():
             result = self._evaluate(parameters, state, inputs, position, step, short=short)
-            gradients = torch.autograd.grad(result.loss.sum(), tuple(parameters.values()))
+            with products.weight_gradients() as known:
+                gradients = torch.autograd.grad(result.loss.sum(), tuple(parameters.values()))
+        by_name = dict(zip(parameters, gradients, strict=True))
         with torch.no_grad():
             moving = state["alive"] & result.loss.detach().isfinite()
-            alive = _still_alive(moving, gradients)
+            row = inputs["coefficients"].index_select(0, position).squeeze(0)
+            factors = {name: known.factors(g) for name, g in by_name.items()} if in_place else {}
+            changed = {name: found for name, found in factors.items() if found}
+            sums = [gradient.flatten(1).sum(1) for name, gradient in by_name.items() if name not in changed]
+            if changed:
+                sums.append(_changed_in_place(state, changed, row, moving))
+            alive = _still_alive(moving, sums)
             diverges = state["alive"] & ~alive
             new = State(
                 step=step,
@@ -110,14 +128,11 @@ class LaneStep:
                 alive=alive,
                 diverged_at=torch.where(diverges, step.double(), state["diverged_at"]),
             )
-            row = inputs["coefficients"].index_select(0, position).squeeze(0)
-            for (name, old), gradient in zip(state["parameters"].items(), gradients, strict=True):
-                moments = state["first_moment"][name], state["second_moment"][name]
-                (
-                    new["parameters"][name],
-                    new["first_moment"][name],
-                    new["second_moment"][name],
-                ) = updated(old, *moments, gradient, row, moving)
+            for name, gradient in by_name.items():
+                values = state["parameters"][name], state["first_moment"][name], state["second_moment"][name]
+                if name not in changed:
+                    values = updated(*values, gradient, row, moving)
+                new["parameters"][name], new["first_moment"][name], new["second_moment"][name] = values
         return new
 
     def _evaluate(
@@ -142,15 +157,23 @@ class LaneStep:
         return task.step(parameters, task.batch(inputs["order"].index_select(1, columns)), noise, estimator)
 
 
-def _still_alive(alive: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """Lanes whose gradient is finite; one whose gradient's sum overflows counts as diverged, too.
+def _changed_in_place(state: State, factors: Mapping[str, Factors], row: Tensor, moving: Tensor) -> Tensor:
+    """Update weights and moments from the factors of the gradients, whose sum ``(1,)`` is returned."""
+    weights, first, second = (
+        [state[kind][name] for name in factors] for kind in ("parameters", "first_moment", "second_moment")
+    )
+    return kernels.update(weights, first, second, list(factors.values()), rule=row, moving=moving)
+
+
+def _still_alive(alive: Tensor, sums: Sequence[Tensor]) -> Tensor:
+    """Lanes whose gradient is finite, given sums of its numbers; one whose sum overflows counts as diverged.
 
     The update of this very step does not wait for the answer, so that each gradient is read once for both. It
     leaves a diverged lane with parameters that are not finite; nothing reads them.
     """
-    total = torch.zeros_like(alive, dtype=gradients[0].dtype)
-    for gradient in gradients:
-        total = total + gradient.flatten(1).sum(1)
+    total = torch.zeros_like(alive, dtype=sums[0].dtype)
+    for part in sums:
+        total = total + part
     return alive & total.isfinite()
 
 

@@ -1,97 +1,127 @@
-r"""Matrix products of one lane on a CPU: torch's own, or oneDNN's where that is faster on this machine.
+r"""Linear layers of one lane on a CPU: our own kernels, or torch's products where those are faster.
 
-torch hands products of float32 to MKL, which on some processors runs at half the rate of oneDNN. Which is
-faster is measured once in a process; oneDNN must be clearly faster, so that no process of a machine decides
-otherwise on a busy day, since the two round differently. For y = x W^T + b all three products are oneDNN's:
+For y = x W^T + b, with g = dL/dy,
 
-    y = x W^T + b        dL/dx = g W        dL/dW = g^T x        with g = dL/dy
+    dL/dx = g W        dL/dW = g^T x        dL/db = sum of g
 
-oneDNN is reached through an operator of torch that is no stable interface. It is named here and nowhere else;
-where it is missing, torch's own product is what remains.
+The kernels (:mod:`benchmarks.native`) know what torch's products do not: that an image is mostly zeros, and
+that the gradient of W is wanted for one update only, for which its factors g and x are enough
+(:class:`WeightGradients`). torch's library has to be clearly faster to be taken in their place, so that no
+process of a machine decides otherwise on a busy day, since the two round differently. Where the kernels
+cannot be compiled, torch's products are what remains.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.native import kernels
+from benchmarks.native.build import BuildError
+from benchmarks.native.kernels import Factors
 from estimators._autograd import apply
 
-Library = Literal["torch", "onednn"]
+Library = Literal["native", "torch"]
 
 VARIABLE = "HEUNBOARD_PRODUCTS"
 """Environment variable that names a library and spares the measurement."""
 ADVANTAGE = 1.25
-"""How many times as fast as torch's own product oneDNN's must be to be taken."""
+"""How many times as fast as the kernels torch's products must be to be taken."""
 
-_NARROW = 64  # matrices with a shorter side are left to torch: oneDNN is at half its rate there
-_SHAPES = ((100, 784, 512), (100, 256, 512))
+_BATCH = 100
+_SHAPES = ((784, 512, True), (512, 784, False), (256, 512, False))  # inputs, outputs, mostly zero
 _REPEATS = 12
 
-_OPERATORS = torch.library.Library("heunboard", "DEF")
-_OPERATORS.define(
-    "product(Tensor x, Tensor weight, Tensor? bias) -> Tensor", tags=(torch.Tag.needs_fixed_stride_order,)
-)
+_logger = logging.getLogger(__name__)
 
 
-@torch.library.impl(_OPERATORS, "product", "CPU")
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x weight^T + bias; weight and x may be views of transposed matrices."""
-    result: Tensor = _onednn_operator()(x, weight, bias, "none", [], "")
-    return result
+class WeightGradients:
+    """Gradients of weights that have just been computed, with their factors."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Tensor, Factors]] = []
+
+    def add(self, gradient: Tensor, factors: Factors) -> None:
+        """Note what a gradient is the product of."""
+        self._known.append((gradient, factors))
+
+    def factors(self, gradient: Tensor) -> Factors | None:
+        """Of this very tensor; ``None`` if it is no product, or a sum of several."""
+        return next((factors for known, factors in self._known if known is gradient), None)
 
 
-@torch.library.impl(_OPERATORS, "product", "Meta")
-def _shape_of_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return x.new_empty(x.shape[0], weight.shape[0])
+_GRADIENTS = ContextVar[WeightGradients | None]("gradients of weights", default=None)
+
+
+@contextmanager
+def weight_gradients() -> Iterator[WeightGradients]:
+    """Collects factors while a backward pass runs."""
+    found = WeightGradients()
+    token = _GRADIENTS.set(found)
+    try:
+        yield found
+    finally:
+        _GRADIENTS.reset(token)
 
 
 class _Linear(torch.autograd.Function):
-    """x W^T + b with oneDNN's products, forward and backward."""
+    """x W^T + b by the kernels, W being ``(1, o, i)``."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mostly_zero: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return onednn(x, weight, bias)
+        ctx.mostly_zero = mostly_zero
+        return kernels.linear(x, weight.squeeze(0), bias, mostly_zero=mostly_zero)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = gradients
         x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (  # by this function again: some estimators differentiate twice
-            apply(_Linear, g, weight.T, None) if of_x else None,
-            apply(_Linear, g.T, x.T, None) if of_weight else None,
+        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
+        return (
+            # by this function again: some estimators differentiate twice
+            apply(_Linear, g, weight.mT, None, False) if of_x else None,
+            _weight_gradient(x, g, mostly_zero=ctx.mostly_zero) if of_weight else None,
             g.sum(0) if of_bias else None,
+            None,
         )
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``torch.nn.functional.linear``, by the library that is faster here.
+def _weight_gradient(x: Tensor, g: Tensor, *, mostly_zero: bool) -> Tensor:
+    """g^T x, ``(1, o, i)``."""
+    gradient = (g.T @ x).unsqueeze(0)
+    if known := _GRADIENTS.get():
+        known.add(gradient, Factors(x.detach(), g.detach(), mostly_zero))
+    return gradient
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False) -> Tensor:
+    """A linear layer of one lane, by the library that is taken here.
 
     Args:
-        x: ``(B, i)``.
-        weight: ``(o, i)``.
-        bias: ``(o,)``.
+        x: ``(1, B, i)``.
+        weight: ``(1, o, i)``.
+        bias: ``(1, o)``.
+        mostly_zero: whether x is known to be mostly zeros.
+
+    Returns:
+        ``(1, B, o)``.
     """
-    suits = x.device.type == "cpu" and x.dtype == torch.float32 and min(*x.shape, *weight.shape) >= _NARROW
-    if suits and library() == "onednn":
-        return apply(_Linear, x, weight, bias)
-    return functional.linear(x, weight, bias)
-
-
-def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x weight^T + bias`` of float32 matrices on a CPU, by oneDNN."""
-    result: Tensor = torch.ops.heunboard.product.default(x, weight, bias)
-    return result
+    x, bias = x.squeeze(0), bias.squeeze(0)
+    if x.device.type == "cpu" and x.dtype == torch.float32 and library() == "native":
+        return apply(_Linear, x, weight, bias, mostly_zero).unsqueeze(0)
+    return functional.linear(x, weight.squeeze(0), bias).unsqueeze(0)
 
 
 @functools.cache
@@ -104,13 +134,18 @@ def library() -> Library:
         ValueError: the environment names no library, or one that is not here.
     """
     named = os.environ.get(VARIABLE)
-    if named not in (None, "", "torch", "onednn"):
-        raise ValueError(f"{VARIABLE} is {named!r}; it is torch or onednn, or not set for the faster of both")
-    if named == "onednn" and not is_onednn_here():
-        raise ValueError(f"{VARIABLE} is 'onednn', which this build of torch does not have; leave it out")
-    if named:
-        return "onednn" if named == "onednn" else "torch"
-    return "onednn" if is_onednn_here() and advantage() >= ADVANTAGE else "torch"
+    if named not in (None, "", "torch", "native"):
+        raise ValueError(f"{VARIABLE} is {named!r}; it is torch or native, or not set for the faster of both")
+    if named == "torch":
+        return "torch"
+    try:
+        kernels.library()
+    except BuildError as error:
+        if named:
+            raise ValueError(f"{VARIABLE} is 'native', but {error}; leave it out for torch") from error
+        _logger.warning("Linear layers are left to torch: %s", error)
+        return "torch"
+    return "native" if named or advantage_of_torch() < ADVANTAGE else "torch"
 
 
 def chosen() -> Library | None:
@@ -118,40 +153,48 @@ def chosen() -> Library | None:
     return library() if library.cache_info().currsize else None
 
 
-def is_onednn_here() -> bool:
-    """Whether this build of torch has the operator, and it multiplies."""
-    try:
-        two = torch.eye(2)
-        return bool(torch.backends.mkldnn.is_available() and torch.equal(onednn(two, two), two))
-    except (AttributeError, RuntimeError):
-        return False
+def advantage_of_torch() -> float:
+    """How many times as fast as the kernels torch is, for a step of typical layers on one thread.
 
-
-def advantage() -> float:
-    """How many times as fast oneDNN is as torch's own products, on typical shapes and one thread."""
+    Both make the layers' outputs and the gradients of their inputs; torch also those of the weights, the
+    kernels the weights' updates.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         seconds = [_seconds(*shape) for shape in _SHAPES]
-        return sum(with_torch for with_torch, _ in seconds) / sum(with_onednn for _, with_onednn in seconds)
+        return sum(native for native, _ in seconds) / sum(with_torch for _, with_torch in seconds)
     finally:
         torch.set_num_threads(threads)
 
 
-def _seconds(batch: int, inputs: int, outputs: int) -> tuple[float, float]:
-    """Seconds of the three products of a layer, by torch and by oneDNN: the fastest of turns."""
-    x, weight, g = torch.ones(batch, inputs), torch.ones(outputs, inputs), torch.ones(batch, outputs)
-    ways: list[Callable[[Tensor, Tensor], Tensor]] = [functional.linear, onednn]
+def _seconds(inputs: int, outputs: int, mostly_zero: bool) -> tuple[float, float]:
+    """Seconds of a layer by the kernels and by torch: the fastest of turns."""
+    x, g, bias = torch.ones(_BATCH, inputs), torch.ones(_BATCH, outputs), torch.ones(outputs)
+    if mostly_zero:
+        x[:, torch.arange(inputs) % 5 > 0] = 0
+    weight, first, second = (torch.ones(1, outputs, inputs) for _ in range(3))
+    if mostly_zero:
+        weight, first, second = map(kernels.input_major, (weight, first, second))
+    rule, moving = torch.ones(2, 1), torch.ones(1, dtype=torch.bool)
+    factors = [Factors(x, g, mostly_zero)]
+
+    def by_kernels() -> None:
+        kernels.linear(x, weight[0], bias, mostly_zero=mostly_zero)
+        if not mostly_zero:
+            kernels.linear(g, weight[0].T, None)
+        kernels.update([weight], [first], [second], factors, rule=rule, moving=moving)
+
+    def by_torch() -> None:
+        functional.linear(x, weight[0], bias)
+        if not mostly_zero:
+            torch.mm(g, weight[0])
+        torch.mm(g.T, x)
+
+    ways: list[Callable[[], None]] = [by_kernels, by_torch]
     seconds: list[list[float]] = [[], []]
-    for _, (multiply, taken) in itertools.product(range(_REPEATS), zip(ways, seconds, strict=True)):
+    for _, (work, taken) in itertools.product(range(_REPEATS), zip(ways, seconds, strict=True)):
         began = time.perf_counter()
-        multiply(x, weight)
-        multiply(g, weight.T)
-        multiply(g.T, x.T)
+        work()
         taken.append(time.perf_counter() - began)
     return min(seconds[0]), min(seconds[1])
-
-
-def _onednn_operator() -> Callable[..., Tensor]:
-    operator: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
-    return operator

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -28,7 +28,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from benchmarks import memory
 from benchmarks.lane_step import Inputs, LaneStep, State
-from benchmarks.tasks.base import Task
+from benchmarks.native import kernels
+from benchmarks.tasks.base import Parameters, Task
 from estimators._tracing import traced
 
 Form = Literal["loop", "steps", "graph"]
@@ -42,6 +43,7 @@ _MOST_PROGRAMS = 256
 
 _CPU_OPTIONS: dict[str, Any] = {
     "cpp.threads": 1,
+    "size_asserts": False,  # a program's name says what shapes and strides it takes
     # Long chains of cheap integer operations (random words) belong into the loop that uses them; what many
     # places read is stored.
     "realize_opcount_threshold": 10_000,
@@ -81,16 +83,22 @@ class Steps:
     def __init__(self, step: LaneStep, state: State, inputs: Inputs) -> None:
         def in_place(*tensors: Tensor) -> None:
             old = tensors[: len(_tensors(state))]
-            new = step(*_split(tensors, state, inputs))
+            new = step(*_split(tensors, state, inputs), in_place=True)
             for target, source in zip(old, _tensors(new), strict=True):
-                target.copy_(source)
+                if source is not target:
+                    target.copy_(source)
+
+        from torch._inductor import compile as inductor_compile  # imported here: it takes a second
 
         graph = _recorded(in_place, state, inputs)
         options = _cpu_options() if _device(state).type == "cpu" else {}
-        self._call = torch.compile(graph, fullgraph=True, options=options)
+        self._input_major = step.input_major
+        # Inductor without dynamo, whose checks of all tensors at every call take a thirtieth of a VAE's step.
+        self._call = inductor_compile(graph, [*_tensors(copied(state)), *_tensors(inputs)], options)
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps; the state is changed and returned."""
+        state = laid_out(state, self._input_major)
         tensors = _tensors(state) + _tensors(inputs)
         with torch.no_grad():
             for _ in range(count):
@@ -211,6 +219,7 @@ def compilation(task: Task, step: LaneStep, state: State, inputs: Inputs, *, nam
         state, inputs: an example of what the program will be given; not changed.
         name: what else the program depends on: the estimator, its static parameters, the precision.
     """
+    state = laid_out(state, step.input_major)
     known = _COMPILED.setdefault(task, {})
     key = (name, _signature(state), _signature(inputs))
     if key in known:
@@ -280,6 +289,20 @@ def _recorded(function: Callable[..., Any], state: State, inputs: Inputs) -> Gra
 def copied(state: State) -> State:
     """A state of its own memory."""
     return cast(State, _like(state, iter([tensor.clone() for tensor in _tensors(state)])))
+
+
+def laid_out(state: State, names: Collection[str]) -> State:
+    """A state in the order of memory that programs want: ``names`` are input-major."""
+    if not names:
+        return state
+
+    def turned(tensors: Parameters) -> Parameters:
+        return {name: kernels.input_major(t) if name in names else t for name, t in tensors.items()}
+
+    return cast(
+        State,
+        {**state} | {kind: turned(state[kind]) for kind in ("parameters", "first_moment", "second_moment")},
+    )
 
 
 def _split(tensors: Sequence[Tensor], state: State, inputs: Inputs) -> tuple[State, Inputs]:

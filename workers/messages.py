@@ -94,7 +94,7 @@ class Provenance(Message):
         fallback: what could not be compiled and why, a line each, so that a slower form took its place;
             ``None`` when nothing failed. A trial that is too short to be worth compiling is no failure.
         products: the library with which the worker process multiplies matrices on a CPU, ``torch`` or
-            ``onednn``, whose results differ in the last bits (see :mod:`benchmarks.products`); ``None`` while
+            ``native``, whose results differ in the last bits (see :mod:`benchmarks.products`); ``None`` while
             it has had none to multiply, and on a GPU.
     """
 

@@ -26,7 +26,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
     Config,
 )
 
-from workers import compile_cache
+from benchmarks import compile_cache
 from workers.ports import Claim, Exit
 from workers.worker import (
     ATTEMPTS_PER_PROCESS,

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import allocator
-from workers import compile_cache
+from benchmarks import allocator, compile_cache
 
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
 WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})

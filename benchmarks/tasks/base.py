@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks import products
 from estimators import Estimate, NoiseSource, Objective, Properties, Value
-from estimators._ops import draw_one_hot
+from estimators._ops import draw_one_hot, softmax
 
 Parameters = dict[str, Tensor]
 """Trainable tensors by name, each ``(lanes, *shape)``."""
@@ -74,11 +74,13 @@ class Task(Protocol):
         steps_per_epoch: updates per epoch.
         examples: size of the training set that the engine shuffles, or ``None`` without data.
         batch_size: examples per update; the last minibatch of an epoch may be smaller.
+        input_major: parameters that are best kept input-major in memory (:mod:`benchmarks.native.kernels`).
     """
 
     steps_per_epoch: int
     examples: int | None
     batch_size: int
+    input_major: frozenset[str]
 
     def init(self, noise: NoiseSource, lanes: int) -> Parameters:
         """Initial parameters; lane i's depend on lane i's noise only."""
@@ -95,20 +97,21 @@ class Task(Protocol):
         """Metrics measured at the end of an epoch, ``(lanes,)`` each; called without autograd."""
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False) -> Tensor:
     """A linear layer of its own weights in every lane: ``(lanes, B, i) -> (lanes, B, o)``.
 
     Args:
         x: inputs.
         weight: ``(lanes, o, i)``, the layout of ``torch.nn.Linear``.
         bias: ``(lanes, o)``.
+        mostly_zero: whether x is known to be mostly zeros.
     """
     if weight.shape[0] == 1:
-        return products.linear(x.squeeze(0), weight.squeeze(0), bias.squeeze(0)).unsqueeze(0)
+        return products.linear(x, weight, bias, mostly_zero=mostly_zero)
     return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
 
 def draw(logits: Tensor, noise: NoiseSource) -> Tensor:
     """One one-hot draw of every variable, from one uniform number each."""
-    p = logits.softmax(-1)
+    p = softmax(logits)
     return draw_one_hot(p, noise.uniform(p.shape[:-1], dtype=p.dtype, device=p.device))

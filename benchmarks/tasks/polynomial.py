@@ -53,6 +53,7 @@ class Polynomial:
     ) -> None:
         self.steps_per_epoch = int(values["steps_per_epoch"])
         self.batch_size = int(values["batch_size"])
+        self.input_major: frozenset[str] = frozenset()
         self._p = float(values["p"])
         self._latents = int(values["latents"])
         self._c_V = targets(str(values["setting"]), self._latents).to(device)

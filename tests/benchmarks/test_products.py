@@ -1,9 +1,10 @@
-"""Products of one lane: both libraries agree, and which one is taken is a measurement that holds."""
+"""Layers of one lane: both libraries agree, and which one is taken is a measurement that holds."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,13 +14,10 @@ from torch.nn import functional
 
 from benchmarks import products
 from benchmarks.engine import Cohort
+from benchmarks.native import build, kernels
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.categorical_vae import CategoricalVAE
 from tests.support.trials import made_up_images, trial
-
-needs_onednn = pytest.mark.skipif(
-    not products.is_onednn_here(), reason="this build of torch has no oneDNN operator"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +30,10 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
-    """Of minibatches that are wide enough for oneDNN: two of 64 images, and a short one."""
+    """Of two minibatches of 64 images, mostly black, and a short one."""
     images = made_up_images(train=150)
+    for part in (images.train, images.test):
+        part[:, torch.arange(784) % 5 > 0] = 0
     task = CategoricalVAE(trials[0].task.values, device=torch.device("cpu"), images=images)
     return Cohort(trials, task=task, **options)
 
@@ -51,34 +51,40 @@ def gradients(layer: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad((layer * weights).sum(), inputs)
 
 
-@needs_onednn
-@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(100, 784, 512), (100, 512, 784), (64, 65, 67)])
-def test_both_libraries_agree(monkeypatch: pytest.MonkeyPatch, batch: int, inputs: int, outputs: int) -> None:
+@pytest.mark.parametrize("mostly_zero", [False, True])
+@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(100, 784, 512), (100, 512, 784), (3, 65, 67)])
+def test_both_libraries_agree(
+    monkeypatch: pytest.MonkeyPatch, batch: int, inputs: int, outputs: int, mostly_zero: bool
+) -> None:
     """Output and three gradients, to float32's rounding of sums of so many terms."""
     generator = torch.Generator().manual_seed(0)
     x, weight, bias = (
-        torch.randn(shape, generator=generator, requires_grad=True)
-        for shape in ((batch, inputs), (outputs, inputs), (outputs,))
+        torch.randn(shape, generator=generator)
+        for shape in ((1, batch, inputs), (1, outputs, inputs), (1, outputs))
     )
-    exact = functional.linear(x.double(), weight.double(), bias.double())
+    if mostly_zero:
+        x *= torch.rand(x.shape, generator=generator) < 0.2
+    for tensor in (x, weight, bias):
+        tensor.requires_grad_()
+    exact = functional.linear(x[0].double(), weight[0].double(), bias[0].double()).unsqueeze(0)
     expected = (exact, *gradients(exact, x, weight, bias))
-    for library in ("torch", "onednn"):
+    for library in ("torch", "native"):
         monkeypatch.setenv(products.VARIABLE, library)
         products.library.cache_clear()
-        layer = products.linear(x, weight, bias)
+        layer = products.linear(x, weight, bias, mostly_zero=mostly_zero)
         for ours, right in zip((layer, *gradients(layer, x, weight, bias)), expected, strict=True):
+            assert ours.shape == right.shape
             torch.testing.assert_close(ours.double(), right.double(), rtol=1e-4, atol=1e-3)
             assert (ours - right).norm() < 1e-5 * right.norm()
 
 
-@needs_onednn
 def test_layers_are_differentiable_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some estimators differentiate a gradient of f; f's layers are not linear in all of their inputs."""
-    monkeypatch.setenv(products.VARIABLE, "onednn")
+    monkeypatch.setenv(products.VARIABLE, "native")
     generator = torch.Generator().manual_seed(0)
     x, first, second, bias = (
         torch.randn(shape, generator=generator, requires_grad=True)
-        for shape in ((64, 64), (64, 64), (64, 64), (64,))
+        for shape in ((1, 64, 64), (1, 64, 64), (1, 64, 64), (1, 64))
     )
 
     def of_gradients(linear: Callable[[Tensor, Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
@@ -86,16 +92,18 @@ def test_layers_are_differentiable_twice(monkeypatch: pytest.MonkeyPatch) -> Non
         (gradient,) = torch.autograd.grad(value, x, create_graph=True)
         return torch.autograd.grad(gradient.square().sum(), (x, first, second, bias))
 
-    for ours, theirs in zip(of_gradients(products.linear), of_gradients(functional.linear), strict=True):
+    def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.linear(x[0], weight[0], bias[0]).unsqueeze(0)
+
+    for ours, theirs in zip(of_gradients(products.linear), of_gradients(plain), strict=True):
         assert (ours - theirs).norm() < 1e-4 * theirs.norm()
 
 
-@needs_onednn
 def test_a_trial_resumed_in_a_new_process_has_the_bits_of_one_that_was_not_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its first product would be recorded, and what is recorded cannot choose."""
-    monkeypatch.setenv(products.VARIABLE, "onednn")
+    monkeypatch.setenv(products.VARIABLE, "native")
     spec = trial("categorical_vae", batch_size=64)
     lanes = cohort(spec, compiled=True)
     segments = lanes.segments()
@@ -109,69 +117,105 @@ def test_a_trial_resumed_in_a_new_process_has_the_bits_of_one_that_was_not_stopp
     assert (resumed.execution.forms, resumed.execution.failures) == (("steps",), ())
 
 
-@needs_onednn
-def test_narrow_and_double_matrices_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(products.VARIABLE, "onednn")
-    monkeypatch.setattr(products, "onednn", lambda *_: pytest.fail("oneDNN was asked"))
-    for batch, inputs, outputs in ((64, 256, 32), (64, 32, 256), (8, 64, 64)):
-        products.linear(torch.ones(batch, inputs), torch.ones(outputs, inputs), torch.ones(outputs))
-    products.linear(torch.ones(64, 64).double(), torch.ones(64, 64).double(), torch.ones(64).double())
-    with pytest.raises(pytest.fail.Exception, match="was asked"):
-        products.linear(torch.ones(64, 64), torch.ones(64, 64), torch.ones(64))
+def test_double_matrices_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setattr(kernels, "linear", lambda *_, **__: pytest.fail("the kernels were asked"))
+    tensors = torch.ones(1, 5, 4), torch.ones(1, 3, 4), torch.ones(1, 3)
+    x, weight, bias = (tensor.double() for tensor in tensors)
+    assert torch.equal(products.linear(x, weight, bias), torch.full((1, 5, 3), 5.0).double())
+    with pytest.raises(pytest.fail.Exception, match="were asked"):
+        products.linear(*tensors)
 
 
 @pytest.mark.parametrize(
-    ("here", "advantage", "chosen"),
-    [
-        (True, 2.0, "onednn"),
-        (True, 1.3, "onednn"),
-        (True, 1.2, "torch"),
-        (True, 0.9, "torch"),
-        (False, 2.0, "torch"),
-    ],
+    ("advantage", "chosen"), [(0.5, "native"), (1.0, "native"), (1.2, "native"), (1.3, "torch")]
 )
-def test_onednn_is_taken_where_it_is_clearly_faster(
-    monkeypatch: pytest.MonkeyPatch, here: bool, advantage: float, chosen: str
+def test_torch_is_taken_where_it_is_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, advantage: float, chosen: str
 ) -> None:
-    monkeypatch.setattr(products, "is_onednn_here", lambda: here)
-    monkeypatch.setattr(products, "advantage", lambda: advantage)
+    monkeypatch.setattr(products, "advantage_of_torch", lambda: advantage)
     assert products.chosen() is None
     assert products.library() == chosen
-    monkeypatch.setattr(products, "advantage", lambda: 1 / advantage)
+    monkeypatch.setattr(products, "advantage_of_torch", lambda: 2 / advantage)
     assert products.library() == products.chosen() == chosen, "measured once"
 
 
-@needs_onednn
 def test_the_advantage_is_measured_on_one_thread_and_leaves_the_threads_alone() -> None:
     before = torch.get_num_threads()
-    assert 0.1 < products.advantage() < 10
+    assert 0.1 < products.advantage_of_torch() < 10
     assert torch.get_num_threads() == before
 
 
 def test_the_environment_decides_and_its_mistakes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "is_onednn_here", lambda: False)
-    monkeypatch.setenv(products.VARIABLE, "torch")
-    assert products.library() == "torch"
-    products.library.cache_clear()
+    monkeypatch.setattr(products, "advantage_of_torch", lambda: pytest.fail("was measured"))
+    for name in ("torch", "native"):
+        monkeypatch.setenv(products.VARIABLE, name)
+        assert products.library() == name
+        products.library.cache_clear()
     monkeypatch.setenv(products.VARIABLE, "mkl")
-    with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'mkl'; it is torch or onednn"):
-        products.library()
-    monkeypatch.setenv(products.VARIABLE, "onednn")
-    with pytest.raises(ValueError, match="this build of torch does not have"):
+    with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'mkl'; it is torch or native"):
         products.library()
 
 
-@needs_onednn
-def test_compiled_lanes_with_onednn_have_the_curves_of_eager_ones_and_bits_of_their_own(
+def test_without_a_compiler_torch_remains_and_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails() -> None:
+        raise build.BuildError("no compiler")
+
+    monkeypatch.setattr(kernels, "library", fails)
+    with caplog.at_level(logging.WARNING):
+        assert products.library() == "torch"
+    assert "Linear layers are left to torch: no compiler" in caplog.text
+    products.library.cache_clear()
+    monkeypatch.setenv(products.VARIABLE, "native")
+    with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'native', but no compiler"):
+        products.library()
+
+
+@pytest.mark.parametrize("estimator", ["reinmax", "stgs", "rloo"])
+def test_steps_update_all_weights_without_their_gradients(
+    monkeypatch: pytest.MonkeyPatch, estimator: str
+) -> None:
+    """What is compiled holds one update of six layers, and no product is left over."""
+    monkeypatch.setenv(products.VARIABLE, "native")
+    updated: list[int] = []
+    update = kernels.update
+
+    def counted(weights: Sequence[Tensor], *rest: Any, **options: Any) -> Tensor:
+        updated.append(len(weights))
+        return update(weights, *rest, **options)
+
+    monkeypatch.setattr(kernels, "update", counted)
+    curves(cohort(trial("categorical_vae", estimator, batch_size=64), compiled=True))
+    assert updated == [6], "recorded once; other steps run what is compiled"
+
+
+def test_a_weight_that_is_used_twice_has_the_sum_of_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(products.VARIABLE, "native")
+    x, weight = torch.ones(1, 2, 3), torch.ones(1, 3, 3, requires_grad=True)
+    bias = torch.zeros(1, 3)
+    with products.weight_gradients() as known:
+        once = products.linear(x, weight, bias)
+        (of_once,) = torch.autograd.grad(once.sum(), weight)
+        twice = products.linear(products.linear(x, weight, bias), weight, bias)
+        (of_twice,) = torch.autograd.grad(twice.sum(), weight)
+    found = known.factors(of_once)
+    assert found is not None
+    assert torch.equal(found.outputs.T @ found.inputs, of_once[0])
+    assert known.factors(of_twice) is None
+    assert torch.equal(of_twice, torch.full((1, 3, 3), 12.0))
+
+
+def test_compiled_lanes_with_kernels_have_the_curves_of_eager_ones_and_bits_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The hidden layers of the VAE are wide enough whatever its code."""
-    monkeypatch.setenv(products.VARIABLE, "onednn")
+    monkeypatch.setenv(products.VARIABLE, "native")
     trials = [trial("categorical_vae", seed=seed, lr=1e-3, batch_size=64) for seed in (0, 1)]
     lanes = cohort(*trials, compiled=True)
     compiled = curves(lanes)
     assert lanes.execution == dataclasses.replace(
-        lanes.execution, forms=("steps",), failures=(), products="onednn"
+        lanes.execution, forms=("steps",), failures=(), products="native"
     )
     assert curves(cohort(trials[1], compiled=True)) == compiled[1:]
     eager = curves(cohort(*trials, compiled=False))

@@ -178,7 +178,7 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for case in result["cases"]:
         check_case(case)
     vae, polynomial = (case["ours"]["products"] for case in result["cases"])
-    assert (set(vae) <= {"torch", "onednn"}, len(vae), polynomial) == (True, 1, [])
+    assert (set(vae) <= {"torch", "native"}, len(vae), polynomial) == (True, 1, [])
     out = capsys.readouterr().out
     assert "s left" in out
     assert "ratio (min-max)" in out

@@ -98,7 +98,7 @@ class FakeReporter:
 
 
 NO_COMPILER = "loop: InvalidCxxCompiler: no working C++ compiler"
-COMPILED = Execution(forms=("loop",), failures=(), compile_seconds=1.5, products="onednn")
+COMPILED = Execution(forms=("loop",), failures=(), compile_seconds=1.5, products="native")
 FELL_BACK = Execution(forms=("eager",), failures=(NO_COMPILER,), compile_seconds=0.5)
 
 

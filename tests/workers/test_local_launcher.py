@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import allocator
+from benchmarks import allocator, compile_cache
 from benchmarks.data import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.processes import alive, family, until
 from tests.support.stack import run_until_idle, stack
-from workers import compile_cache
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.local_launcher import LOG_BYTES, LocalLauncher
 from workers.local_worker import ORPHANED

@@ -90,7 +90,7 @@ def test_provenance_tells_how_steps_were_done_and_when_the_first_was() -> None:
     run_attempt(reporter, build=ScriptedCohort(two_segments), clock=clock)
     found = outcome_of(reporter).provenance
     assert (found.executor, found.compile_seconds, found.first_step_seconds) == ("loop", 1.5, 4.0)
-    assert found.products == "onednn"
+    assert found.products == "native"
     assert found.fallback is None
 
 

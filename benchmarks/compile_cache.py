@@ -26,21 +26,34 @@ def environment(given: Mapping[str, str], *, cache: Path | None = None) -> dict[
 
     Args:
         given: the environment it would have otherwise; a directory that is set there is kept.
-        cache: the directory below which to keep it; default: that of the user (``$XDG_CACHE_HOME/heunboard``,
-            by default ``~/.cache/heunboard``, on Linux).
+        cache: as for :func:`folder`.
 
     Returns:
-        One variable; none when one is set, or when the directory cannot be written to: torch then uses its
-        own below the temporary directory.
+        One variable; none when one is set, or when there is no place to write to: torch then uses its own
+        below the temporary directory.
     """
-    if given.get(VARIABLE):
-        return {}
-    folder = (cache or Path(pooch.os_cache("heunboard"))) / f"compiled-{processor()}"
+    found = None if given.get(VARIABLE) else folder(given, cache=cache)
+    return {VARIABLE: str(found)} if found else {}
+
+
+def folder(given: Mapping[str, str], *, cache: Path | None = None) -> Path | None:
+    """Where a process with the environment ``given`` keeps what it compiles; it exists and can be written to.
+
+    Args:
+        given: may set the directory.
+        cache: the directory below which to keep it otherwise; default: that of the user
+            (``$XDG_CACHE_HOME/heunboard``, by default ``~/.cache/heunboard``, on Linux).
+
+    Returns:
+        ``None`` when the directory cannot be made or written to.
+    """
+    ours = (cache or Path(pooch.os_cache("heunboard"))) / f"compiled-{processor()}"
+    found = Path(given.get(VARIABLE) or ours)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        found.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return {}
-    return {VARIABLE: str(folder)} if os.access(folder, os.W_OK) else {}
+        return None
+    return found if os.access(found, os.W_OK) else None
 
 
 def processor(info: Path = CPU_INFO) -> str:
