@@ -88,13 +88,10 @@ class Steps:
                 if source is not target:
                     target.copy_(source)
 
-        from torch._inductor import compile as inductor_compile  # imported here: it takes a second
-
         graph = _recorded(in_place, state, inputs)
         options = _cpu_options() if _device(state).type == "cpu" else {}
         self._input_major = step.input_major
-        # Inductor without dynamo, whose checks of all tensors at every call take a thirtieth of a VAE's step.
-        self._call = inductor_compile(graph, [*_tensors(copied(state)), *_tensors(inputs)], options)
+        self._call = _compiled(graph, [*_tensors(copied(state)), *_tensors(inputs)], options)
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps; the state is changed and returned."""
@@ -264,6 +261,25 @@ def _cpu_options() -> dict[str, Any]:
     fused: dict[type, object] = {str: "fast", bool: True}
     kind = type(getattr(config.cpp, _CONTRACTION, None))
     return _CPU_OPTIONS | ({f"cpp.{_CONTRACTION}": fused[kind]} if kind in fused else {})
+
+
+def _compiled(graph: GraphModule, examples: list[Tensor], options: dict[str, Any]) -> Callable[..., Any]:
+    """A program of a graph for tensors like ``examples``.
+
+    By inductor without dynamo, whose checks of all tensors at every call take a thirtieth of a VAE's step.
+    Inductor looks into its cache only in a context that dynamo makes otherwise. Neither is a stable interface
+    of torch: where one is missing, ``torch.compile`` does the same.
+    """
+    try:
+        from torch._guards import TracingContext, tracing
+        from torch._inductor import compile as inductor_compile
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+    except ImportError:
+        return torch.compile(graph, fullgraph=True, options=options)
+    given: list[Any] = [*examples]
+    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):
+        return cast(Callable[..., Any], inductor_compile(graph, given, options))
 
 
 def _captured(launch: Callable[[], object]) -> Callable[[], object]:

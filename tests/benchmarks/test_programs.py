@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import estimators
@@ -269,6 +270,34 @@ def test_a_process_compiles_a_program_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert again.execution.compile_seconds == 0
     run(mixed("categorical_vae")[0], task=small_vae(mixed("categorical_vae")[0]), compiled=True)
     assert len(compiled) == 2
+
+
+def test_what_another_task_compiled_comes_from_the_cache_of_torch() -> None:
+    """The one that processes share; a graph that inductor cannot keep would be compiled by every process."""
+    spec = trial("categorical_vae")
+    run(spec, task=small_vae(spec), compiled=True)
+    counters["inductor"].clear()
+    run(spec, task=small_vae(spec), compiled=True)
+    found = {name: count for name, count in counters["inductor"].items() if name.startswith("fxgraph_cache")}
+    assert found == {"fxgraph_cache_hit": 1}
+
+
+def test_without_private_interfaces_steps_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def as_it_is(
+        graph: Callable[..., Any], *, fullgraph: bool, options: dict[str, Any]
+    ) -> Callable[..., Any]:
+        asked.append((fullgraph, options["cpp.threads"]))
+        return graph
+
+    spec = trial("categorical_vae")
+    expected, _ = run(spec, task=small_vae(spec), compiled=True)
+    monkeypatch.delattr("torch._inductor.compile")
+    monkeypatch.setattr(torch, "compile", as_it_is)
+    curves, _ = run(spec, task=small_vae(spec), compiled=True)
+    assert asked == [(True, 1)]
+    assert [point[2] for point in curves[0]] == pytest.approx([point[2] for point in expected[0]], rel=1e-4)
 
 
 def test_registered_tasks_of_equal_parameters_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
