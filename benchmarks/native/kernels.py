@@ -14,6 +14,7 @@ import ctypes
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,6 +81,9 @@ def update(
 
     Returns:
         ``(1,)``: the sum of all numbers of all gradients.
+
+    Raises:
+        ValueError: W, m and v of a layer lie in different orders, or in none of the two.
     """
     result: Tensor = torch.ops.heunboard.update_.default(
         list(weights),
@@ -162,6 +166,15 @@ def _update(
     for w, m, v, x, g, skips in zip(weights, first, second, inputs, outputs, mostly_zero, strict=True):
         x, g = x.contiguous(), g.contiguous()
         is_input_major = not w.is_contiguous()
+        # These are written to where they lie: a copy in the right order would be changed in their place.
+        if (
+            len({w.stride(), m.stride(), v.stride()}) > 1
+            or not (w.mT if is_input_major else w).is_contiguous()
+        ):
+            strides = ", ".join(str(t.stride()) for t in (w, m, v))
+            raise ValueError(
+                f"weights and moments have strides {strides}; give all three output-major, or all input-major"
+            )
         left, right = (x, g) if is_input_major else (g, x)
         total += kernel(
             len(left),
@@ -181,14 +194,6 @@ def _update(
 
 
 @torch.library.impl(_OPERATORS, "update_", "Meta")
-def _shape_of_update(
-    weights: list[Tensor],
-    first: list[Tensor],
-    second: list[Tensor],
-    inputs: list[Tensor],
-    outputs: list[Tensor],
-    mostly_zero: list[bool],
-    rule: Tensor,
-    moving: Tensor,
-) -> Tensor:
-    return rule.new_empty(1)
+def _shape_of_update(*arguments: Any) -> Tensor:
+    *_, moving = arguments
+    return torch.empty(1, device=moving.device)

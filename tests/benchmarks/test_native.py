@@ -147,6 +147,18 @@ def test_a_lane_that_does_not_move_keeps_the_bits_of_its_weights(density: float 
     assert not torch.equal(first, moments)
 
 
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_layers_whose_tensors_lie_in_different_orders_are_refused(odd: int) -> None:
+    """They are changed where they lie, so nothing can be turned."""
+    factors, rule = [Factors(numbers(5, 6, seed=4), numbers(5, 4, seed=5), False)], torch.ones(2, 1)
+    layer = [numbers(1, 4, 6, seed=k).abs() for k in range(3)]
+    layer[odd] = kernels.input_major(layer[odd])
+    sliced = [numbers(1, 4, 12, seed=k).abs()[..., ::2] for k in range(3)]
+    for (w, m, v), message in ((layer, "give all three"), (sliced, r"have strides \(48, 12, 2\), ")):
+        with pytest.raises(ValueError, match=message):
+            kernels.update([w], [m], [v], factors, rule=rule, moving=torch.tensor([True]))
+
+
 @pytest.mark.parametrize("where", ["inputs", "outputs"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_sum_of_a_gradient_that_is_not_finite_is_not_finite(where: str, bad: float) -> None:

@@ -191,6 +191,29 @@ def test_steps_update_all_weights_without_their_gradients(
     assert updated == [6], "recorded once; other steps run what is compiled"
 
 
+def test_programs_keep_weights_input_major_and_states_leave_in_the_order_of_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without that order the kernels cannot skip zeros, and nothing else would tell."""
+    monkeypatch.setenv(products.VARIABLE, "native")
+    updates: set[tuple[int, int, bool]] = set()
+    kernel = kernels.library().heunboard_update
+
+    def seen(batch: int, rows: int, columns: int, left: int, right: int, skips: bool, *rest: Any) -> Any:
+        updates.add((rows, columns, skips))
+        return kernel(batch, rows, columns, left, right, skips, *rest)
+
+    monkeypatch.setattr(kernels.library(), "heunboard_update", seen)
+    lanes = cohort(trial("categorical_vae", batch_size=64), compiled=True)
+    list(lanes.segments())
+    skipping = {(784, 512, True), (15, 256, True)}  # (inputs, outputs): of images, and of codes
+    others = {(256, 512, False), (15, 256, False), (512, 256, False), (784, 512, False)}  # (outputs, inputs)
+    assert updates == skipping | others
+    state = lanes.lane_state(0)
+    for tensors in (state["parameters"], state["first_moment"], state["second_moment"]):
+        assert all(tensor.is_contiguous() for tensor in tensors.values())
+
+
 def test_a_weight_that_is_used_twice_has_the_sum_of_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(products.VARIABLE, "native")
     x, weight = torch.ones(1, 2, 3), torch.ones(1, 3, 3, requires_grad=True)
