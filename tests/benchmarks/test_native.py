@@ -135,10 +135,11 @@ def test_updates_are_those_of_the_optimizer_for_the_product(
 
 
 @pytest.mark.parametrize("density", [None, 0.2])
-def test_a_lane_that_does_not_move_keeps_the_bits_of_its_weights(density: float | None) -> None:
+@pytest.mark.parametrize("batch", [9, 100])
+def test_a_lane_that_does_not_move_keeps_the_bits_of_its_weights(batch: int, density: float | None) -> None:
     weight, first, second = (kernels.input_major(numbers(1, 70, 130, seed=k)) for k in range(3))
     before = weight.clone()
-    factors = [Factors(images(9, 130, density), numbers(9, 70, seed=4), density is not None)]
+    factors = [Factors(images(batch, 130, density), numbers(batch, 70, seed=4), density is not None)]
     moments = first.clone()
     kernels.update(
         [weight], [first], [second.square_()], factors, rule=torch.ones(2, 1), moving=torch.tensor([False])

@@ -214,6 +214,16 @@ def test_programs_keep_weights_input_major_and_states_leave_in_the_order_of_torc
         assert all(tensor.is_contiguous() for tensor in tensors.values())
 
 
+def test_a_lane_diverges_when_the_gradient_of_a_weight_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing sees that gradient but the update, which says what it adds up to."""
+    monkeypatch.setenv(products.VARIABLE, "native")
+    update = kernels.update
+    monkeypatch.setattr(kernels, "update", lambda *given, **named: update(*given, **named) * float("inf"))
+    lanes = cohort(trial("categorical_vae", batch_size=64), compiled=True)
+    (end,) = [end for segment in lanes.segments() for end in segment.ended]
+    assert end.diverged_at == 2, "the first compiled step"
+
+
 def test_a_weight_that_is_used_twice_has_the_sum_of_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(products.VARIABLE, "native")
     x, weight = torch.ones(1, 2, 3), torch.ones(1, 3, 3, requires_grad=True)
