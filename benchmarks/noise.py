@@ -13,7 +13,7 @@ and a compiled step makes them where it uses them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 import torch
@@ -72,7 +72,7 @@ def seed_keys(seeds: Sequence[int], device: torch.device | str = "cpu") -> Tenso
 
 
 class LaneNoise:
-    """Uniform noise for lanes, each from its own stream (an ``estimators`` ``NoiseSource``).
+    """Uniform noise for lanes, each from its own stream (an ``estimators`` ``CentredNoiseSource``).
 
     Args:
         keys: ``(lanes, 2)``, from :func:`seed_keys`.
@@ -98,6 +98,22 @@ class LaneNoise:
             ValueError: the first axis is not the number of lanes.
             TypeError: another dtype.
         """
+        make = _float32 if dtype == torch.float32 else _float64
+        return self._next(make, shape, dtype=dtype, device=device)
+
+    def centred(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The numbers of :meth:`uniform`, those from 1/2 on less 1: midpoints of 2^40 (2^52) equal parts.
+
+        Arguments and errors are those of :meth:`uniform`.
+        """
+        if dtype == torch.float64:
+            u = self.uniform(shape, dtype=dtype, device=device)
+            return torch.where(u < 0.5, u, u - 1)
+        return self._next(_centred_float32, shape, dtype=dtype, device=device)
+
+    def _next(
+        self, make: Callable[..., Tensor], shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device
+    ) -> Tensor:
         lanes = self._keys.shape[0]
         if not shape or shape[0] != lanes:
             raise ValueError(
@@ -106,7 +122,6 @@ class LaneNoise:
         if dtype not in (torch.float32, torch.float64):
             raise TypeError(f"noise comes as float32 or float64, not {dtype}")
         count = math.prod(shape[1:])
-        make = _float32 if dtype == torch.float32 else _float64
         numbers = make(self._keys, self._purpose, self._step, self._draw, count)
         self._draw += 1
         return numbers.view(shape).to(device)
@@ -116,6 +131,20 @@ def _float32(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, coun
     words = _words(keys, purpose, step, draw, -(-count // 4))
     # Turned into floats one by one: a compiler then stores four numbers, not four words.
     numbers = [_midpoints((word >> 9) & (2**23 - 1), torch.float32, bits=23) for word in words]
+    return torch.cat(numbers, dim=1)[:, :count]
+
+
+def _centred_float32(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:
+    """A word as a signed number, and eight more bits for small ones: the last of another word.
+
+    They count where the 32 bits before are nearly all 0 or nearly all 1, and so do those of the other number,
+    which does not show them otherwise.
+    """
+    words = _words(keys, purpose, step, draw, -(-count // 4))
+    numbers = [
+        _midpoints(((word << 32) >> 24) | (words[i - 1] & 255), torch.float32, bits=40)
+        for i, word in enumerate(words)
+    ]
     return torch.cat(numbers, dim=1)[:, :count]
 
 
@@ -134,7 +163,7 @@ def _words(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count:
 
 
 def _midpoints(whole: Tensor, dtype: torch.dtype, *, bits: int) -> Tensor:
-    """(k + 1/2) / 2^bits, exact in ``dtype`` and therefore never 0 or 1."""
+    """(k + 1/2) / 2^bits; exact in ``dtype`` where that has as many bits, and therefore never 0 or 1."""
     return (whole.to(dtype) + 0.5) * 2.0**-bits
 
 

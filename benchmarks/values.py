@@ -45,7 +45,7 @@ def _axis_or_default(
     if parameter.name in block:
         return read_axis(block[parameter.name], parameter, path, problems, most=MAX_AXIS_VALUES)
     if parameter.default is None:
-        problems.add(path, f"{parameter.name} must be given: {_expected(parameter)}.")
+        problems.add(path, f"{parameter.name} must be given: {parameter.expected_text()}.")
         return ()
     return (parameter.default,)
 
@@ -58,7 +58,7 @@ def read_axis(
         value = read_value(raw, parameter, path, problems)
         return () if value is None else (value,)
     if not raw:
-        problems.add(path, f"the list is empty; give at least one value: {_expected(parameter)}.")
+        problems.add(path, f"the list is empty; give at least one value: {parameter.expected_text()}.")
     if len(raw) > most:
         problems.add(path, f"the list has {len(raw):,} values, at most {most:,} are allowed; shorten it.")
         return ()
@@ -84,18 +84,21 @@ def read_value(raw: Any, parameter: Parameter, path: str, problems: Problems) ->
         return _text(raw, parameter, path, problems)
     value = _read_number(raw)
     if value is None or not math.isfinite(_double(value)):
-        problems.add(path, f"expected {_expected(parameter)}, got {shown(raw)}; write a finite number.")
+        problems.add(path, f"expected {parameter.expected_text()}, got {shown(raw)}; write a finite number.")
         return None
-    if parameter.type is int and value != int(value):
-        problems.add(path, f"expected {_expected(parameter)}, got {shown(raw)}; write it without a fraction.")
+    objection = parameter.objection(value)
+    if objection:
+        problems.add(
+            path,
+            f"{shown(raw)} {objection}; {parameter.name} is {parameter.expected_text()}{_advice(parameter)}.",
+        )
         return None
     # Adding 0.0 turns -0.0, equal but spelt otherwise in a key, into 0.0.
-    typed = int(value) if parameter.type is int else float(value) + 0.0
-    below = typed <= parameter.minimum if parameter.open_minimum else typed < parameter.minimum
-    if below or typed > parameter.maximum:
-        problems.add(path, f"{shown(raw)} is out of range; {parameter.name} is {_expected(parameter)}.")
-        return None
-    return typed
+    return int(value) if parameter.type is int else float(value) + 0.0
+
+
+def _advice(parameter: Parameter) -> str:
+    return f"; {parameter.advice}" if parameter.advice else ""
 
 
 def _read_number(raw: Any) -> int | float | None:
@@ -111,7 +114,7 @@ def _text(raw: Any, parameter: Parameter, path: str, problems: Problems) -> str 
     if isinstance(raw, str) and raw in parameter.choices:
         return raw
     problems.add(
-        path, f"expected {_expected(parameter)}, got {shown(raw)}.", given=raw, names=parameter.choices
+        path, f"expected {parameter.expected_text()}, got {shown(raw)}.", given=raw, names=parameter.choices
     )
     return None
 
@@ -121,10 +124,3 @@ def _double(value: float) -> float:
         return float(value)
     except OverflowError:  # an integer beyond the doubles
         return math.inf
-
-
-def _expected(parameter: Parameter) -> str:
-    if parameter.type is str:
-        return parameter.range_text()
-    noun = "an integer" if parameter.type is int else "a number"
-    return noun if parameter.range_text() == "any number" else f"{noun} {parameter.range_text()}"

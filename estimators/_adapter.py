@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from estimators import registry
-from estimators._score import evaluate
+from estimators._score import NEEDS_GRADIENT, evaluate
 from estimators._types import Estimate, Noise, Objective
 from estimators.info import EstimatorInfo
 
@@ -109,7 +109,9 @@ def _path_estimate(
 ) -> Estimate:
     """One sample with its surrogate gradient is one evaluation of f."""
     samples = function(logits, **kwargs).unsqueeze(0)
-    values = evaluate(objective, samples)
+    values = evaluate(objective, samples, logits)
+    if samples.requires_grad and not values.requires_grad:
+        raise ValueError(NEEDS_GRADIENT)
     return Estimate(
         surrogate=values.squeeze(0), samples=samples.detach(), values=values.detach(), evaluations=1
     )

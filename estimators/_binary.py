@@ -32,3 +32,21 @@ def one_hot_bits(bits: Tensor, like: Tensor) -> Tensor:
 def pair_gradient(h: Tensor) -> Tensor:
     """The gradient for the pair, given the one for eta."""
     return torch.stack([-h, h], -1)
+
+
+def antithetic_bits(p_off: Tensor, p_on: Tensor, u: Tensor, u_prime: Tensor) -> Tensor:
+    """b = 1[1 - u < p_on] and b' = 1[u' < p_on], one after the other along axis 0, as booleans.
+
+    Args:
+        p_off, p_on: both probabilities, each with its own digits.
+        u, u_prime: float64, so that what is rare is decided as it should be at both ends.
+    """
+    off = torch.where(p_off <= p_on, p_off.double(), 1 - p_on.double())
+    on = torch.where(p_off <= p_on, 1 - p_off.double(), p_on.double())
+    return torch.cat([u > off, u_prime < on])
+
+
+def half_difference(f: Tensor) -> Tensor:
+    """(1/2) (f(b) - f(b')) of every pair, ``(K/2, ...)``; samples k and k + K/2 are a pair."""
+    first, second = f.chunk(2)
+    return (first - second) / 2

@@ -7,27 +7,40 @@ CPU. Elsewhere a variable without a possible category shows as a NaN gradient.
 
 from __future__ import annotations
 
-import math
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from estimators._tracing import is_traced
+from estimators import registry
+from estimators._tracing import is_traced, is_transformed
+from estimators.info import Parameter
 
-_DTYPES = (torch.float32, torch.float64)
+_WORKING_DTYPES = {
+    torch.float64: torch.float64,
+    torch.float32: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float16: torch.float32,
+}
 
 
 def can_look_at(tensor: Tensor) -> bool:
     """Whether reading the contents of ``tensor`` is cheap and allowed."""
-    return tensor.device.type == "cpu" and not is_traced()
+    return tensor.device.type == "cpu" and not is_traced() and not is_transformed()
+
+
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What logits of ``dtype`` are computed in: the rounding of half precision shows in probabilities."""
+    return _WORKING_DTYPES[dtype]
 
 
 def check_logits(logits: Tensor) -> None:
     """Refuse logits whose dtype or shape no estimator can work with."""
-    if logits.dtype not in _DTYPES:
+    if logits.dtype not in _WORKING_DTYPES:
+        names = ", ".join(str(dtype) for dtype in _WORKING_DTYPES)
         raise TypeError(
-            f"logits are {logits.dtype}; estimators work in torch.float32 and torch.float64 (the rounding of "
-            "shorter types shows in probabilities): pass logits.float()"
+            f"logits are {logits.dtype}; estimators take {names} (the last two are computed in "
+            "float32): pass logits.float()"
         )
     if logits.dim() == 0 or logits.shape[-1] == 0:
         raise ValueError(
@@ -50,61 +63,58 @@ def check_some_possible(logits: Tensor, log_p: Tensor) -> None:
         )
 
 
-def check_draws(num_draws: int) -> None:
-    """Refuse a number of inner draws below 1."""
-    if num_draws < 1:
-        raise ValueError(f"num_draws must be at least 1, got {num_draws}; 10 to 1000 are usual")
+def check_parameters(id: str, **given: float | str | Tensor) -> None:
+    """Refuse values that the registry does not allow for estimator ``id``, as a sweep file does.
 
-
-def temperature_tensor(
-    temperature: float | Tensor, logits: Tensor, *, minimum: float, open_minimum: bool, advice: str
-) -> Tensor:
-    """The temperature as a tensor; see :func:`lane_tensor`."""
-    return lane_tensor(
-        "temperature", temperature, logits, minimum=minimum, open_minimum=open_minimum, advice=advice
-    )
-
-
-def lane_tensor(
-    name: str,
-    value: float | Tensor,
-    logits: Tensor,
-    *,
-    minimum: float,
-    open_minimum: bool = False,
-    advice: str,
-) -> Tensor:
-    """A lane parameter as a tensor that broadcasts against ``logits[..., :1]``.
+    Args:
+        id: an estimator.
+        given: its parameters by name; of a tensor every entry is checked, where it may be looked at.
 
     Raises:
-        ValueError: out of range (a tensor's contents: see the module), of a shape that does not broadcast, or
-            a tensor that requires gradients, which no estimator here has for its parameters.
+        TypeError: something that is no number, or no text where text is declared.
+        ValueError: a value out of range.
     """
-    bound = f"{'above' if open_minimum else 'at least'} {minimum:g}"
+    for parameter in registry.get(id).parameters:
+        value = given[parameter.name]
+        if not isinstance(value, Tensor):
+            _check_value(parameter, value)
+        elif parameter.type is not float:
+            raise TypeError(f"{parameter.name} must be {parameter.expected_text()}, got a tensor")
+        elif can_look_at(value) and value.numel():
+            for end in value.detach().aminmax():
+                _check_value(parameter, end.item())
 
-    def check(number: float) -> None:
-        high_enough = number > minimum if open_minimum else number >= minimum
-        if not (high_enough and number < math.inf):
-            raise ValueError(f"{name} must be {bound} and finite, got {number:g}; {advice}")
 
+def _check_value(parameter: Parameter, value: float | str) -> None:
+    """Say what came, what was expected and what to do."""
+    refusal = f"{parameter.name} must be {parameter.expected_text()}, got {value!r}"
+    advice = f"; {parameter.advice}" if parameter.advice else ""
+    if not isinstance(value, str if parameter.type is str else Real) or isinstance(value, bool):
+        raise TypeError(refusal + advice)
+    if isinstance(value, str):
+        if value not in parameter.choices:
+            raise ValueError(refusal + advice)
+    elif objection := parameter.objection(value):
+        raise ValueError(f"{refusal}, which {objection}{advice}")
+
+
+def lane_tensor(name: str, value: float | Tensor, like: Tensor) -> Tensor:
+    """A lane parameter as a tensor that broadcasts against ``like[..., :1]``, of its dtype.
+
+    Raises:
+        ValueError: of a shape that does not broadcast, or a tensor that requires gradients, which no
+            estimator here has for its parameters.
+    """
     if not isinstance(value, Tensor):
-        check(value)
-        return logits.new_full((), value)
-    _check_lane_shape(name, value, logits)
-    if can_look_at(value) and value.numel():
-        for end in value.detach().aminmax():
-            check(end.item())
-    return value.to(logits.dtype)
-
-
-def _check_lane_shape(name: str, value: Tensor, logits: Tensor) -> None:
+        return like.new_full((), value)
     if value.requires_grad:
         raise ValueError(
             f"{name} requires a gradient, and the estimator has none for it: pass {name}.detach()"
         )
-    target = (*logits.shape[:-1], 1)
+    target = (*like.shape[:-1], 1)
     if torch.broadcast_shapes(value.shape, target) != target:
         raise ValueError(
             f"{name} has shape {tuple(value.shape)}, which does not broadcast to {target}, one "
-            f"entry per variable of logits {tuple(logits.shape)}; one value per lane is (lanes, 1, ..., 1)"
+            f"entry per variable of logits {tuple(like.shape)}; one value per lane is (lanes, 1, ..., 1)"
         )
+    return value.to(like.dtype)

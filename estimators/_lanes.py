@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from estimators._autograd import full_precision
+from estimators._checks import working_dtype
 from estimators._noise import uniform
 from estimators._types import Noise
 
@@ -26,10 +28,16 @@ def lane_count(logits: Tensor) -> int:
     return logits.shape[0] if logits.dim() > 2 else 1
 
 
+def zeros_by_lane(logits: Tensor) -> Tensor:
+    """0 for every lane, ``(L,)``, of the type that logits are computed in."""
+    like = logits.detach()
+    return like.new_zeros(lane_count(logits), dtype=working_dtype(like.dtype))
+
+
 def per_lane(value: float | Tensor, logits: Tensor) -> Tensor:
     """A number, or a lane parameter ``(L, 1, ..., 1)``, as ``(L,)``."""
-    like = logits.detach()
-    vector = value.detach().to(like).reshape(-1) if isinstance(value, Tensor) else like.new_tensor([value])
+    zeros = zeros_by_lane(logits)
+    vector = value.detach().to(zeros).reshape(-1) if isinstance(value, Tensor) else zeros.new_tensor([value])
     return vector.expand(lane_count(logits)).clone()
 
 
@@ -75,7 +83,7 @@ def trainable(parameters: State, logits: Tensor) -> dict[str, Tensor]:
     for name, value in parameters.items():
         state[_first(name)] = torch.zeros_like(value)
         state[_second(name)] = torch.zeros_like(value)
-    state["steps"] = logits.detach().new_zeros(lane_count(logits))
+    state["steps"] = zeros_by_lane(logits)
     return state
 
 
@@ -107,7 +115,8 @@ def minimise(state: State, parameters: State, loss: Tensor, learning_rate: Tenso
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
     """
-    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    with full_precision(loss.device):
+        gradients = torch.autograd.grad(loss, list(parameters.values()))
     steps = state["steps"] + 1
     updated = {**state, "steps": steps}
     for name, gradient in zip(parameters, gradients, strict=True):
@@ -141,7 +150,7 @@ def initial_network(
     logits: Tensor, *, inputs: int, hidden_units: int, outputs: int, generator: Noise
 ) -> dict[str, Tensor]:
     """Parameters of a network that returns 0: hidden weights uniform in +-1/sqrt(inputs), the rest 0."""
-    like, lanes = logits.detach(), lane_count(logits)
+    like, lanes = zeros_by_lane(logits), lane_count(logits)
     shape = (lanes, hidden_units, inputs)
     u = uniform(shape, generator, dtype=like.dtype, device=like.device)
     sizes = ((lanes, hidden_units), (lanes, outputs, hidden_units), (lanes, outputs))
@@ -152,6 +161,7 @@ def initial_network(
 def network(parameters: State, x: Tensor, logits: Tensor) -> Tensor:
     """Every lane's network on its rows: ``(K, ..., inputs)`` to ``(K, ..., outputs)``."""
     hidden_weight, hidden_bias, weight, bias = (parameters[name] for name in NETWORK)
-    hidden = torch.baddbmm(hidden_bias.unsqueeze(1), by_lane(x, logits), hidden_weight.mT).tanh()
-    output = torch.baddbmm(bias.unsqueeze(1), hidden, weight.mT)
+    with full_precision(x.device):
+        hidden = torch.baddbmm(hidden_bias.unsqueeze(1), by_lane(x, logits), hidden_weight.mT).tanh()
+        output = torch.baddbmm(bias.unsqueeze(1), hidden, weight.mT)
     return as_samples(output, (*x.shape[:-1], output.shape[-1]), logits)

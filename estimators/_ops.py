@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._checks import check_logits, check_some_possible
-from estimators._noise import uniform
+from estimators._checks import check_logits, check_some_possible, working_dtype
+from estimators._noise import centred, uniform
 from estimators._types import Noise
 
 VECTOR_WIDTH = 16
@@ -23,10 +23,15 @@ def log_probabilities(logits: Tensor) -> Tensor:
         TypeError, ValueError: see :mod:`estimators._checks`.
     """
     check_logits(logits)
-    rows = distinct(logits.detach())
-    log_p = rows.log_softmax(-1)
-    check_some_possible(rows, log_p)
-    return log_p.expand(logits.shape)
+    log_p = log_softmax(logits.detach())
+    check_some_possible(distinct(logits.detach()), distinct(log_p))
+    return log_p
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """log softmax(logits), differentiable, in :func:`~estimators._checks.working_dtype`."""
+    rows = distinct(logits)
+    return rows.to(working_dtype(rows.dtype)).log_softmax(-1).expand(logits.shape)
 
 
 def one_hot(category: Tensor, n: int, dtype: torch.dtype) -> Tensor:
@@ -52,7 +57,18 @@ def probabilities(log_p: Tensor) -> Tensor:
 
 def tempered(log_p: Tensor, temperature: Tensor) -> Tensor:
     """pi_tau = softmax(theta / tau)."""
-    return softmax(distinct(log_p) / temperature).expand(log_p.shape)
+    return softmax(scaled(log_p, temperature)).expand(log_p.shape)
+
+
+def log_tempered(log_p: Tensor, temperature: Tensor) -> Tensor:
+    """log pi_tau."""
+    return scaled(log_p, temperature).log_softmax(-1).expand(log_p.shape)
+
+
+def scaled(log_p: Tensor, temperature: Tensor) -> Tensor:
+    """log pi / tau, counted from the largest before it is divided: a small tau would make all -inf."""
+    rows = distinct(log_p)
+    return (rows - rows.amax(-1, keepdim=True)) / temperature
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -67,25 +83,53 @@ def softmax(x: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
+def draw(p: Tensor, generator: Noise) -> Tensor:
+    """One-hot samples of every variable, one uniform number each."""
+    return _one_hot_draw(p, p.shape[:-1], generator)
+
+
+def draw_many(p: Tensor, count: int, generator: Noise) -> Tensor:
+    """K independent one-hot samples ``(K, ..., n)`` of every variable.
+
+    The noise is drawn as ``(..., K)``: its first axis is the lane axis, as a noise source expects.
+    """
+    return _one_hot_draw(p, (*p.shape[:-1], count), generator)
+
+
+def _one_hot_draw(p: Tensor, shape: tuple[int, ...], generator: Noise) -> Tensor:
+    make, draw_from = (centred, draw_of_two) if p.shape[-1] == 2 else (uniform, draw_one_hot)
+    dtype = p.dtype if make is centred else torch.float64
+    u = make(shape, generator, dtype=dtype, device=p.device)
+    return draw_from(p, u if len(shape) < p.dim() else u.movedim(-1, 0))
+
+
+def draw_of_two(p: Tensor, centred: Tensor) -> Tensor:
+    """The same as :func:`draw_one_hot` for two categories and numbers of :func:`estimators._noise.centred`.
+
+    Category 0 is drawn where u < p_0: on the upper half that is u - 1 < -p_1, with the digits of p_1.
+    """
+    p_0, p_1 = distinct(p).unbind(-1)
+    return chosen_of_two(~(centred >= torch.where(centred < 0, -p_1, p_0)), p.dtype)
+
+
 def draw_one_hot(p: Tensor, uniforms: Tensor) -> Tensor:
     """Draw one-hot samples by inverting the cumulative distribution, with one uniform number per sample.
 
     Several times faster than ``torch.multinomial``. A category of probability zero is never drawn: it adds
     nothing to the cumulative sum, so the sum cannot exceed the target there first. Scaling the target by the
-    total keeps it below the last entry whatever the sum rounds to.
+    total keeps it below the last entry whatever the sum rounds to. The sum is taken in float64: float32 has
+    no place near 1 for what is rarer than 2^-24.
 
     Args:
         p: probabilities ``(..., n)``, rows that sum to 1 up to rounding.
-        uniforms: in (0, 1), ``(...)`` or with additional leading dimensions (K, ...).
+        uniforms: float64 in (0, 1), ``(...)`` or with additional leading dimensions (K, ...).
 
     Returns:
         One-hot rows ``(*uniforms.shape, n)`` of the dtype of ``p``. Where ``p`` is NaN, category 0.
     """
     rows = distinct(p).movedim(-1, 0)
-    if len(rows) == 2:
-        return chosen_of_two(~(rows[0] <= uniforms * (rows[0] + rows[1])), p.dtype)
     samples = uniforms.dim() - (rows.dim() - 1)
-    cumulative = rows.cumsum(0)
+    cumulative = rows.double().cumsum(0)
     if p.device.type != "cpu":
         cumulative = monotone(cumulative, rows)
     cumulative = cumulative.reshape(len(rows), *[1] * samples, *rows.shape[1:])
@@ -102,12 +146,6 @@ def monotone(cumulative: Tensor, p: Tensor) -> Tensor:
     differ by an ulp either way.
     """
     return torch.where(p > 0, cumulative, 0.0).cummax(0).values
-
-
-def draw(p: Tensor, generator: Noise) -> Tensor:
-    """One-hot samples of every variable, one uniform number each."""
-    uniforms = uniform(p.shape[:-1], generator, dtype=p.dtype, device=p.device)
-    return draw_one_hot(p, uniforms)
 
 
 def jacobian_product(p: Tensor, g: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from estimators._noise import uniform
+from estimators._checks import working_dtype
+from estimators._noise import exponential
 from estimators._score import gradient_at
 from estimators._types import Noise
 
@@ -48,12 +49,12 @@ def draw_relaxed(logits: Tensor, tau: Tensor, num_samples: int, generator: Noise
     A masked category gets weight 0 and gradient 0: its log-probability is replaced by a finite number before
     anything that would make inf - inf of it, in values or derivatives, and its weight is cleared after.
     """
-    theta = logits.detach().requires_grad_()
+    theta = logits.detach().to(working_dtype(logits.dtype)).requires_grad_()
     masked = theta.isneginf()
     log_p = theta.log_softmax(-1).masked_fill(masked, 0.0)
-    z = log_p - _log_exponentials(logits, num_samples, generator)
+    z = log_p - _log_exponentials(theta, num_samples, generator)
     index = z.detach().masked_fill(masked, -torch.inf).argmax(-1, keepdim=True)
-    log_e = _log_exponentials(logits, num_samples, generator)
+    log_e = _log_exponentials(theta, num_samples, generator)
     behind = softplus(log_e - log_p - log_e.gather(-1, index))
     samples = torch.zeros_like(log_e).scatter_(-1, index, 1.0)
     z_given = -torch.where(samples > 0, 0.0, behind)
@@ -62,10 +63,11 @@ def draw_relaxed(logits: Tensor, tau: Tensor, num_samples: int, generator: Noise
     return RelaxedDraws(theta, log_p.detach().exp().masked_fill(masked, 0.0), samples, relaxed)
 
 
-def _log_exponentials(logits: Tensor, num_samples: int, generator: Noise) -> Tensor:
+def _log_exponentials(theta: Tensor, num_samples: int, generator: Noise) -> Tensor:
     """Logarithms of unit exponential numbers ``(K, ..., V, n)``; minus them, standard Gumbel numbers."""
-    u = uniform((*logits.shape, num_samples), generator, dtype=logits.dtype, device=logits.device)
-    return u.log().neg().log().movedim(-1, 0)
+    shape = (*theta.shape, num_samples)
+    e = exponential(shape, generator, dtype=theta.dtype, device=theta.device)
+    return e.log().movedim(-1, 0)
 
 
 def controlled_gradient(draws: RelaxedDraws, values: Tensor, controls: Tensor, *, tune: bool) -> Tensor:

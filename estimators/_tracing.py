@@ -1,4 +1,7 @@
-"""Whether the code at work is being recorded as a program rather than run."""
+"""Whether the code at work is run, recorded as a program, or transformed.
+
+Where torch has no public word for it, this is the only place that looks into private parts.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,34 @@ def traced() -> Iterator[None]:
         yield
     finally:
         _TRACED.reset(token)
+
+
+def is_exported() -> bool:
+    """Whether ``torch.export`` records; torch 2.6 tells it from compiling only together."""
+    return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
+
+
+def is_transformed() -> bool:
+    """Whether a transform of ``torch.func`` (``vmap``, ``grad``, ``jvp``) is at work."""
+    return bool(_transforms())
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def derivatives_at_work() -> int:
+    """How many transforms of ``torch.func`` that differentiate are at work, one inside of the other."""
+    return sum(name in ("Grad", "Jvp") for name in _transforms())
+
+
+def _transforms() -> list[str]:
+    """Names of the transforms at work, outermost first.
+
+    Without the private module, none is seen: contents are looked at inside of ``vmap``, which torch refuses.
+    """
+    try:
+        from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+    except ImportError:
+        return []
+    return [interpreter.key().name for interpreter in retrieve_all_functorch_interpreters()]
 
 
 def stored(x: Tensor) -> Tensor:

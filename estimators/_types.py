@@ -44,6 +44,14 @@ class NoiseSource(Protocol):
         """Uniform numbers in the open interval (0, 1); every call is the next draw of the step."""
 
 
+@runtime_checkable
+class CentredNoiseSource(NoiseSource, Protocol):
+    """A source that makes numbers which are dense at both ends without a detour through float64."""
+
+    def centred(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The numbers of ``uniform``, those from 1/2 on less 1, in steps that are finer than 2^-36 near 0."""
+
+
 Noise = torch.Generator | NoiseSource | None
 """What ``generator=`` accepts; ``None`` is torch's default generator."""
 

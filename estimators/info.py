@@ -17,6 +17,9 @@ Value = float | int | str
 
 Kind = Literal["path", "score", "score+grad", "exact"]
 
+SMALLEST_NUMBER, LARGEST_NUMBER = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+"""Magnitudes between which float32, in which programs compute, keeps its precision."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameter:
@@ -30,6 +33,8 @@ class Parameter:
         choices: the allowed values of a ``str``.
         lane: whether the trials of one cohort may differ in it (temperature, learning rate); a
             parameter that is not a lane parameter changes shapes or code and splits cohorts.
+        multiple_of: what an ``int`` must be divisible by.
+        advice: what to do instead when a value is refused, or which values are usual.
         description: one line for documentation and forms.
     """
 
@@ -42,11 +47,44 @@ class Parameter:
     open_minimum: bool = False
     choices: tuple[str, ...] = ()
     lane: bool = False
+    multiple_of: int = 1
+    advice: str = ""
+
+    def objection(self, value: float) -> str:
+        """What is wrong with a number, as in "0 is out of range"; empty if nothing is.
+
+        A sweep file and a function of Python refuse the same values with these words.
+        """
+        if not math.isfinite(value):
+            return "is not a finite number"
+        if self.type is int and value != int(value):
+            return "has a fraction"
+        if value < self.minimum or value > self.maximum or (self.open_minimum and value == self.minimum):
+            return "is out of range"
+        if self.type is int:
+            return f"is not a multiple of {self.multiple_of}" if value % self.multiple_of else ""
+        if 0 < abs(value) < SMALLEST_NUMBER:
+            return f"underflows in float32, whose numbers begin at {SMALLEST_NUMBER:.3g}"
+        return (
+            f"overflows in float32, which ends at {LARGEST_NUMBER:.3g}" if abs(value) > LARGEST_NUMBER else ""
+        )
 
     def range_text(self) -> str:
         """The allowed values in words, as error messages and documentation show them."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        return (
+            f"{self._bounds()}, a multiple of {self.multiple_of}" if self.multiple_of > 1 else self._bounds()
+        )
+
+    def expected_text(self) -> str:
+        """The type and the allowed values in words: "a number above 0"."""
+        if self.type is str:
+            return self.range_text()
+        noun = "an integer" if self.type is int else "a number"
+        return noun if self.range_text() == "any number" else f"{noun} {self.range_text()}"
+
+    def _bounds(self) -> str:
         low, high = _plain(self.minimum), _plain(self.maximum)
         if math.isfinite(self.minimum) and math.isfinite(self.maximum):
             return f"{'above' if self.open_minimum else 'from'} {low} to {high}"

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from estimators.info import Parameter
 
-NUM_SAMPLES = Parameter(
-    name="num_samples",
-    type=int,
-    default=1,
-    minimum=1,
-    maximum=10_000,
-    description="Evaluations of f per estimate.",
-)
-
 NUM_DRAWS = Parameter(
     name="num_draws",
     type=int,
     default=100,
     minimum=1,
     maximum=100_000,
+    advice="10 to 1000 are usual",
     description="Relaxed samples per hard sample, averaged in the backward pass; no evaluations of f.",
 )
 ETA = Parameter(
@@ -28,19 +20,26 @@ ETA = Parameter(
     minimum=0.0,
     maximum=10.0,
     lane=True,
+    advice="0.7 is usual, 0 is `reinmax`",
     description="Weight of the control variate; 0 switches it off.",
 )
 
 
-def temperature(*, minimum: float, open_minimum: bool = False) -> Parameter:
-    """The temperature of a path estimator; it enters the backward pass only."""
+def temperature(
+    *,
+    name: str = "temperature",
+    default: float = 1.0,
+    advice: str,
+    description: str = "Temperature of the backward pass; the sampling distribution stays at 1.",
+) -> Parameter:
+    """A temperature: any number above 0 that float32 holds."""
     return Parameter(
-        name="temperature",
+        name=name,
         type=float,
-        default=1.0,
-        minimum=minimum,
-        maximum=100.0,
-        open_minimum=open_minimum,
+        default=default,
+        minimum=0.0,
+        open_minimum=True,
         lane=True,
-        description="Temperature of the backward pass; the sampling distribution stays at 1.",
+        advice=advice,
+        description=description,
     )

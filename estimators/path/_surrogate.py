@@ -1,4 +1,11 @@
-"""A sample with a surrogate gradient, in one autograd function."""
+"""A sample with a surrogate gradient, in one autograd function.
+
+A rule is the formula of an estimator: it maps g, the gradient of f at the sample z, to the gradient for the
+logits, given z, log pi and what else the formula takes. It is linear in g; what it is applied to in forward
+differentiation is its transpose, the same for a symmetric matrix. Second derivatives are those of the formula
+as a function of the logits, with the noise held fixed; an average over draws has none
+(:func:`first_derivative_only`).
+"""
 
 from __future__ import annotations
 
@@ -7,34 +14,98 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from estimators._autograd import apply
-from estimators._ops import jacobian_product
+from estimators._autograd import apply, displacement, is_inlined, only_once
+from estimators._ops import jacobian_product, log_softmax, tempered
+from estimators._tracing import is_exported
 
 Rule = Callable[..., Tensor]
-"""Maps g, the gradient of f at the sample z, z, and what was saved to the gradient for the logits."""
+"""``rule(g, z, log_p, *context)``."""
 
 
-def attach(logits: Tensor, z: Tensor, rule: Rule, *saved: Tensor) -> Tensor:
-    """``z`` in value; backward gives ``logits`` the gradient ``rule(g, z, *saved)``."""
-    return apply(_Attach, logits, z, rule, *saved)
+def attach(
+    logits: Tensor, z: Tensor, rule: Rule, log_p: Tensor, *context: Tensor, transpose: Rule | None = None
+) -> Tensor:
+    """``z``, of the type of ``logits``, which get the gradient ``rule(g, z, log_p, *context)``.
+
+    Args:
+        logits: ``(..., n)``.
+        z: the sample, of the working type.
+        rule: see the module.
+        log_p: log pi, detached.
+        context: further tensors that the rule takes, constants for differentiation.
+        transpose: the transposed rule where its matrix is not symmetric.
+    """
+    rules = rule, transpose or rule
+    if is_exported():
+        return _written_out(logits, z, rules[1], log_p, *context)
+    # Dynamo takes no function with a jvp, and needs none: it inlines what it differentiates forward.
+    function = _Attach if torch.compiler.is_compiling() else _AttachWithTangents
+    return apply(function, logits, z, rules, log_p, *context)
 
 
-def jacobian_rule(g: Tensor, z: Tensor, y: Tensor, tau: Tensor) -> Tensor:
-    """(1/tau) J(y) g, the gradient through a softmax at temperature tau with value y."""
-    return jacobian_product(y, g) / tau
+def _written_out(logits: Tensor, z: Tensor, transpose: Rule, log_p: Tensor, *context: Tensor) -> Tensor:
+    """The sample as a function of the logits; see :mod:`estimators._autograd`."""
+    moved = transpose(displacement(logits).to(z.dtype), z, log_p, *context)
+    return (z + moved).to(logits.dtype)
+
+
+def jacobian_rule(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    """(1/tau) J(pi_tau) g, the gradient through a softmax at temperature tau."""
+    return jacobian_product(tempered(log_p, tau), g) / tau
+
+
+def first_derivative_only(rule: Rule) -> Rule:
+    """``rule``, computed without a graph, and an error where its derivative is asked for."""
+
+    def once(g: Tensor, z: Tensor, log_p: Tensor, *context: Tensor) -> Tensor:
+        with torch.no_grad():
+            gradient = rule(g, z, log_p, *context)
+        return only_once(gradient, _NO_SECOND_DERIVATIVE, g, log_p)
+
+    return once
+
+
+_NO_SECOND_DERIVATIVE = (
+    "an average over relaxed draws has no second derivative here, it would hold the graph of every draw; for "
+    "a gradient penalty use `stgs`, `reinmax` or `zgr`"
+)
 
 
 class _Attach(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, z: Tensor, rule: Rule, *saved: Tensor) -> Tensor:
-        ctx.rule = rule
-        ctx.save_for_backward(z, *saved)
-        return z.view_as(z)
+    generate_vmap_rule = True
 
     @staticmethod
-    @once_differentiable
+    def forward(
+        logits: Tensor, z: Tensor, rules: tuple[Rule, Rule], log_p: Tensor, *context: Tensor
+    ) -> Tensor:
+        if is_inlined():
+            return _written_out(logits, z, rules[1], log_p, *context)
+        return z.to(logits.dtype, copy=True)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        logits, z, rules, log_p, *context = inputs
+        ctx.rules = rules
+        ctx.save_for_backward(logits, z, log_p, *context)
+
+    @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        rule: Rule = ctx.rule
-        return rule(g, *ctx.saved_tensors), *[None] * (len(ctx.needs_input_grad) - 1)
+        logits, z, log_p, *context = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            log_p = log_softmax(logits)
+        gradient = ctx.rules[0](g.to(z.dtype), z, log_p, *context)
+        return gradient.to(logits.dtype), *[None] * (3 + len(context))
+
+
+class _AttachWithTangents(_Attach):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _Attach.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*(x for x in inputs if isinstance(x, Tensor)))
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
+        logits, z, _, *context = ctx.saved_tensors
+        moved: Tensor = ctx.rules[1](tangent.to(z.dtype), z, log_softmax(logits), *context)
+        return moved.to(logits.dtype)

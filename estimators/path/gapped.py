@@ -19,14 +19,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._checks import lane_tensor, temperature_tensor
-from estimators._ops import at_sample, draw, log_probabilities, probabilities, tempered
+from estimators._checks import check_parameters, lane_tensor
+from estimators._ops import at_sample, draw, jacobian_product, log_probabilities, probabilities, tempered
 from estimators._types import Noise
-from estimators.path._surrogate import attach, jacobian_rule
+from estimators.path._drop_in import drop_in
+from estimators.path._surrogate import attach
 
-_ADVICE = "values from 0.1 to 1 are usual"
 
-
+@drop_in
 def gst(
     logits: Tensor,
     *,
@@ -51,13 +51,13 @@ def gst(
         ValueError: temperature or gap out of range; a variable with all categories masked (eager mode on the
             CPU).
     """
+    check_parameters("gst", temperature=temperature, gap=gap)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    lead = lane_tensor("gap", gap, logits, minimum=0.0, advice="0 keeps the order only, 1 is usual")
-    z = draw(probabilities(log_p), generator)
-    return attach(logits, z, jacobian_rule, tempered(_gapped(log_p, z, lead), tau), tau)
+    tau, lead = lane_tensor("temperature", temperature, log_p), lane_tensor("gap", gap, log_p)
+    return attach(logits, draw(probabilities(log_p), generator), _rule, log_p, tau, lead)
 
 
+@drop_in
 def gst_p(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
     """:func:`gst` with the gap that the sample has in expectation, -log(1 - pi_i) / pi_i.
 
@@ -74,10 +74,18 @@ def gst_p(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("gst_p", temperature=temperature)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    z = draw(probabilities(log_p), generator)
-    return attach(logits, z, jacobian_rule, tempered(_gapped(log_p, z, _expected_gap(log_p, z)), tau), tau)
+    tau = lane_tensor("temperature", temperature, log_p)
+    return attach(logits, draw(probabilities(log_p), generator), _expected_rule, log_p, tau)
+
+
+def _rule(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor, gap: Tensor) -> Tensor:
+    return jacobian_product(tempered(_gapped(log_p, z, gap), tau), g) / tau
+
+
+def _expected_rule(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    return _rule(g, z, log_p, tau, _expected_gap(log_p, z))
 
 
 def _gapped(log_p: Tensor, z: Tensor, gap: Tensor) -> Tensor:

@@ -18,15 +18,17 @@ import functools
 
 from torch import Tensor
 
-from estimators._checks import check_draws, temperature_tensor
+from estimators._checks import check_parameters, lane_tensor
 from estimators._ops import draw, log_probabilities, probabilities
 from estimators._streams import draw_keys
 from estimators._types import Noise
+from estimators.path._drop_in import drop_in
 from estimators.path._pair import expected_pair_weight, pair_product
 from estimators.path._posterior import mean_jacobian_product
-from estimators.path._surrogate import attach
+from estimators.path._surrogate import attach, first_derivative_only
 
 
+@drop_in
 def gumbel_rao(
     logits: Tensor,
     *,
@@ -54,22 +56,19 @@ def gumbel_rao(
         ValueError: temperature or ``num_draws`` out of range; an unknown ``expectation``, or the exact one of
             n != 2 categories; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("gumbel_rao", temperature=temperature, num_draws=num_draws, expectation=expectation)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="values from 0.1 to 1 are usual"
-    )
-    check_draws(num_draws)
+    tau = lane_tensor("temperature", temperature, log_p)
     _check_expectation(expectation, log_p)
     z = draw(probabilities(log_p), generator)
     if expectation == "exact":
-        return attach(logits, z, _exact_gradient, log_p, tau)
+        return attach(logits, z, first_derivative_only(_exact_gradient), log_p, tau)
     key = draw_keys(log_p.shape[:-1], generator, device=log_p.device)
-    return attach(logits, z, functools.partial(_gradient, num_draws), log_p, tau, key)
+    rule = first_derivative_only(functools.partial(_gradient, num_draws))
+    return attach(logits, z, rule, log_p, tau, key)
 
 
 def _check_expectation(expectation: str, log_p: Tensor) -> None:
-    if expectation not in ("draws", "exact"):
-        raise ValueError(f"expectation must be 'draws' or 'exact', got {expectation!r}")
     if expectation == "exact" and log_p.shape[-1] != 2:
         raise ValueError(
             f"the exact expectation is known for 2 categories, these variables have {log_p.shape[-1]}; use "

@@ -20,17 +20,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._checks import lane_tensor, temperature_tensor
+from estimators._checks import check_parameters, lane_tensor
 from estimators._functions import exp, log
-from estimators._noise import uniform
-from estimators._ops import chosen_of_two, distinct, log_probabilities, opposite, tempered
+from estimators._noise import centred, exponential
+from estimators._ops import (
+    chosen_of_two,
+    distinct,
+    jacobian_product,
+    log_probabilities,
+    opposite,
+    scaled,
+    tempered,
+)
 from estimators._tracing import stored
 from estimators._types import Noise
-from estimators.path._surrogate import attach, jacobian_rule
+from estimators.path._drop_in import drop_in
+from estimators.path._surrogate import attach
 
-_ADVICE = "values from 0.1 to 1 are usual"
 
-
+@drop_in
 def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
     """Draw one-hot samples by the Gumbel-max trick, with the gradient of the relaxed sample.
 
@@ -47,12 +55,13 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("stgs", temperature=temperature)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
     noise = gumbel(log_p, generator)
-    return _straight_through(logits, _sample(log_p, noise), log_p, noise, tau)
+    return _straight_through(logits, _sample(log_p, noise), log_p, noise, temperature)
 
 
+@drop_in
 def decoupled_stgs(
     logits: Tensor,
     *,
@@ -76,20 +85,14 @@ def decoupled_stgs(
         TypeError: logits of another dtype.
         ValueError: a temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("decoupled_stgs", temperature=temperature, forward_temperature=forward_temperature)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    tau_f = lane_tensor(
-        "forward_temperature",
-        forward_temperature,
-        logits,
-        minimum=0.0,
-        open_minimum=True,
-        advice="1 keeps the distribution",
-    )
+    tau_f = lane_tensor("forward_temperature", forward_temperature, log_p)
     noise = gumbel(log_p, generator)
-    return _straight_through(logits, _sample(log_p / tau_f, noise), log_p, noise, tau)
+    return _straight_through(logits, _sample(scaled(log_p, tau_f), noise), log_p, noise, temperature)
 
 
+@drop_in
 def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
     """Draw relaxed samples, points of the simplex that come close to one-hot as the temperature falls.
 
@@ -108,26 +111,31 @@ def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generat
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("gumbel_softmax", temperature=temperature)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(temperature, logits, minimum=0.0, open_minimum=True, advice=_ADVICE)
-    y = tempered(_perturbed(log_p, gumbel(log_p, generator)), tau)
-    return attach(logits, y, _soft_rule, tau)
+    noise, tau = gumbel(log_p, generator), lane_tensor("temperature", temperature, log_p)
+    return attach(logits, _relaxed(log_p, noise, tau), _relaxed_rule, log_p, noise, tau)
 
 
-def _soft_rule(g: Tensor, y: Tensor, tau: Tensor) -> Tensor:
-    """The sample is the relaxation itself."""
-    return jacobian_rule(g, y, y, tau)
+def _relaxed_rule(g: Tensor, z: Tensor, log_p: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+    return jacobian_product(_relaxed(log_p, noise, tau), g) / tau
+
+
+def _relaxed(log_p: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+    return tempered(_perturbed(log_p, noise), tau)
 
 
 def gumbel(log_p: Tensor, generator: Noise) -> Tensor:
     """What the log-probabilities are perturbed with.
 
-    G = -log E with E = -log u a unit exponential, positive and finite for u in (0, 1), for every category;
-    for two of them G_0 - G_1 = log(u / (1 - u)), ``(..., 1)``.
+    G = -log E with E a unit exponential for every category; for two of them G_0 - G_1 = log(u / (1 - u)),
+    ``(..., 1)``.
     """
-    shape = (*log_p.shape[:-1], 1) if log_p.shape[-1] == 2 else log_p.shape
-    u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device)
-    return stored(log(u / (1 - u)) if log_p.shape[-1] == 2 else -log(-log(u)))
+    if log_p.shape[-1] != 2:
+        return stored(-log(exponential(log_p.shape, generator, dtype=log_p.dtype, device=log_p.device)))
+    x = centred((*log_p.shape[:-1], 1), generator, dtype=log_p.dtype, device=log_p.device)
+    below = log(x.abs() / (1 - x.abs()))
+    return stored(torch.where(x < 0, -below, below))
 
 
 def _perturbed(log_p: Tensor, noise: Tensor) -> Tensor:
@@ -152,15 +160,16 @@ def _sample(log_p: Tensor, noise: Tensor) -> Tensor:
     return torch.zeros_like(v).scatter_(-1, v.argmax(-1, keepdim=True), 1.0)
 
 
-def _straight_through(logits: Tensor, z: Tensor, log_p: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+def _straight_through(
+    logits: Tensor, z: Tensor, log_p: Tensor, noise: Tensor, temperature: float | Tensor
+) -> Tensor:
     """``z`` in value, with the gradient of the relaxed sample."""
-    if log_p.shape[-1] == 2:
-        return attach(logits, z, _pair_rule, _ahead(log_p, noise), tau.squeeze(-1))
-    return attach(logits, z, jacobian_rule, tempered(_perturbed(log_p, noise), tau), tau)
+    tau = lane_tensor("temperature", temperature, log_p)
+    return attach(logits, z, _pair_rule if log_p.shape[-1] == 2 else _relaxed_rule, log_p, noise, tau)
 
 
-def _pair_rule(g: Tensor, z: Tensor, ahead: Tensor, tau: Tensor) -> Tensor:
+def _pair_rule(g: Tensor, z: Tensor, log_p: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
     """y_0 y_1 / tau (g_0 - g_1) (e_0 - e_1), from the odds of the smaller y, which keep their digits."""
-    rate = tau.reciprocal()
-    odds = stored(exp(-ahead.abs() * rate))
+    rate = tau.squeeze(-1).reciprocal()
+    odds = stored(exp(-_ahead(log_p, noise).abs() * rate))
     return opposite(odds / (1 + odds).square() * rate * (g[..., 0] - g[..., 1]))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from estimators._checks import temperature_tensor
+from estimators._checks import check_parameters, lane_tensor
 from estimators._ops import (
     distinct,
     draw,
@@ -26,17 +26,19 @@ from estimators._ops import (
     tempered,
 )
 from estimators._types import Noise
+from estimators.path._drop_in import drop_in
 from estimators.path._pair import outcome_difference
 from estimators.path._surrogate import attach
 
 
+@drop_in
 def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
     """Draw one-hot samples whose gradient is second-order accurate.
 
     Args:
         logits: ``(..., n)``, float32 or float64; -inf masks a category.
-        temperature: tau >= 1, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
-            gradient only.
+        temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
+            gradient only. From 1 to 2 is usual.
         generator: source of noise, one uniform number per variable.
 
     Returns:
@@ -46,15 +48,15 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("reinmax", temperature=temperature)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(
-        temperature, logits, minimum=1.0, open_minimum=False, advice="below 1 use `stgs` or `st`"
-    )
-    p = probabilities(log_p)
-    z = draw(p, generator)
-    if logits.shape[-1] == 2:
-        return attach(logits, z, outcome_difference, *_pair_weights(distinct(log_p), tau))
-    return attach(logits, z, _heun, p, (tempered(log_p, tau) + z) / 2)
+    tau = lane_tensor("temperature", temperature, log_p)
+    z = draw(probabilities(log_p), generator)
+    return attach(logits, z, _pair_rule if logits.shape[-1] == 2 else _heun, log_p, tau)
+
+
+def _pair_rule(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    return outcome_difference(g, z, *_pair_weights(distinct(log_p), tau))
 
 
 def _pair_weights(log_p: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,5 +66,6 @@ def _pair_weights(log_p: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
     return ((1 + q_0) * q_1 - p_0 * p_1) / 2, ((1 + q_1) * q_0 - p_0 * p_1) / 2
 
 
-def _heun(g: Tensor, z: Tensor, p: Tensor, m: Tensor) -> Tensor:
-    return 2 * jacobian_product(m, g) - jacobian_product(p, g) / 2
+def _heun(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    m = (tempered(log_p, tau) + z) / 2
+    return 2 * jacobian_product(m, g) - jacobian_product(probabilities(log_p), g) / 2

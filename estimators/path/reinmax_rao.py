@@ -24,18 +24,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from estimators._checks import check_draws, lane_tensor, temperature_tensor
+from estimators._checks import check_parameters, lane_tensor
 from estimators._ops import draw, jacobian_product, log_probabilities, probabilities, tempered
 from estimators._streams import draw_keys
 from estimators._types import Noise
+from estimators.path._drop_in import drop_in
 from estimators.path._posterior import mean_jacobian_product, relaxed_sample
-from estimators.path._surrogate import attach
+from estimators.path._surrogate import attach, first_derivative_only
 from estimators.path.zgr import second_order
 
 _Draw = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 """The relaxed sample of the control variate: draw number K, the first that the average does not use."""
 
 
+@drop_in
 def reinmax_rao(
     logits: Tensor,
     *,
@@ -60,12 +62,16 @@ def reinmax_rao(
         ValueError: temperature or ``num_draws`` out of range; a variable with all categories masked (eager
             mode on the CPU).
     """
-    log_p, tau = _prepare(logits, temperature, num_draws)
+    check_parameters("reinmax_rao", temperature=temperature, num_draws=num_draws)
+    log_p = log_probabilities(logits)
+    tau = lane_tensor("temperature", temperature, log_p)
     z = draw(probabilities(log_p), generator)
     key = draw_keys(log_p.shape[:-1], generator, device=log_p.device)
-    return attach(logits, z, functools.partial(_rao_gradient, num_draws), log_p, tau, key)
+    rule = first_derivative_only(functools.partial(_rao_gradient, num_draws))
+    return attach(logits, z, rule, log_p, tau, key)
 
 
+@drop_in
 def reinmax_cv(
     logits: Tensor,
     *,
@@ -92,9 +98,11 @@ def reinmax_cv(
         ValueError: temperature, ``eta`` or ``num_draws`` out of range; a variable with all categories masked
             (eager mode on the CPU).
     """
+    check_parameters("reinmax_cv", temperature=temperature, num_draws=num_draws, eta=eta)
     return _control_variate(_intended_draw, logits, temperature, num_draws, eta, generator)
 
 
+@drop_in
 def reinmax_cv_released(
     logits: Tensor,
     *,
@@ -107,17 +115,8 @@ def reinmax_cv_released(
 
     Arguments, result and errors are those of :func:`reinmax_cv`.
     """
+    check_parameters("reinmax_cv_released", temperature=temperature, num_draws=num_draws, eta=eta)
     return _control_variate(_released_draw, logits, temperature, num_draws, eta, generator)
-
-
-def _prepare(logits: Tensor, temperature: float | Tensor, num_draws: int) -> tuple[Tensor, Tensor]:
-    """log pi and tau, after the checks."""
-    log_p = log_probabilities(logits)
-    check_draws(num_draws)
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="values from 0.1 to 1 are usual"
-    )
-    return log_p, tau
 
 
 def _control_variate(
@@ -128,11 +127,11 @@ def _control_variate(
     eta: float | Tensor,
     generator: Noise,
 ) -> Tensor:
-    log_p, tau = _prepare(logits, temperature, num_draws)
-    weight = lane_tensor("eta", eta, logits, minimum=0.0, advice="0.7 is usual, 0 is `reinmax`")
+    log_p = log_probabilities(logits)
+    tau, weight = lane_tensor("temperature", temperature, log_p), lane_tensor("eta", eta, log_p)
     z = draw(probabilities(log_p), generator)
     key = draw_keys(log_p.shape[:-1], generator, device=log_p.device)
-    rule = functools.partial(_control_variate_gradient, one_draw, num_draws)
+    rule = first_derivative_only(functools.partial(_control_variate_gradient, one_draw, num_draws))
     return attach(logits, z, rule, log_p, tau, weight, key)
 
 
@@ -158,7 +157,7 @@ def _control_variate_gradient(
 ) -> Tensor:
     average = mean_jacobian_product(_log_mixture(log_p, z), z, g, tau, key, range(num_draws))
     single = jacobian_product(one_draw(log_p, z, tau, key, num_draws), g)
-    return second_order(g, z, probabilities(log_p)) - eta / tau * (single - average)
+    return second_order(g, z, log_p) - eta / tau * (single - average)
 
 
 def _intended_draw(log_p: Tensor, z: Tensor, tau: Tensor, key: Tensor, number: int) -> Tensor:

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from estimators._checks import temperature_tensor
+from estimators._checks import check_parameters, lane_tensor
 from estimators._ops import distinct, draw, log_probabilities, probabilities, tempered
 from estimators._types import Noise
+from estimators.path._drop_in import drop_in
 from estimators.path._pair import weighted_difference
 from estimators.path._surrogate import attach, jacobian_rule
 
 
+@drop_in
 def st(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None) -> Tensor:
     """Draw one-hot samples whose gradient is that of a tempered softmax.
 
@@ -38,12 +40,13 @@ def st(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = 
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("st", temperature=temperature)
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="1 is the plain estimator"
-    )
+    tau = lane_tensor("temperature", temperature, log_p)
     z = draw(probabilities(log_p), generator)
-    if logits.shape[-1] == 2:
-        q_0, q_1 = tempered(distinct(log_p), tau).unbind(-1)
-        return attach(logits, z, weighted_difference, q_0 * q_1 / tau.squeeze(-1))
-    return attach(logits, z, jacobian_rule, tempered(log_p, tau), tau)
+    return attach(logits, z, _pair_rule if logits.shape[-1] == 2 else jacobian_rule, log_p, tau)
+
+
+def _pair_rule(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    q_0, q_1 = tempered(distinct(log_p), tau).unbind(-1)
+    return weighted_difference(g, z, q_0 * q_1 / tau.squeeze(-1))

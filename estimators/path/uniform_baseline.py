@@ -21,16 +21,28 @@ The others: Liu, Dong, Liu, Yu, Gao, "Bridging Discrete and Backpropagation: Str
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-from estimators._checks import temperature_tensor
-from estimators._ops import at_sample, centred_jacobian_product, draw, log_probabilities, probabilities
+from estimators._checks import check_parameters, lane_tensor
+from estimators._ops import (
+    at_sample,
+    centred_jacobian_product,
+    draw,
+    log_probabilities,
+    log_tempered,
+    probabilities,
+)
 from estimators._types import Noise
+from estimators.path._drop_in import drop_in
 from estimators.path._surrogate import attach
 
 _RELEASED_EPS = 1e-12
 
 
+@drop_in
 def st_uniform_baseline(
     logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None
 ) -> Tensor:
@@ -49,12 +61,12 @@ def st_uniform_baseline(
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("st_uniform_baseline", temperature=temperature)
     log_p, z, tau = _sample(logits, temperature, generator)
-    log_p_tau = (log_p / tau).log_softmax(-1)
-    weight = (log_p_tau - _log_count(log_p) - at_sample(log_p, z)).exp() / tau
-    return attach(logits, z, _weighted_straight_through, log_p_tau.exp(), weight)
+    return attach(logits, z, _weighted_straight_through, log_p, tau)
 
 
+@drop_in
 def reinmax_mean_baseline(
     logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None
 ) -> Tensor:
@@ -74,12 +86,12 @@ def reinmax_mean_baseline(
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("reinmax_mean_baseline", temperature=temperature)
     log_p, z, tau = _sample(logits, temperature, generator)
-    log_p_tau = (log_p / tau).log_softmax(-1)
-    weight = (log_p - _log_count(log_p) - at_sample(log_p_tau, z)).exp()
-    return attach(logits, z, _mean_baseline, probabilities(log_p), _mean_weights(log_p), weight)
+    return attach(logits, z, _mean_baseline, log_p, tau, transpose=_mean_baseline_transposed)
 
 
+@drop_in
 def reinmax_mean_baseline_released(
     logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise = None
 ) -> Tensor:
@@ -97,18 +109,15 @@ def reinmax_mean_baseline_released(
         TypeError: logits of another dtype.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
+    check_parameters("reinmax_mean_baseline_released", temperature=temperature)
     log_p, z, tau = _sample(logits, temperature, generator)
-    p_i = at_sample((log_p / tau).log_softmax(-1), z).exp()
-    weight = 1 / (p_i * _log_count(log_p).exp() + _RELEASED_EPS)
-    return attach(logits, z, _mean_baseline_released, probabilities(log_p), _mean_weights(log_p), weight)
+    return attach(logits, z, _mean_baseline_released, log_p, tau, transpose=_released_transposed)
 
 
 def _sample(logits: Tensor, temperature: float | Tensor, generator: Noise) -> tuple[Tensor, Tensor, Tensor]:
     """log pi, the sample and tau."""
     log_p = log_probabilities(logits)
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="1 is the plain estimator"
-    )
+    tau = lane_tensor("temperature", temperature, log_p)
     return log_p, draw(probabilities(log_p), generator), tau
 
 
@@ -127,20 +136,55 @@ def _mean_weights(log_p: Tensor) -> Tensor:
     return possible / possible.sum(-1, keepdim=True)
 
 
-def _weighted_straight_through(g: Tensor, z: Tensor, p_tau: Tensor, weight: Tensor) -> Tensor:
-    return centred_jacobian_product(p_tau, g, weight=weight)
+def _bounded_exp(log_weight: Tensor) -> Tensor:
+    """e^x, at most the square root of the largest number.
+
+    At small temperatures 1 / pi_tau,i leaves what can be represented, and would make the gradient infinite.
+    """
+    return log_weight.clamp_max(math.log(torch.finfo(log_weight.dtype).max) / 2).exp()
 
 
-def _heun_baseline(g: Tensor, z: Tensor, p: Tensor, mean: Tensor) -> Tensor:
+def _weighted_straight_through(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    log_p_tau = log_tempered(log_p, tau)
+    weight = _bounded_exp(log_p_tau - _log_count(log_p) - at_sample(log_p, z) - tau.log())
+    return centred_jacobian_product(log_p_tau.exp(), g, weight=weight)
+
+
+def _mean_baseline(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    return (_heun_baseline(g, z, log_p) + _jacobian_over_count(g, z, log_p, tau)) / 2
+
+
+def _mean_baseline_transposed(t: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    return (_heun_baseline_transposed(t, z, log_p) + _jacobian_over_count(t, z, log_p, tau)) / 2
+
+
+def _mean_baseline_released(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    return (_heun_baseline(g, z, log_p) + _released_second(g, z, log_p, tau)) / 2
+
+
+def _released_transposed(t: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    return (_heun_baseline_transposed(t, z, log_p) + _released_second(t, z, log_p, tau)) / 2
+
+
+def _heun_baseline(g: Tensor, z: Tensor, log_p: Tensor) -> Tensor:
     """(g_i - mean g) (D - pi)."""
     from_sample = g - (z * g).sum(-1, keepdim=True)
-    return (mean * from_sample).sum(-1, keepdim=True) * (p - z)
+    return (_mean_weights(log_p) * from_sample).sum(-1, keepdim=True) * (probabilities(log_p) - z)
 
 
-def _mean_baseline(g: Tensor, z: Tensor, p: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
-    return (_heun_baseline(g, z, p, mean) + centred_jacobian_product(p, g, weight=weight)) / 2
+def _heun_baseline_transposed(t: Tensor, z: Tensor, log_p: Tensor) -> Tensor:
+    """<D - pi, t> (D - mean), with the uniform weights for mean."""
+    return ((z - probabilities(log_p)) * t).sum(-1, keepdim=True) * (z - _mean_weights(log_p))
 
 
-def _mean_baseline_released(g: Tensor, z: Tensor, p: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
-    second = z * p * g - p * (p * g).sum(-1, keepdim=True)
-    return (_heun_baseline(g, z, p, mean) + second * weight) / 2
+def _jacobian_over_count(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    """J(pi) g / (n pi_tau,i); its own transpose."""
+    log_weight = log_p - _log_count(log_p) - at_sample(log_tempered(log_p, tau), z)
+    return centred_jacobian_product(probabilities(log_p), g, weight=_bounded_exp(log_weight))
+
+
+def _released_second(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
+    """(D pi g - pi <pi, g>) / (n pi_tau,i + 1e-12); its own transpose."""
+    p, p_i = probabilities(log_p), at_sample(log_tempered(log_p, tau), z).exp()
+    weight = 1 / (p_i * _log_count(log_p).exp() + _RELEASED_EPS)
+    return (z * p * g - p * (p * g).sum(-1, keepdim=True)) * weight

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from estimators._ops import draw, log_probabilities, probabilities
 from estimators._types import Noise
+from estimators.path._drop_in import drop_in
 from estimators.path._surrogate import attach
 
 
+@drop_in
 def zgr(logits: Tensor, *, generator: Noise = None) -> Tensor:
     """Draw one-hot samples whose gradient is second-order accurate, without a temperature.
 
@@ -34,12 +36,12 @@ def zgr(logits: Tensor, *, generator: Noise = None) -> Tensor:
         TypeError: logits of another dtype.
         ValueError: a variable with all categories masked (eager mode on the CPU).
     """
-    p = probabilities(log_probabilities(logits))
-    z = draw(p, generator)
-    return attach(logits, z, second_order, p)
+    log_p = log_probabilities(logits)
+    return attach(logits, draw(probabilities(log_p), generator), second_order, log_p)
 
 
-def second_order(g: Tensor, z: Tensor, p: Tensor) -> Tensor:
+def second_order(g: Tensor, z: Tensor, log_p: Tensor) -> Tensor:
     """The gradient above."""
+    p = probabilities(log_p)
     from_sample = g - (z * g).sum(-1, keepdim=True)
     return (p * from_sample - z * (p * from_sample).sum(-1, keepdim=True)) / 2

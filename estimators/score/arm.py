@@ -14,11 +14,12 @@ Shapes: ``...`` lanes and batch, V variables, K samples, in pairs.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from estimators._binary import check_binary, one_hot_bits, pair_gradient
+from estimators._binary import antithetic_bits, check_binary, half_difference, one_hot_bits, pair_gradient
+from estimators._checks import check_parameters
 from estimators._noise import uniform
-from estimators._pairs import antithetic_bits, half_difference, pair_count
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
@@ -38,14 +39,20 @@ def arm(logits: Tensor, objective: Objective, *, num_samples: int = 2, generator
             with all categories masked (eager mode on the CPU).
     """
     check_binary("arm", logits, alternatives="`arsm` or `rloo`")
-    pairs = pair_count("arm", num_samples)
+    check_parameters("arm", num_samples=num_samples)
     p = variable_log_probabilities(logits).exp()
-    u = uniform((*p.shape[:-1], pairs), generator, dtype=p.dtype, device=p.device).movedim(-1, 0)
+    shape = (*p.shape[:-1], num_samples // 2)
+    u = uniform(shape, generator, dtype=torch.float64, device=p.device).movedim(-1, 0)
     samples = one_hot_bits(antithetic_bits(p[..., 0], p[..., 1], u, u), p)
-    values = evaluate(objective, samples)
+    values = evaluate(objective, samples, logits)
     # The last factor is 1, but 0 for a variable that cannot change, of which the others' differences say
     # nothing, and NaN for NaN.
-    h = 2 * half_difference(values.detach())[..., None] * (u - 0.5) * p.amin(-1).ceil()
+    h = (
+        2
+        * half_difference(values.detach().to(p.dtype))[..., None]
+        * (u - 0.5).to(p.dtype)
+        * p.amin(-1).ceil()
+    )
     return make_estimate(
         logits, pair_gradient(h.mean(0)), samples=samples, values=values, evaluations=num_samples
     )

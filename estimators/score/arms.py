@@ -16,10 +16,12 @@ Shapes: ``...`` lanes and batch, V variables, K samples.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from estimators._binary import check_binary, one_hot_bits, pair_gradient
-from estimators._noise import uniform
+from estimators._checks import check_parameters
+from estimators._noise import exponential
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
@@ -39,27 +41,24 @@ def arms(logits: Tensor, objective: Objective, *, num_samples: int = 4, generato
             categories masked (eager mode on the CPU).
     """
     check_binary("arms", logits, alternatives="`disarm_tree` or `rloo`")
-    if num_samples < 2:
-        raise ValueError(
-            f"arms needs num_samples >= 2 antithetic samples, got {num_samples}; use `reinforce_ema` for one"
-        )
+    check_parameters("arms", num_samples=num_samples)
     log_p = variable_log_probabilities(logits)
     samples = one_hot_bits(_antithetic_bits(log_p, num_samples, generator), log_p)
-    values = evaluate(objective, samples)
-    f = values.detach()
+    values = evaluate(objective, samples, logits)
+    f = values.detach().to(log_p.dtype)
     covariance = ((f - f.mean(0))[..., None] * (samples[..., 1] - log_p[..., 1].exp())).sum(0)
     h = covariance * decorrelation(log_p.amin(-1), num_samples) / (num_samples - 1)
     return make_estimate(logits, pair_gradient(h), samples=samples, values=values, evaluations=num_samples)
 
 
 def _antithetic_bits(log_p: Tensor, num_samples: int, generator: Noise) -> Tensor:
-    """Bits ``(K, ..., V)``. The less likely outcome is drawn where u_k < r, that is 1 - d_k < r^(1/(K-1))."""
+    """Bits ``(K, ..., V)``. The less likely outcome is drawn where u_k < r, that is d_k > 1 - r^(1/(K-1)).
+
+    In float64: with many samples both sides are close to 0, and float32 has ties.
+    """
     shape = (*log_p.shape[:-1], num_samples)
-    u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device).movedim(-1, 0)
-    exponentials = -u.log()
-    total = exponentials.sum(0)
-    threshold = (log_p.amin(-1) / (num_samples - 1)).exp()
-    rare = total - exponentials < threshold * total
+    e = exponential(shape, generator, dtype=torch.float64, device=log_p.device).movedim(-1, 0)
+    rare = e > e.sum(0) * -(log_p.amin(-1).double() / (num_samples - 1)).expm1()
     return rare ^ (log_p[..., 1] >= log_p[..., 0])
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._noise import uniform
+from estimators._noise import exponential
 from estimators._ops import one_hot
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
@@ -46,11 +46,11 @@ def arsm(logits: Tensor, objective: Objective, *, generator: Noise = None) -> Es
     n = log_p.shape[-1]
     first, second = _exchanges(n, log_p.device)
     possible = ~log_p.isneginf()
-    u = uniform(log_p.shape, generator, dtype=log_p.dtype, device=log_p.device)
-    exponentials = torch.where(possible, -u.log(), 0.0)
+    e = exponential(log_p.shape, generator, dtype=log_p.dtype, device=log_p.device)
+    exponentials = torch.where(possible, e, 0.0)
     samples = _exchanged(exponentials, log_p, possible, first, second)
-    values = evaluate(objective, samples)
-    f = values.detach()
+    values = evaluate(objective, samples, logits)
+    f = values.detach().to(log_p.dtype)
     table = f.new_empty((n, n, *f.shape[1:]))
     table[first, second], table[second, first] = f, f
     table[range(n), range(n)] = f[0]
@@ -92,7 +92,7 @@ def _merged(f: Tensor, exponentials: Tensor, possible: Tensor) -> Tensor:
     Where j is masked the weight is 0; rows of a masked c mean nothing.
     """
     f = f.unsqueeze(-3)
-    count = possible.sum(-1, keepdim=True)
+    count = possible.sum(-1, keepdim=True).to(f.dtype)
     mean = torch.where(possible.unsqueeze(-1), f, 0.0).sum(-2) / count
     d = exponentials / exponentials.sum(-1, keepdim=True)
     weights = torch.where(possible, 1 / count - d, 0.0)

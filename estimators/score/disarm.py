@@ -15,11 +15,12 @@ Shapes: ``...`` lanes and batch, V variables, K samples, in pairs.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from estimators._binary import check_binary, one_hot_bits, pair_gradient
+from estimators._binary import antithetic_bits, check_binary, half_difference, one_hot_bits, pair_gradient
+from estimators._checks import check_parameters
 from estimators._noise import uniform
-from estimators._pairs import antithetic_bits, half_difference, pair_count
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
@@ -41,13 +42,14 @@ def disarm(
             with all categories masked (eager mode on the CPU).
     """
     check_binary("disarm", logits, alternatives="`disarm_tree` or `rloo`")
-    pairs = pair_count("disarm", num_samples)
+    check_parameters("disarm", num_samples=num_samples)
     p = variable_log_probabilities(logits).exp()
-    u = uniform((*p.shape[:-1], pairs), generator, dtype=p.dtype, device=p.device).movedim(-1, 0)
+    shape = (*p.shape[:-1], num_samples // 2)
+    u = uniform(shape, generator, dtype=torch.float64, device=p.device).movedim(-1, 0)
     samples = one_hot_bits(antithetic_bits(p[..., 0], p[..., 1], u, u), p)
-    values = evaluate(objective, samples)
+    values = evaluate(objective, samples, logits)
     on, on_prime = samples[..., 1].chunk(2)
-    h = half_difference(values.detach())[..., None] * (on - on_prime) * p.amax(-1)
+    h = half_difference(values.detach().to(p.dtype))[..., None] * (on - on_prime) * p.amax(-1)
     return make_estimate(
         logits, pair_gradient(h.mean(0)), samples=samples, values=values, evaluations=num_samples
     )

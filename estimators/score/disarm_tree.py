@@ -26,8 +26,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from estimators._binary import antithetic_bits, half_difference
+from estimators._checks import check_parameters
 from estimators._noise import uniform
-from estimators._pairs import antithetic_bits, half_difference, pair_count
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
@@ -48,16 +49,16 @@ def disarm_tree(
         ValueError: ``num_samples`` odd or below 2; values of a wrong shape; a variable with all categories
             masked (eager mode on the CPU).
     """
-    pairs = pair_count("disarm_tree", num_samples)
+    check_parameters("disarm_tree", num_samples=num_samples)
     log_p = variable_log_probabilities(logits)
     place = places(log_p.shape[-1], log_p.device)
     levels = tree(log_p, place)
-    shape = (*log_p.shape[:-1], len(levels), 2, pairs)
-    u = uniform(shape, generator, dtype=log_p.dtype, device=log_p.device).movedim(-1, 0)
+    shape = (*log_p.shape[:-1], len(levels), 2, num_samples // 2)
+    u = uniform(shape, generator, dtype=torch.float64, device=log_p.device).movedim(-1, 0)
     nodes, bits, leaf = _descend(levels, u, log_p)
     samples = (leaf.unsqueeze(-1) == place).to(log_p.dtype)
-    values = evaluate(objective, samples)
-    difference = half_difference(values.detach()).unsqueeze(-1)
+    values = evaluate(objective, samples, logits)
+    difference = half_difference(values.detach().to(log_p.dtype)).unsqueeze(-1)
     gradient = log_p.new_zeros((*log_p.shape[:-1], 1))
     for level, node, bit in zip(levels, nodes, bits, strict=True):
         gradient = _to_children(level, gradient, _node_gradient(level, node, bit, difference))

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from estimators._binary import check_binary
+from estimators._checks import check_parameters
 from estimators._lanes import State, is_trained, leaves, minimise_squares, over_rows, per_lane, trainable
-from estimators._ops import jacobian_product
+from estimators._ops import draw_many, jacobian_product
 from estimators._score import (
-    draw_samples,
     leave_one_out,
     make_estimate,
     score_gradient,
@@ -31,8 +31,10 @@ from estimators._score import (
     variable_log_probabilities,
 )
 from estimators._types import Estimate, Noise, Objective
+from estimators._within import differentiates_within
 
 
+@differentiates_within
 def double_cv(
     logits: Tensor,
     objective: Objective,
@@ -60,19 +62,16 @@ def double_cv(
             differentiable; a variable with all categories masked (eager mode on the CPU).
     """
     check_binary("double_cv", logits, alternatives="`rebar`, `muprop` or `rloo`")
-    if num_samples < 2:
-        raise ValueError(
-            f"double_cv needs num_samples >= 2, got {num_samples}; use `muprop` or `rebar` for one"
-        )
+    check_parameters("double_cv", num_samples=num_samples, alpha=alpha, learning_rate=learning_rate)
     p = variable_log_probabilities(logits).exp()
     state = initial_state(logits, alpha=alpha) if state is None else state
-    samples = draw_samples(p, num_samples, generator)
-    values, slopes = values_and_gradients(objective, samples)
+    samples = draw_many(p, num_samples, generator)
+    values, slopes = values_and_gradients(objective, samples, logits)
     slopes = torch.where(p > 0, slopes, 0.0)
     parameters = leaves(state, ("alpha",))
     with torch.enable_grad():
         scale = over_rows(parameters["alpha"], logits)
-        gradient = _gradient(values.detach(), slopes, samples, p, scale)
+        gradient = _gradient(values.detach().to(p.dtype), slopes, samples, p, scale)
         tuned = is_trained(learning_rate)
         updated = minimise_squares(state, parameters, gradient, learning_rate) if tuned else state
     return make_estimate(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from estimators.citations import REINMAX
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties
-from estimators.parameters import NUM_SAMPLES
 from estimators.score import entries_antithetic as antithetic
 from estimators.score import entries_control_variates as control_variates
 from estimators.score.parameters import LEARNING_RATE, decay, hidden_units, num_samples
@@ -34,30 +33,30 @@ _BASELINES = (
     EstimatorInfo(
         id="reinforce",
         title="REINFORCE",
-        parameters=(NUM_SAMPLES,),
+        parameters=(num_samples(default=1),),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
         cost="K",
         equation="(1/K) sum_k f(D_k) (D_k - pi)",
         citation=_WILLIAMS,
-        version=1,
+        version=2,
         target="estimators.score.reinforce:reinforce",
     ),
     EstimatorInfo(
         id="reinforce_ema",
         title="REINFORCE, moving average",
-        parameters=(NUM_SAMPLES, decay(0.95)),
+        parameters=(num_samples(default=1), decay(0.95)),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
         cost="K",
         equation="(1/K) sum_k (f(D_k) - c) (D_k - pi), then c <- decay c + (1 - decay) mean f",
         citation=_WILLIAMS,
-        version=1,
+        version=2,
         target="estimators.score.reinforce_ema:reinforce_ema",
         state_target="estimators.score.reinforce_ema:initial_state",
     ),
     EstimatorInfo(
         id="rloo",
         title="RLOO",
-        parameters=(num_samples(default=4, minimum=2),),
+        parameters=(num_samples(default=4, minimum=2, advice="`reinforce_ema` takes one"),),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, min_samples=2),
         cost="K",
         equation="(1/K) sum_k (f_k - mean_{j != k} f_j) (D_k - pi)",
@@ -69,14 +68,14 @@ _BASELINES = (
             year=2019,
             url="https://openreview.net/forum?id=r1lgTGL5DE",
         ),
-        version=1,
+        version=2,
         target="estimators.score.rloo:rloo",
     ),
     EstimatorInfo(
         id="nvil",
         title="NVIL",
         parameters=(
-            NUM_SAMPLES,
+            num_samples(default=1),
             decay(0.8),
             LEARNING_RATE,
             hidden_units(100),
@@ -99,7 +98,7 @@ _BASELINES = (
             year=2014,
             url="https://arxiv.org/abs/1402.0030",
         ),
-        version=1,
+        version=2,
         target="estimators.score.nvil:nvil",
         state_target="estimators.score.nvil:initial_state",
     ),

@@ -5,13 +5,19 @@ from __future__ import annotations
 from estimators.info import Citation, EstimatorInfo, Properties
 from estimators.score.parameters import num_samples
 
-_IN_PAIRS = "Evaluations of f per estimate, an even number."
+PAIRED_SAMPLES = num_samples(
+    default=2,
+    minimum=2,
+    multiple_of=2,
+    advice="samples come in pairs; any number from 2 on suits `arms` (binary variables) and `rloo`",
+    description="Evaluations of f per estimate, an even number.",
+)
 
 ENTRIES = (
     EstimatorInfo(
         id="disarm",
         title="DisARM (U2G)",
-        parameters=(num_samples(default=2, minimum=2, description=_IN_PAIRS),),
+        parameters=(PAIRED_SAMPLES,),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, binary_only=True, min_samples=2),
         cost="K",
         equation=(
@@ -25,13 +31,13 @@ ENTRIES = (
             year=2020,
             url="https://arxiv.org/abs/2006.10680",
         ),
-        version=1,
+        version=2,
         target="estimators.score.disarm:disarm",
     ),
     EstimatorInfo(
         id="disarm_tree",
         title="DisARM-Tree",
-        parameters=(num_samples(default=2, minimum=2, description=_IN_PAIRS),),
+        parameters=(PAIRED_SAMPLES,),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, min_samples=2),
         cost="K",
         equation=(
@@ -46,13 +52,13 @@ ENTRIES = (
             year=2021,
             url="https://arxiv.org/abs/2106.08056",
         ),
-        version=1,
+        version=2,
         target="estimators.score.disarm_tree:disarm_tree",
     ),
     EstimatorInfo(
         id="arms",
         title="ARMS",
-        parameters=(num_samples(default=4, minimum=2),),
+        parameters=(num_samples(default=4, minimum=2, advice="`reinforce_ema` takes one"),),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, binary_only=True, min_samples=2),
         cost="K",
         equation=(
@@ -66,13 +72,13 @@ ENTRIES = (
             year=2021,
             url="https://arxiv.org/abs/2105.14141",
         ),
-        version=1,
+        version=2,
         target="estimators.score.arms:arms",
     ),
     EstimatorInfo(
         id="arm",
         title="ARM",
-        parameters=(num_samples(default=2, minimum=2, description=_IN_PAIRS),),
+        parameters=(PAIRED_SAMPLES,),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, binary_only=True, min_samples=2),
         cost="K",
         equation="(f(b) - f(b')) (u - 1/2), b = 1[1-u < p], b' = 1[u < p]; mean over K/2 pairs",
@@ -84,7 +90,7 @@ ENTRIES = (
             year=2019,
             url="https://arxiv.org/abs/1807.11143",
         ),
-        version=1,
+        version=2,
         target="estimators.score.arm:arm",
     ),
     EstimatorInfo(
@@ -108,7 +114,7 @@ ENTRIES = (
             year=2019,
             url="https://arxiv.org/abs/1905.01413",
         ),
-        version=1,
+        version=2,
         target="estimators.score.arsm:arsm",
     ),
 )

@@ -16,9 +16,7 @@ ENTRIES = (
         id="muprop",
         title="MuProp",
         parameters=(
-            num_samples(
-                default=1, minimum=1, description="Samples per estimate, besides one evaluation at the mean."
-            ),
+            num_samples(default=1, description="Samples per estimate, besides one evaluation at the mean."),
         ),
         properties=Properties(kind="score+grad", unbiased=True, needs_grad=True, min_samples=2),
         cost="K + 1",
@@ -31,16 +29,14 @@ ENTRIES = (
             year=2016,
             url="https://arxiv.org/abs/1511.05176",
         ),
-        version=1,
+        version=2,
         target="estimators.score.muprop:muprop",
     ),
     EstimatorInfo(
         id="rebar",
         title="REBAR",
         parameters=(
-            num_samples(
-                default=1, minimum=1, description="Samples per estimate; each takes three evaluations of f."
-            ),
+            num_samples(default=1, description="Samples per estimate; each takes three evaluations of f."),
             RELAXATION,
             coefficient("eta", 1.0, "Scale of the control variate at the start of its training."),
             LEARNING_RATE,
@@ -59,14 +55,14 @@ ENTRIES = (
             year=2017,
             url="https://arxiv.org/abs/1703.07370",
         ),
-        version=1,
+        version=2,
         target="estimators.score.rebar:rebar",
         state_target="estimators.score.rebar:initial_state",
     ),
     EstimatorInfo(
         id="relax",
         title="RELAX",
-        parameters=(num_samples(default=1, minimum=1), RELAXATION, LEARNING_RATE, hidden_units(32)),
+        parameters=(num_samples(default=1), RELAXATION, LEARNING_RATE, hidden_units(32)),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
         cost="K, and a network",
         equation=(
@@ -85,7 +81,7 @@ ENTRIES = (
             year=2018,
             url="https://arxiv.org/abs/1711.00123",
         ),
-        version=1,
+        version=2,
         target="estimators.score.relax:relax",
         state_target="estimators.score.relax:initial_state",
     ),
@@ -93,7 +89,7 @@ ENTRIES = (
         id="double_cv",
         title="Double control variates",
         parameters=(
-            num_samples(default=2, minimum=2),
+            num_samples(default=2, minimum=2, advice="`muprop` and `rebar` take one"),
             coefficient("alpha", -1.0, "Scale of the linear control variate at the start of its training."),
             LEARNING_RATE,
         ),
@@ -113,7 +109,7 @@ ENTRIES = (
             year=2022,
             url="https://arxiv.org/abs/2111.05300",
         ),
-        version=1,
+        version=2,
         target="estimators.score.double_cv:double_cv",
         state_target="estimators.score.double_cv:initial_state",
     ),
@@ -121,7 +117,7 @@ ENTRIES = (
         id="rodeo",
         title="RODEO",
         parameters=(
-            num_samples(default=2, minimum=2),
+            num_samples(default=2, minimum=2, advice="`muprop` and `rebar` take one"),
             coefficient("alpha", 1.0, "Scale of the control variate on f at the start of its training."),
             coefficient(
                 "beta", 1.0, "Scale of the control variate on the estimate at the start of its training."
@@ -147,7 +143,7 @@ ENTRIES = (
             year=2022,
             url="https://arxiv.org/abs/2202.09497",
         ),
-        version=1,
+        version=2,
         target="estimators.score.rodeo:rodeo",
         state_target="estimators.score.rodeo:initial_state",
     ),

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from estimators._autograd import full_precision
+from estimators._checks import can_look_at
 from estimators._ops import jacobian_product, one_hot
 from estimators._score import attach_gradient, evaluate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective, SeparableObjective
@@ -26,16 +28,17 @@ CHUNK_ELEMENTS = 2**22
 def exact(logits: Tensor, objective: Objective, *, generator: Noise = None) -> Estimate:
     """The expectation of f and its gradient; parameters of f get their gradient weighted by p(D).
 
-    f is evaluated at impossible outcomes too, where its value is ignored and may be infinite or NaN.
+    f may be infinite or undefined at impossible outcomes and never sees them: it is given the likeliest
+    categories in their place.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, floats; -inf masks a category.
         objective: f; a :class:`SeparableObjective` costs n evaluations, any other n^V.
         generator: ignored; accepted so that all estimators are called alike.
 
     Returns:
         An estimate whose ``values`` are f at all outcomes, variable 0 running fastest, or for a separable
-        objective f with all variables in category 0, 1, ..., n - 1.
+        objective f with all variables in category 0, 1, ..., n - 1; NaN where an outcome is impossible.
 
     Raises:
         TypeError: logits of another dtype.
@@ -52,12 +55,13 @@ def _separable(logits: Tensor, p: Tensor, objective: SeparableObjective) -> Esti
     """Every variable at category k, for k = 0 .. n - 1, gives all terms of all variables."""
     n = p.shape[-1]
     samples = _broadcast(torch.eye(n, dtype=p.dtype, device=p.device).unsqueeze(1), p)
-    terms = evaluate(objective.terms, samples, per_variable=True)
-    f = torch.where(p > 0, terms.movedim(0, -1), 0.0)
+    possible = p.movedim(-1, 0) > 0
+    terms = evaluate(objective.terms, _seen(samples, possible.unsqueeze(-1), p), logits, per_variable=True)
+    f = torch.where(possible, terms.to(p.dtype), 0.0).movedim(0, -1)
     return Estimate(
         surrogate=attach_gradient((p * f).sum((-1, -2)), logits, jacobian_product(p, f.detach())),
         samples=None,
-        values=terms.detach().sum(-1),
+        values=torch.where(possible, terms.detach(), torch.nan).sum(-1),
         evaluations=n,
     )
 
@@ -65,19 +69,18 @@ def _separable(logits: Tensor, p: Tensor, objective: SeparableObjective) -> Esti
 def _joint(logits: Tensor, log_p: Tensor, objective: Objective) -> Estimate:
     outcomes = _outcomes(*log_p.shape[-2:], device=log_p.device)
     chunks = outcomes.split(_chunk_size(log_p))
-    parts = [_chunk_values(log_p, chunk, objective, recompute=len(chunks) > 1) for chunk in chunks]
+    parts = [_chunk_values(logits, log_p, chunk, objective, recompute=len(chunks) > 1) for chunk in chunks]
     p, values = (torch.cat(part) for part in zip(*parts, strict=True))
-    f = torch.where(p > 0, values, 0.0)
+    f = torch.where(p > 0, values.to(p.dtype), 0.0)
     mean = (p * f).sum(0)
     weights = p * (f - mean).detach()
     one_hots = one_hot(outcomes, log_p.shape[-1], p.dtype)
-    gradient = (
-        torch.tensordot(weights, one_hots, dims=([0], [0])) - weights.sum(0)[..., None, None] * log_p.exp()
-    )
+    with full_precision(p.device):
+        weighted = torch.tensordot(weights, one_hots, dims=([0], [0]))
     return Estimate(
-        surrogate=attach_gradient(mean, logits, gradient),
+        surrogate=attach_gradient(mean, logits, weighted - weights.sum(0)[..., None, None] * log_p.exp()),
         samples=None,
-        values=values.detach(),
+        values=torch.where(p > 0, values.detach(), torch.nan),
         evaluations=len(outcomes),
     )
 
@@ -99,16 +102,29 @@ def _chunk_size(log_p: Tensor) -> int:
 
 
 def _chunk_values(
-    log_p: Tensor, chunk: Tensor, objective: Objective, *, recompute: bool
+    logits: Tensor, log_p: Tensor, chunk: Tensor, objective: Objective, *, recompute: bool
 ) -> tuple[Tensor, Tensor]:
     """Probabilities and values ``(C, ...)``. ``recompute`` keeps no activations of f: memory of one chunk."""
     variables, n = log_p.shape[-2:]
     p = log_p[..., torch.arange(variables, device=chunk.device), chunk].sum(-1).exp().movedim(-1, 0)
-    samples = _broadcast(one_hot(chunk, n, log_p.dtype), log_p)
+    samples = _seen(_broadcast(one_hot(chunk, n, log_p.dtype), log_p), p[..., None, None] > 0, log_p)
     if not recompute:
-        return p, evaluate(objective, samples)
-    values: Tensor = checkpoint(evaluate, objective, samples, use_reentrant=False, preserve_rng_state=False)
+        return p, evaluate(objective, samples, logits)
+    values: Tensor = checkpoint(
+        evaluate, objective, samples, logits, use_reentrant=False, preserve_rng_state=False
+    )
     return p, values
+
+
+def _seen(samples: Tensor, possible: Tensor, p: Tensor) -> Tensor:
+    """Samples ``(C, ..., V, n)`` that f may see: the likeliest categories where ``possible`` does not hold.
+
+    A value that f does not have can be ignored, its derivative by the parameters of f cannot: 0 times NaN is
+    NaN. Where it can be seen that all outcomes are possible, nothing is copied.
+    """
+    if can_look_at(possible) and bool(possible.all()):
+        return samples
+    return torch.where(possible, samples, one_hot(p.argmax(-1), p.shape[-1], p.dtype))
 
 
 def _broadcast(outcomes: Tensor, p: Tensor) -> Tensor:

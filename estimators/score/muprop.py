@@ -14,9 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._ops import jacobian_product
+from estimators._checks import check_parameters
+from estimators._ops import draw_many, jacobian_product
 from estimators._score import (
-    draw_samples,
     evaluate,
     make_estimate,
     score_gradient,
@@ -24,8 +24,10 @@ from estimators._score import (
     variable_log_probabilities,
 )
 from estimators._types import Estimate, Noise, Objective
+from estimators._within import differentiates_within
 
 
+@differentiates_within
 def muprop(
     logits: Tensor, objective: Objective, *, num_samples: int = 1, generator: Noise = None
 ) -> Estimate:
@@ -43,13 +45,12 @@ def muprop(
         ValueError: ``num_samples`` below 1; values of a wrong shape, or not differentiable; a variable with
             all categories masked (eager mode on the CPU).
     """
-    if num_samples < 1:
-        raise ValueError(f"muprop needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
+    check_parameters("muprop", num_samples=num_samples)
     p = variable_log_probabilities(logits).exp()
-    samples = draw_samples(p, num_samples, generator)
-    values = evaluate(objective, samples)
-    f_mean, slope = values_and_gradients(objective, p.unsqueeze(0))
+    samples = draw_many(p, num_samples, generator)
+    values = evaluate(objective, samples, logits)
+    f_mean, slope = values_and_gradients(objective, p.unsqueeze(0), logits)
     slope = torch.where(p > 0, slope.squeeze(0), 0.0)
-    linear = f_mean.detach() + (slope * (samples - p)).sum((-1, -2))
-    gradient = score_gradient(values.detach() - linear, samples, p) + jacobian_product(p, slope)
+    linear = f_mean.detach().to(p.dtype) + (slope * (samples - p)).sum((-1, -2))
+    gradient = score_gradient(values.detach().to(p.dtype) - linear, samples, p) + jacobian_product(p, slope)
     return make_estimate(logits, gradient, samples=samples, values=values, evaluations=num_samples + 1)

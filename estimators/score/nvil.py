@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from estimators._checks import check_parameters
 from estimators._lanes import (
     NETWORK,
     State,
@@ -34,16 +35,18 @@ from estimators._lanes import (
     per_lane,
     trainable,
 )
+from estimators._ops import draw_many
 from estimators._score import (
-    draw_samples,
     evaluate,
     make_estimate,
     score_gradient,
     variable_log_probabilities,
 )
 from estimators._types import Estimate, Noise, Objective
+from estimators._within import differentiates_within
 
 
+@differentiates_within
 def nvil(
     logits: Tensor,
     objective: Objective,
@@ -75,18 +78,24 @@ def nvil(
         ValueError: ``num_samples`` below 1; another ``normalisation``; values of a wrong shape; a variable
             with all categories masked (eager mode on the CPU).
     """
-    if num_samples < 1:
-        raise ValueError(f"nvil needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
-    if normalisation not in ("off", "on"):
-        raise ValueError(f"normalisation is 'off' or 'on', got {normalisation!r}")
+    check_parameters(
+        "nvil",
+        num_samples=num_samples,
+        decay=decay,
+        learning_rate=learning_rate,
+        hidden_units=hidden_units,
+        normalisation=normalisation,
+    )
     p = variable_log_probabilities(logits).exp()
     if state is None:
         state = initial_state(logits, hidden_units=hidden_units, generator=generator)
-    samples = draw_samples(p, num_samples, generator)
-    values = evaluate(objective, samples)
+    samples = draw_many(p, num_samples, generator)
+    values = evaluate(objective, samples, logits)
     parameters = leaves(state, NETWORK)
     with torch.enable_grad():
-        residual = values.detach() - network(parameters, p.flatten(-2).unsqueeze(0), logits).squeeze(-1)
+        residual = values.detach().to(p.dtype) - network(
+            parameters, p.flatten(-2).unsqueeze(0), logits
+        ).squeeze(-1)
         updated = _updated(state, parameters, residual, decay, learning_rate, logits)
     signal = residual.detach() - over_rows(state["baseline"], logits)
     if normalisation == "on":

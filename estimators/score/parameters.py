@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from estimators.info import Parameter
+from estimators.parameters import temperature
 
 DECAY_LIMIT = 0.9999
 
 
 def num_samples(
-    *, default: int, minimum: int, description: str = "Evaluations of f per estimate."
+    *,
+    default: int,
+    minimum: int = 1,
+    multiple_of: int = 1,
+    advice: str = "",
+    description: str = "Evaluations of f per estimate.",
 ) -> Parameter:
     """K; an estimator that evaluates f elsewhere too, or draws in pairs, says so in ``description``."""
     return Parameter(
@@ -17,6 +23,8 @@ def num_samples(
         default=default,
         minimum=minimum,
         maximum=10_000,
+        multiple_of=multiple_of,
+        advice=advice or ("`exact` draws none" if minimum == 1 else ""),
         description=description,
     )
 
@@ -59,14 +67,9 @@ def coefficient(name: str, default: float, description: str) -> Parameter:
     )
 
 
-RELAXATION = Parameter(
-    name="temperature",
-    type=float,
+RELAXATION = temperature(
     default=0.5,
-    minimum=0.0,
-    maximum=100.0,
-    open_minimum=True,
-    lane=True,
+    advice="values from 0.1 to 1 are usual",
     description="Temperature of the relaxed samples at the start of its training.",
 )
 

@@ -18,15 +18,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._checks import temperature_tensor
+from estimators._checks import check_parameters
 from estimators._lanes import State, is_trained, leaves, minimise_squares, over_rows, per_lane, trainable
 from estimators._relaxed import controlled_gradient, draw_relaxed
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
+from estimators._within import differentiates_within
 
 PARAMETERS = ("log_temperature", "eta")
 
 
+@differentiates_within
 def rebar(
     logits: Tensor,
     objective: Objective,
@@ -57,17 +59,20 @@ def rebar(
         ValueError: ``num_samples`` below 1; values of a wrong shape, or not differentiable; a variable with
             all categories masked (eager mode on the CPU).
     """
-    if num_samples < 1:
-        raise ValueError(f"rebar needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
-    variable_log_probabilities(logits)
+    check_parameters(
+        "rebar", num_samples=num_samples, temperature=temperature, eta=eta, learning_rate=learning_rate
+    )
+    working = variable_log_probabilities(logits).dtype
     state = initial_state(logits, temperature=temperature, eta=eta) if state is None else state
     parameters, tune = leaves(state, PARAMETERS), is_trained(learning_rate)
     with torch.enable_grad():
         tau = over_rows(parameters["log_temperature"].exp(), logits)[..., None, None]
         draws = draw_relaxed(logits, tau, num_samples, generator)
-        values = evaluate(objective, draws.samples)
-        controls = over_rows(parameters["eta"], logits) * evaluate(objective, draws.relaxed)
-        gradient = controlled_gradient(draws, values.detach(), controls, tune=tune)
+        values = evaluate(objective, draws.samples, logits)
+        controls = over_rows(parameters["eta"], logits) * evaluate(objective, draws.relaxed, logits).to(
+            working
+        )
+        gradient = controlled_gradient(draws, values.detach().to(working), controls, tune=tune)
         updated = minimise_squares(state, parameters, gradient, learning_rate) if tune else state
     return make_estimate(
         logits, gradient, samples=draws.samples, values=values, evaluations=3 * num_samples, state=updated
@@ -78,8 +83,5 @@ def initial_state(
     logits: Tensor, *, temperature: float | Tensor = 0.5, eta: float | Tensor = 1.0
 ) -> dict[str, Tensor]:
     """``log_temperature`` and ``eta`` ``(L,)`` with their optimizer, from numbers or one number per lane."""
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="values from 0.1 to 1 are usual"
-    )
-    parameters = {"log_temperature": per_lane(tau, logits).log(), "eta": per_lane(eta, logits)}
+    parameters = {"log_temperature": per_lane(temperature, logits).log(), "eta": per_lane(eta, logits)}
     return trainable(parameters, logits)

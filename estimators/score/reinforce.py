@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from estimators._ops import probabilities
-from estimators._score import attach_gradient, draw_samples, evaluate, variable_log_probabilities
+from estimators._checks import check_parameters
+from estimators._ops import draw_many, probabilities
+from estimators._score import evaluate, make_estimate, score_gradient, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
 
 
@@ -34,15 +35,9 @@ def reinforce(
         ValueError: ``num_samples`` below 1; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """
-    if num_samples < 1:
-        raise ValueError(f"reinforce needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
+    check_parameters("reinforce", num_samples=num_samples)
     p = probabilities(variable_log_probabilities(logits))
-    samples = draw_samples(p, num_samples, generator)
-    values = evaluate(objective, samples)
-    gradient = (values.detach()[..., None, None] * (samples - p)).mean(0)
-    return Estimate(
-        surrogate=attach_gradient(values.mean(0), logits, gradient),
-        samples=samples,
-        values=values.detach(),
-        evaluations=num_samples,
-    )
+    samples = draw_many(p, num_samples, generator)
+    values = evaluate(objective, samples, logits)
+    gradient = score_gradient(values.detach().to(p.dtype), samples, p)
+    return make_estimate(logits, gradient, samples=samples, values=values, evaluations=num_samples)

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from estimators._lanes import State, lane_count, lane_rows, moving_average, over_rows, per_lane
+from estimators._checks import check_parameters
+from estimators._lanes import State, lane_rows, moving_average, over_rows, per_lane, zeros_by_lane
+from estimators._ops import draw_many
 from estimators._score import (
-    draw_samples,
     evaluate,
     make_estimate,
     score_gradient,
@@ -51,13 +52,12 @@ def reinforce_ema(
         ValueError: ``num_samples`` below 1; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """
-    if num_samples < 1:
-        raise ValueError(f"reinforce_ema needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
-    state = initial_state(logits) if state is None else state
+    check_parameters("reinforce_ema", num_samples=num_samples, decay=decay)
     p = variable_log_probabilities(logits).exp()
-    samples = draw_samples(p, num_samples, generator)
-    values = evaluate(objective, samples)
-    f = values.detach()
+    state = initial_state(logits) if state is None else state
+    samples = draw_many(p, num_samples, generator)
+    values = evaluate(objective, samples, logits)
+    f = values.detach().to(p.dtype)
     gradient = score_gradient(f - over_rows(state["baseline"], logits), samples, p)
     rows = lane_rows(f, logits)
     updated = {
@@ -71,5 +71,5 @@ def reinforce_ema(
 
 def initial_state(logits: Tensor) -> dict[str, Tensor]:
     """``baseline`` c and ``steps``, the calls done, ``(L,)`` each."""
-    zeros = logits.detach().new_zeros(lane_count(logits))
+    zeros = zeros_by_lane(logits)
     return {"baseline": zeros, "steps": zeros}

@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._checks import temperature_tensor
+from estimators._checks import check_parameters
 from estimators._lanes import (
     NETWORK,
     State,
@@ -34,10 +34,12 @@ from estimators._lanes import (
 from estimators._relaxed import controlled_gradient, draw_relaxed
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective
+from estimators._within import differentiates_within
 
 PARAMETERS = ("log_temperature", *NETWORK)
 
 
+@differentiates_within
 def relax(
     logits: Tensor,
     objective: Objective,
@@ -68,18 +70,23 @@ def relax(
         ValueError: ``num_samples`` below 1; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """
-    if num_samples < 1:
-        raise ValueError(f"relax needs num_samples >= 1, got {num_samples}; use `exact` to draw none")
-    variable_log_probabilities(logits)
+    check_parameters(
+        "relax",
+        num_samples=num_samples,
+        temperature=temperature,
+        learning_rate=learning_rate,
+        hidden_units=hidden_units,
+    )
+    working = variable_log_probabilities(logits).dtype
     if state is None:
         state = initial_state(logits, temperature=temperature, hidden_units=hidden_units, generator=generator)
     parameters, tune = leaves(state, PARAMETERS), is_trained(learning_rate)
     with torch.enable_grad():
         tau = over_rows(parameters["log_temperature"].exp(), logits)[..., None, None]
         draws = draw_relaxed(logits, tau, num_samples, generator)
-        values = evaluate(objective, draws.samples)
+        values = evaluate(objective, draws.samples, logits)
         controls = network(parameters, draws.relaxed.flatten(-2), logits).squeeze(-1)
-        gradient = controlled_gradient(draws, values.detach(), controls, tune=tune)
+        gradient = controlled_gradient(draws, values.detach().to(working), controls, tune=tune)
         updated = minimise_squares(state, parameters, gradient, learning_rate) if tune else state
     return make_estimate(
         logits, gradient, samples=draws.samples, values=values, evaluations=num_samples, state=updated
@@ -101,11 +108,8 @@ def initial_state(
         hidden_units: width of the network.
         generator: source of noise for the hidden weights.
     """
-    tau = temperature_tensor(
-        temperature, logits, minimum=0.0, open_minimum=True, advice="values from 0.1 to 1 are usual"
-    )
     inputs = logits.shape[-2:].numel()
     weights = initial_network(
         logits, inputs=inputs, hidden_units=hidden_units, outputs=1, generator=generator
     )
-    return trainable({"log_temperature": per_lane(tau, logits).log(), **weights}, logits)
+    return trainable({"log_temperature": per_lane(temperature, logits).log(), **weights}, logits)

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from estimators._checks import check_parameters
+from estimators._ops import draw_many
 from estimators._score import (
-    draw_samples,
     evaluate,
     leave_one_out,
     make_estimate,
@@ -43,13 +44,10 @@ def rloo(logits: Tensor, objective: Objective, *, num_samples: int = 4, generato
         ValueError: ``num_samples`` below 2; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """
-    if num_samples < 2:
-        raise ValueError(
-            f"rloo needs num_samples >= 2 for its baseline, got {num_samples}; use `reinforce_ema` for one"
-        )
+    check_parameters("rloo", num_samples=num_samples)
     p = variable_log_probabilities(logits).exp()
-    samples = draw_samples(p, num_samples, generator)
-    values = evaluate(objective, samples)
-    f = values.detach()
+    samples = draw_many(p, num_samples, generator)
+    values = evaluate(objective, samples, logits)
+    f = values.detach().to(p.dtype)
     gradient = score_gradient(f - leave_one_out(f), samples, p)
     return make_estimate(logits, gradient, samples=samples, values=values, evaluations=num_samples)

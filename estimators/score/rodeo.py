@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from estimators._binary import check_binary, pair_gradient
+from estimators._checks import check_parameters
 from estimators._lanes import (
     NETWORK,
     State,
@@ -35,16 +36,18 @@ from estimators._lanes import (
     per_lane,
     trainable,
 )
+from estimators._ops import draw_many
 from estimators._score import (
-    draw_samples,
     leave_one_out,
     make_estimate,
     values_and_gradients,
     variable_log_probabilities,
 )
 from estimators._types import Estimate, Noise, Objective
+from estimators._within import differentiates_within
 
 
+@differentiates_within
 def rodeo(
     logits: Tensor,
     objective: Objective,
@@ -76,17 +79,25 @@ def rodeo(
             differentiable; a variable with all categories masked (eager mode on the CPU).
     """
     check_binary("rodeo", logits, alternatives="`rebar`, `muprop` or `rloo`")
-    if num_samples < 2:
-        raise ValueError(f"rodeo needs num_samples >= 2, got {num_samples}; use `muprop` or `rebar` for one")
+    check_parameters(
+        "rodeo",
+        num_samples=num_samples,
+        alpha=alpha,
+        beta=beta,
+        learning_rate=learning_rate,
+        hidden_units=hidden_units,
+    )
     p = variable_log_probabilities(logits).exp()
     if state is None:
         state = initial_state(logits, alpha=alpha, beta=beta, hidden_units=hidden_units, generator=generator)
-    samples = draw_samples(p, num_samples, generator)
-    values, slopes = values_and_gradients(objective, samples)
+    samples = draw_many(p, num_samples, generator)
+    values, slopes = values_and_gradients(objective, samples, logits)
     slopes = torch.where(p > 0, slopes, 0.0)
     parameters = leaves(state, ("alpha", "beta", *NETWORK))
     with torch.enable_grad():
-        gradient = _gradient(parameters, values.detach(), slopes[..., 1] - slopes[..., 0], samples, p)
+        gradient = _gradient(
+            parameters, values.detach().to(p.dtype), slopes[..., 1] - slopes[..., 0], samples, p
+        )
         tuned = is_trained(learning_rate)
         updated = minimise_squares(state, parameters, gradient, learning_rate) if tuned else state
     return make_estimate(

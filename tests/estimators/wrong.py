@@ -9,9 +9,8 @@ from torch import Tensor
 
 from estimators import Estimate, Noise, Objective
 from estimators._lanes import State
-from estimators._ops import draw, jacobian_product, log_probabilities
+from estimators._ops import draw, draw_many, jacobian_product, log_probabilities
 from estimators._score import (
-    draw_samples,
     evaluate,
     make_estimate,
     score_gradient,
@@ -71,8 +70,8 @@ def _with_baseline(
     logits: Tensor, objective: Objective, num_samples: int, generator: Noise, factor: float
 ) -> Estimate:
     p = variable_log_probabilities(logits).exp()
-    samples = draw_samples(p, num_samples, generator)
-    values = evaluate(objective, samples)
+    samples = draw_many(p, num_samples, generator)
+    values = evaluate(objective, samples, logits)
     f = values.detach()
     gradient = factor * score_gradient(f - f.mean(0), samples, p)
     return make_estimate(logits, gradient, samples=samples, values=values, evaluations=num_samples)
@@ -110,8 +109,8 @@ def update_before_use(
     logits: Tensor, objective: Objective, *, state: State | None = None, generator: Noise = None
 ) -> Estimate:
     """A moving average that has already seen the value it is subtracted from."""
-    samples = draw_samples(variable_log_probabilities(logits).exp(), 1, generator)
-    values = evaluate(objective, samples)
+    samples = draw_many(variable_log_probabilities(logits).exp(), 1, generator)
+    values = evaluate(objective, samples, logits)
     f = values.detach()
     past = f[0] if state is None else state["baseline"].reshape(f[0].shape)
     baseline = 0.8 * past + 0.2 * f[0]

@@ -1,0 +1,49 @@
+"""The names of ``torch.nn.functional.gumbel_softmax`` for the arguments of a path estimator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from torch import Tensor
+
+P = ParamSpec("P")
+
+
+def drop_in(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """``function``, which also takes ``tau`` for ``temperature``, both by position too, ``hard`` and ``dim``.
+
+    ``hard`` can only confirm what the forward value is: exactly one-hot, but for ``gumbel_softmax``. Type
+    checkers are not told, so that they know the parameters proper.
+    """
+    soft = function.__name__ == "gumbel_softmax"
+
+    @functools.wraps(function)
+    def aliased(
+        logits: Tensor,
+        tau: float | Tensor | None = None,
+        hard: bool | None = None,
+        *,
+        dim: int = -1,
+        **given: Any,
+    ) -> Tensor:
+        if hard is not None and hard == soft:
+            raise ValueError(_other_forward(function.__name__, soft))
+        if tau is not None and "temperature" in given:
+            raise TypeError(f"{function.__name__} got temperature and tau, which are the same; leave one out")
+        if tau is not None:
+            given["temperature"] = tau
+        if dim in (-1, logits.dim() - 1):
+            return function(logits, **given)  # type: ignore[arg-type]
+        return function(logits.movedim(dim, -1), **given).movedim(-1, dim)  # type: ignore[arg-type]
+
+    return aliased  # type: ignore[return-value]
+
+
+def _other_forward(name: str, soft: bool) -> str:
+    if soft:
+        return (
+            "gumbel_softmax has a soft forward value and does not take hard=True; use `stgs`, its hard form"
+        )
+    return f"{name} is exactly one-hot and does not take hard=False; the soft form is `gumbel_softmax`"
