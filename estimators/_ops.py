@@ -7,6 +7,7 @@ from torch import Tensor
 
 from estimators._checks import check_logits, check_some_possible, working_dtype
 from estimators._noise import centred, uniform
+from estimators._tracing import stored
 from estimators._types import Noise
 
 VECTOR_WIDTH = 16
@@ -106,10 +107,15 @@ def _one_hot_draw(p: Tensor, shape: tuple[int, ...], generator: Noise) -> Tensor
 def draw_of_two(p: Tensor, centred: Tensor) -> Tensor:
     """The same as :func:`draw_one_hot` for two categories and numbers of :func:`estimators._noise.centred`.
 
-    Category 0 is drawn where u < p_0: on the upper half that is u - 1 < -p_1, with the digits of p_1.
+    Category 0 has u < p_0, category 1 the rest: the rarer has the numbers that are next to 0, on its side.
     """
     p_0, p_1 = distinct(p).unbind(-1)
-    return chosen_of_two(~(centred >= torch.where(centred < 0, -p_1, p_0)), p.dtype)
+    rarer_first = p_0 <= p_1
+    # Stored, as a compiled loop over samples would compute both anew for every sample.
+    side = stored(torch.where(rarer_first, 1.0, -1.0).to(p.dtype))
+    least = stored(torch.minimum(p_0, p_1))
+    distance = centred * side
+    return chosen_of_two(((distance > 0) & (distance < least)) ^ ~rarer_first, p.dtype)
 
 
 def draw_one_hot(p: Tensor, uniforms: Tensor) -> Tensor:
