@@ -18,7 +18,6 @@ from estimators.certification.record import Finding, Interval, ProblemResult, Ve
 from estimators.certification.sampling import gradient
 from estimators.certification.structure import Outcome
 from estimators.certification.subject import LocalEstimator
-from estimators.info import EstimatorInfo
 
 ORDER_TOLERANCE = 0.3
 """How far the order of a correct estimator may be from its declared order at the scales that are used."""
@@ -45,7 +44,7 @@ def bias_findings(info: LocalEstimator, problems: Sequence[ProblemResult]) -> It
         measured = f"no bias seen; at most {resolution:.2g} of the gradient"
         yield Finding(name="bias", declared=declared, measured=measured, verdict=verdict)
     yield _order(info, problems)
-    yield _direction([point.cosine for point in points])
+    yield _direction(info, [point.cosine for point in points])
 
 
 def structure_findings(info: LocalEstimator, seed: int) -> Iterator[Finding]:
@@ -66,15 +65,17 @@ def structure_findings(info: LocalEstimator, seed: int) -> Iterator[Finding]:
         yield _finding("gradient of f", "not used", outcome)
 
 
-def _checks(info: EstimatorInfo) -> tuple[tuple[str, str, str, structure.Check], ...]:
+def _checks(info: LocalEstimator) -> tuple[tuple[str, str, str, structure.Check], ...]:
     """Name, declaration in words, the property that declares it or nothing where it must hold, and check."""
     declared = info.properties
     hard, noise = declared.hard_forward, not declared.deterministic
     categories = "two only" if declared.binary_only else "any number"
     sums = "0" if declared.sums_to_zero else "not 0"
+    tempered = info.settings.get("forward_temperature")
+    law = "drawn from pi" if tempered is None else f"drawn from softmax(logits / {tempered:g})"
     return (
         ("samples", "one-hot" if hard else "relaxed", "hard_forward", structure.one_hot_forward),
-        ("frequencies", "drawn from pi", "", structure.sampling),
+        ("frequencies", law, "", structure.sampling),
         ("noise", "random" if noise else "none", "deterministic", structure.deterministic),
         ("repeatable", "yes", "", structure.reproducible),
         ("categories", categories, "binary_only", structure.takes_only_two),
@@ -124,14 +125,17 @@ def _scaled(outcome: Outcome) -> bool:
     return "times" in outcome.measured
 
 
-def _direction(cosines: Sequence[Interval]) -> Finding:
-    """No mean cosine is below 0 by more than chance allows."""
+def _direction(info: LocalEstimator, cosines: Sequence[Interval]) -> Finding:
+    """No mean cosine is below 0 by more than chance allows, at the defaults."""
     limit = z_limit(len(cosines)) / Z95  # half widths of a 95 % interval
     along = all(c.value + limit * (c.high - c.value) > 0 for c in cosines)
     worst, best = min(c.value for c in cosines), max(c.value for c in cosines)
     advice = "turn the sign of the gradient" if best < 0 else ""
-    measured = f"mean cosine from {worst:.2f}"
-    return _finding("direction", "along the gradient", Outcome(measured, along, advice))
+    measured, declared = f"mean cosine from {worst:.2f}", "along the gradient"
+    if info.settings and not along:
+        declared += " at the defaults"
+        return Finding(name="direction", declared=declared, measured=measured, verdict="not declared")
+    return _finding("direction", declared, Outcome(measured, along, advice))
 
 
 def _order(info: LocalEstimator, problems: Sequence[ProblemResult]) -> Finding:
@@ -196,13 +200,14 @@ def _conditional_means(info: LocalEstimator, theta: Tensor, g: Tensor, seed: int
 
 
 def _agreement(means: Tensor, errors: Tensor, expected: Tensor) -> Outcome:
-    size = expected.abs().max()
+    size = expected.abs().max().clamp_min(structure.SMALL)
     limit = z_limit(10 * means.numel()) * errors + DEFINITION_TOLERANCE * size
     if bool(((means - expected).abs() <= limit).all()):
         return Outcome("agrees", True)
     factor = (means * expected).sum() / expected.square().sum()
+    other = abs(factor.item() - 1) > 0.005  # or it would be told as 1
     spread = z_limit(10 * means.numel()) * (errors + DEFINITION_TOLERANCE * size)
-    if bool(((means - factor * expected).abs() <= spread * max(1.0, abs(factor.item()))).all()):
+    if other and bool(((means - factor * expected).abs() <= spread * max(1.0, abs(factor.item()))).all()):
         advice = f"multiply the gradient by {1 / factor.item():.3g}" if factor else ""
         return Outcome(f"{factor.item():.3g} times as large", False, advice)
     worst = ((means - expected).abs().max() / size).item()

@@ -27,6 +27,8 @@ LARGE = 1e4
 SUM_TOLERANCE = 1e-9
 NEAR = 1e-4
 """A difference below this is rounding in one precision or another, and none of formula."""
+SMALL = 1e-6
+"""Sizes of gradients below this count as this: f has slopes of about 1, and their rounding remains."""
 ROUNDED = "the size is that of rounding in float32: compute in the dtype of the logits"
 PRECISIONS = (torch.float64, torch.float32)
 
@@ -129,7 +131,7 @@ def evaluations(info: LocalEstimator, seed: int) -> Outcome:
 def sums_to_zero(info: LocalEstimator, seed: int) -> Outcome:
     """Gradients sum to zero over categories, as a constant added to the logits changes nothing."""
     grad = _estimate(info, _problem(info).logits, seed)[0]
-    worst = (grad.sum(-1).abs().max() / grad.abs().max().clamp_min(1e-300)).item()
+    worst = (grad.sum(-1).abs().max() / grad.abs().max().clamp_min(SMALL)).item()
     advice = "multiply by J(pi): pi * (g - (pi * g).sum(-1, keepdim=True))"
     if worst < NEAR:
         advice = ROUNDED

@@ -67,11 +67,13 @@ def certify(
     A file named as FILE:FUNCTION is executed. Nothing is sent to a server without --publish.
     """
     _check(subject, every, like, settings or [])
+    if publish:
+        _check_published(subject, settings or [])
     _check_files(every, image, out)
     subjects = [registry.get(id) for id in registry.available()] if every else [load(str(subject), like)]
     parameters = read_settings(settings or [], subjects[0])
     if publish:
-        _check_server(url, subject, subjects, parameters)
+        _check_server(url, subjects)
     certificates = []
     for one in subjects:
         certificates.append(_measure(one, parameters))
@@ -218,6 +220,20 @@ def _check(subject: str | None, every: bool, like: str | None, settings: Sequenc
             )
 
 
+def _check_published(subject: str | None, settings: Sequence[str]) -> None:
+    """A server shows registered estimators at their defaults."""
+    if ":" in str(subject):
+        raise typer.BadParameter(
+            f"--publish takes the id of a registered estimator, and {subject} is a function in a file; "
+            "register it in a package that the server has installed too (docs/adding-an-estimator.md), then "
+            "publish its id"
+        )
+    if settings:
+        raise typer.BadParameter(
+            f"--publish is of an estimator at its defaults; leave out --set {settings[0]} or --publish"
+        )
+
+
 def _check_files(every: bool, image: Path | None, out: Path | None) -> None:
     """Refuse before measuring what could not be written after it."""
     if image is not None and (every or image.suffix not in (".svg", ".html")):
@@ -231,20 +247,8 @@ def _check_files(every: bool, image: Path | None, out: Path | None) -> None:
             raise typer.BadParameter(f"--out {out} cannot be made a folder: {error.strerror}") from error
 
 
-def _check_server(
-    url: str | None, subject: str | None, subjects: Sequence[EstimatorInfo], parameters: Mapping[str, Any]
-) -> None:
+def _check_server(url: str | None, subjects: Sequence[EstimatorInfo]) -> None:
     """Refuse before measuring what a server would not take after it."""
-    if ":" in str(subject):
-        raise typer.BadParameter(
-            f"--publish takes the id of a registered estimator, and {subject} is a function in a file; "
-            "register it in a package that the server has installed too (docs/adding-an-estimator.md), then "
-            "publish its id"
-        )
-    if parameters:
-        raise typer.BadParameter(
-            "--publish is of an estimator at its defaults; leave out --set, or leave out --publish"
-        )
     with Client(url) as client:
         for info in subjects:
             there = client.estimator(info.id)["version"]

@@ -272,6 +272,15 @@ def test_temperatures_are_those_of_the_declared_range(id: str) -> None:
     ] == "as declared"
 
 
+def test_progress_names_every_temperature_and_only_rises() -> None:
+    told: list[tuple[float, str]] = []
+    quick("st", progress=lambda share, what: told.append((share, what)))
+    assert [what for _, what in told if what.startswith("temperature")] == [
+        f"temperature {temperature:g}" for temperature in TEMPERATURES
+    ]
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+
+
 def test_without_a_temperature_there_are_none() -> None:
     certificate = quick("zgr")
     assert certificate.temperatures == ()
@@ -309,6 +318,8 @@ def test_an_order_is_declared_at_temperature_1() -> None:
     [
         ("decoupled_stgs", {"forward_temperature": 2.0}),
         ("gst", {"gap": 2.0}),
+        ("gst", {"gap": 10.0}),
+        ("st", {"temperature": 0.01}),
         ("reinmax_cv_released", {"eta": 0.3, "num_draws": 10}),
         ("rloo", {"num_samples": 3}),
     ],

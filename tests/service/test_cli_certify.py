@@ -92,6 +92,13 @@ def test_an_order_at_another_temperature_is_no_contradiction() -> None:
     assert "declared at temperature 1 only" in unwrapped(text)
 
 
+def test_what_cannot_be_published_is_not_executed(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("raise SystemExit('executed')")
+    status, text = run(f"{file}:f", "--publish")
+    assert (status, "executed" in text) == (2, False)
+
+
 def test_a_parameter_of_ones_own_function_is_set() -> None:
     status, text = run(f"{WRONG}:scaled_to_a_gap", "--set", "gap=2", "--json")
     assert status == 0, text
@@ -117,7 +124,7 @@ def test_a_parameter_of_ones_own_function_is_set() -> None:
         ([f"{WRONG}:scaled_to_a_gap", "--set", "scale=1.5"], "expected an integer"),
         ([f"{WRONG}:copy_of_st", "--set", "temperature=-1"], "number above 0"),
         ([f"{WRONG}:copy_of_st", "--publish"], "register it in a package"),
-        (["st", "--publish", "--set", "temperature=2"], "leave out --set"),
+        (["st", "--publish", "--set", "temperature=2"], "leave out --set temperature=2 or --publish"),
     ],
 )
 def test_what_cannot_be_set_or_published(arguments: list[str], says: str) -> None:
