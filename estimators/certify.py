@@ -12,20 +12,19 @@ accuracy; evaluations, time and memory; what must hold for every estimator. Dete
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from estimators import registry
-from estimators.certification import claims, cost, structure
-from estimators.certification.bias import fit_order, point
+from estimators.certification import claims, cost, structure, temperatures
+from estimators.certification.bias import fit_order, measure
 from estimators.certification.guard import NotAnEstimator, guarded, rehearse
 from estimators.certification.problems import EQUATIONS, Problem, problems_for, scales_for
-from estimators.certification.record import Certificate, Finding, Interval, ProblemResult
-from estimators.certification.sampling import Effort, exact_gradient, sample
-from estimators.certification.subject import describe
+from estimators.certification.record import Certificate, Finding, Interval, ProblemResult, common
+from estimators.certification.sampling import Effort
+from estimators.certification.subject import LocalEstimator, describe
 from estimators.info import EstimatorInfo, Value
 
 __all__ = ["Certificate", "Effort", "NotAnEstimator", "certify", "describe"]
@@ -58,19 +57,20 @@ def certify(
         TypeError: a parameter that the estimator does not have; a function of another signature.
         NotAnEstimator: the function raises, or returns what no estimate can be made of.
     """
-    info = guarded(_entry(estimator))
+    info = guarded(_entry(estimator), parameters)
     started = time.perf_counter()
     tell = progress or (lambda share, what: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rehearse(info, seed, **parameters)
-        problems = _problems(info, effort, seed, tell, parameters)
+        rehearse(info, seed)
+        problems = _problems(info, effort, seed, tell)
+        swept = _sweep(info, problems, effort, seed, tell)
         tell(0.8, "properties")
-        findings = _findings(info, problems, seed, parameters)
+        findings = _findings(info, problems, swept, seed)
         tell(0.9, "cost")
-        evaluations, _ = cost.counted_evaluations(info, structure.probe(info), **parameters)
-        spent = cost.cost(info, evaluations, **parameters)
+        evaluations, _ = cost.counted_evaluations(info, structure.probe(info))
+        spent = cost.cost(info, evaluations)
     finally:
         torch.set_num_threads(threads)
     return Certificate(
@@ -85,6 +85,7 @@ def certify(
         findings=findings,
         cost=spent,
         seconds=time.perf_counter() - started,
+        temperatures=swept.points,
     )
 
 
@@ -94,51 +95,65 @@ def _entry(estimator: str | EstimatorInfo | Callable[..., Any]) -> EstimatorInfo
     return estimator if isinstance(estimator, EstimatorInfo) else describe(estimator)
 
 
-def _problems(
-    info: EstimatorInfo, effort: Effort, seed: int, tell: Progress, parameters: dict[str, Value]
-) -> tuple[ProblemResult, ...]:
+def _problems(info: LocalEstimator, effort: Effort, seed: int, tell: Progress) -> tuple[ProblemResult, ...]:
     problems = problems_for(info)
     results = []
     for number, problem in enumerate(problems):
-        tell(0.8 * number / len(problems), f"bias on {problem.id}")
-        results.append(_problem(info, problem, effort, seed, len(problems), parameters))
+        tell(0.6 * number / len(problems), f"bias on {problem.id}")
+        results.append(_problem(info, problem, effort, seed, len(problems)))
     return tuple(results)
 
 
 def _problem(
-    info: EstimatorInfo,
+    info: LocalEstimator,
     problem: Problem,
     effort: Effort,
     seed: int,
     problems: int,
-    parameters: dict[str, Value],
 ) -> ProblemResult:
     scales = scales_for(info)
     comparisons = problems * len(scales) * problem.logits.numel()
-    points = []
-    for scale in scales:
-        generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {problem.id} {scale}".encode()))
-        moments = sample(info, problem, scale, effort=effort, generator=generator, **parameters)
-        exact = exact_gradient(problem.logits, problem.objective(scale)).flatten()
-        points.append(point(scale, moments, exact, comparisons=comparisons))
+    points = tuple(
+        measure(info, problem, scale, effort=effort, seed=seed, comparisons=comparisons) for scale in scales
+    )
     order: tuple[Interval | None, float | None] = fit_order(points) or (None, None)
     return ProblemResult(
         problem=problem.id,
         objective=EQUATIONS[problem.family],
         variables=problem.variables,
         categories=problem.categories,
-        points=tuple(points),
+        points=points,
         order=order[0],
         order_stderr=order[1],
     )
 
 
-def _findings(
-    info: EstimatorInfo, problems: tuple[ProblemResult, ...], seed: int, parameters: dict[str, Value]
-) -> tuple[Finding, ...]:
-    definition = claims.definition_finding(info, seed, **parameters)
-    return (
-        *claims.bias_findings(info, problems),
-        *([definition] if definition else []),
-        *claims.structure_findings(info, seed, **parameters),
+def _sweep(
+    info: LocalEstimator,
+    problems: tuple[ProblemResult, ...],
+    effort: Effort,
+    seed: int,
+    tell: Progress,
+) -> temperatures.Sweep:
+    return temperatures.sweep(
+        info,
+        common(problems),
+        effort=effort,
+        seed=seed,
+        tell=lambda share, what: tell(0.6 + 0.2 * share, what),
     )
+
+
+def _findings(
+    info: LocalEstimator,
+    problems: tuple[ProblemResult, ...],
+    swept: temperatures.Sweep,
+    seed: int,
+) -> tuple[Finding, ...]:
+    found = (
+        *claims.bias_findings(info, problems),
+        claims.definition_finding(info, seed),
+        swept.finding(info),
+        *claims.structure_findings(info, seed),
+    )
+    return tuple(finding for finding in found if finding is not None)

@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
-from service import problems
+from service import certificates, problems
 from service.deps import require_text
 from service.ledger import Ledger, QueueRules
 from service.middleware import BodyLimit, HostCheck, SecurityHeaders
@@ -32,6 +32,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         responses={"default": {"model": problems.ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
+    app.state.published = settings.data_home / certificates.FOLDER
     problems.install(app, problem_page)
     for module in (sweeps, trials, boards, registry):
         app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -199,6 +200,22 @@ class Client:
         """A leaderboard; ``select`` chooses the settings, ``report`` says what is shown."""
         chosen = {"select": select, "report": report}
         return self._get(f"/boards/{id}", {k: v for k, v in chosen.items() if v})
+
+    def estimator(self, id: str) -> Document:
+        """One estimator as the server knows it: its version, parameters and declared properties."""
+        return self._get(f"/estimators/{quote(id, safe='')}")
+
+    def publish_certificate(self, certificate: Mapping[str, Any]) -> Document:
+        """Store a certificate, the JSON form of one, at the server, whose pages then show it.
+
+        Raises:
+            ApiError: the server lacks the estimator in this version, or the document is no certificate of it;
+                ``problem["errors"]`` lists every mistake with its JSON pointer.
+        """
+        path = f"/api/v1/estimators/{quote(str(certificate.get('id')), safe='')}/certificate"
+        kind = {"Content-Type": "application/json"}
+        text = json.dumps(dict(certificate))
+        return self._send(self._http.build_request("PUT", path, content=text, headers=kind))
 
     def _sweep_patiently(self, id: int | str, interval: float) -> Document:
         deadline = time.monotonic() + PATIENCE_S

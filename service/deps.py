@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -17,6 +18,11 @@ def _engine(request: Request) -> Engine:
     return engine
 
 
+def _published(request: Request) -> Path:
+    folder: Path = request.app.state.published
+    return folder
+
+
 def require_text(request: Request) -> None:
     """Nothing has an id with a NUL character, and PostgreSQL refuses to look for one.
 
@@ -29,6 +35,9 @@ def require_text(request: Request) -> None:
 
 EngineDep = Annotated[Engine, Depends(_engine)]
 """The database."""
+
+PublishedDep = Annotated[Path, Depends(_published)]
+"""The folder of the certificates that were published to this server."""
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page.")]
 PageToken = Annotated[

@@ -7,6 +7,8 @@
     ├── InvalidRequest       a parameter of the request cannot be used
     ├── IdempotencyKeyReused the same key came with another body
     ├── InvalidPageToken     a list was asked to go on from nowhere
+    ├── InvalidCertificate   what was sent is no certificate of this estimator
+    ├── CannotStore          the data directory cannot be written to
     ├── InvalidReport        a worker's report contradicts what it was given
     ├── WrongSecret          a report without the attempt's secret
     ├── StaleAttempt         a report of an attempt that no longer holds its cohort
@@ -17,6 +19,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+
+from benchmarks.problems import Problem
 
 
 class HeunboardError(Exception):
@@ -40,6 +45,26 @@ class IdempotencyKeyReused(HeunboardError):
 
 class InvalidPageToken(HeunboardError):
     """The page token is not one that this list handed out; leave page_token away to start at the top."""
+
+
+class InvalidCertificate(HeunboardError):
+    """What was sent is no certificate of this estimator; nothing was stored.
+
+    Attributes:
+        problems: at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        found = " ".join(str(problem) for problem in problems)
+        super().__init__(
+            f"this is no certificate of the estimator here, and nothing was stored: {found} Send what "
+            "`heunboard certify ID --publish` measures."
+        )
+
+
+class CannotStore(HeunboardError):
+    """The server cannot write to its data directory."""
 
 
 class InvalidReport(HeunboardError):

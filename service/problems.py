@@ -8,7 +8,7 @@ gets the same words as a page.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from benchmarks.sweep import SpecError
+from benchmarks.sweep import Problem, SpecError
 from service import errors
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidPageToken: HTTPStatus.BAD_REQUEST,
+    errors.InvalidCertificate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.CannotStore: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidReport: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.WrongSecret: HTTPStatus.UNAUTHORIZED,
@@ -71,7 +73,7 @@ def install(app: FastAPI, page: Render) -> None:
 
     def on_spec(request: Request, error: Exception) -> Response:
         assert isinstance(error, SpecError)
-        places = [Place(pointer=p.path, message=p.message, suggestion=p.suggestion) for p in error.problems]
+        places = _places(error.problems)
         return respond(request, document(request, 422, "invalid-sweep", str(error), places))
 
     def on_http(request: Request, error: Exception) -> Response:
@@ -112,6 +114,10 @@ def document(
     )
 
 
+def _places(problems: Iterable[Problem]) -> list[Place]:
+    return [Place(pointer=p.path, message=p.message, suggestion=p.suggestion) for p in problems]
+
+
 def _wants_page(request: Request) -> bool:
     path = request.url.path
     machine = path.startswith(("/api/", "/internal/", "/openapi.json", "/healthz", "/readyz", "/static/"))
@@ -145,4 +151,5 @@ def _ours(request: Request, error: errors.HeunboardError) -> ProblemDocument:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     kind = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(error).__name__).lstrip("-")
-    return document(request, status, kind, str(error))
+    places = _places(error.problems) if isinstance(error, errors.InvalidCertificate) else []
+    return document(request, status, kind, str(error), places)

@@ -9,6 +9,7 @@ c s is the next term of the expansion. Every point has its standard error and an
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -16,7 +17,10 @@ import torch
 from torch import Tensor
 
 from estimators.certification.moments import Moments
+from estimators.certification.problems import Problem
 from estimators.certification.record import FALSE_ALARM, Interval, Point
+from estimators.certification.sampling import Effort, exact_gradient, sample
+from estimators.certification.subject import LocalEstimator
 
 MODEL_ERROR = 0.02
 """Relative error of a bias under the fitted model, at the scales that are used."""
@@ -33,6 +37,22 @@ Z95 = NormalDist().inv_cdf(0.975)
 def z_limit(comparisons: int) -> float:
     """|z| that all of ``comparisons`` two-sided tests stay under, except with :data:`FALSE_ALARM`."""
     return -NormalDist().inv_cdf(FALSE_ALARM / (2 * max(1, comparisons)))
+
+
+def measure(
+    info: LocalEstimator,
+    problem: Problem,
+    scale: float,
+    *,
+    effort: Effort,
+    seed: int,
+    comparisons: int,
+) -> Point:
+    """Draw estimates of one problem at one scale, with noise that depends on the three and the seed only."""
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {problem.id} {scale}".encode()))
+    moments = sample(info, problem, scale, effort=effort, generator=generator)
+    exact = exact_gradient(problem.logits, problem.objective(scale)).flatten()
+    return point(scale, moments, exact, comparisons=comparisons)
 
 
 def point(scale: float, moments: Moments, exact: Tensor, *, comparisons: int) -> Point:

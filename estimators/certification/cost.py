@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from estimators import registry
 from estimators._adapter import bind
 from estimators._types import SeparableObjective
 from estimators.certification.record import Cost, Interval
 from estimators.certification.sampling import Draw, gradient
-from estimators.info import EstimatorInfo
+from estimators.certification.subject import LocalEstimator
 
 SHAPE = (1, 100, 30, 10)
 """Lanes, batch, variables, categories; estimators for two categories are timed with n = 2."""
@@ -28,13 +27,11 @@ SECONDS = 4.0
 """No further repeat begins after this; there are at least five."""
 
 
-def cost(info: EstimatorInfo, evaluations: int, **parameters: Any) -> Cost:
+def cost(info: LocalEstimator, evaluations: int) -> Cost:
     """Time and memory beside those of ``st`` on the same shape, timed in turns."""
     shape = (*SHAPE[:-1], 2 if info.properties.binary_only else SHAPE[-1])
     logits = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    subject, reference = (
-        _work(bind(i), logits, p) for i, p in ((info, parameters), (registry.get("st"), {}))
-    )
+    subject, reference = (_work(draw, logits) for draw in (info.bound(), bind("st")))
     own, other = timed_in_turns(subject, reference)
     peak = peak_bytes(subject)
     return Cost(
@@ -47,7 +44,7 @@ def cost(info: EstimatorInfo, evaluations: int, **parameters: Any) -> Cost:
     )
 
 
-def counted_evaluations(info: EstimatorInfo, logits: Tensor, **parameters: Any) -> tuple[int, int]:
+def counted_evaluations(info: LocalEstimator, logits: Tensor) -> tuple[int, int]:
     """Evaluations of f per row of ``logits`` ``(N, V, n)``: counted, and as the estimate reports them."""
     points = 0
 
@@ -56,7 +53,7 @@ def counted_evaluations(info: EstimatorInfo, logits: Tensor, **parameters: Any) 
         points += samples.shape[:-2].numel()
         return samples.square().sum((-1, -2))
 
-    _, estimate = gradient(bind(info), logits, f, torch.Generator().manual_seed(0), **parameters)
+    _, estimate = gradient(info.bound(), logits, f, torch.Generator().manual_seed(0))
     return round(points / logits.shape[0]), estimate.evaluations
 
 
@@ -68,12 +65,12 @@ def median_interval(values: list[float]) -> Interval:
     return Interval(value=statistics.median(ordered), low=ordered[low], high=ordered[high])
 
 
-def _work(draw: Draw, logits: Tensor, parameters: dict[str, Any]) -> Callable[[], object]:
+def _work(draw: Draw, logits: Tensor) -> Callable[[], object]:
     """Forward and backward of a separable f, which ``exact`` enumerates by variable."""
     weights = torch.linspace(-1, 1, logits.shape[-1])
     f = SeparableObjective(lambda samples: (samples * weights).sum(-1))
     generator = torch.Generator().manual_seed(0)
-    return lambda: gradient(draw, logits, f, generator, **parameters)
+    return lambda: gradient(draw, logits, f, generator)
 
 
 def timed_in_turns(*work: Callable[[], object]) -> tuple[list[float], ...]:

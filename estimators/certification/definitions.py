@@ -79,6 +79,11 @@ def relaxed(theta: Tensor, i: int, tau: float, g: Tensor, **_: Any) -> Tensor:
     return _mean_jacobian(theta, i, tau) @ g / tau
 
 
+def decoupled(theta: Tensor, i: int, tau: float, g: Tensor, forward_temperature: float = 1.0) -> Tensor:
+    """The same given argmax(theta/tau_f + G) = i, for two categories."""
+    return _jacobian_of(_relaxed_samples(theta, i, tau, forward_temperature)) @ g / tau
+
+
 def reinmax_rao(theta: Tensor, i: int, tau: float, g: Tensor, **_: Any) -> Tensor:
     """2 (1/tau) E[J(softmax((log m + G)/tau)) g | D] - J(pi) g / 2, m = (pi + D)/2, for two categories."""
     middle = (theta.softmax(-1) + _one_hot(i, theta)) / 2
@@ -109,7 +114,7 @@ EVERY_SIZE: Mapping[str, Definition] = {
 }
 TWO_CATEGORIES: Mapping[str, Definition] = {
     "stgs": relaxed,
-    "decoupled_stgs": relaxed,
+    "decoupled_stgs": decoupled,
     "gumbel_softmax": relaxed,
     "gumbel_rao": relaxed,
     "reinmax_rao": reinmax_rao,
@@ -133,10 +138,10 @@ def _mean_jacobian(theta: Tensor, i: int, tau: float) -> Tensor:
     return _jacobian_of(_relaxed_samples(theta, i, tau))
 
 
-def _relaxed_samples(theta: Tensor, i: int, tau: float) -> Tensor:
-    """y_1 given D, over x = G_1 - G_0, logistic, cut where theta_1 - theta_0 + x = 0, on the side of i."""
+def _relaxed_samples(theta: Tensor, i: int, tau: float, forward_temperature: float = 1.0) -> Tensor:
+    """y_1 given D, over x = G_1 - G_0, logistic, on the side of i of (theta_1 - theta_0)/tau_f + x = 0."""
     difference = (theta[1] - theta[0]).item()
-    below = 1 / (1 + math.exp(difference))  # P(D = e_0)
+    below = 1 / (1 + math.exp(difference / forward_temperature))  # P(D = e_0)
     u = below * _nodes() if i == 0 else below + (1 - below) * _nodes()
     return torch.sigmoid((difference + u.logit()) / tau)
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from estimators._adapter import bind
 from estimators._types import Estimate
 from estimators.certification.problems import problems_for
 from estimators.certification.subject import LocalEstimator
-from estimators.info import EstimatorInfo
+from estimators.info import EstimatorInfo, Value
 
 ROWS = 4
 
@@ -24,13 +23,14 @@ class NotAnEstimator(ValueError):
     """A function raises, or returns what no estimate can be made of; says what came and what was expected."""
 
 
-def guarded(info: EstimatorInfo) -> LocalEstimator:
-    """The same entry, with a function that raises :class:`NotAnEstimator` and nothing else."""
+def guarded(info: EstimatorInfo, settings: Mapping[str, Value]) -> LocalEstimator:
+    """The same entry with settings, and a function that raises :class:`NotAnEstimator` and nothing else."""
     fields = {field.name: getattr(info, field.name) for field in dataclasses.fields(EstimatorInfo)}
-    return LocalEstimator(**fields, function=functools.partial(_guarded, info, info.load()))
+    function = functools.partial(_guarded, info, info.load())
+    return LocalEstimator(**fields, function=function, settings=settings)
 
 
-def rehearse(info: EstimatorInfo, seed: int, **parameters: Any) -> None:
+def rehearse(info: LocalEstimator, seed: int) -> None:
     """One call on a few rows of every problem: the result carries a gradient, and all of it is finite.
 
     Raises:
@@ -41,7 +41,7 @@ def rehearse(info: EstimatorInfo, seed: int, **parameters: Any) -> None:
         logits = problem.logits.expand(ROWS, 1, problem.variables, problem.categories)
         leaf = logits.clone().requires_grad_()
         generator = torch.Generator().manual_seed(seed)
-        estimate = bind(info)(leaf, problem.objective(1.0), generator=generator, **parameters)
+        estimate = info.bound()(leaf, problem.objective(1.0), generator=generator)
         _refuse_not_finite(info, "the samples", estimate.samples, logits)
         if not estimate.surrogate.requires_grad:
             raise NotAnEstimator(

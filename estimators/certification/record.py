@@ -7,13 +7,17 @@ contradicted in one finding with a probability of about :data:`FALSE_ALARM` (nor
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from estimators.info import Value
 
 FORMAT = "certificate-1"
+"""Of a file. Fields that were added later, ``advice`` and ``temperatures``, are left out of a file where they
+are empty and taken as empty where a file lacks them, so files of this format from before are read as ever."""
+NOT_FIELDS = ("format", "passed", "published_at")
+"""What a file or an answer of the REST API holds besides the fields of :class:`Certificate`."""
 FALSE_ALARM = 1e-6
 COMMON_PROBLEM = "exponential-3x2"
 
@@ -87,13 +91,29 @@ class ProblemResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AtTemperature:
+    """The figures on :data:`COMMON_PROBLEM` at scale 1, at one temperature."""
+
+    temperature: float
+    point: Point
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """A declared property, or one that every estimator must have, against what was measured."""
+    """A declared property, or one that every estimator must have, against what was measured.
+
+    Attributes:
+        name: of the property.
+        declared, measured: in words; the measured size is among them.
+        verdict: what the two say of each other.
+        advice: what to do about a contradiction, where that is known.
+    """
 
     name: str
     declared: str
     measured: str
     verdict: Verdict
+    advice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,8 +146,9 @@ class Certificate:
         parameters: hyper-parameters that were set.
         torch, device: where it was measured.
         seed: of all noise.
-        problems, findings, cost: see there.
+        problems, findings, cost: see there; findings against the estimator come first.
         seconds: time that the measurement took.
+        temperatures: by rising temperature; empty for an estimator without one.
     """
 
     id: str
@@ -141,6 +162,12 @@ class Certificate:
     findings: tuple[Finding, ...]
     cost: Cost
     seconds: float
+    temperatures: tuple[AtTemperature, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Put contradictions first, everything else in its order."""
+        ordered = sorted(self.findings, key=lambda finding: finding.verdict != "contradicts")
+        object.__setattr__(self, "findings", tuple(ordered))
 
     @property
     def passed(self) -> bool:
@@ -161,14 +188,19 @@ class Certificate:
 
     @property
     def common(self) -> Point:
-        """The point that tables compare: :data:`COMMON_PROBLEM`, which every estimator takes, at scale 1."""
-        (problem,) = [p for p in self.problems if p.problem == COMMON_PROBLEM]
-        (point,) = [p for p in problem.points if p.scale == 1.0]
-        return point
+        """The point that tables compare, see :func:`common`."""
+        return common(self.problems)
+
+    @property
+    def settings(self) -> str:
+        """The parameters that were set, ``temperature=0.5, num_draws=10``; empty at the defaults."""
+        return ", ".join(f"{name}={value}" for name, value in self.parameters.items())
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"format": FORMAT, "passed": self.passed, **dataclasses.asdict(self)}
+        data = {"format": FORMAT, "passed": self.passed, **dataclasses.asdict(self)}
+        data["findings"] = [_without(finding, "advice") for finding in data["findings"]]
+        return _without(data, "temperatures")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Certificate:
@@ -182,11 +214,27 @@ class Certificate:
                 f"this is {data.get('format', 'no certificate')!r}, expected {FORMAT!r}; make it again with "
                 "`heunboard certify`"
             )
-        fields = {name: value for name, value in data.items() if name not in ("format", "passed")}
+        fields = {name: value for name, value in data.items() if name not in NOT_FIELDS}
         fields["problems"] = tuple(_problem(p) for p in data["problems"])
         fields["findings"] = tuple(Finding(**f) for f in data["findings"])
         fields["cost"] = _cost(data["cost"])
+        fields["temperatures"] = tuple(
+            AtTemperature(temperature=at["temperature"], point=_point(at["point"]))
+            for at in data.get("temperatures", ())
+        )
         return cls(**fields)
+
+
+def common(problems: Iterable[ProblemResult]) -> Point:
+    """The point of :data:`COMMON_PROBLEM`, which every estimator takes, at scale 1."""
+    (problem,) = [p for p in problems if p.problem == COMMON_PROBLEM]
+    (point,) = [p for p in problem.points if p.scale == 1.0]
+    return point
+
+
+def _without(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same without a field that is empty."""
+    return data if data[name] else {key: value for key, value in data.items() if key != name}
 
 
 def _interval(data: Mapping[str, float] | None) -> Interval | None:

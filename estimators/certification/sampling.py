@@ -14,7 +14,7 @@ from estimators._adapter import bind
 from estimators._types import Estimate, Noise, Objective
 from estimators.certification.moments import Moments, joint_index, joint_probabilities
 from estimators.certification.problems import Problem
-from estimators.info import EstimatorInfo
+from estimators.certification.subject import LocalEstimator
 
 Draw = Callable[..., Estimate]
 
@@ -50,19 +50,24 @@ def gradient(
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad, estimate
 
 
+def law(info: LocalEstimator, logits: Tensor) -> Tensor:
+    """Logits of pi, the distribution of D: flatter or steeper where a ``forward_temperature`` is set."""
+    return logits / float(info.settings.get("forward_temperature", 1.0))
+
+
 def exact_gradient(logits: Tensor, objective: Objective) -> Tensor:
     """G for logits ``(V, n)``."""
     return gradient(bind("exact"), logits, objective, None)[0]
 
 
 def calls(
-    info: EstimatorInfo, logits: Tensor, objective: Objective, generator: Noise, **parameters: Any
+    info: LocalEstimator, logits: Tensor, objective: Objective, generator: Noise
 ) -> Iterator[tuple[Tensor, Estimate]]:
     """Gradients ``(N, V, n)`` of independent rows, call after call, the first ones of a state left out."""
-    draw, state = bind(info), None
+    draw, state = info.bound(), None
     rows = logits.expand(STATEFUL_ROWS if info.stateful else ROWS, 1, *logits.shape)
     for number in range(2**30):
-        options = {**parameters, "state": state} if info.stateful and state else parameters
+        options: dict[str, Any] = {"state": state} if info.stateful and state else {}
         grad, estimate = gradient(draw, rows, objective, generator, **options)
         state = estimate.state
         if not info.stateful or number >= WARM_UP:
@@ -70,21 +75,15 @@ def calls(
 
 
 def sample(
-    info: EstimatorInfo,
-    problem: Problem,
-    scale: float,
-    *,
-    effort: Effort,
-    generator: torch.Generator,
-    **parameters: Any,
+    info: LocalEstimator, problem: Problem, scale: float, *, effort: Effort, generator: torch.Generator
 ) -> Moments:
     """Moments of the components of the estimate, its squared distance from G, and its cosine with G."""
     logits, objective = problem.logits, problem.objective(scale)
     exact = exact_gradient(logits, objective).flatten()
     stratified = info.properties.kind == "path"
-    probability = joint_probabilities(logits) if stratified else logits.new_ones(1)
+    probability = joint_probabilities(law(info, logits)) if stratified else logits.new_ones(1)
     moments = Moments.empty(probability, torch.cat([exact, exact.new_zeros(2)]))
-    for grad, estimate in calls(info, logits, objective, generator, **parameters):
+    for grad, estimate in calls(info, logits, objective, generator):
         stratum = torch.zeros(len(grad), dtype=torch.long)
         if stratified and estimate.samples is not None:
             stratum = joint_index(estimate.samples).flatten()

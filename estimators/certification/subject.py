@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
-from estimators.info import Citation, EstimatorInfo, Parameter, Properties
+from estimators._adapter import bind
+from estimators._types import Estimate
+from estimators.info import Citation, EstimatorInfo, Parameter, Properties, Value
 
 OWN = Citation(key="own", authors="unknown", title="unpublished", venue="unpublished", year=0, kind="misc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalEstimator(EstimatorInfo):
-    """An entry whose function is at hand instead of named by ``target``."""
+    """An entry whose function is at hand instead of named by ``target``.
+
+    Attributes:
+        function: the function itself.
+        settings: values of parameters other than their defaults, with which everything is measured.
+    """
 
     function: Callable[..., Any]
+    settings: Mapping[str, Value] = field(default_factory=dict)
 
     def load(self) -> Callable[..., Any]:
         """The function itself."""
         return self.function
+
+    def bound(self) -> Callable[..., Estimate]:
+        """:func:`estimators.surrogate` of it with the settings given."""
+        return functools.partial(bind(self), **self.settings)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature of the settings or the default one; 1 for an estimator without one."""
+        declared = self.parameter("temperature")
+        value = self.settings.get("temperature", None if declared is None else declared.default)
+        return float(value) if isinstance(value, int | float) else 1.0
+
+    def at(self, temperature: float) -> LocalEstimator:
+        """The same at another temperature."""
+        return replace(self, settings={**self.settings, "temperature": temperature})
 
 
 def describe(
@@ -54,12 +79,14 @@ def describe(
                 f"{name}{signature} is a {detected} estimator, {like.id} is one of kind "
                 f"{like.properties.kind}; compare it with one of its own kind"
             )
-        fields = {field.name: getattr(like, field.name) for field in dataclasses.fields(EstimatorInfo)}
-        return LocalEstimator(**{**fields, "title": f"{name}, as {like.title}"}, function=function)
+        fields = {f.name: getattr(like, f.name) for f in dataclasses.fields(EstimatorInfo)}
+        declared = _as(like.parameters, _parameters(signature))
+        changes = {"title": f"{name}, as {like.title}", "parameters": declared}
+        return LocalEstimator(**{**fields, **changes}, function=function)
     return LocalEstimator(
         id=name,
         title=name,
-        parameters=tuple(_declared(p) for p in signature.parameters.values() if p.name in _KNOWN),
+        parameters=_parameters(signature),
         properties=Properties(kind=detected, unbiased=detected == "score", needs_grad=True),
         cost="counted",
         equation="not given",
@@ -71,18 +98,42 @@ def describe(
     )
 
 
-_KNOWN = {"temperature": float, "num_samples": int}
+_KNOWN: Mapping[str, tuple[type[float] | type[int], float]] = {
+    "temperature": (float, 0.0),
+    "num_samples": (int, 1),
+}
+"""Type and minimum of the parameters that mean the same everywhere; a temperature is above its minimum."""
+
+_OF_CERTIFY = ("estimator", "effort", "seed", "progress")
+"""Arguments of :func:`estimators.certify.certify`; a parameter of such a name keeps its default."""
+
+
+def _parameters(signature: inspect.Signature) -> tuple[Parameter, ...]:
+    """Those of a known name, and all others whose default is a number."""
+    found = signature.parameters.values()
+    named = [p for p in found if p.name not in _OF_CERTIFY]
+    return tuple(_declared(p) for p in named if p.name in _KNOWN or type(p.default) in (float, int))
 
 
 def _declared(parameter: inspect.Parameter) -> Parameter:
     default = None if parameter.default is inspect.Parameter.empty else parameter.default
+    whole = isinstance(default, int) and "float" not in str(parameter.annotation)
+    type_, minimum = _KNOWN.get(parameter.name, (int if whole else float, -math.inf))
     return Parameter(
         name=parameter.name,
-        type=_KNOWN[parameter.name],
+        type=type_,
         default=default,
-        minimum=0,
+        minimum=minimum,
+        open_minimum=parameter.name == "temperature",
         description="As in the signature.",
     )
+
+
+def _as(declared: tuple[Parameter, ...], own: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """The parameters of the estimator that is claimed, with the defaults of the function, and its others."""
+    defaults = {p.name: p.default for p in own}
+    claimed = {p.name: replace(p, default=defaults.get(p.name, p.default)) for p in declared}
+    return (*claimed.values(), *(p for p in own if p.name not in claimed))
 
 
 def _kind(signature: inspect.Signature) -> Literal["path", "score"]:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -17,12 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.problems import nearest
 from estimators import registry
 from estimators.certification import picture
 from estimators.certification.record import COMMON_PROBLEM, Certificate, Finding
+from estimators.info import EstimatorInfo
 from service.certificates import text_of
-from service.cli.output import AsJson, console, print_json
+from service.cli.output import AsJson, Url, console, print_json
+from service.cli.subjects import check_id, load, read_settings
+from service.client import Client
 
 VERDICT_STYLES = {
     "as declared": "green",
@@ -48,25 +45,47 @@ def certify(
     like: Annotated[
         str | None, typer.Option(help="Estimator id that a function of your own claims to be.")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter other than its default; repeatable."),
+    ] = None,
     image: Annotated[
         Path | None, typer.Option("--picture", help="Write a picture, FILE.svg or FILE.html.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write ID.json of every certificate to this folder.")
+        Path | None,
+        typer.Option(help="Write every certificate to this folder: ID.json, or ID.NAME=VALUE.json."),
     ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Send the certificate to the server, whose pages then show it.")
+    ] = False,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure bias, order of accuracy, variance and cost of an estimator; status 1 if it is not as declared.
 
-    A file named as FILE:FUNCTION is executed. Nothing is sent to a server.
+    A file named as FILE:FUNCTION is executed. Nothing is sent to a server without --publish.
     """
-    _check(subject, every, like)
+    _check(subject, every, like, settings or [])
+    if publish:
+        _check_published(subject, settings or [])
     _check_files(every, image, out)
-    subjects = list(registry.available()) if every else [_load(str(subject), like)]
+    subjects = [registry.get(id) for id in registry.available()] if every else [load(str(subject), like)]
+    parameters = read_settings(settings or [], subjects[0])
+    if publish:
+        _check_server(url, subjects)
     certificates = []
     for one in subjects:
-        certificates.append(_measure(one))
+        certificates.append(_measure(one, parameters))
         _write(certificates[-1], out, image)
+    _print(certificates, every, as_json)
+    if publish:
+        _publish(url, certificates, quiet=as_json)
+    if not all(certificate.passed for certificate in certificates):
+        raise typer.Exit(1)
+
+
+def _print(certificates: list[Certificate], every: bool, as_json: bool) -> None:
     if as_json:
         answers = [certificate.to_json() for certificate in certificates]
         print_json(answers if every else answers[0])
@@ -74,16 +93,14 @@ def certify(
         show_all(console(), certificates)
     else:
         show(console(), certificates[0])
-    if not all(certificate.passed for certificate in certificates):
-        raise typer.Exit(1)
 
 
 def show(out: Console, certificate: Certificate) -> None:
-    """One certificate: findings, figures by problem, cost."""
+    """One certificate: findings, figures by problem and by temperature, cost."""
     verdict = "[green]as declared[/]" if certificate.passed else "[bold red]not as declared[/]"
-    out.print(
-        f"\n[bold]{escape(certificate.title)}[/] version {certificate.version}: {verdict}", highlight=False
-    )
+    settings = f", {escape(certificate.settings)}" if certificate.settings else ""
+    title = f"[bold]{escape(certificate.title)}[/] version {certificate.version}{settings}"
+    out.print(f"\n{title}: {verdict}", highlight=False)
     findings = _table("property", "declared", "measured", "verdict")
     for finding in certificate.findings:
         findings.add_row(*_finding(finding))
@@ -97,8 +114,20 @@ def show(out: Console, certificate: Certificate) -> None:
             problem.problem, order, str(point.bias), str(point.variance), str(point.cosine), draws
         )
     out.print(figures)
+    if certificate.temperatures:
+        out.print(_by_temperature(certificate))
     for line in (_cost_line(certificate), NOTE):
         out.print(f"[dim]{escape(line)}[/]", highlight=False)
+
+
+def _by_temperature(certificate: Certificate) -> Table:
+    """A column for each temperature, on the problem that all estimators take."""
+    points = certificate.temperatures
+    table = _table(f"{COMMON_PROBLEM}, temperature", *(f"{at.temperature:g}" for at in points))
+    table.add_row("bias", *(at.point.bias_text() for at in points))
+    table.add_row("variance", *(f"{at.point.variance.value:.3g}" for at in points))
+    table.add_row("cosine", *(f"{at.point.cosine.value:.3f}" for at in points))
+    return table
 
 
 def show_all(out: Console, certificates: list[Certificate]) -> None:
@@ -124,6 +153,7 @@ def show_all(out: Console, certificates: list[Certificate]) -> None:
         for finding in certificate.contradictions:
             text = (
                 f"{certificate.id}: {finding.name}: declared {finding.declared}, measured {finding.measured}"
+                f"{f'; {finding.advice}' if finding.advice else ''}"
             )
             out.print(f"[red]{escape(text)}[/]", highlight=False)
 
@@ -162,7 +192,10 @@ def _cost_line(certificate: Certificate) -> str:
 
 def _finding(finding: Finding) -> tuple[str, ...]:
     style = VERDICT_STYLES[finding.verdict]
-    return finding.name, escape(finding.declared), escape(finding.measured), f"[{style}]{finding.verdict}[/]"
+    measured = escape(finding.measured)
+    if finding.advice:
+        measured += f"\n[italic]{escape(finding.advice)}[/]"
+    return finding.name, escape(finding.declared), measured, f"[{style}]{finding.verdict}[/]"
 
 
 def _table(*names: str) -> Table:
@@ -172,15 +205,33 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _check(subject: str | None, every: bool, like: str | None) -> None:
+def _check(subject: str | None, every: bool, like: str | None, settings: Sequence[str]) -> None:
     if every == bool(subject):
         raise typer.BadParameter("give one estimator id or FILE:FUNCTION, or --all")
+    if every and settings:
+        raise typer.BadParameter(
+            f"--set {settings[0]} is for one estimator; --all measures each at its defaults. Leave one out"
+        )
     if like is not None:
-        _check_id(like)
+        check_id(like)
         if every or ":" not in str(subject):
             raise typer.BadParameter(
                 f"--like is for FILE:FUNCTION; {subject or '--all'} has its own declaration"
             )
+
+
+def _check_published(subject: str | None, settings: Sequence[str]) -> None:
+    """A server shows registered estimators at their defaults."""
+    if ":" in str(subject):
+        raise typer.BadParameter(
+            f"--publish takes the id of a registered estimator, and {subject} is a function in a file; "
+            "register it in a package that the server has installed too (docs/adding-an-estimator.md), then "
+            "publish its id"
+        )
+    if settings:
+        raise typer.BadParameter(
+            f"--publish is of an estimator at its defaults; leave out --set {settings[0]} or --publish"
+        )
 
 
 def _check_files(every: bool, image: Path | None, out: Path | None) -> None:
@@ -196,71 +247,35 @@ def _check_files(every: bool, image: Path | None, out: Path | None) -> None:
             raise typer.BadParameter(f"--out {out} cannot be made a folder: {error.strerror}") from error
 
 
-def _check_id(id: str) -> None:
-    if id not in registry.available():
-        near = nearest(id, registry.available())
-        hint = f"did you mean {near!r}? There are" if near else "there are"
-        raise typer.BadParameter(
-            f"no estimator {id!r}; {hint} {', '.join(registry.available())}. A function of your own is "
-            "path/to/file.py:function"
-        )
+def _check_server(url: str | None, subjects: Sequence[EstimatorInfo]) -> None:
+    """Refuse before measuring what a server would not take after it."""
+    with Client(url) as client:
+        for info in subjects:
+            there = client.estimator(info.id)["version"]
+            if there != info.version:
+                raise typer.BadParameter(
+                    f"{client.url} has version {there} of {info.id!r}, this machine has {info.version}; "
+                    "install the same package on both and start the server again"
+                )
 
 
-def _load(subject: str, like: str | None) -> Any:
-    """What ``estimators.certify`` takes for the argument of the command."""
-    file, colon, name = subject.rpartition(":")
-    if not colon and subject.endswith(".py"):
-        raise typer.BadParameter(f"{subject} names a file only; name the function too: {subject}:FUNCTION")
-    if not colon:
-        _check_id(subject)
-        return subject
-    from estimators.certify import describe  # torch takes seconds to import; other commands do without
-
-    try:
-        return describe(_function(Path(file), name), like=None if like is None else registry.get(like))
-    except TypeError as error:
-        raise typer.BadParameter(str(error)) from error
+def _publish(url: str | None, certificates: Sequence[Certificate], *, quiet: bool) -> None:
+    with Client(url) as client:
+        for certificate in certificates:
+            client.publish_certificate(certificate.to_json())
+            if not quiet:
+                address = f"{client.url}/estimators/{certificate.id}"
+                console().print(f"published: {escape(address)}", highlight=False)
 
 
-def _function(file: Path, name: str) -> Callable[..., Any]:
-    """Execute a file and take a function from it."""
-    module = _module(file)
-    function: object = getattr(module, name, None)
-    if callable(function):
-        return function
-    found = f"{name!r} there is of type {type(function).__name__}" if function else f"it has no {name!r}"
-    own = [n for n, x in vars(module).items() if inspect.isfunction(x) and x.__module__ == module.__name__]
-    raise typer.BadParameter(f"{file} needs a function: {found}. Its functions: {', '.join(own) or 'none'}")
-
-
-def _module(file: Path) -> ModuleType:
-    """The file as a module whose name hides no other; it finds modules beside it, as a script does."""
-    name = f"certified_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        state = "is no Python file" if file.exists() else f"does not exist in {Path.cwd()}"
-        raise typer.BadParameter(f"{str(file)!r} {state}; expected path/to/file.py:function")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and annotations of the file look themselves up there
-    sys.path.insert(0, str(file.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises is the answer
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
-        line = f" line {lines[-1]}" if lines else ""
-        raise typer.BadParameter(f"{file} does not run:{line} {type(error).__name__}: {error}") from error
-    return module
-
-
-def _measure(subject: Any) -> Certificate:
+def _measure(info: EstimatorInfo, parameters: Mapping[str, Any]) -> Certificate:
     # torch takes seconds to import; other commands do without
     from estimators.certify import NotAnEstimator
     from estimators.certify import certify as measure
 
-    name = subject if isinstance(subject, str) else subject.title
     try:
-        with _progress(name) as tell:
-            return measure(subject, progress=tell)
+        with _progress(info.title) as tell:
+            return measure(info, progress=tell, **parameters)
     except NotAnEstimator as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -274,8 +289,10 @@ def _progress(name: str) -> Iterator[Tell]:
 
 
 def _write(certificate: Certificate, out: Path | None, image: Path | None) -> None:
+    """A certificate of other parameters is named after them, and never taken for that of the defaults."""
     if out is not None:
-        (out / f"{certificate.id}.json").write_text(text_of(certificate), "utf-8")
+        name = ".".join(part for part in (certificate.id, certificate.settings.replace(" ", "")) if part)
+        (out / f"{name}.json").write_text(text_of(certificate), "utf-8")
     if image is not None:
         draw = picture.svg if image.suffix == ".svg" else picture.html
         image.write_text(draw(certificate), "utf-8")

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Metric, TaskInfo
 from estimators import registry as estimators
 from estimators.info import EstimatorInfo, Parameter
 from service import certificates
+from service.deps import PublishedDep
 from service.schemas import EstimatorEntry, EstimatorList, MetricInfo, ParameterInfo, TaskEntry, TaskList
 
 router = APIRouter(tags=["registry"])
+
+CERTIFICATE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+        "description": "A certificate of this version of the estimator at its default parameters.",
+    }
+}
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+CertificateBody = Annotated[bytes, Depends(_body)]
 
 
 @router.get("/estimators")
@@ -30,9 +46,18 @@ def show_estimator(id: str) -> EstimatorEntry:
 
 
 @router.get("/estimators/{id}/certificate")
-def show_certificate(id: str) -> dict[str, Any]:
-    """The stored certificate of this version of an estimator: its declared properties, measured."""
-    return certificates.shipped(certificates.entry(id)).to_json()
+def show_certificate(id: str, published: PublishedDep) -> dict[str, Any]:
+    """The stored certificate of this version of an estimator: its declared properties, measured.
+
+    ``published_at`` is when it was published to this server; null for one that is shipped with its package.
+    """
+    return certificates.stored(certificates.entry(id), published).to_json()
+
+
+@router.put("/estimators/{id}/certificate", openapi_extra=CERTIFICATE_BODY)
+def publish_certificate(id: str, published: PublishedDep, body: CertificateBody) -> dict[str, Any]:
+    """Publish what ``heunboard certify ID --publish`` measured; it replaces what was published before."""
+    return certificates.publish(certificates.entry(id), body, published).to_json()
 
 
 @router.get("/tasks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,9 +11,11 @@ from starlette.responses import HTMLResponse
 
 from estimators import registry
 from estimators.certification import picture
-from estimators.certification.record import COMMON_PROBLEM, Certificate, Interval, ProblemResult
+from estimators.certification.record import COMMON_PROBLEM, Certificate, Interval, Point, ProblemResult
 from estimators.info import EstimatorInfo, Properties
 from service import certificates
+from service.certificates import Stored
+from service.deps import PublishedDep
 from service.errors import NotFound
 from service.routes.registry import estimator_entry
 from service.web.numbers import compact, text
@@ -35,18 +38,19 @@ CHIPS = {
 
 
 @router.get("/estimators")
-def estimators_page() -> HTMLResponse:
+def estimators_page(published: PublishedDep) -> HTMLResponse:
     """All estimators with what their certificates say."""
     entries = [registry.get(id) for id in registry.available()]
-    rows = [{"info": info, **_figures(_certificate(info)[0])} for info in entries]
+    found = [(info, _stored(info, published)[0]) for info in entries]
+    rows = [{"info": info, **_figures(stored.certificate if stored else None)} for info, stored in found]
     return page("estimators.html", section="estimators", rows=rows, problem=COMMON_PROBLEM)
 
 
 @router.get("/estimators/{id}")
-def estimator_page(id: str) -> HTMLResponse:
+def estimator_page(id: str, published: PublishedDep) -> HTMLResponse:
     """One estimator."""
     info = certificates.entry(id)
-    certificate, missing = _certificate(info)
+    stored, missing = _stored(info, published)
     return page(
         "estimator.html",
         section="estimators",
@@ -55,8 +59,8 @@ def estimator_page(id: str) -> HTMLResponse:
         properties=properties(info.properties),
         bibtex=info.citation.bibtex(),
         missing=missing,
-        certificate=certificate,
-        **(_shown(certificate) if certificate else {}),
+        certificate=stored.certificate if stored else None,
+        **(_shown(stored) if stored else {}),
     )
 
 
@@ -73,10 +77,10 @@ def properties(declared: Properties) -> list[tuple[str, str]]:
     ]
 
 
-def _certificate(info: EstimatorInfo) -> tuple[Certificate | None, str]:
+def _stored(info: EstimatorInfo, published: Path) -> tuple[Stored | None, str]:
     """The stored certificate, or why there is none."""
     try:
-        return certificates.shipped(info), ""
+        return certificates.stored(info, published), ""
     except NotFound as error:
         return None, str(error)
 
@@ -97,22 +101,40 @@ def _figures(certificate: Certificate | None) -> dict[str, str]:
     }
 
 
-def _shown(certificate: Certificate) -> dict[str, Any]:
+def _shown(stored: Stored) -> dict[str, Any]:
     """What the page shows of a certificate."""
+    certificate = stored.certificate
     return {
+        "origin": _origin(stored),
         "picture": Markup(picture.svg(certificate)),  # numbers, and titles that it escapes
+        "temperature_picture": Markup(picture.temperatures_svg(certificate)),
         "chips": CHIPS,
+        "common_problem": COMMON_PROBLEM,
         "problems": [_problem(p) for p in certificate.problems],
+        "temperatures": [
+            {"temperature": f"{at.temperature:g}", **_point(at.point)} for at in certificate.temperatures
+        ],
         "costs": _costs(certificate),
     }
 
 
+def _origin(stored: Stored) -> str:
+    if stored.published_at is None:
+        return "Shipped with the package."
+    return f"Published to this server on {stored.published_at:%Y-%m-%d at %H:%M} UTC, by whoever measured it."
+
+
 def _problem(problem: ProblemResult) -> dict[str, str]:
-    point = next(p for p in problem.points if p.scale == 1.0)
     return {
         "id": problem.problem,
         "objective": problem.objective,
         "order": "–" if problem.order is None else _interval(problem.order, 2),
+        **_point(next(p for p in problem.points if p.scale == 1.0)),
+    }
+
+
+def _point(point: Point) -> dict[str, str]:
+    return {
         "bias": _interval(point.bias, 4),
         "variance": _interval(point.variance, 3),
         "cosine": _interval(point.cosine, 3),
@@ -133,6 +155,7 @@ def _costs(certificate: Certificate) -> list[tuple[str, str]]:
             f"{text(cost.peak_bytes / 2**20, 2)} MiB, {text(cost.peak_ratio, 2)} times straight-through",
         ),
         ("Measured with", f"torch {certificate.torch}, {certificate.device}, seed {certificate.seed}"),
+        ("Parameters", certificate.settings or "the defaults"),
     ]
 
 

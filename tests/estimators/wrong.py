@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -103,6 +104,58 @@ def refuses_masks(logits: Tensor, *, temperature: float = 1.0, generator: Noise 
     if not bool(logits.isfinite().all()):
         raise ArithmeticError("infinite logits")
     return copy_of_st(logits, temperature=temperature, generator=generator)
+
+
+def leaks_into_masked_categories(
+    logits: Tensor, *, temperature: float = 1.0, generator: Noise = None
+) -> Tensor:
+    """As it should be, but for a probability of rounding size where there is none."""
+    p = (logits.clamp_min(-38) / temperature).softmax(-1)
+    z = draw(log_probabilities(logits).exp(), generator)
+    return _Surrogate.apply(logits, z, p, 1 / temperature)  # type: ignore[no-untyped-call, no-any-return]  # torch's own
+
+
+def draws_masked_categories(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """As it should be, but for a little probability everywhere."""
+    return copy_of_st(logits.clamp_min(-3), temperature=temperature, generator=generator)
+
+
+def noise_of_its_own(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """Does not look at the generator."""
+    return copy_of_st(logits, temperature=temperature)
+
+
+def float32_inside(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """Forgets the precision of the logits on its way back."""
+    return copy_of_st(logits.float(), temperature=temperature, generator=generator).to(logits.dtype)
+
+
+def not_a_number_when_cold(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """As it should be from temperature 0.4 on."""
+    factor = 1.0 if temperature >= 0.4 else float("nan")
+    return _straight_through(logits, temperature, factor / temperature, generator)
+
+
+def refuses_cold(logits: Tensor, *, temperature: float = 1.0, generator: Noise = None) -> Tensor:
+    """As it should be from temperature 0.4 on."""
+    if temperature < 0.4:
+        raise ValueError(f"too cold: {temperature:g}")
+    return copy_of_st(logits, temperature=temperature, generator=generator)
+
+
+def scaled_to_a_gap(
+    logits: Tensor, *, gap: float = 1.0, seed: int = 3, scale: int = 1, generator: Noise = None
+) -> Tensor:
+    """Straight-through with parameters of its own, of which one has the name of an argument of certify."""
+    return _straight_through(logits, 1.0, gap * scale, generator)
+
+
+def miscounted(
+    logits: Tensor, objective: Objective, *, num_samples: int = 4, generator: Noise = None
+) -> Estimate:
+    """Reports one evaluation too few."""
+    estimate = copy_of_rloo(logits, objective, num_samples=num_samples, generator=generator)
+    return dataclasses.replace(estimate, evaluations=estimate.evaluations - 1)
 
 
 def update_before_use(

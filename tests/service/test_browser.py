@@ -102,7 +102,7 @@ def test_curves_are_drawn_without_complaint_or_stranger(visit: Visit, database: 
 def test_no_page_scrolls_sideways(
     browser: Browser, database: Engine, url: str, scheme: str, width: int
 ) -> None:
-    paths = ["/", "/sweeps", "/sweeps/1", computed(database), "/boards/none"]
+    paths = ["/", "/sweeps", "/sweeps/1", computed(database), "/boards/none", "/estimators", "/estimators/st"]
     tab = Visit(browser, width=width, scheme=scheme)
     for path in paths:
         tab.page.goto(url + path)

@@ -13,7 +13,7 @@ import pytest
 from estimators import available, get
 from estimators.certification import picture
 from estimators.certification.record import Certificate
-from estimators.certify import certify
+from estimators.certify import Effort, certify
 from service import certificates
 from service.errors import NotFound
 from tests.support.databases import engine_of
@@ -57,9 +57,9 @@ def certificates_file(id: str) -> Path:
 
 def test_a_certificate_of_another_version_is_not_shown() -> None:
     newer = dataclasses.replace(get("st"), version=get("st").version + 1)
-    with pytest.raises(NotFound, match="certify st"):
+    with pytest.raises(NotFound, match="certify st --publish"):
         certificates.shipped(newer)
-    with pytest.raises(NotFound, match="certify st"):
+    with pytest.raises(NotFound, match="certify st --publish"):
         certificates.shipped(dataclasses.replace(get("st"), target="json:dumps"))
 
 
@@ -67,6 +67,7 @@ def test_api(browser: httpx.Client) -> None:
     answer = browser.get("/api/v1/estimators/reinmax/certificate")
     assert answer.status_code == 200
     assert answer.json()["passed"]
+    assert answer.json()["published_at"] is None
     order = Certificate.from_json(answer.json()).order
     assert order is not None
     assert order.low < 2 < order.high
@@ -84,6 +85,7 @@ def test_pages(browser: httpx.Client) -> None:
         assert shown.status_code == 200
         assert get(id).citation.key in shown.text
         assert '<svg class="certificate"' in shown.text
+        assert "Shipped with the package." in shown.text
     assert browser.get("/estimators/nothing", headers=html).status_code == 404
 
 
@@ -91,8 +93,9 @@ def test_an_estimator_without_a_certificate_has_a_page(
     browser: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certificates, "FOLDER", "nowhere")
-    for path in ("/estimators", "/estimators/st"):
-        assert browser.get(path, headers={"Accept": "text/html"}).status_code == 200
+    pages = [browser.get(path, headers={"Accept": "text/html"}) for path in ("/estimators", "/estimators/st")]
+    assert [page.status_code for page in pages] == [200, 200]
+    assert "heunboard certify st --publish" in pages[1].text
     assert browser.get("/api/v1/estimators/st/certificate").status_code == 404
 
 
@@ -100,8 +103,22 @@ def test_an_estimator_without_a_certificate_has_a_page(
 def test_pictures_need_nothing_from_outside(id: str) -> None:
     certificate = Certificate.from_json(json.loads(certificates_file(id).read_text("utf-8")))
     text = picture.html(certificate)
-    assert text.count("http") == 1  # the name space of SVG
+    assert text.count("http") == text.count("<svg")  # the name space of SVG
     assert "nan" not in text
-    assert text.count("<circle") == sum(
+    shown = picture.svg(certificate)
+    assert shown in text
+    assert shown.count("<circle") == sum(
         p.detected for problem in certificate.problems for p in problem.points
     )
+
+
+def test_the_picture_of_temperatures_has_a_mark_for_each_figure_and_none_without() -> None:
+    certificate = certify("rebar", effort=Effort(stderr=0.01, most=2**14, most_stateful=2**12))
+    seen = sum(at.point.detected for at in certificate.temperatures)
+    text = picture.temperatures_svg(certificate)
+    assert text.count("<circle") == seen + len(certificate.temperatures)  # every variance is seen
+    assert text.count('class="limit"') == len(certificate.temperatures) - seen
+    assert text in picture.html(certificate)
+    assert picture.temperatures_svg(dataclasses.replace(certificate, temperatures=())) == ""
+    (one, *_) = certificate.temperatures
+    assert "nan" not in picture.temperatures_svg(dataclasses.replace(certificate, temperatures=(one,)))

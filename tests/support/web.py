@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -33,9 +35,9 @@ HOST = "127.0.0.1"
 STARTED_SECONDS = 20
 
 
-def application(engine: Engine) -> FastAPI:
-    """The application with default settings."""
-    return create_app(Settings(), engine)
+def application(engine: Engine, data_home: Path = Path(os.devnull)) -> FastAPI:
+    """The application with default settings; its data directory cannot be written to unless one is given."""
+    return create_app(Settings(data_home=data_home), engine)
 
 
 class InProcess(httpx.BaseTransport):
