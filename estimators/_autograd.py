@@ -55,7 +55,9 @@ def displacement(logits: Tensor) -> Tensor:
 
 def only_once(gradient: Tensor, message: str, *sources: Tensor) -> Tensor:
     """``gradient``; in a graph of second derivatives, an error in place of its derivative by ``sources``."""
-    return apply(_OnlyOnce, gradient, message, *sources) if torch.is_grad_enabled() else gradient
+    if not torch.is_grad_enabled():
+        return gradient
+    return apply(_OnlyOnce, gradient.detach(), message, *sources)
 
 
 class _OnlyOnce(torch.autograd.Function):

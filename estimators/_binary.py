@@ -37,13 +37,20 @@ def pair_gradient(h: Tensor) -> Tensor:
 def antithetic_bits(p_off: Tensor, p_on: Tensor, u: Tensor, u_prime: Tensor) -> Tensor:
     """b = 1[1 - u < p_on] and b' = 1[u' < p_on], one after the other along axis 0, as booleans.
 
+    The first is written 1[u > p_off]. That is the same event, and exact: 1 - u rounds to 1 for the smallest u
+    and would then switch off a variable that cannot be off.
+
     Args:
-        p_off, p_on: both probabilities, each with its own digits.
-        u, u_prime: float64, so that what is rare is decided as it should be at both ends.
+        p_off: for u, from :func:`in_float64`.
+        p_on: for u', likewise.
+        u, u_prime: float64.
     """
-    off = torch.where(p_off <= p_on, p_off.double(), 1 - p_on.double())
-    on = torch.where(p_off <= p_on, 1 - p_off.double(), p_on.double())
-    return torch.cat([u > off, u_prime < on])
+    return torch.cat([u > p_off, u_prime < p_on])
+
+
+def in_float64(p: Tensor, other: Tensor) -> Tensor:
+    """One of two probabilities that sum to 1, from the smaller, which has its digits also in float32."""
+    return torch.where(p <= other, p.double(), 1 - other.double())
 
 
 def half_difference(f: Tensor) -> Tensor:

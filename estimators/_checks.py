@@ -14,7 +14,7 @@ from torch import Tensor
 
 from estimators import registry
 from estimators._tracing import is_traced, is_transformed
-from estimators.info import Parameter
+from estimators.info import OUT_OF_RANGE, Parameter
 
 _WORKING_DTYPES = {
     torch.float64: torch.float64,
@@ -77,17 +77,17 @@ def check_parameters(id: str, **given: float | str | Tensor) -> None:
     for parameter in registry.get(id).parameters:
         value = given[parameter.name]
         if not isinstance(value, Tensor):
-            _check_value(parameter, value)
+            _check_value(id, parameter, value)
         elif parameter.type is not float:
-            raise TypeError(f"{parameter.name} must be {parameter.expected_text()}, got a tensor")
+            raise TypeError(f"{id}: {parameter.name} must be {parameter.expected_text()}, got a tensor")
         elif can_look_at(value) and value.numel():
             for end in value.detach().aminmax():
-                _check_value(parameter, end.item())
+                _check_value(id, parameter, end.item())
 
 
-def _check_value(parameter: Parameter, value: float | str) -> None:
+def _check_value(id: str, parameter: Parameter, value: float | str) -> None:
     """Say what came, what was expected and what to do."""
-    refusal = f"{parameter.name} must be {parameter.expected_text()}, got {value!r}"
+    refusal = f"{id}: {parameter.name} must be {parameter.expected_text()}, got {value!r}"
     advice = f"; {parameter.advice}" if parameter.advice else ""
     if not isinstance(value, str if parameter.type is str else Real) or isinstance(value, bool):
         raise TypeError(refusal + advice)
@@ -95,7 +95,8 @@ def _check_value(parameter: Parameter, value: float | str) -> None:
         if value not in parameter.choices:
             raise ValueError(refusal + advice)
     elif objection := parameter.objection(value):
-        raise ValueError(f"{refusal}, which {objection}{advice}")
+        why = "" if objection == OUT_OF_RANGE else f", which {objection}"
+        raise ValueError(refusal + why + advice)
 
 
 def lane_tensor(name: str, value: float | Tensor, like: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def _above_zero(u: Tensor) -> Tensor:
 
 
 def centred(shape: tuple[int, ...], generator: Noise, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uniform numbers u of (0, 1), those from 1/2 on as u - 1: dense at both ends, where what is rare is decided.
+    """Uniform numbers u of (0, 1), those from 1/2 on as u - 1: dense at both ends, where the rare is decided.
 
     They come from u in float64 (or from a source that makes such numbers itself): with steps of 2^-53 a
     category of probability 1e-13 has its share to 1 %.

@@ -174,7 +174,7 @@ class _AttachGradient(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
         logits, gradient = ctx.saved_tensors
         scaled = (g[..., None, None].to(gradient.dtype) * gradient).to(logits.dtype)
-        return g, only_once(scaled.detach(), _NO_SECOND_DERIVATIVE, logits, g), None
+        return g, only_once(scaled, _NO_SECOND_DERIVATIVE, logits, g), None
 
 
 class _AttachGradientWithTangents(_AttachGradient):

@@ -19,6 +19,7 @@ Kind = Literal["path", "score", "score+grad", "exact"]
 
 SMALLEST_NUMBER, LARGEST_NUMBER = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 """Magnitudes between which float32, in which programs compute, keeps its precision."""
+OUT_OF_RANGE = "is out of range"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,7 @@ class Parameter:
         if self.type is int and value != int(value):
             return "has a fraction"
         if value < self.minimum or value > self.maximum or (self.open_minimum and value == self.minimum):
-            return "is out of range"
+            return OUT_OF_RANGE
         if self.type is int:
             return f"is not a multiple of {self.multiple_of}" if value % self.multiple_of else ""
         if 0 < abs(value) < SMALLEST_NUMBER:

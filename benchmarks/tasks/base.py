@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks import products
 from estimators import Estimate, NoiseSource, Objective, Properties, Value
-from estimators._ops import draw_one_hot, softmax
+from estimators import _ops as ops
 
 Parameters = dict[str, Tensor]
 """Trainable tensors by name, each ``(lanes, *shape)``."""
@@ -113,5 +113,4 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False
 
 def draw(logits: Tensor, noise: NoiseSource) -> Tensor:
     """One one-hot draw of every variable, from one uniform number each."""
-    p = softmax(logits)
-    return draw_one_hot(p, noise.uniform(p.shape[:-1], dtype=p.dtype, device=p.device))
+    return ops.draw(ops.softmax(logits), noise)

@@ -25,6 +25,7 @@ from estimators._ops import (
     probabilities,
     tempered,
 )
+from estimators._tracing import stored
 from estimators._types import Noise
 from estimators.path._drop_in import drop_in
 from estimators.path._pair import outcome_difference
@@ -56,7 +57,8 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
 
 
 def _pair_rule(g: Tensor, z: Tensor, log_p: Tensor, tau: Tensor) -> Tensor:
-    return outcome_difference(g, z, *_pair_weights(distinct(log_p), tau))
+    weights = (stored(weight) for weight in _pair_weights(distinct(log_p), tau))
+    return outcome_difference(g, z, *weights)
 
 
 def _pair_weights(log_p: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._binary import antithetic_bits, check_binary, half_difference, one_hot_bits, pair_gradient
+from estimators._binary import (
+    antithetic_bits,
+    check_binary,
+    half_difference,
+    in_float64,
+    one_hot_bits,
+    pair_gradient,
+)
 from estimators._checks import check_parameters
 from estimators._noise import uniform
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
@@ -43,7 +50,8 @@ def arm(logits: Tensor, objective: Objective, *, num_samples: int = 2, generator
     p = variable_log_probabilities(logits).exp()
     shape = (*p.shape[:-1], num_samples // 2)
     u = uniform(shape, generator, dtype=torch.float64, device=p.device).movedim(-1, 0)
-    samples = one_hot_bits(antithetic_bits(p[..., 0], p[..., 1], u, u), p)
+    off, on = in_float64(p[..., 0], p[..., 1]), in_float64(p[..., 1], p[..., 0])
+    samples = one_hot_bits(antithetic_bits(off, on, u, u), p)
     values = evaluate(objective, samples, logits)
     # The last factor is 1, but 0 for a variable that cannot change, of which the others' differences say
     # nothing, and NaN for NaN.

@@ -26,7 +26,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._binary import antithetic_bits, half_difference
+from estimators._binary import antithetic_bits, half_difference, in_float64
 from estimators._checks import check_parameters
 from estimators._noise import uniform
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
@@ -102,7 +102,8 @@ def _descend(levels: list[Tensor], u: Tensor, log_p: Tensor) -> tuple[list[Tenso
     for level, p in enumerate(levels):
         first, second = node.chunk(2)
         u_prime = torch.where(first == second, u[..., level, 0], u[..., level, 1])
-        (off, _), (_, on) = _at(p, first), _at(p, second)
+        (off, on), (off_prime, on_prime) = _at(p, first), _at(p, second)
+        off, on = in_float64(off, on), in_float64(on_prime, off_prime)
         bit = antithetic_bits(off, on, u[..., level, 0], u_prime)
         nodes.append(node)
         bits.append(bit)

@@ -123,7 +123,7 @@ def test_variance_normalisation_divides_by_past_deviation() -> None:
     torch.testing.assert_close(normalised, plain / 3)
     small, _ = one_call(get("nvil"), {**state, "variance": state["variance"] / 100}, normalisation="on")
     assert torch.equal(small, plain)
-    with pytest.raises(ValueError, match="'off' or 'on', got 'yes'"):
+    with pytest.raises(ValueError, match="must be one of off, on, got 'yes'"):
         one_call(get("nvil"), state, normalisation="yes")
 
 

@@ -207,7 +207,8 @@ def test_binary_estimators_refuse_other_variables(info: EstimatorInfo, n: int) -
 @pytest.mark.parametrize("id", ["disarm", "disarm_tree", "arm"])
 @pytest.mark.parametrize("num_samples", [0, 1, 3])
 def test_pairs_need_an_even_number_of_samples(id: str, num_samples: int) -> None:
-    with pytest.raises(ValueError, match=f"{id} draws its samples in pairs .* got {num_samples}"):
+    message = f"{id}: num_samples must be .* a multiple of 2, got {num_samples}.*in pairs"
+    with pytest.raises(ValueError, match=message):
         surrogate(id, lanes_for(get(id), 1), F, num_samples=num_samples)
 
 
@@ -216,7 +217,8 @@ def test_too_few_samples_are_refused(info: EstimatorInfo) -> None:
     parameter = info.parameter("num_samples")
     assert parameter is not None
     few = int(parameter.minimum) - 1
-    with pytest.raises(ValueError, match=f"num_samples >= {few + 1}.*got {few}"):
+    message = f"{info.id}: num_samples must be an integer from {few + 1} .*got {few}"
+    with pytest.raises(ValueError, match=message):
         surrogate(info, lanes_for(info, 1), F, num_samples=few)
 
 
