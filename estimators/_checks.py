@@ -86,17 +86,21 @@ def check_parameters(id: str, **given: float | str | Tensor) -> None:
 
 
 def _check_value(id: str, parameter: Parameter, value: float | str) -> None:
-    """Say what came, what was expected and what to do."""
-    refusal = f"{id}: {parameter.name} must be {parameter.expected_text()}, got {value!r}"
-    advice = f"; {parameter.advice}" if parameter.advice else ""
     if not isinstance(value, str if parameter.type is str else Real) or isinstance(value, bool):
-        raise TypeError(refusal + advice)
+        raise TypeError(_refusal(id, parameter, value))
     if isinstance(value, str):
-        if value not in parameter.choices:
-            raise ValueError(refusal + advice)
-    elif objection := parameter.objection(value):
-        why = "" if objection == OUT_OF_RANGE else f", which {objection}"
-        raise ValueError(refusal + why + advice)
+        objection = "" if value in parameter.choices else OUT_OF_RANGE
+    else:
+        objection = parameter.objection(value)
+    if objection:
+        raise ValueError(_refusal(id, parameter, value, "" if objection == OUT_OF_RANGE else objection))
+
+
+def _refusal(id: str, parameter: Parameter, value: object, objection: str = "") -> str:
+    """What came, what was expected and what to do."""
+    why = f", which {objection}" if objection else ""
+    advice = f"; {parameter.advice}" if parameter.advice else ""
+    return f"{id}: {parameter.name} must be {parameter.expected_text()}, got {value!r}{why}{advice}"
 
 
 def lane_tensor(name: str, value: float | Tensor, like: Tensor) -> Tensor:

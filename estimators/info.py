@@ -56,7 +56,7 @@ class Parameter:
 
         A sweep file and a function of Python refuse the same values with these words.
         """
-        if not math.isfinite(value):
+        if not abs(value) < math.inf:  # nor NaN; torch.compile traces it, and no math.isfinite
             return "is not a finite number"
         if self.type is int and value != int(value):
             return "has a fraction"

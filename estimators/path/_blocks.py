@@ -18,7 +18,12 @@ def blocks(x: Tensor, elements_per_variable: int) -> Iterator[slice]:
     """Slices of the variables, the last axis of ``x``, that need about as many numbers as the constants."""
     cached = x.device.type == "cpu" and not is_traced()
     size = max(1, (CACHED_ELEMENTS if cached else WIDE_ELEMENTS) // elements_per_variable)
-    return (slice(start, start + size) for start in range(0, x.shape[-1], size))
+    return (slice(start, min(start + size, x.shape[-1])) for start in range(0, x.shape[-1], size))
+
+
+def part(x: Tensor, block: slice) -> Tensor:
+    """``x[..., block]``; ``narrow`` also takes what ``torch.autograd.grad(is_grads_batched=True)`` passes."""
+    return x.narrow(-1, block.start, block.stop - block.start)
 
 
 def pairwise_sum(x: Tensor, axis: int) -> Tensor:

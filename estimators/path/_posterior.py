@@ -29,7 +29,7 @@ from torch import Tensor
 from estimators._functions import exp, log, log1p
 from estimators._streams import keyed_uniform
 from estimators._tracing import is_traced, stored
-from estimators.path._blocks import CACHED_ELEMENTS, blocks, pairwise_sum
+from estimators.path._blocks import CACHED_ELEMENTS, blocks, pairwise_sum, part
 from estimators.path._pair import log_other, pair_product
 
 DRAWS_PER_BLOCK = 64
@@ -63,8 +63,8 @@ def mean_jacobian_product(
     product = torch.empty_like(rows[0])
     draws_per_block = max(1, min(DRAWS_PER_BLOCK, CACHED_ELEMENTS // len(product)))
     for block in blocks(product, len(product) * draws_per_block):
-        total = functools.partial(_product_sum, *(row[:, block] for row in rows))
-        product[:, block] = _mean_over_draws(total, draws, draws_per_block, key.device)
+        total = functools.partial(_product_sum, *(part(row, block) for row in rows))
+        part(product, block).copy_(_mean_over_draws(total, draws, draws_per_block, key.device))
     return product.T.reshape(log_p.shape)
 
 
