@@ -5,12 +5,17 @@ Where torch has no public word for it, this is the only place that looks into pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _TRACED = ContextVar("traced", default=False)
 
@@ -40,10 +45,27 @@ def is_transformed() -> bool:
     return bool(_transforms())
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def derivatives_at_work() -> int:
     """How many transforms of ``torch.func`` that differentiate are at work, one inside of the other."""
     return sum(name in ("Grad", "Jvp") for name in _transforms())
+
+
+# As torch.compiler.assume_constant_result marks it, which would load the compiler into every process.
+derivatives_at_work._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def outside_of_programs(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, which ``torch.compile`` runs as it is, with all it calls; other tracers record it."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **given: P.kwargs) -> R:
+        if not torch.compiler.is_compiling():
+            return function(*args, **given)
+        # Here and not where it is decorated, which would load the compiler into every process.
+        uncompiled: Callable[P, R] = torch.compiler.disable(function)
+        return uncompiled(*args, **given)
+
+    return call
 
 
 def _transforms() -> list[str]:

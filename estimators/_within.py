@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 import torch
 from torch import Tensor
 
-from estimators._tracing import is_traced, is_transformed
+from estimators._tracing import is_traced, is_transformed, outside_of_programs
 from estimators._types import Estimate
 
 P = ParamSpec("P")
@@ -23,6 +23,7 @@ def differentiates_within(function: Callable[P, Estimate]) -> Callable[P, Estima
             in inference mode, f uses tensors that were made there.
     """
 
+    @outside_of_programs
     @functools.wraps(function)
     def call(*args: P.args, **given: P.kwargs) -> Estimate:
         if is_traced():

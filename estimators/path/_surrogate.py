@@ -59,6 +59,8 @@ def first_derivative_only(rule: Rule) -> Rule:
     """``rule``, computed without a graph, and an error where its derivative is asked for."""
 
     def once(g: Tensor, z: Tensor, log_p: Tensor, *context: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return rule(g, z, log_p, *context)
         with torch.no_grad():
             gradient = rule(g, z, log_p, *context)
         return only_once(gradient, _NO_SECOND_DERIVATIVE, g, log_p)

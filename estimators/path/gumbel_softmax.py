@@ -28,6 +28,7 @@ from estimators._ops import (
     distinct,
     jacobian_product,
     log_probabilities,
+    one_hot,
     opposite,
     scaled,
     tempered,
@@ -156,8 +157,7 @@ def _sample(log_p: Tensor, noise: Tensor) -> Tensor:
     """D, the first of equal categories; category 0 where ``log_p`` is NaN."""
     if log_p.shape[-1] == 2:
         return chosen_of_two(~(_ahead(log_p, noise) < 0), log_p.dtype)
-    v = log_p + noise
-    return torch.zeros_like(v).scatter_(-1, v.argmax(-1, keepdim=True), 1.0)
+    return one_hot((log_p + noise).argmax(-1), log_p.shape[-1], log_p.dtype)
 
 
 def _straight_through(

@@ -1,4 +1,4 @@
-"""Compiled with changing shapes, transformed by torch.func, exported, differentiated twice: right, or refused."""
+"""Compiled with changing shapes, transformed, exported, differentiated twice: right, or refused."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ WITHIN = [info for info in ALL if info not in TRACEABLE]
 """Those that differentiate within the call, which torch.func and export cannot follow."""
 AVERAGED = [info for info in PATH if info.parameter("num_draws")]
 every_within = pytest.mark.parametrize("info", WITHIN, ids=lambda info: info.id)
-# dynamo itself instantiates autograd functions, which torch.autograd warns against
-pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+pytestmark = [
+    # dynamo itself instantiates autograd functions, and torch.func loads scripts, which torch warns against
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +186,7 @@ def estimate_of(info: EstimatorInfo, logits: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("info", [i for i in PATH if i not in AVERAGED], ids=lambda i: i.id)
 @pytest.mark.parametrize("n", [2, 3])
 def test_second_derivatives_are_those_of_the_estimate(info: EstimatorInfo, n: int) -> None:
-    """Against central differences, the noise and so the sample held fixed; with a masked category for n = 3."""
+    """Against central differences, noise and sample held fixed; with a masked category for n = 3."""
     logits = lanes_for(info, 2)[..., :n]
     if n == 3:
         logits[0, 0, 0, 1] = -torch.inf
@@ -200,7 +203,7 @@ def test_other_second_derivatives_are_refused(info: EstimatorInfo) -> None:
     """A penalty on the gradient would otherwise be constant, and nothing would say so."""
     grad, leaf = estimate_of(info, lanes_for(info, 2))
     assert grad.requires_grad
-    with pytest.raises(RuntimeError, match="no second derivative.*`stgs`"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*`stgs`"):
         torch.autograd.grad(grad.square().sum(), leaf)
 
 
@@ -212,10 +215,10 @@ def test_second_derivatives_by_func(info: EstimatorInfo) -> None:
     def penalty(logits: Tensor) -> Tensor:
         return torch.func.grad(loss)(logits).square().sum()
 
-    with pytest.raises(Exception, match="take it without torch.compile"):
+    with pytest.raises(Exception, match=r"take it without torch\.compile"):
         torch.compile(torch.func.grad(penalty), backend="aot_eager")(logits)
     if info not in PATH or info in AVERAGED:
-        with pytest.raises(RuntimeError, match="no second derivative"):
+        with pytest.raises(RuntimeError, match=r"no second derivative"):
             torch.func.grad(penalty)(logits)
         return
     leaf = logits.clone().requires_grad_()
