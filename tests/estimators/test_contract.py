@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators import EstimatorInfo, bind, initial_state
+from estimators.info import SMALLEST_NUMBER
 from tests.estimators.battery import (
     JACOBIAN,
     dtypes,
@@ -83,15 +84,21 @@ def test_large_offsets_of_logits_cost_no_digits(info: EstimatorInfo) -> None:
 
 @every_path
 @dtypes
-@pytest.mark.parametrize("temperature", [1e-3, 100.0])
+@pytest.mark.parametrize("temperature", [SMALLEST_NUMBER, 1e-30, 1e-3, 0.1, 100.0, 1e30])
 def test_extreme_temperatures(info: EstimatorInfo, dtype: torch.dtype, temperature: float) -> None:
-    """Equal logits at a small temperature: every log pi / tau lies below what exp can represent."""
-    parameter = info.parameter("temperature")
-    given = {"temperature": max(temperature, parameter.minimum)} if parameter else {}
-    for n in (3, 17):  # both sides of the width at which the softmax changes its kernel
-        logits = torch.zeros(4, 2, n, dtype=dtype)
-        grad, _ = gradient(info, logits, lambda D: (D**2).sum((-1, -2)), seeded(), **given)
-        assert grad.isfinite().all()
+    """Equal logits, whose log pi / tau lies below what exp can represent, and unequal ones with rare samples.
+
+    f is small, as the gradient of equal logits grows like 1 / tau: (1 / tau) J(y) g with y not one-hot.
+    """
+    given: dict[str, Any] = {"temperature": temperature} if info.parameter("temperature") else {}
+    if info.parameter("num_draws"):
+        given["num_draws"] = 3
+    for n in (2, 3, 17):  # both sides of the width at which the softmax changes its kernel
+        equal = torch.zeros(4, 2, n, dtype=dtype)
+        rare = torch.cat([equal[..., :1], equal[..., 1:] - 6], -1).repeat(400, 1, 1)
+        for logits in (equal, rare):
+            grad, _ = gradient(info, logits, lambda D: 1e-3 * (D**2).sum((-1, -2)), seeded(), **given)
+            assert grad.isfinite().all()
 
 
 @every

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import math
+import re
+from typing import Any
 
 import pytest
 import torch
 
-from estimators import EstimatorInfo, bind
-from tests.estimators.battery import every, every_tempered
+from benchmarks.problems import Problems, SpecError
+from benchmarks.values import read_value
+from estimators import EstimatorInfo, Parameter, bind
+from estimators.info import LARGEST_NUMBER, SMALLEST_NUMBER
+from tests.estimators.battery import ALL, every, every_tempered
 from tests.estimators.problems import degree, gradient, lanes_for, seeded
 
 F = degree(3)
@@ -30,23 +36,58 @@ def test_other_dtypes_are_refused(info: EstimatorInfo, dtype: torch.dtype) -> No
         bind(info)(logits, F)
 
 
+def wrong_values(parameter: Parameter) -> list[Any]:
+    """What a sweep file refuses for a parameter."""
+    if parameter.type is str:
+        return ["yes", "OFF", ""]
+    wrong = [math.nan, math.inf, -math.inf, parameter.minimum - 1]
+    if parameter.open_minimum:
+        wrong.append(parameter.minimum)
+    if math.isfinite(parameter.maximum):
+        wrong.append(parameter.maximum + 1)
+    if parameter.type is int:
+        return [*wrong, 2.5, *([parameter.minimum + 1] if parameter.multiple_of > 1 else [])]
+    return [*wrong, 1e-46, 1e-320, *([1e39, 1e308] if parameter.maximum == math.inf else [])]
+
+
+DECLARED = [(info, parameter) for info in ALL for parameter in info.parameters]
+
+
+@pytest.mark.parametrize(("info", "parameter"), DECLARED, ids=[f"{i.id}-{p.name}" for i, p in DECLARED])
+def test_python_refuses_what_a_sweep_file_refuses(info: EstimatorInfo, parameter: Parameter) -> None:
+    """The same values, with what came, what was expected and, where there is some, advice."""
+    for value in wrong_values(parameter):
+        problems = Problems()
+        assert read_value(value, parameter, "", problems) is None
+        with pytest.raises(SpecError, match=re.escape(parameter.expected_text())):
+            problems.raise_if_any("")
+        with pytest.raises(ValueError, match=f"{info.id}: {parameter.name} must be") as refusal:
+            bind(info)(lanes_for(info, 2), F, **{parameter.name: value})
+        assert parameter.expected_text() in str(refusal.value)
+        assert parameter.advice in str(refusal.value)
+    for value in (None, "2", True, [1.0]):
+        if parameter.type is str and value == "2":
+            continue
+        with pytest.raises(TypeError, match=f"{info.id}: {parameter.name} must be"):
+            bind(info)(lanes_for(info, 2), F, **{parameter.name: value})
+
+
+LANE_VALUED = [(info, parameter) for info, parameter in DECLARED if parameter.lane]
+
+
+@pytest.mark.parametrize(("info", "parameter"), LANE_VALUED, ids=[f"{i.id}-{p.name}" for i, p in LANE_VALUED])
+def test_one_wrong_lane_is_refused(info: EstimatorInfo, parameter: Parameter) -> None:
+    for value in wrong_values(parameter):
+        good = 0.5 if parameter.objection(1.0) else 1.0
+        lanes = torch.tensor([good, value], dtype=torch.float64).reshape(2, 1, 1, 1)
+        with pytest.raises(ValueError, match=f"{info.id}: {parameter.name} must be"):
+            bind(info)(lanes_for(info, 2), F, **{parameter.name: lanes})
+
+
 @every_tempered
-def test_temperatures_out_of_range_are_refused(info: EstimatorInfo) -> None:
-    parameter = info.parameter("temperature")
-    assert parameter is not None
-    logits, fn = lanes_for(info, 2), info.load()
-    below = parameter.minimum if parameter.open_minimum else parameter.minimum - 0.01
-    for wrong in (
-        below,
-        -1.0,
-        float("nan"),
-        float("inf"),
-        torch.tensor(below),
-        torch.tensor([[[[1.5]]], [[[below]]]]),
-    ):
-        with pytest.raises(ValueError, match="temperature must be"):
-            fn(logits, temperature=wrong)
-    fn(logits, temperature=parameter.minimum + 0.01 * parameter.open_minimum)
+def test_any_temperature_above_zero_is_taken(info: EstimatorInfo) -> None:
+    for temperature in (SMALLEST_NUMBER, 1e-30, 0.01, 1.0, 1e6, LARGEST_NUMBER):
+        info.load()(lanes_for(info, 2), temperature=temperature)
 
 
 @every_tempered
