@@ -76,11 +76,11 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
     "task without id": (minimal(task={"p": 2}), "/task/id", "the key 'id' is missing", None),
     "estimator without id": (minimal(estimators=[{}]), "/estimators/0/id", "is missing", None),
     "estimator of a wrong type": (minimal(estimators=[3]), "/estimators/0", "got 3", None),
-    "temperature too low": (estimator(temperature=0.5), "/estimators/1/temperature", "from 1 to 100", None),
+    "temperature too low": (estimator(temperature=-0.5), "/estimators/1/temperature", "above 0", None),
     "temperature in list": (
-        estimator(temperature=[1, 0.5]),
+        estimator(temperature=[1, 1e-46]),
         "/estimators/1/temperature/1",
-        "0.5 is out",
+        "1e-46 underflows in float32",
         None,
     ),
     "temperature at open end": (
@@ -211,7 +211,7 @@ def test_all_problems_at_once() -> None:
         {
             "name": 1,
             "task": {"id": "polynomial", "p": 0},
-            "estimators": ["sst", {"id": "reinmax", "temperature": [0.5, True]}],
+            "estimators": ["sst", {"id": "reinmax", "temperature": [-0.5, True]}],
             "grid": {"optimizer": "sgd"},
             "seeds": [1, 1],
             "select": {"metric": "loss"},

@@ -74,7 +74,7 @@ def test_plan_counts_what_is_known_and_stores_nothing(http: httpx.Client, engine
 
 
 def test_every_mistake_is_pointed_at_and_nothing_is_stored(http: httpx.Client) -> None:
-    bad = SWEEP.replace("latents", "latent").replace("[st, reinmax]", "[st, {id: reinmax, temperature: 0.5}]")
+    bad = SWEEP.replace("latents", "latent").replace("[st, reinmax]", "[st, {id: reinmax, temperature: 0}]")
     answer = http.post("/api/v1/sweeps", content=bad, headers=YAML)
     found = {e["pointer"]: e.get("suggestion") for e in answer.json()["errors"]}
     assert (answer.status_code, found) == (
