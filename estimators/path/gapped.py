@@ -37,7 +37,7 @@ def gst(
     """Draw one-hot samples whose gradient is that of a softmax in which the sample leads by a gap.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only.
         gap: lead of the sample, at least 0, likewise.
@@ -47,7 +47,7 @@ def gst(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature or gap out of range; a variable with all categories masked (eager mode on the
             CPU).
     """
@@ -62,7 +62,7 @@ def gst_p(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise
     """:func:`gst` with the gap that the sample has in expectation, -log(1 - pi_i) / pi_i.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only.
         generator: source of noise, one uniform number per variable.
@@ -71,7 +71,7 @@ def gst_p(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("gst_p", temperature=temperature)

@@ -40,7 +40,7 @@ def gumbel_rao(
     """Draw one-hot samples with the mean gradient of K relaxed samples that agree with them.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only.
         num_draws: K >= 1.
@@ -52,7 +52,7 @@ def gumbel_rao(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature or ``num_draws`` out of range; an unknown ``expectation``, or the exact one of
             n != 2 categories; a variable with all categories masked (eager mode on the CPU).
     """

@@ -44,7 +44,7 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
     """Draw one-hot samples by the Gumbel-max trick, with the gradient of the relaxed sample.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only.
         generator: source of noise, n uniform numbers per variable (one for n = 2).
@@ -53,7 +53,7 @@ def stgs(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noise 
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("stgs", temperature=temperature)
@@ -73,7 +73,7 @@ def decoupled_stgs(
     """:func:`stgs` whose samples have a temperature of their own.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0 of the gradient, a number or a tensor that broadcasts against
             ``logits[..., :1]``.
         forward_temperature: tau_f > 0 of the samples, likewise; 1 gives :func:`stgs`.
@@ -83,7 +83,7 @@ def decoupled_stgs(
         z of the shape and dtype of ``logits``, exactly one-hot, distributed as softmax(logits / tau_f).
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: a temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("decoupled_stgs", temperature=temperature, forward_temperature=forward_temperature)
@@ -101,7 +101,7 @@ def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generat
     samples.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``.
         generator: source of noise, n uniform numbers per variable (one for n = 2).
 
@@ -109,7 +109,7 @@ def gumbel_softmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generat
         y of the shape and dtype of ``logits``; rows sum to 1, their arg max is a sample of softmax(logits).
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("gumbel_softmax", temperature=temperature)

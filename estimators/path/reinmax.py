@@ -37,7 +37,7 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
     """Draw one-hot samples whose gradient is second-order accurate.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only. From 1 to 2 is usual.
         generator: source of noise, one uniform number per variable.
@@ -46,7 +46,7 @@ def reinmax(logits: Tensor, *, temperature: float | Tensor = 1.0, generator: Noi
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("reinmax", temperature=temperature)

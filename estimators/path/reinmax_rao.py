@@ -48,7 +48,7 @@ def reinmax_rao(
     """Draw one-hot samples whose gradient is ReinMax with relaxed samples in its first Jacobian.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0 of the relaxed samples, a number or a tensor that broadcasts against
             ``logits[..., :1]``.
         num_draws: K >= 1.
@@ -58,7 +58,7 @@ def reinmax_rao(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature or ``num_draws`` out of range; a variable with all categories masked (eager
             mode on the CPU).
     """
@@ -83,7 +83,7 @@ def reinmax_cv(
     """Draw one-hot samples with the ReinMax gradient and a Gumbel-Rao control variate of mean zero.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0 of the relaxed samples, a number or a tensor that broadcasts against
             ``logits[..., :1]``. The ReinMax part has tau = 1.
         num_draws: K >= 1.
@@ -94,7 +94,7 @@ def reinmax_cv(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature, ``eta`` or ``num_draws`` out of range; a variable with all categories masked
             (eager mode on the CPU).
     """

@@ -49,7 +49,7 @@ def st_uniform_baseline(
     """Draw one-hot samples with the straight-through gradient, weighted by 1 / (n pi_i).
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only.
         generator: source of noise, one uniform number per variable.
@@ -58,7 +58,7 @@ def st_uniform_baseline(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("st_uniform_baseline", temperature=temperature)
@@ -73,7 +73,7 @@ def reinmax_mean_baseline(
     """Draw one-hot samples with the Heun step taken from the uniform average, as derived in the paper.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: tau > 0, a number or a tensor that broadcasts against ``logits[..., :1]``. It enters the
             gradient only, through pi_tau,i; values from 1 are usual, below 1 the weights of rare samples grow
             like a higher power of 1 / pi_i.
@@ -83,7 +83,7 @@ def reinmax_mean_baseline(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("reinmax_mean_baseline", temperature=temperature)
@@ -98,7 +98,7 @@ def reinmax_mean_baseline_released(
     """Draw one-hot samples with the gradient of the released kernel, which differs from the derivation.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         temperature: as for :func:`reinmax_mean_baseline`.
         generator: source of noise, one uniform number per variable.
 
@@ -106,7 +106,7 @@ def reinmax_mean_baseline_released(
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: temperature out of range; a variable with all categories masked (eager mode on the CPU).
     """
     check_parameters("reinmax_mean_baseline_released", temperature=temperature)

@@ -26,14 +26,14 @@ def zgr(logits: Tensor, *, generator: Noise = None) -> Tensor:
     """Draw one-hot samples whose gradient is second-order accurate, without a temperature.
 
     Args:
-        logits: ``(..., n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         generator: source of noise, one uniform number per variable.
 
     Returns:
         z of the shape and dtype of ``logits``, exactly one-hot.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: a variable with all categories masked (eager mode on the CPU).
     """
     log_p = log_probabilities(logits)

@@ -30,13 +30,13 @@ def arms(logits: Tensor, objective: Objective, *, num_samples: int = 4, generato
     """Estimate the gradient of E[f(D)] from samples any two of which are antithetic.
 
     Args:
-        logits: ``(..., V, 2)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, 2)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, 2)`` to values ``(K, ...)``.
         num_samples: K >= 2.
         generator: source of noise, K uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: not two categories; ``num_samples`` below 2; values of a wrong shape; a variable with all
             categories masked (eager mode on the CPU).
     """

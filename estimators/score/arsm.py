@@ -33,12 +33,12 @@ def arsm(logits: Tensor, objective: Objective, *, generator: Noise = None) -> Es
     """Estimate the gradient of E[f(D)] from one draw and all exchanges of two categories.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(Q + 1, ..., V, n)`` to values ``(Q + 1, ...)``.
         generator: source of noise, n uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: more than 16384 evaluations (n above 181); values of a wrong shape; a variable with all
             categories masked (eager mode on the CPU).
     """

@@ -38,13 +38,13 @@ def disarm(
     """Estimate the gradient of E[f(D)] from antithetic pairs of samples.
 
     Args:
-        logits: ``(..., V, 2)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, 2)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, 2)`` to values ``(K, ...)``.
         num_samples: K, an even number. Samples k and k + K/2 are a pair.
         generator: source of noise, K/2 uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: not two categories; ``num_samples`` odd or below 2; values of a wrong shape; a variable
             with all categories masked (eager mode on the CPU).
     """

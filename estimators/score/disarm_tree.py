@@ -39,13 +39,13 @@ def disarm_tree(
     """Estimate the gradient of E[f(D)] from pairs of samples that are antithetic in every decision.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``.
         num_samples: K, an even number. Samples k and k + K/2 are a pair.
         generator: source of noise, K ceil(log2 n) uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: ``num_samples`` odd or below 2; values of a wrong shape; a variable with all categories
             masked (eager mode on the CPU).
     """

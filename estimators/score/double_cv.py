@@ -48,7 +48,7 @@ def double_cv(
     """Estimate the gradient of E[f(D)] with gradients at the other samples as control variate.
 
     Args:
-        logits: ``(..., V, 2)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, 2)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, 2)`` to values ``(K, ...)``, differentiable in the samples.
         num_samples: K >= 2.
         alpha: where alpha starts, a number or one per lane; a ``state`` overrides it.
@@ -57,7 +57,7 @@ def double_cv(
         generator: source of noise, K uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: not two categories; ``num_samples`` below 2; values of a wrong shape, or not
             differentiable; a variable with all categories masked (eager mode on the CPU).
     """

@@ -41,7 +41,7 @@ def exact(logits: Tensor, objective: Objective, *, generator: Noise = None) -> E
         objective f with all variables in category 0, 1, ..., n - 1; NaN where an outcome is impossible.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: more than 16384 outcomes; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """

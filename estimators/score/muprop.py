@@ -34,14 +34,14 @@ def muprop(
     """Estimate the gradient of E[f(D)] as that of a linear model of f and a score-function correction.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``, differentiable and defined
             inside the simplex.
         num_samples: K >= 1 samples, besides the one evaluation at the mean field.
         generator: source of noise, K uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: ``num_samples`` below 1; values of a wrong shape, or not differentiable; a variable with
             all categories masked (eager mode on the CPU).
     """

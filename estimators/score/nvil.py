@@ -62,7 +62,7 @@ def nvil(
     """Estimate the gradient of E[f(D)] with a baseline that is learned from past values.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``.
         num_samples: K >= 1.
         decay: weight of the past in c and v, 0 <= decay < 1, a number or one per lane.
@@ -74,7 +74,7 @@ def nvil(
             the network.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: ``num_samples`` below 1; another ``normalisation``; values of a wrong shape; a variable
             with all categories masked (eager mode on the CPU).
     """

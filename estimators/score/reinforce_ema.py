@@ -40,7 +40,7 @@ def reinforce_ema(
     """Estimate the gradient of E[f(D)] with the past mean of f as baseline.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``.
         num_samples: K >= 1.
         decay: weight of the past in c, 0 <= decay < 1, a number or one per lane.
@@ -48,7 +48,7 @@ def reinforce_ema(
         generator: source of noise, K uniform numbers per variable.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: ``num_samples`` below 1; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """

@@ -54,7 +54,7 @@ def relax(
     """Estimate the gradient of E[f(D)] with a control variate that is learned; f may be a black box.
 
     Args:
-        logits: ``(..., V, n)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, n)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, n)`` to values ``(K, ...)``.
         num_samples: K >= 1.
         temperature: where tau > 0 starts, a number or one per lane; a ``state`` overrides it.
@@ -66,7 +66,7 @@ def relax(
             of the network.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: ``num_samples`` below 1; values of a wrong shape; a variable with all categories masked
             (eager mode on the CPU).
     """

@@ -63,7 +63,7 @@ def rodeo(
     """Estimate the gradient of E[f(D)] with Stein control variates on leave-one-out REINFORCE.
 
     Args:
-        logits: ``(..., V, 2)``, float32 or float64; -inf masks a category.
+        logits: ``(..., V, 2)``, float16, bfloat16, float32 or float64; -inf masks a category.
         objective: f, maps samples ``(K, ..., V, 2)`` to values ``(K, ...)``, differentiable in the samples.
         num_samples: K >= 2.
         alpha, beta: where they start, numbers or one per lane; a ``state`` overrides them.
@@ -74,7 +74,7 @@ def rodeo(
             H.
 
     Raises:
-        TypeError: logits of another dtype.
+        TypeError: logits of another dtype; a parameter that is no number.
         ValueError: not two categories; ``num_samples`` below 2; values of a wrong shape, or not
             differentiable; a variable with all categories masked (eager mode on the CPU).
     """

@@ -63,7 +63,7 @@ def test_it_has_the_results_of_torch() -> None:
         for function in (torch.nn.functional.gumbel_softmax, mine):
             torch.manual_seed(0)
             leaf = logits.clone().requires_grad_()
-            z = function(leaf, tau=0.5, hard=hard)
+            z: Tensor = function(leaf, tau=0.5, hard=hard)  # type: ignore[operator]
             results.append((z.detach(), gradient_of((z * W.float()).sum(), leaf)))
         for theirs, ours in zip(*results, strict=True):
             stderr = ((theirs.var(0) + ours.var(0)) / len(logits)).sqrt()
@@ -97,7 +97,8 @@ def test_hooks_and_checkpoints(info: EstimatorInfo) -> None:
     assert len(seen) == 1
 
     def loss(logits: Tensor) -> Tensor:
-        return (info.load()(logits, generator=seeded()) * W).sum()
+        total: Tensor = (info.load()(logits, generator=seeded()) * W).sum()
+        return total
 
     again = checkpoint(loss, leaf, use_reentrant=False)
     assert torch.equal(gradient_of(again, leaf), expected)

@@ -214,7 +214,8 @@ def test_second_derivatives_by_func(info: EstimatorInfo, compiled: bool) -> None
     loss, logits = loss_of(info, degree(1)), lanes_for(info, 2)
 
     def penalty(logits: Tensor) -> Tensor:
-        return torch.func.grad(loss)(logits).square().sum()
+        squared: Tensor = torch.func.grad(loss)(logits).square().sum()
+        return squared
 
     second = torch.func.grad(penalty)
     run = torch.compile(second, backend="aot_eager") if compiled else second
