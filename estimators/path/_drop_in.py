@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Protocol, cast, overload
 
 from torch import Tensor
+
+from estimators._types import Noise
 
 P = ParamSpec("P")
 
 
-def drop_in(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+class DropIn(Protocol[P]):
+    """A function with parameters of its own, and with those of ``torch.nn.functional.gumbel_softmax``."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self, logits: Tensor, tau: float | Tensor, hard: bool = ..., *, dim: int = ..., generator: Noise = ...
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self, logits: Tensor, *, hard: bool = ..., dim: int = ..., generator: Noise = ...
+    ) -> Tensor: ...
+
+
+def drop_in(function: Callable[P, Tensor]) -> DropIn[P]:
     """``function``, which also takes ``tau`` for ``temperature``, both by position too, ``hard`` and ``dim``.
 
-    ``hard`` can only confirm what the forward value is: exactly one-hot, but for ``gumbel_softmax``. Type
-    checkers are not told, so that they know the parameters proper.
+    ``hard`` can only confirm what the forward value is: exactly one-hot, but for ``gumbel_softmax``.
     """
     soft = function.__name__ == "gumbel_softmax"
 
@@ -38,7 +56,7 @@ def drop_in(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
             return function(logits, **given)  # type: ignore[arg-type]
         return function(logits.movedim(dim, -1), **given).movedim(-1, dim)  # type: ignore[arg-type]
 
-    return aliased  # type: ignore[return-value]
+    return cast(DropIn[P], aliased)
 
 
 def _other_forward(name: str, soft: bool) -> str:
