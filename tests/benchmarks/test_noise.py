@@ -113,6 +113,31 @@ def test_extreme_words_stay_inside_the_open_interval(
     assert (-u.log() > 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_centred_numbers_are_those_of_uniform(dtype: torch.dtype) -> None:
+    """Up to the precision of float32 numbers near 1, which is what they are for."""
+    u = lane_noise([5, 6]).uniform((2, 1001), dtype=dtype, device=CPU).double()
+    x = lane_noise([5, 6]).centred((2, 1001), dtype=dtype, device=CPU).double()
+    assert ((x < 0) == (u > 0.5)).all()
+    assert (torch.where(x < 0, x + 1, x) - u).abs().max() <= 2.0**-23
+
+
+def test_centred_numbers_have_forty_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words made small, great and middling: a signed number, and the last bits of another word below it."""
+    words = [0x00000000, 0xFFFFFFFF, 0x00000001, 0x80000123, 0x7FFFFFFF, 0x000000FF, 0xDEADBEEF, 0x80000000]
+    given = tuple(torch.tensor([words[i::4]]) for i in range(4))
+    monkeypatch.setattr(noise_module, "_words", lambda *_: given)
+    x = lane_noise([0]).centred((1, 8), dtype=torch.float32, device=CPU)
+    expected = []
+    for i, columns in enumerate(given):
+        for column in range(2):
+            whole = int(columns[0, column]) << 8 | int(given[i - 1][0, column]) & 255
+            expected.append((whole - (whole >> 39 << 40) + 0.5) / 2**40)
+    torch.testing.assert_close(x.double(), torch.tensor([expected], dtype=torch.float64), rtol=1e-7, atol=0)
+    assert (x != 0).all()
+    assert (x.abs() <= 0.5).all()
+
+
 def test_wrong_requests_are_refused() -> None:
     source = lane_noise([1, 2])
     with pytest.raises(ValueError, match="noise for 2 lanes was asked for shape"):

@@ -21,7 +21,7 @@ from estimators._noise import centred, exponential
 from estimators._ops import draw_of_two, draw_one_hot
 from tests.estimators.battery import ALL
 from tests.estimators.problems import seeded
-from tests.support.statistics import z_limit
+from tests.support.statistics import assert_mean, z_limit
 
 TAIL = 20.0
 ROWS = 300_000
@@ -163,3 +163,15 @@ def test_numbers_that_decide_are_dense_at_both_ends(dtype: torch.dtype) -> None:
     e = exponential((200,), Ends(), dtype=dtype, device=small.device).double()
     assert e.isfinite().all()
     torch.testing.assert_close(e[100:], -torch.log1p(-small), rtol=2e-3, atol=0)
+
+
+def test_many_antithetic_samples_have_no_ties() -> None:
+    """Of 10,000 samples both sides of the comparison are next to 1 in float32: P(b = 1) was 0.5004 at 1/2."""
+    shares = []
+    for seed in range(60):
+        estimate = surrogate(
+            "arms", torch.zeros(1, 200, 2), first_category, num_samples=10_000, generator=seeded(seed)
+        )
+        assert estimate.samples is not None
+        shares.append(estimate.samples[..., 1].double().mean())
+    assert_mean(torch.stack(shares).unsqueeze(-1), torch.tensor([0.5], dtype=torch.float64), detects=4e-4)

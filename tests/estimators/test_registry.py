@@ -45,6 +45,12 @@ def test_the_registry_is_read_without_torch() -> None:
     assert run(code + "print('torch' in sys.modules)") == "False"
 
 
+def test_estimators_are_imported_without_the_compiler() -> None:
+    """Which takes a second, in every worker; a process that compiles loads it then."""
+    code = "import sys, estimators; [estimators.get(id).load() for id in estimators.available()];"
+    assert run(code + "print('torch._dynamo' in sys.modules)") == "False"
+
+
 def test_names_are_the_functions_even_after_their_modules_are_imported() -> None:
     code = "import estimators; [estimators.get(id).load() for id in estimators.available()]; "
     code += "print(all(callable(getattr(estimators, id)) for id in estimators.available()))"
