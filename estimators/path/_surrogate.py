@@ -22,6 +22,9 @@ from estimators._tracing import is_exported
 Rule = Callable[..., Tensor]
 """``rule(g, z, log_p, *context)``."""
 
+_MOST_CONTEXT = 3
+"""Dynamo counts the parameters of a forward to tell whether it takes a context: there may be no ``*args``."""
+
 
 def attach(
     logits: Tensor, z: Tensor, rule: Rule, log_p: Tensor, *context: Tensor, transpose: Rule | None = None
@@ -41,7 +44,7 @@ def attach(
         return _written_out(logits, z, rules[1], log_p, *context)
     # Dynamo takes no function with a jvp, and needs none: it inlines what it differentiates forward.
     function = _Attach if torch.compiler.is_compiling() else _AttachWithTangents
-    return apply(function, logits, z, rules, log_p, *context)
+    return apply(function, logits, z, rules, log_p, *context, *[None] * (_MOST_CONTEXT - len(context)))
 
 
 def _written_out(logits: Tensor, z: Tensor, transpose: Rule, log_p: Tensor, *context: Tensor) -> Tensor:
@@ -79,9 +82,16 @@ class _Attach(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        logits: Tensor, z: Tensor, rules: tuple[Rule, Rule], log_p: Tensor, *context: Tensor
+        logits: Tensor,
+        z: Tensor,
+        rules: tuple[Rule, Rule],
+        log_p: Tensor,
+        first: Tensor | None,
+        second: Tensor | None,
+        third: Tensor | None,
     ) -> Tensor:
         if is_inlined():
+            context = [x for x in (first, second, third) if x is not None]
             return _written_out(logits, z, rules[1], log_p, *context)
         return z.to(logits.dtype, copy=True)
 
@@ -89,7 +99,7 @@ class _Attach(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         logits, z, rules, log_p, *context = inputs
         ctx.rules = rules
-        ctx.save_for_backward(logits, z, log_p, *context)
+        ctx.save_for_backward(logits, z, log_p, *(x for x in context if x is not None))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,7 +107,7 @@ class _Attach(torch.autograd.Function):
         if torch.is_grad_enabled():
             log_p = log_softmax(logits)
         gradient = ctx.rules[0](g.to(z.dtype), z, log_p, *context)
-        return gradient.to(logits.dtype), *[None] * (3 + len(context))
+        return gradient.to(logits.dtype), *[None] * (3 + _MOST_CONTEXT)
 
 
 class _AttachWithTangents(_Attach):

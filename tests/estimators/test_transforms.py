@@ -13,10 +13,17 @@ from estimators import EstimatorInfo, bind, surrogate
 from tests.estimators.battery import ALL, PATH, TRACEABLE, every, every_path, every_traceable
 from tests.estimators.problems import degree, gradient, lanes_for, seeded
 
-F = degree(3)
 WITHIN = [info for info in ALL if info not in TRACEABLE]
 """Those that differentiate within the call, which torch.func and export cannot follow."""
 AVERAGED = [info for info in PATH if info.parameter("num_draws")]
+
+
+def cube(samples: Tensor) -> Tensor:
+    """The objective ``degree(3)`` without an exponent, which ``dynamic=True`` makes a symbol."""
+    u = degree(1)(samples)
+    return u * u * u
+
+
 every_within = pytest.mark.parametrize("info", WITHIN, ids=lambda info: info.id)
 pytestmark = [
     # dynamo itself instantiates autograd functions, and torch.func loads scripts, which torch warns against
@@ -30,7 +37,7 @@ def _fresh_compiler() -> None:
     torch._dynamo.reset()
 
 
-def loss_of(info: EstimatorInfo, objective: Callable[[Tensor], Tensor] = F) -> Callable[[Tensor], Tensor]:
+def loss_of(info: EstimatorInfo, objective: Callable[[Tensor], Tensor] = cube) -> Callable[[Tensor], Tensor]:
     """The sum of surrogates, with torch's default generator, which compiled code draws from too."""
     estimate = bind(info)
     return lambda logits: estimate(logits, objective).surrogate.sum()
@@ -242,7 +249,7 @@ def test_second_derivatives_are_not_compiled_whole(info: EstimatorInfo) -> None:
 @every
 def test_backward_twice_gives_the_same(info: EstimatorInfo) -> None:
     leaf = lanes_for(info, 2).requires_grad_()
-    total = surrogate(info, leaf, F, generator=seeded()).surrogate.sum()
+    total = surrogate(info, leaf, cube, generator=seeded()).surrogate.sum()
     first, second = (torch.autograd.grad(total, leaf, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
-    assert torch.equal(first, gradient(info, leaf.detach(), F, seeded())[0])
+    assert torch.equal(first, gradient(info, leaf.detach(), cube, seeded())[0])

@@ -171,7 +171,7 @@ def test_registries(http: httpx.Client) -> None:
     listed = http.get("/api/v1/estimators").json()["estimators"]
     assert [e["id"] for e in listed] == list(estimators.available())
     reinmax = http.get("/api/v1/estimators/reinmax").json()
-    assert reinmax["parameters"][0]["allowed"] == "from 1 to 100"
+    assert reinmax["parameters"][0]["allowed"] == "above 0"
     tasks = {t["id"]: t for t in http.get("/api/v1/tasks").json()["tasks"]}
     assert tasks["polynomial"]["select"] == "expected_loss"
 

@@ -72,7 +72,7 @@ def test_a_parameter_is_set(tmp_path: Path) -> None:
     (tmp_path / "stgs.json").write_text("the certificate of the defaults")
     status, text = run("stgs", "--set", "temperature=0.5", "--out", tmp_path)
     assert status == 0, text
-    assert "version 1, temperature=0.5: as declared" in unwrapped(text)
+    assert "version 2, temperature=0.5: as declared" in unwrapped(text)
     assert (tmp_path / "stgs.json").read_text() == "the certificate of the defaults"
     stored = json.loads((tmp_path / "stgs.temperature=0.5.json").read_text())
     assert stored["parameters"] == {"temperature": 0.5}
@@ -112,7 +112,7 @@ def test_a_parameter_of_ones_own_function_is_set() -> None:
         (["st", "--set", "temperature=warm"], "--set temperature: expected a number above 0"),
         (["st", "--set", "temperature=0"], "'0' is out of range; temperature is a number above 0"),
         (["st", "--set", "temperature=inf"], "write a finite number"),
-        (["gumbel_rao", "--set", "num_draws=2.5"], "write it without a fraction"),
+        (["gumbel_rao", "--set", "num_draws=2.5"], "2.5 has a fraction"),
         (["gumbel_rao", "--set", "expectation=exat"], "Did you mean 'exact'?"),
         (["gumbel_rao", "--set", "num_draws=x", "--set", "temperature=y"], "; --set num_draws: expected"),
         (["zgr", "--set", "temperature=1"], "it takes none"),
@@ -121,7 +121,7 @@ def test_a_parameter_of_ones_own_function_is_set() -> None:
         (["st", "--set", "temperature=1", "--set", "temperature=2"], "came twice, as 1 and 2"),
         (["--all", "--set", "temperature=1"], "--all measures each at its defaults"),
         ([f"{WRONG}:scaled_to_a_gap", "--set", "gapp=1"], "it takes gap, scale. Did you mean 'gap'?"),
-        ([f"{WRONG}:scaled_to_a_gap", "--set", "scale=1.5"], "expected an integer"),
+        ([f"{WRONG}:scaled_to_a_gap", "--set", "scale=1.5"], "1.5 has a fraction; scale is an integer"),
         ([f"{WRONG}:copy_of_st", "--set", "temperature=-1"], "number above 0"),
         ([f"{WRONG}:copy_of_st", "--publish"], "register it in a package"),
         (["st", "--publish", "--set", "temperature=2"], "leave out --set temperature=2 or --publish"),
