@@ -185,7 +185,7 @@ REFUSED = {
     ),
     "a text without end": ("findings/0/measured", 20_000 * "x", "/findings/0/measured"),
     "a temperature out of range": ("temperatures/0/temperature", -1.0, "/temperatures/0/temperature"),
-    "a temperature beyond the declaration": ("temperatures/1/temperature", 1e-46, "/temperatures"),
+    "a temperature that underflows": ("temperatures/1/temperature", 1e-46, "/temperatures/1/temperature"),
     "a temperature twice": ("temperatures/1/temperature", 1.0, "/temperatures"),
     "a temperature at another scale": ("temperatures/1/point/scale", 2.0, "/temperatures"),
     "too large a number of draws": ("problems/0/points/0/draws", 10**30, "/problems/0/points/0/draws"),
