@@ -85,6 +85,23 @@ def test_vmap_maps_each_row_by_itself(info: EstimatorInfo) -> None:
     assert len(different.detach().unique(dim=0)) > 1
 
 
+@pytest.mark.parametrize("info", [i for i in TRACEABLE if i not in PATH], ids=lambda i: i.id)
+def test_vmap_maps_estimates_from_values_of_f(info: EstimatorInfo) -> None:
+    """Values and gradients of every row are those of the row alone, with the noise that all share."""
+    rows = lanes_for(info, 4)
+
+    def value_and_gradient(logits: Tensor) -> tuple[Tensor, Tensor]:
+        gradient, value = torch.func.grad_and_value(loss_of(info))(logits)
+        return value, gradient
+
+    torch.manual_seed(1)
+    together = torch.func.vmap(value_and_gradient, randomness="same")(rows)
+    for i, row in enumerate(rows):
+        torch.manual_seed(1)
+        for mapped, alone in zip(together, value_and_gradient(row), strict=True):
+            torch.testing.assert_close(mapped[i], alone, rtol=1e-10, atol=1e-10)
+
+
 @every_traceable
 def test_func_grad_is_the_gradient(info: EstimatorInfo) -> None:
     loss, logits = loss_of(info), lanes_for(info, 2)
