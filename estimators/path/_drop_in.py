@@ -52,6 +52,7 @@ def drop_in(function: Callable[P, Tensor]) -> DropIn[P]:
             raise TypeError(f"{function.__name__} got temperature and tau, which are the same; leave one out")
         if tau is not None:
             given["temperature"] = tau
+        # The signature above is not that of P, which mypy cannot see through.
         if dim in (-1, logits.dim() - 1):
             return function(logits, **given)  # type: ignore[arg-type]
         return function(logits.movedim(dim, -1), **given).movedim(-1, dim)  # type: ignore[arg-type]
