@@ -15,10 +15,15 @@ WEIGHTS = torch.tensor([[1.3, -0.7, 0.4], [-1.1, 0.6, 1.7]], dtype=torch.float64
 
 
 def degree(power: int) -> Callable[[Tensor], Tensor]:
-    """(w . D)^power: a polynomial of that degree in the one-hot vectors, coupling the variables."""
+    """(w . D)^power: a polynomial of that degree in the one-hot vectors, coupling the variables.
+
+    Every objective has weights of its own: torch.compile leaves marks on the tensors that it meets
+    (sizes that changed), and an exported program would check them on a global tensor.
+    """
+    weights = WEIGHTS.clone()
 
     def f(samples: Tensor) -> Tensor:
-        return (samples * WEIGHTS[:, : samples.shape[-1]].to(samples)).sum((-1, -2)) ** power
+        return (samples * weights[:, : samples.shape[-1]].to(samples)).sum((-1, -2)) ** power
 
     return f
 
