@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP) ## create .venv with everything
 
 demo: $(STAMP) ## from nothing to two leaderboards; KEEP=1 leaves the server running
-	@$(BIN)/python -m service.demo $(if $(KEEP),--keep)
+	@$(BIN)/python -m service.cli.demo $(if $(KEEP),--keep)
 
 test: $(STAMP) ## the whole test suite, SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
@@ -49,10 +49,10 @@ catalogue: $(STAMP) ## write docs/estimators.md from the registry
 	@$(BIN)/python -m estimators.catalogue
 
 bench: $(STAMP) ## speed beside a plain PyTorch loop, about twenty minutes; ARGS="--quick" for four
-	@$(BIN)/python -m benchmarks.speed $(ARGS)
+	@$(BIN)/python -m benchmarks.commands.speed $(ARGS)
 
 agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exit status 1 where they disagree
-	@$(BIN)/python -m benchmarks.agreement $(ARGS)
+	@$(BIN)/python -m benchmarks.commands.agreement $(ARGS)
 
 compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
 	@$(BIN)/python docker/compose_test.py

@@ -1,10 +1,10 @@
-"""Runs migrations on the connection that ``service.migrations`` hands over."""
+"""Runs migrations on the connection that ``service.storage.migrations`` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from service.models import Base
+from service.storage.models import Base
 
 connection = context.config.attributes.get("connection")
 if connection is None:

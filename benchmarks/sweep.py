@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.document import parse
-from benchmarks.grid import ComponentGrid, EstimatorGrid, Sweep
-from benchmarks.problems import Problem, SpecError
-from benchmarks.schema import SweepFile
-from benchmarks.validation import validate
+from benchmarks.sweep_file.document import parse
+from benchmarks.sweep_file.grid import ComponentGrid, EstimatorGrid, Sweep
+from benchmarks.sweep_file.issues import Problem, SpecError
+from benchmarks.sweep_file.schema import SweepFile
+from benchmarks.sweep_file.validation import validate
 
 __all__ = [
     "ComponentGrid",

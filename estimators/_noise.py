@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from estimators._functions import log1p
+from estimators._fastmath import log1p
 from estimators._types import CentredNoiseSource, Noise, NoiseSource
 
 

@@ -6,14 +6,15 @@ from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
-from service import certificates, problems
-from service.deps import require_text
-from service.ledger import Ledger, QueueRules
-from service.middleware import BodyLimit, HostCheck, SecurityHeaders
-from service.routes import boards, health, registry, sweeps, trials
-from service.routes.internal import internal_router
+from service.api import problem_details
+from service.api.deps import require_text
+from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
+from service.api.routes import boards, health, registry, sweeps, trials
+from service.api.routes.internal import internal_router
+from service.queue.reports import Ledger, QueueRules
+from service.resources import certificates
 from service.settings import Settings
-from service.web import estimator_pages, pages
+from service.web import estimators, pages
 from service.web.assets import add_static
 from service.web.render import problem_page
 from workers.version import package_version
@@ -29,17 +30,19 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         docs_url=None,  # FastAPI's documentation pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        responses={"default": {"model": problems.ProblemDocument, "description": "A problem (RFC 9457)."}},
+        responses={
+            "default": {"model": problem_details.ProblemDocument, "description": "A problem (RFC 9457)."}
+        },
     )
     app.state.engine = engine
     app.state.published = settings.data_home / certificates.FOLDER
-    problems.install(app, problem_page)
+    problem_details.install(app, problem_page)
     for module in (sweeps, trials, boards, registry):
         app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Ledger(engine, rules=QueueRules.of(settings))))
     app.include_router(pages.router, dependencies=[Depends(require_text)])
-    app.include_router(estimator_pages.router, dependencies=[Depends(require_text)])
+    app.include_router(estimators.router, dependencies=[Depends(require_text)])
     add_static(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
-from benchmarks.problems import Problem
+from benchmarks.sweep_file.issues import Problem
 
 
 class HeunboardError(Exception):

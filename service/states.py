@@ -1,7 +1,7 @@
 """States and the transition table: the only place that knows which state may follow which.
 
-The database repeats the names in its check constraints; ``service.queries.move`` builds every transition and
-asks :func:`require_arrow` first, so a transition that is not in the table cannot be written.
+The database repeats the names in its check constraints; ``service.storage.queries.move`` builds every
+transition and asks :func:`require_arrow` first, so a transition that is not in the table cannot be written.
 """
 
 from __future__ import annotations

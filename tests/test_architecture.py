@@ -24,7 +24,7 @@ TORCH_FREE = (
     "estimators.certification.picture",
     "benchmarks.spec",
     "benchmarks.sweep",
-    "benchmarks.stats",
+    "benchmarks.scoring.seeds",
     "benchmarks.tasks.info",
     "benchmarks.tasks.registry",
     "workers.ports",

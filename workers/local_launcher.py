@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers.local_process import LocalProcess
+from workers.orders import WITHHELD, Order, WorkerConfig, worker_environment
 from workers.ports import Claim, Exit
-from workers.worker import WITHHELD, Order, WorkerConfig, worker_environment
 
 LOG_BYTES = 1_000_000
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from workers.orders import Order
 from workers.ports import Exit
-from workers.worker import Order
 
 TAIL_CHARACTERS = 2_000
 CHUNK = 65_536

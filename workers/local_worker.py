@@ -11,7 +11,7 @@ import queue
 import sys
 import threading
 
-from workers.worker import ATTEMPTS_PER_PROCESS, FAILED, Order, execute
+from workers.orders import ATTEMPTS_PER_PROCESS, FAILED, Order, execute
 
 READY = b"\n"
 ORPHANED = 3  # exit status of a worker whose dispatcher is gone

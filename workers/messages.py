@@ -86,7 +86,8 @@ class Provenance(Message):
 
     Attributes:
         executor: how steps were done: ``loop``, ``steps``, ``graph`` (compiled, see
-            :mod:`benchmarks.programs`) or ``eager``; several, joined by commas, when the lanes differ.
+            :mod:`benchmarks.engine.compiled.programs`) or ``eager``; several, joined by commas, when the
+            lanes differ.
         compile_seconds: time the worker process spent on compiling the attempt's programs, in this attempt
             or, kept from then on, in one before it.
         first_step_seconds: from the server's answer to ``start`` to the end of the first segment of steps:
@@ -94,8 +95,8 @@ class Provenance(Message):
         fallback: what could not be compiled and why, a line each, so that a slower form took its place;
             ``None`` when nothing failed. A trial that is too short to be worth compiling is no failure.
         products: the library with which the worker process multiplies matrices on a CPU, ``torch`` or
-            ``native``, whose results differ in the last bits (see :mod:`benchmarks.products`); ``None`` while
-            it has had none to multiply, and on a GPU.
+            ``native``, whose results differ in the last bits (see :mod:`benchmarks.kernels.layers`);
+            ``None`` while it has had none to multiply, and on a GPU.
     """
 
     heunboard: str

@@ -1,8 +1,8 @@
 """What workers need from outside, as Protocols, and the plain records that cross the border.
 
-``service.queue`` implements :class:`CohortQueue` and :class:`AttemptLedger` on SQL; ``workers.reporter``
-implements :class:`AttemptReporter` over HTTP; ``workers.ray_launcher`` and ``workers.local_launcher``
-implement :class:`Launcher`.
+``service.queue.cohorts`` implements :class:`CohortQueue` and :class:`AttemptLedger` on SQL;
+``workers.reporter`` implements :class:`AttemptReporter` over HTTP;
+``workers.ray_launcher`` and ``workers.local_launcher`` implement :class:`Launcher`.
 """
 
 from __future__ import annotations

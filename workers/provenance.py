@@ -16,7 +16,7 @@ from workers.messages import Provenance
 from workers.version import package_version
 
 if TYPE_CHECKING:
-    from benchmarks.engine import Execution
+    from benchmarks.engine.cohort import Execution
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")

@@ -26,9 +26,8 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
     Config,
 )
 
-from benchmarks import compile_cache
-from workers.ports import Claim, Exit
-from workers.worker import (
+from benchmarks.process import compile_cache
+from workers.orders import (
     ATTEMPTS_PER_PROCESS,
     FAILED,
     WITHHELD,
@@ -37,6 +36,7 @@ from workers.worker import (
     execute,
     worker_environment,
 )
+from workers.ports import Claim, Exit
 
 OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
 CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed

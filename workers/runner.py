@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from benchmarks.spec import TrialSpec
+from workers.bookkeeping import CurveBuffer, TrialLedger
 from workers.heartbeat import Heart, StopReason
 from workers.messages import Outcome, Provenance, StartReply
 from workers.ports import AttemptReporter, ReportError, Superseded
-from workers.progress import CurveBuffer, TrialLedger
 from workers.provenance import describe
 
 if TYPE_CHECKING:
-    from benchmarks.engine import Execution, Segment
+    from benchmarks.engine.cohort import Execution, Segment
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ Clock = Callable[[], float]
 
 
 class Lanes(Protocol):
-    """The part of ``benchmarks.engine.Cohort`` that is used here."""
+    """The part of ``benchmarks.engine.cohort.Cohort`` that is used here."""
 
     def segments(self) -> Iterator[Segment]:
         """Run to the end, segment by segment."""
@@ -49,7 +49,7 @@ def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | N
     """The lane engine, single-threaded on a CPU: one worker per core, and results are bitwise."""
     import torch  # here, so that an attempt announces itself before it pays for this import
 
-    from benchmarks.engine import Cohort
+    from benchmarks.engine.cohort import Cohort
 
     if device == "cpu":
         torch.set_num_threads(1)
@@ -74,7 +74,7 @@ def run_attempt(
     Args:
         reporter: the line to the server; its ``start`` says what to compute.
         device: a torch device.
-        data_dir: where data sets lie; default as in ``benchmarks.data``.
+        data_dir: where data sets lie; default as in ``benchmarks.datasets.loading``.
         build: makes the cohort.
         clock: monotonic seconds.
 

@@ -55,6 +55,19 @@ class Reference:
     comparable: str = ""
 
 
+def epochs(*, default: int, description: str) -> Parameter:
+    """The parameter that says how long a trial is; lanes of a cohort may differ in it."""
+    return Parameter(
+        name="epochs",
+        type=int,
+        default=default,
+        minimum=1,
+        maximum=10_000,
+        lane=True,
+        description=description,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskInfo:
     """One line of the task registry.

@@ -26,11 +26,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from estimators._functions import exp, log, log1p
+from estimators._fastmath import exp, log, log1p
 from estimators._streams import keyed_uniform
 from estimators._tracing import is_traced, stored
 from estimators.path._blocks import CACHED_ELEMENTS, blocks, pairwise_sum, part
-from estimators.path._pair import log_other, pair_product
+from estimators.path._two_categories import log_other, pair_product
 
 DRAWS_PER_BLOCK = 64
 """Draws that are added up at once; fixed, so that rounding does not depend on the number of variables."""

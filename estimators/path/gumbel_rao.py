@@ -23,9 +23,9 @@ from estimators._ops import draw, log_probabilities, probabilities
 from estimators._streams import draw_keys
 from estimators._types import Noise
 from estimators.path._drop_in import drop_in
-from estimators.path._pair import expected_pair_weight, pair_product
 from estimators.path._posterior import mean_jacobian_product
 from estimators.path._surrogate import attach, first_derivative_only
+from estimators.path._two_categories import expected_pair_weight, pair_product
 
 
 @drop_in

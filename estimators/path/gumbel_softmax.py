@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from estimators._checks import check_parameters, lane_tensor
-from estimators._functions import exp, log
+from estimators._fastmath import exp, log
 from estimators._noise import centred, exponential
 from estimators._ops import (
     chosen_of_two,

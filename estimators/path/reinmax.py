@@ -28,8 +28,8 @@ from estimators._ops import (
 from estimators._tracing import stored
 from estimators._types import Noise
 from estimators.path._drop_in import drop_in
-from estimators.path._pair import outcome_difference
 from estimators.path._surrogate import attach
+from estimators.path._two_categories import outcome_difference
 
 
 @drop_in

@@ -19,8 +19,8 @@ from estimators._checks import check_parameters, lane_tensor
 from estimators._ops import distinct, draw, log_probabilities, probabilities, tempered
 from estimators._types import Noise
 from estimators.path._drop_in import drop_in
-from estimators.path._pair import weighted_difference
 from estimators.path._surrogate import attach, jacobian_rule
+from estimators.path._two_categories import weighted_difference
 
 
 @drop_in

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from estimators._binary import check_binary
 from estimators._checks import check_parameters
-from estimators._lanes import State, is_trained, leaves, minimise_squares, over_rows, per_lane, trainable
+from estimators._learned import State, is_trained, leaves, minimise_squares, over_rows, per_lane, trainable
 from estimators._ops import draw_many, jacobian_product
 from estimators._score import (
     leave_one_out,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from estimators._checks import check_parameters
-from estimators._lanes import (
+from estimators._learned import (
     NETWORK,
     State,
     initial_network,

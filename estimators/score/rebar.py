@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from estimators._checks import check_parameters
-from estimators._lanes import State, is_trained, leaves, minimise_squares, over_rows, per_lane, trainable
+from estimators._learned import State, is_trained, leaves, minimise_squares, over_rows, per_lane, trainable
 from estimators._relaxed import controlled_gradient, draw_relaxed
 from estimators._score import evaluate, make_estimate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective

@@ -17,7 +17,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from estimators._checks import check_parameters
-from estimators._lanes import State, lane_rows, moving_average, over_rows, per_lane, zeros_by_lane
+from estimators._learned import State, lane_rows, moving_average, over_rows, per_lane, zeros_by_lane
 from estimators._ops import draw_many
 from estimators._score import (
     evaluate,

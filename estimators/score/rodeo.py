@@ -24,7 +24,7 @@ from torch import Tensor
 
 from estimators._binary import check_binary, pair_gradient
 from estimators._checks import check_parameters
-from estimators._lanes import (
+from estimators._learned import (
     NETWORK,
     State,
     initial_network,

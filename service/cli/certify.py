@@ -16,10 +16,10 @@ from estimators import registry
 from estimators.certification import picture
 from estimators.certification.record import COMMON_PROBLEM, Certificate, Finding
 from estimators.info import EstimatorInfo
-from service.certificates import text_of
 from service.cli.output import AsJson, Url, console, print_json
 from service.cli.subjects import check_id, load, read_settings
 from service.client import Client
+from service.resources.certificates import text_of
 
 VERDICT_STYLES = {
     "as declared": "green",

@@ -17,7 +17,7 @@ from estimators.registry import PluginError
 from service.cli import boards, certify, servers, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
-from service.processes import WRONG_INPUT
+from service.processes.children import WRONG_INPUT
 from workers.version import package_version
 
 FAILED = 1

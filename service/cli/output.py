@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from service import fallbacks
+from service.resources import fallbacks
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer of the REST API as JSON.")]
 Url = Annotated[

@@ -57,8 +57,8 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
-    from service.supervisor import UpOptions
-    from service.supervisor import up as run
+    from service.processes.up import UpOptions
+    from service.processes.up import up as run
 
     settings = load_settings() if data is None else load_settings(data_home=data.absolute())
     err = Console(stderr=True, soft_wrap=True)
@@ -96,10 +96,10 @@ def serve(
     import uvicorn
 
     from service.app import create_app
-    from service.db import open_engine
-    from service.migrations import prepare
-    from service.processes import end_with_parent as follow
-    from service.supervisor import listen
+    from service.processes.children import end_with_parent as follow
+    from service.processes.up import listen
+    from service.storage.engine import open_engine
+    from service.storage.migrations import prepare
 
     settings = load_settings()
     _require_loopback(host, insecure_dev)
@@ -129,9 +129,9 @@ def dispatch(
     end_with_parent: EndWithParent = False,
 ) -> None:
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
-    from service.dispatch import DispatchOptions
-    from service.dispatch import dispatch as run
-    from service.processes import end_with_parent as follow
+    from service.processes.children import end_with_parent as follow
+    from service.processes.dispatch import DispatchOptions
+    from service.processes.dispatch import dispatch as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -152,9 +152,9 @@ def dispatch(
 @database.command()
 def upgrade(as_json: AsJson = False) -> None:
     """Bring the database to the version of this program."""
-    from service.db import open_engine
-    from service.migrations import current
-    from service.migrations import upgrade as apply
+    from service.storage.engine import open_engine
+    from service.storage.migrations import current
+    from service.storage.migrations import upgrade as apply
 
     engine = open_engine(load_settings().database)
     before = current(engine)
@@ -170,8 +170,8 @@ def upgrade(as_json: AsJson = False) -> None:
 
 
 def _with_current_database() -> Settings:
-    from service.db import open_engine
-    from service.migrations import prepare
+    from service.storage.engine import open_engine
+    from service.storage.migrations import prepare
 
     settings = load_settings()
     prepare(open_engine(settings.database))

@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
-from benchmarks.problems import Problems, SpecError, nearest
-from benchmarks.values import read_axes
+from benchmarks.sweep_file.issues import Problems, SpecError, nearest
+from benchmarks.sweep_file.parameters import read_axes
 from estimators import registry
 from estimators.info import EstimatorInfo, Value
 

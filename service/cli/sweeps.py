@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.sweep import load_sweep
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json, print_warning
-from service.cli.progress import watch
+from service.cli.progress_bar import watch
 from service.client import Client
 from service.errors import InvalidSettings
 from service.web.numbers import duration

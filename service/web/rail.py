@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from service.schemas import BoardRow, ReferenceNumber, Summary
+from service.resources.schemas import BoardRow, ReferenceNumber, Summary
 from service.web import numbers
 
 WIDTH = 200.0

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Metric
 from estimators.info import Value
-from service import fallbacks
-from service.schemas import (
+from service.resources import fallbacks
+from service.resources.schemas import (
     Board,
     BoardCurve,
     BoardRow,

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import agreement
-from benchmarks.agreement import EPOCHS, METRICS, compare, published
+from benchmarks.commands import agreement
+from benchmarks.commands.agreement import EPOCHS, METRICS, compare, published
 
 
 def curves(estimator: str, shift: float) -> dict[tuple[str, int], list[float]]:

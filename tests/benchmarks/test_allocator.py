@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmarks.allocator import TUNABLES, VARIABLE, environment
+from benchmarks.process.allocator import TUNABLES, VARIABLE, environment
 
 FREE_AND_ASK_AGAIN = """
 import ctypes, resource

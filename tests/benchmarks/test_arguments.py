@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import arguments
-from benchmarks.agreement import main as agreement
-from benchmarks.data import DatasetUnavailable
+from benchmarks.commands import arguments
+from benchmarks.commands.agreement import main as agreement
+from benchmarks.datasets.loading import DatasetUnavailable
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_a_missing_data_set_is_told_once_and_before_training(
     def missing(name: str) -> None:
         raise DatasetUnavailable(f"no {name} here")
 
-    monkeypatch.setattr("benchmarks.agreement.load", missing)
+    monkeypatch.setattr("benchmarks.commands.agreement.load", missing)
     assert agreement([]) == 2
     assert capsys.readouterr().err == "no mnist here\n"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import limits
 from benchmarks.sweep import Problem, SpecError, load_sweep, read_sweep
+from benchmarks.sweep_file import limits
 from tests.benchmarks.test_sweep import minimal
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import estimators
-from benchmarks.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.tasks.base import LaneEstimator, Parameters
-from benchmarks.tasks.categorical_vae import CategoricalVAE, _bce, kl_to_uniform
+from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.tasks.categorical_vae.task import CategoricalVAE, _bce, kl_to_uniform
+from benchmarks.tasks.contract import LaneEstimator, Parameters
 from tests.support.trials import made_up_images, run, small_vae, trial
 
 SPEC = trial("categorical_vae")

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 import estimators
-from benchmarks import data
-from benchmarks.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.optimizers import LaneOptimizers, updated
+from benchmarks.datasets import loading
+from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.engine.optimizers.adam import LaneOptimizers, updated
 from benchmarks.tasks import registry
-from benchmarks.tasks.base import LaneEstimator
-from benchmarks.tasks.categorical_vae import CategoricalVAE, kl_to_uniform
-from benchmarks.tasks.polynomial import Polynomial, targets
+from benchmarks.tasks.categorical_vae.task import CategoricalVAE, kl_to_uniform
+from benchmarks.tasks.contract import LaneEstimator
+from benchmarks.tasks.polynomial.task import Polynomial, targets
 from estimators import SeparableObjective
 from estimators.info import Value
 from tests.support.statistics import assert_z
@@ -232,7 +232,7 @@ def check_steps_of_both_sizes(row: Row) -> None:
 @functools.cache
 def pixels(dataset: str, split: str) -> Tensor:
     """Grey values in float64: ``train 60000``, ``first 50000`` or ``test 10000``."""
-    images = data.load({"MNIST": "mnist", "Fashion-MNIST": "fashion_mnist"}[dataset])
+    images = loading.load({"MNIST": "mnist", "Fashion-MNIST": "fashion_mnist"}[dataset])
     chosen = {"train 60000": images.train, "first 50000": images.train[:50_000], "test 10000": images.test}
     return chosen[split].double() / 255
 

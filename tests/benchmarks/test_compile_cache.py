@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compile_cache
+from benchmarks.process import compile_cache
 
 
 def test_same_place_for_every_process_of_a_machine(tmp_path: Path) -> None:

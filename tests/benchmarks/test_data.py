@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import data
-from benchmarks.data import DataSet, DatasetUnavailable, File, WrongChecksum, read
+from benchmarks.datasets import loading
+from benchmarks.datasets.loading import DataSet, DatasetUnavailable, File, WrongChecksum, read
 
 TRAIN = struct.pack(">IIII", 0x0803, 3, 2, 2) + bytes(range(12))
 TEST = struct.pack(">IIII", 0x0803, 1, 2, 2) + bytes([255, 0, 128, 7])
@@ -102,11 +102,11 @@ def test_content_that_is_not_images_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_availability_is_a_yes_or_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(data.DATA_SETS, "made_up", MADE_UP)
+    monkeypatch.setitem(loading.DATA_SETS, "made_up", MADE_UP)
     monkeypatch.setenv("HEUNBOARD_DATA_DIR", str(store(tmp_path / "there")))
-    assert data.is_available("made_up")
+    assert loading.is_available("made_up")
     wrong = store(tmp_path / "wrong", TRAIN[:-1] + b"!")
-    assert not data.is_available("made_up", data_dir=wrong)
+    assert not loading.is_available("made_up", data_dir=wrong)
 
 
 MD5 = {  # as published for the decompressed files
@@ -119,7 +119,7 @@ MD5 = {  # as published for the decompressed files
 @pytest.mark.usefixtures("real_data_dir")
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_real_files_have_the_published_checksums(name: str) -> None:
-    images = data.load(name)
+    images = loading.load(name)
     for pixels, md5 in zip((images.train, images.test), MD5[name], strict=True):
         header = struct.pack(">IIII", 0x0803, len(pixels), 28, 28)
         assert hashlib.md5(header + pixels.numpy().tobytes(), usedforsecurity=False).hexdigest() == md5

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import denormals
-from benchmarks.engine import Cohort
-from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult
-from benchmarks.tasks.polynomial import Polynomial
+from benchmarks.engine import denormals
+from benchmarks.engine.cohort import Cohort
+from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult
+from benchmarks.tasks.polynomial.task import Polynomial
 from estimators import NoiseSource
 from tests.support.trials import trial
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 import torch
 
-from benchmarks.engine import Cohort, LaneEnd, Segment
-from benchmarks.lane_group import LaneState
+from benchmarks.engine.cohort import Cohort, LaneEnd, Segment
+from benchmarks.engine.group import LaneState
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.base import LaneEstimator, Parameters, StepResult
-from benchmarks.tasks.categorical_vae import CategoricalVAE
-from benchmarks.tasks.polynomial import Polynomial
+from benchmarks.tasks.categorical_vae.task import CategoricalVAE
+from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult
+from benchmarks.tasks.polynomial.task import Polynomial
 from estimators import NoiseSource
 from tests.support.trials import cohort, made_up_images, run, trial
 

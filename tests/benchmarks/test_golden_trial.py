@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import estimators
-from benchmarks.noise import LaneNoise, Purpose, seed_keys, shuffled
+from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys, shuffled
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.base import LaneEstimator, Task
-from benchmarks.tasks.polynomial import Polynomial
+from benchmarks.tasks.contract import LaneEstimator, Task
+from benchmarks.tasks.polynomial.task import Polynomial
 from tests.support.trials import run, small_vae, trial
 
 RELATIVE = 1e-6

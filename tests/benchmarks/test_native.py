@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import compile_cache
-from benchmarks.native import build, kernels
-from benchmarks.native.kernels import Factors
-from benchmarks.optimizers import LaneOptimizers, updated
+from benchmarks.engine.optimizers.adam import LaneOptimizers, updated
+from benchmarks.kernels import build, operators
+from benchmarks.kernels.operators import Factors
+from benchmarks.process import compile_cache
 
 SHAPES = [
     (1, 1, 1),
@@ -55,18 +55,18 @@ def test_linear_is_x_times_the_transpose_plus_bias(
         numbers(outputs, inputs, seed=3),
         numbers(outputs, seed=4),
     )
-    given = kernels.input_major(weight) if order == "input-major" else weight
-    y = kernels.linear(x, given, bias, mostly_zero=density is not None)
+    given = operators.input_major(weight) if order == "input-major" else weight
+    y = operators.linear(x, given, bias, mostly_zero=density is not None)
     close(y, x.double() @ weight.double().T + bias.double(), inputs)
     assert y.is_contiguous()
-    close(kernels.linear(x, given, None), x.double() @ weight.double().T, inputs)
+    close(operators.linear(x, given, None), x.double() @ weight.double().T, inputs)
 
 
 @pytest.mark.parametrize("density", [0.0, 0.2])
 def test_skipping_zeros_changes_no_bit(density: float) -> None:
     x, weight, bias = images(20, 100, density), numbers(300, 100, seed=3), numbers(300, seed=4)
-    weight = kernels.input_major(weight)
-    dense, sparse = (kernels.linear(x, weight, bias, mostly_zero=skips) for skips in (False, True))
+    weight = operators.input_major(weight)
+    dense, sparse = (operators.linear(x, weight, bias, mostly_zero=skips) for skips in (False, True))
     assert torch.equal(dense, sparse)
 
 
@@ -75,21 +75,21 @@ def test_zeros_are_really_skipped() -> None:
     x, weight = torch.zeros(2, 40), numbers(64, 40, seed=1)
     x[:, 3] = 1
     weight[:, 5] = float("nan")
-    weight = kernels.input_major(weight)
-    assert torch.equal(kernels.linear(x, weight, None, mostly_zero=True), weight[:, 3].expand(2, 64))
-    assert kernels.linear(x, weight, None).isnan().all()
+    weight = operators.input_major(weight)
+    assert torch.equal(operators.linear(x, weight, None, mostly_zero=True), weight[:, 3].expand(2, 64))
+    assert operators.linear(x, weight, None).isnan().all()
 
 
 def test_rows_do_not_depend_on_their_neighbours() -> None:
     x, weight, bias = numbers(100, 50, seed=1), numbers(70, 50, seed=2), numbers(70, seed=3)
-    together = kernels.linear(x, weight, bias)
+    together = operators.linear(x, weight, bias)
     for count in (1, 2, 3, 4, 5, 6, 7):
-        assert torch.equal(kernels.linear(x[:count], weight, bias), together[:count])
+        assert torch.equal(operators.linear(x[:count], weight, bias), together[:count])
 
 
 def test_operands_may_be_views() -> None:
     x, weight, bias = numbers(50, 20, seed=1).T, numbers(30, 100, seed=2)[:, ::2], numbers(60, seed=3)[::2]
-    close(kernels.linear(x, weight, bias), x.double() @ weight.double().T + bias.double(), 50)
+    close(operators.linear(x, weight, bias), x.double() @ weight.double().T + bias.double(), 50)
 
 
 @pytest.mark.parametrize("kind", ["adam", "radam"])
@@ -110,7 +110,7 @@ def test_updates_are_those_of_the_optimizer_for_the_product(
             numbers(1, outputs, inputs, seed=8) ** 2,
         ]
         exact.append([t.double() for t in tensors])
-        ours.append([kernels.input_major(t) if order == "input-major" else t.clone() for t in tensors])
+        ours.append([operators.input_major(t) if order == "input-major" else t.clone() for t in tensors])
     for step, row in enumerate(table):
         factors = [
             Factors(
@@ -126,7 +126,7 @@ def test_updates_are_those_of_the_optimizer_for_the_product(
             for (weight, first, second), gradient in zip(exact, gradients, strict=True)
         ]
         weights, first, second = zip(*ours, strict=True)
-        total = kernels.update(weights, first, second, factors, rule=row, moving=torch.tensor([True]))
+        total = operators.update(weights, first, second, factors, rule=row, moving=torch.tensor([True]))
         size = sum(float(g.abs().sum()) for g in gradients)
         assert total.item() == pytest.approx(sum(float(g.sum()) for g in gradients), abs=1e-5 * size + 1e-6)
     for layer_ours, layer_exact in zip(ours, exact, strict=True):
@@ -137,11 +137,11 @@ def test_updates_are_those_of_the_optimizer_for_the_product(
 @pytest.mark.parametrize("density", [None, 0.2])
 @pytest.mark.parametrize("batch", [9, 100])
 def test_a_lane_that_does_not_move_keeps_the_bits_of_its_weights(batch: int, density: float | None) -> None:
-    weight, first, second = (kernels.input_major(numbers(1, 70, 130, seed=k)) for k in range(3))
+    weight, first, second = (operators.input_major(numbers(1, 70, 130, seed=k)) for k in range(3))
     before = weight.clone()
     factors = [Factors(images(batch, 130, density), numbers(batch, 70, seed=4), density is not None)]
     moments = first.clone()
-    kernels.update(
+    operators.update(
         [weight], [first], [second.square_()], factors, rule=torch.ones(2, 1), moving=torch.tensor([False])
     )
     assert torch.equal(weight, before)
@@ -153,11 +153,11 @@ def test_layers_whose_tensors_lie_in_different_orders_are_refused(odd: int) -> N
     """They are changed where they lie, so nothing can be turned."""
     factors, rule = [Factors(numbers(5, 6, seed=4), numbers(5, 4, seed=5), False)], torch.ones(2, 1)
     layer = [numbers(1, 4, 6, seed=k).abs() for k in range(3)]
-    layer[odd] = kernels.input_major(layer[odd])
+    layer[odd] = operators.input_major(layer[odd])
     sliced = [numbers(1, 4, 12, seed=k).abs()[..., ::2] for k in range(3)]
     for (w, m, v), message in ((layer, "give all three"), (sliced, r"have strides \(48, 12, 2\), ")):
         with pytest.raises(ValueError, match=message):
-            kernels.update([w], [m], [v], factors, rule=rule, moving=torch.tensor([True]))
+            operators.update([w], [m], [v], factors, rule=rule, moving=torch.tensor([True]))
 
 
 @pytest.mark.parametrize("where", ["inputs", "outputs"])
@@ -166,7 +166,7 @@ def test_the_sum_of_a_gradient_that_is_not_finite_is_not_finite(where: str, bad:
     weight, first, second = (numbers(1, 30, 40, seed=k).abs() for k in range(3))
     factors = Factors(numbers(5, 40, seed=4), numbers(5, 30, seed=5), False)
     getattr(factors, where)[2, 7] = bad
-    total = kernels.update(
+    total = operators.update(
         [weight], [first], [second], [factors], rule=torch.ones(2, 1), moving=torch.tensor([True])
     )
     assert not total.isfinite().any()
@@ -174,10 +174,10 @@ def test_the_sum_of_a_gradient_that_is_not_finite_is_not_finite(where: str, bad:
 
 def test_a_weight_is_turned_once() -> None:
     weight = numbers(1, 3, 4, seed=0)
-    turned = kernels.input_major(weight)
+    turned = operators.input_major(weight)
     assert torch.equal(weight, turned)
     assert turned.stride()[1:] == (1, 3)
-    assert kernels.input_major(turned) is turned
+    assert operators.input_major(turned) is turned
 
 
 def test_compiled_once_and_kept(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import noise as noise_module
-from benchmarks.noise import LaneNoise, Purpose, philox, seed_keys, shuffled
+from benchmarks.engine import noise as noise_module
+from benchmarks.engine.noise import LaneNoise, Purpose, philox, seed_keys, shuffled
 
 CPU = torch.device("cpu")
 FALSE_ALARM_Z = 4.9  # two-sided 1e-6

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.optimizers import LaneOptimizers, updated
+from benchmarks.engine.optimizers.adam import LaneOptimizers, updated
 
 STEPS = 40  # RAdam's rho_t passes 5 at step 6
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-6}

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import estimators
-from benchmarks.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.tasks.base import LaneEstimator
-from benchmarks.tasks.polynomial import Polynomial, targets
+from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.tasks.contract import LaneEstimator
+from benchmarks.tasks.polynomial.task import Polynomial, targets
 from estimators import NoiseSource
 from estimators.info import Value
 from tests.support.trials import SMALL_POLYNOMIAL

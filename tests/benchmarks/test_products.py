@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks import products
-from benchmarks.engine import Cohort
-from benchmarks.native import build, kernels
+from benchmarks.engine.cohort import Cohort
+from benchmarks.kernels import build, layers, operators
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.categorical_vae import CategoricalVAE
+from benchmarks.tasks.categorical_vae.task import CategoricalVAE
 from tests.support.trials import made_up_images, trial
 
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test chooses anew."""
-    monkeypatch.delenv(products.VARIABLE, raising=False)
-    products.library.cache_clear()
+    monkeypatch.delenv(layers.VARIABLE, raising=False)
+    layers.library.cache_clear()
     yield
-    products.library.cache_clear()
+    layers.library.cache_clear()
 
 
 def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
@@ -69,9 +68,9 @@ def test_both_libraries_agree(
     exact = functional.linear(x[0].double(), weight[0].double(), bias[0].double()).unsqueeze(0)
     expected = (exact, *gradients(exact, x, weight, bias))
     for library in ("torch", "native"):
-        monkeypatch.setenv(products.VARIABLE, library)
-        products.library.cache_clear()
-        layer = products.linear(x, weight, bias, mostly_zero=mostly_zero)
+        monkeypatch.setenv(layers.VARIABLE, library)
+        layers.library.cache_clear()
+        layer = layers.linear(x, weight, bias, mostly_zero=mostly_zero)
         for ours, right in zip((layer, *gradients(layer, x, weight, bias)), expected, strict=True):
             assert ours.shape == right.shape
             torch.testing.assert_close(ours.double(), right.double(), rtol=1e-4, atol=1e-3)
@@ -80,7 +79,7 @@ def test_both_libraries_agree(
 
 def test_layers_are_differentiable_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some estimators differentiate a gradient of f; f's layers are not linear in all of their inputs."""
-    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setenv(layers.VARIABLE, "native")
     generator = torch.Generator().manual_seed(0)
     x, first, second, bias = (
         torch.randn(shape, generator=generator, requires_grad=True)
@@ -95,7 +94,7 @@ def test_layers_are_differentiable_twice(monkeypatch: pytest.MonkeyPatch) -> Non
     def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return functional.linear(x[0], weight[0], bias[0]).unsqueeze(0)
 
-    for ours, theirs in zip(of_gradients(products.linear), of_gradients(plain), strict=True):
+    for ours, theirs in zip(of_gradients(layers.linear), of_gradients(plain), strict=True):
         assert (ours - theirs).norm() < 1e-4 * theirs.norm()
 
 
@@ -103,7 +102,7 @@ def test_a_trial_resumed_in_a_new_process_has_the_bits_of_one_that_was_not_stopp
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its first product would be recorded, and what is recorded cannot choose."""
-    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setenv(layers.VARIABLE, "native")
     spec = trial("categorical_vae", batch_size=64)
     lanes = cohort(spec, compiled=True)
     segments = lanes.segments()
@@ -111,20 +110,20 @@ def test_a_trial_resumed_in_a_new_process_has_the_bits_of_one_that_was_not_stopp
     state = lanes.lane_state(0)
     rest = [point.value for segment in segments for point in segment.points]
     assert rest
-    products.library.cache_clear()
+    layers.library.cache_clear()
     resumed = cohort(spec, compiled=True, states={0: state})
     assert [point.value for segment in resumed.segments() for point in segment.points] == rest
     assert (resumed.execution.forms, resumed.execution.failures) == (("steps",), ())
 
 
 def test_double_matrices_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(products.VARIABLE, "native")
-    monkeypatch.setattr(kernels, "linear", lambda *_, **__: pytest.fail("the kernels were asked"))
+    monkeypatch.setenv(layers.VARIABLE, "native")
+    monkeypatch.setattr(operators, "linear", lambda *_, **__: pytest.fail("the kernels were asked"))
     tensors = torch.ones(1, 5, 4), torch.ones(1, 3, 4), torch.ones(1, 3)
     x, weight, bias = (tensor.double() for tensor in tensors)
-    assert torch.equal(products.linear(x, weight, bias), torch.full((1, 5, 3), 5.0).double())
+    assert torch.equal(layers.linear(x, weight, bias), torch.full((1, 5, 3), 5.0).double())
     with pytest.raises(pytest.fail.Exception, match="were asked"):
-        products.linear(*tensors)
+        layers.linear(*tensors)
 
 
 @pytest.mark.parametrize(
@@ -133,28 +132,28 @@ def test_double_matrices_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> N
 def test_torch_is_taken_where_it_is_clearly_faster(
     monkeypatch: pytest.MonkeyPatch, advantage: float, chosen: str
 ) -> None:
-    monkeypatch.setattr(products, "advantage_of_torch", lambda: advantage)
-    assert products.chosen() is None
-    assert products.library() == chosen
-    monkeypatch.setattr(products, "advantage_of_torch", lambda: 2 / advantage)
-    assert products.library() == products.chosen() == chosen, "measured once"
+    monkeypatch.setattr(layers, "advantage_of_torch", lambda: advantage)
+    assert layers.chosen() is None
+    assert layers.library() == chosen
+    monkeypatch.setattr(layers, "advantage_of_torch", lambda: 2 / advantage)
+    assert layers.library() == layers.chosen() == chosen, "measured once"
 
 
 def test_the_advantage_is_measured_on_one_thread_and_leaves_the_threads_alone() -> None:
     before = torch.get_num_threads()
-    assert 0.1 < products.advantage_of_torch() < 10
+    assert 0.1 < layers.advantage_of_torch() < 10
     assert torch.get_num_threads() == before
 
 
 def test_the_environment_decides_and_its_mistakes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "advantage_of_torch", lambda: pytest.fail("was measured"))
+    monkeypatch.setattr(layers, "advantage_of_torch", lambda: pytest.fail("was measured"))
     for name in ("torch", "native"):
-        monkeypatch.setenv(products.VARIABLE, name)
-        assert products.library() == name
-        products.library.cache_clear()
-    monkeypatch.setenv(products.VARIABLE, "mkl")
+        monkeypatch.setenv(layers.VARIABLE, name)
+        assert layers.library() == name
+        layers.library.cache_clear()
+    monkeypatch.setenv(layers.VARIABLE, "mkl")
     with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'mkl'; it is torch or native"):
-        products.library()
+        layers.library()
 
 
 def test_without_a_compiler_torch_remains_and_a_warning_says_so(
@@ -163,14 +162,14 @@ def test_without_a_compiler_torch_remains_and_a_warning_says_so(
     def fails() -> None:
         raise build.BuildError("no compiler")
 
-    monkeypatch.setattr(kernels, "library", fails)
+    monkeypatch.setattr(operators, "library", fails)
     with caplog.at_level(logging.WARNING):
-        assert products.library() == "torch"
+        assert layers.library() == "torch"
     assert "Linear layers are left to torch: no compiler" in caplog.text
-    products.library.cache_clear()
-    monkeypatch.setenv(products.VARIABLE, "native")
+    layers.library.cache_clear()
+    monkeypatch.setenv(layers.VARIABLE, "native")
     with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'native', but no compiler"):
-        products.library()
+        layers.library()
 
 
 @pytest.mark.parametrize("estimator", ["reinmax", "stgs", "rloo"])
@@ -178,15 +177,15 @@ def test_steps_update_all_weights_without_their_gradients(
     monkeypatch: pytest.MonkeyPatch, estimator: str
 ) -> None:
     """What is compiled holds one update of six layers, and no product is left over."""
-    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setenv(layers.VARIABLE, "native")
     updated: list[int] = []
-    update = kernels.update
+    update = operators.update
 
     def counted(weights: Sequence[Tensor], *rest: Any, **options: Any) -> Tensor:
         updated.append(len(weights))
         return update(weights, *rest, **options)
 
-    monkeypatch.setattr(kernels, "update", counted)
+    monkeypatch.setattr(operators, "update", counted)
     curves(cohort(trial("categorical_vae", estimator, batch_size=64), compiled=True))
     assert updated == [6], "recorded once; other steps run what is compiled"
 
@@ -195,15 +194,15 @@ def test_programs_keep_weights_input_major_and_states_leave_in_the_order_of_torc
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without that order the kernels cannot skip zeros, and nothing else would tell."""
-    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setenv(layers.VARIABLE, "native")
     updates: set[tuple[int, int, bool]] = set()
-    kernel = kernels.library().heunboard_update
+    kernel = operators.library().heunboard_update
 
     def seen(batch: int, rows: int, columns: int, left: int, right: int, skips: bool, *rest: Any) -> Any:
         updates.add((rows, columns, skips))
         return kernel(batch, rows, columns, left, right, skips, *rest)
 
-    monkeypatch.setattr(kernels.library(), "heunboard_update", seen)
+    monkeypatch.setattr(operators.library(), "heunboard_update", seen)
     lanes = cohort(trial("categorical_vae", batch_size=64), compiled=True)
     list(lanes.segments())
     skipping = {(784, 512, True), (15, 256, True)}  # (inputs, outputs): of images, and of codes
@@ -216,22 +215,22 @@ def test_programs_keep_weights_input_major_and_states_leave_in_the_order_of_torc
 
 def test_a_lane_diverges_when_the_gradient_of_a_weight_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing sees that gradient but the update, which says what it adds up to."""
-    monkeypatch.setenv(products.VARIABLE, "native")
-    update = kernels.update
-    monkeypatch.setattr(kernels, "update", lambda *given, **named: update(*given, **named) * float("inf"))
+    monkeypatch.setenv(layers.VARIABLE, "native")
+    update = operators.update
+    monkeypatch.setattr(operators, "update", lambda *given, **named: update(*given, **named) * float("inf"))
     lanes = cohort(trial("categorical_vae", batch_size=64), compiled=True)
     (end,) = [end for segment in lanes.segments() for end in segment.ended]
     assert end.diverged_at == 2, "the first compiled step"
 
 
 def test_a_weight_that_is_used_twice_has_the_sum_of_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setenv(layers.VARIABLE, "native")
     x, weight = torch.ones(1, 2, 3), torch.ones(1, 3, 3, requires_grad=True)
     bias = torch.zeros(1, 3)
-    with products.weight_gradients() as known:
-        once = products.linear(x, weight, bias)
+    with layers.weight_gradients() as known:
+        once = layers.linear(x, weight, bias)
         (of_once,) = torch.autograd.grad(once.sum(), weight)
-        twice = products.linear(products.linear(x, weight, bias), weight, bias)
+        twice = layers.linear(layers.linear(x, weight, bias), weight, bias)
         (of_twice,) = torch.autograd.grad(twice.sum(), weight)
     found = known.factors(of_once)
     assert found is not None
@@ -243,7 +242,7 @@ def test_a_weight_that_is_used_twice_has_the_sum_of_its_gradients(monkeypatch: p
 def test_compiled_lanes_with_kernels_have_the_curves_of_eager_ones_and_bits_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(products.VARIABLE, "native")
+    monkeypatch.setenv(layers.VARIABLE, "native")
     trials = [trial("categorical_vae", seed=seed, lr=1e-3, batch_size=64) for seed in (0, 1)]
     lanes = cohort(*trials, compiled=True)
     compiled = curves(lanes)
@@ -252,8 +251,8 @@ def test_compiled_lanes_with_kernels_have_the_curves_of_eager_ones_and_bits_of_t
     )
     assert curves(cohort(trials[1], compiled=True)) == compiled[1:]
     eager = curves(cohort(*trials, compiled=False))
-    monkeypatch.setenv(products.VARIABLE, "torch")
-    products.library.cache_clear()
+    monkeypatch.setenv(layers.VARIABLE, "torch")
+    layers.library.cache_clear()
     with_torch = curves(cohort(*trials, compiled=False))
     assert with_torch != eager
     for lane in (0, 1):

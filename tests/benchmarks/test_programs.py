@@ -15,10 +15,11 @@ from torch._dynamo.utils import counters
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import estimators
-from benchmarks import engine, programs
-from benchmarks.engine import Cohort
-from benchmarks.lane_step import Inputs, LaneStep, State
-from benchmarks.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.engine import cohort as cohort_module
+from benchmarks.engine.cohort import Cohort
+from benchmarks.engine.compiled import programs
+from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.spec import TrialSpec
 from estimators._streams import draw_keys
 from estimators._tracing import traced
@@ -341,7 +342,7 @@ def test_without_any_form_steps_are_eager_with_the_same_bits(monkeypatch: pytest
 def test_the_length_of_a_trial_decides(monkeypatch: pytest.MonkeyPatch, epochs: int, form: str) -> None:
     """Of the trial alone: a resumed trial and one in other company must get the same answer."""
     only(monkeypatch, "steps")
-    monkeypatch.setattr(engine, "COMPILED_FROM_STEPS", 10)
+    monkeypatch.setattr(cohort_module, "COMPILED_FROM_STEPS", 10)
     lanes = cohort(trial(epochs=epochs), trial(epochs=epochs, seed=1))
     next(lanes.segments())
     assert lanes.execution.forms == (form,)

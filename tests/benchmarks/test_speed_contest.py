@@ -13,14 +13,21 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import allocator
-from benchmarks.engine import COMPILED_FROM_STEPS
-from benchmarks.speed import __main__ as command
-from benchmarks.speed import cases, rates, report
-from benchmarks.speed.__main__ import main
-from benchmarks.speed.cases import CASES, Case
-from benchmarks.speed.contest import Contest, SideFailed, SideResult, Team, allocator_environment, hold
-from benchmarks.speed.side import Work, cohort_steps, work
+from benchmarks.commands.speed import __main__ as command
+from benchmarks.commands.speed import cases, rates, report
+from benchmarks.commands.speed.__main__ import main
+from benchmarks.commands.speed.cases import CASES, Case
+from benchmarks.commands.speed.contest import (
+    Contest,
+    SideFailed,
+    SideResult,
+    Team,
+    allocator_environment,
+    hold,
+)
+from benchmarks.commands.speed.side import Work, cohort_steps, work
+from benchmarks.engine.cohort import COMPILED_FROM_STEPS
+from benchmarks.process import allocator
 from tests.support.trials import made_up_images
 
 POLYNOMIAL = Case(

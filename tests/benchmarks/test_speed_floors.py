@@ -7,9 +7,9 @@ import importlib.util
 import pytest
 import torch
 
-from benchmarks.speed import rates, reinmax_package
-from benchmarks.speed.cases import CASES, QUICK, Case
-from benchmarks.speed.floors import Counts, count, floor
+from benchmarks.commands.speed import rates, reinmax_package
+from benchmarks.commands.speed.cases import CASES, QUICK, Case
+from benchmarks.commands.speed.floors import Counts, count, floor
 
 BY_NAME = {case.name: case for case in CASES}
 

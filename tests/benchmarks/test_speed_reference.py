@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 import estimators
-from benchmarks.data import Images
-from benchmarks.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.speed import reference_estimators as written_out
-from benchmarks.speed.reference import PolynomialTraining, VAETraining
-from benchmarks.speed.reinmax_package import Replay
-from benchmarks.tasks.base import LaneEstimator
-from benchmarks.tasks.polynomial import Polynomial
+from benchmarks.commands.speed import reference_estimators as written_out
+from benchmarks.commands.speed.reference import PolynomialTraining, VAETraining
+from benchmarks.commands.speed.reinmax_package import Replay
+from benchmarks.datasets.loading import Images
+from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.tasks.contract import LaneEstimator
+from benchmarks.tasks.polynomial.task import Polynomial
 from tests.benchmarks.test_categorical_vae import constant, parameters
 from tests.support.statistics import assert_z
 from tests.support.trials import made_up_images, small_vae, trial

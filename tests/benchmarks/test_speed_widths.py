@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.data import DatasetUnavailable
-from benchmarks.speed import widths
-from benchmarks.speed.widths import Line, main
+from benchmarks.commands.speed import widths
+from benchmarks.commands.speed.widths import Line, main
+from benchmarks.datasets.loading import DatasetUnavailable
 from tests.benchmarks.test_speed_contest import POLYNOMIAL, VAE
 
 

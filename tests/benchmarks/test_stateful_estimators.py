@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import estimators
-from benchmarks.lane_group import LaneState
+from benchmarks.engine.group import LaneState
 from benchmarks.spec import TrialSpec
 from tests.support.trials import cohort, run, trial
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.stats import Moments, median, outliers, summary
+from benchmarks.scoring.seeds import Moments, median, outliers, summary
 
 
 def test_summary_by_hand() -> None:
@@ -105,6 +105,9 @@ def test_false_alarms_of_the_outlier_rule(cells: int, seeds: int) -> None:
 
 
 def test_imports_neither_torch_nor_scipy_stats() -> None:
-    program = "import sys, benchmarks.stats; print([m for m in ('torch', 'scipy.stats') if m in sys.modules])"
+    program = (
+        "import sys, benchmarks.scoring.seeds; "
+        "print([m for m in ('torch', 'scipy.stats') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import limits
-from benchmarks.problems import Problems
 from benchmarks.sweep import Sweep, SweepFile, load_sweep, read_sweep
-from benchmarks.values import read_value
+from benchmarks.sweep_file import limits
+from benchmarks.sweep_file.issues import Problems
+from benchmarks.sweep_file.parameters import read_value
 from estimators.info import Parameter
 
 ROOT = Path(__file__).parents[2]

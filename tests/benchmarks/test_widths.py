@@ -11,11 +11,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmarks import engine, memory, precision, programs
-from benchmarks.engine import Cohort, Segment
-from benchmarks.lane_group import Advance, LaneGroup
-from benchmarks.lane_step import Inputs, LaneStep, State
-from benchmarks.memory import Footprint
+from benchmarks.engine import cohort as cohort_module
+from benchmarks.engine import memory, precision
+from benchmarks.engine.cohort import Cohort, Segment
+from benchmarks.engine.compiled import programs
+from benchmarks.engine.group import Advance, LaneGroup
+from benchmarks.engine.memory import Footprint
+from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.spec import Precision, TrialSpec
 from tests.support.processes import in_new_process
 from tests.support.trials import cohort, run, small_polynomial, small_vae, trial
@@ -92,7 +94,7 @@ def full(monkeypatch: pytest.MonkeyPatch, *failing: int, fails_from_width: int =
     monkeypatch.setattr(Full, "calls", itertools.count(), raising=False)
     monkeypatch.setattr(Full, "failing", frozenset(failing), raising=False)
     monkeypatch.setattr(Full, "fails_from_width", fails_from_width)
-    monkeypatch.setattr(engine, "LaneGroup", Full)
+    monkeypatch.setattr(cohort_module, "LaneGroup", Full)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

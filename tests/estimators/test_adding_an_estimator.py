@@ -39,7 +39,7 @@ print(json.dumps({{"against": against, "order": certificate.order.value}}))
 
 SWEPT = """
 import json, sys
-from benchmarks.engine import Cohort
+from benchmarks.engine.cohort import Cohort
 from benchmarks.spec import cohort_signature
 from benchmarks.sweep import load_sweep, read_sweep
 sweep = read_sweep(load_sweep(sys.argv[1]).to_json())

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import estimators
-from benchmarks.programs import _cpu_options
-from estimators import _functions
+from benchmarks.engine.compiled.programs import _cpu_options
+from estimators import _fastmath
 from estimators._tracing import stored, traced
 
 Function = Callable[[Tensor], Tensor]
@@ -24,11 +24,11 @@ NEAR_MINUS_ONE = 2.0**-24 * torch.arange(1, 10_000) - 1
 EXPONENTS = torch.cat([torch.linspace(-87, 88, 400_001), NEAR_ZERO[NEAR_ZERO.abs() < 87]])
 
 CASES = [
-    pytest.param(_functions.exp, torch.exp, EXPONENTS, id="exp"),
-    pytest.param(_functions.log, torch.log, POSITIVE, id="log"),
-    pytest.param(_functions.log, torch.log, NEAR_ONE, id="log-near-one"),
-    pytest.param(_functions.log1p, torch.log1p, NEAR_ZERO, id="log1p"),
-    pytest.param(_functions.log1p, torch.log1p, NEAR_MINUS_ONE, id="log1p-near-minus-one"),
+    pytest.param(_fastmath.exp, torch.exp, EXPONENTS, id="exp"),
+    pytest.param(_fastmath.log, torch.log, POSITIVE, id="log"),
+    pytest.param(_fastmath.log, torch.log, NEAR_ONE, id="log-near-one"),
+    pytest.param(_fastmath.log1p, torch.log1p, NEAR_ZERO, id="log1p"),
+    pytest.param(_fastmath.log1p, torch.log1p, NEAR_MINUS_ONE, id="log1p-near-minus-one"),
 ]
 
 
@@ -65,7 +65,7 @@ LOG1P_OF_ENDS = torch.tensor([1.0, 2.0**-24, 2.0**-24, torch.nan]).log()
 @pytest.mark.parametrize("compiled", [False, True])
 def test_ends_of_the_ranges(compiled: bool) -> None:
     def at_ends(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return torch.cat([_functions.exp(x), _functions.log(y), _functions.log1p(z)])
+        return torch.cat([_fastmath.exp(x), _fastmath.log(y), _fastmath.log1p(z)])
 
     with traced():
         program: Callable[..., Tensor] = make_fx(at_ends)(EXP_ENDS, LOG_ENDS, LOG1P_ENDS)
@@ -81,7 +81,7 @@ def test_compiled_functions_equal_themselves() -> None:
     """Inductor may neither drop the rounding of `exp` nor mistake bits for numbers."""
 
     def together(x: Tensor) -> Tensor:
-        return torch.stack([_functions.exp(-x), _functions.log(x), _functions.log1p(x)])
+        return torch.stack([_fastmath.exp(-x), _fastmath.log(x), _fastmath.log1p(x)])
 
     x = torch.logspace(-30, 1.9, 4099, dtype=torch.float64).float()
     with traced():

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.problems import Problems, SpecError
-from benchmarks.values import read_value
+from benchmarks.sweep_file.issues import Problems, SpecError
+from benchmarks.sweep_file.parameters import read_value
 from estimators import EstimatorInfo, Parameter, bind
 from estimators.info import LARGEST_NUMBER, SMALLEST_NUMBER
 from tests.estimators.battery import ALL, every, every_tempered

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators import Estimate, Noise, Objective
-from estimators._lanes import State
+from estimators._learned import State
 from estimators._ops import draw, draw_many, jacobian_product, log_probabilities
 from estimators._score import (
     evaluate,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from benchmarks.limits import MAX_BODY_BYTES
+from benchmarks.sweep_file.limits import MAX_BODY_BYTES
 from estimators import registry as estimators
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Engine, event
 
-from service.boards import choose, curve_over_seeds, list_boards, show_board
-from service.curves import pack, unpack
 from service.errors import InvalidRequest, NotFound
-from service.queries.boards import CellRow, SegmentRow
-from service.queue import Queue
-from service.submission import submit
+from service.queue.cohorts import Queue
+from service.queue.submission import submit
+from service.resources.boards import choose, curve_over_seeds, list_boards, show_board
+from service.storage.curves import pack, unpack
+from service.storage.queries.boards import CellRow, SegmentRow
 from tests.support.sweeps import PROVENANCE, small_sweep
 from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, TrialOutcome
 

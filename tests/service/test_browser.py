@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Engine
 
-from service import migrations
-from service.db import open_engine
-from service.queue import Queue
-from service.submission import submit
+from service.queue.cohorts import Queue
+from service.queue.submission import submit
+from service.storage import migrations
+from service.storage.engine import open_engine
 from tests.support.sweeps import outcome, small_sweep
 from tests.support.web import application, compute, fail, served
 from workers.messages import Heartbeat

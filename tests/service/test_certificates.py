@@ -14,8 +14,8 @@ from estimators import available, get
 from estimators.certification import picture
 from estimators.certification.record import Certificate
 from estimators.certify import Effort, certify
-from service import certificates
 from service.errors import NotFound
+from service.resources import certificates
 from tests.support.databases import engine_of
 from tests.support.web import application, browser_of
 

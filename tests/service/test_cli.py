@@ -16,10 +16,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from service import migrations
 from service.cli import main
-from service.cli.progress import share, time_left
+from service.cli.progress_bar import share, time_left
 from service.client import Client
+from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.sweeps import FELL_BACK, small_sweep
 from tests.support.web import application, compute, fail, served

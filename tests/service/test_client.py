@@ -9,8 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from service import client, migrations
+from service import client
 from service.client import ApiError, Client, ServerUnreachable, WaitTimeout, default_url
+from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.sweeps import small_sweep
 from tests.support.web import InProcess, application, compute

@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from service.db import read
 from service.errors import StaleAttempt
-from service.models import Attempt, Cell, CellSummary, Cohort, SweepTrial, Trial, TrialMetric
-from service.queue import Queue
+from service.queue.cohorts import Queue
+from service.queue.submission import submit
 from service.states import AttemptState, CohortState, TrialState
-from service.submission import submit
+from service.storage.engine import read
+from service.storage.models import Attempt, Cell, CellSummary, Cohort, SweepTrial, Trial, TrialMetric
 from tests.support.sweeps import outcome, small_sweep
 from workers.ports import Claim
 

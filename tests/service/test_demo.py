@@ -13,7 +13,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from service import demo
+from service.cli import demo
 from tests.support.processes import alive, completed, end, until, working_on
 
 TINY = """
@@ -35,7 +35,9 @@ def test_computes_all_sweeps_under_one_bar_shows_their_boards_and_keeps_the_serv
     sweeps = [_tiny(tmp_path, "one", 2), _tiny(tmp_path, "two", 3)]
     data = tmp_path / "data"
     try:
-        ended = completed(*LOCAL, "--keep", f"--data={data}", *sweeps, data=tmp_path, module="service.demo")
+        ended = completed(
+            *LOCAL, "--keep", f"--data={data}", *sweeps, data=tmp_path, module="service.cli.demo"
+        )
         assert ended.status == 0, ended
         assert "one succeeded, two succeeded: 4 trials in" in ended.out
         assert "2 sweeps: 4 succeeded, 100 %" in ended.err
@@ -56,7 +58,7 @@ def test_computes_all_sweeps_under_one_bar_shows_their_boards_and_keeps_the_serv
 def test_a_sweep_that_is_refused_ends_it_with_status_1_and_nothing_left(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sweep = _tiny(tmp_path, "wrong", -1)
-    ended = completed(*LOCAL, f"--data={data}", sweep, data=tmp_path, module="service.demo")
+    ended = completed(*LOCAL, f"--data={data}", sweep, data=tmp_path, module="service.cli.demo")
     assert ended.status == 1
     assert "/task/p" in ended.out
     assert not working_on(data)

@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from service.db import write
-from service.fallbacks import ADVICE, fallbacks, sentence, warning
-from service.models import Attempt
+from service.resources.fallbacks import ADVICE, fallbacks, sentence, warning
+from service.storage.engine import write
+from service.storage.models import Attempt
 from tests.support.sweeps import COMPILED, FELL_BACK, PROVENANCE, small_sweep
 from tests.support.web import application, browser_of, compute
 

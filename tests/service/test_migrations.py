@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from service import migrations
-from service.db import is_sqlite
 from service.errors import DatabaseOutOfDate
-from service.models import Base
+from service.storage import migrations
+from service.storage.engine import is_sqlite
+from service.storage.models import Base
 from tests.support.databases import Databases, engine_of
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from sqlalchemy import Engine
 
-from service.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
+from service.resources.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
 from service.web import numbers, rail, views
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail

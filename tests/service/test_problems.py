@@ -9,9 +9,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service import migrations
-from service.db import open_engine
-from service.middleware import SECURITY_HEADERS, host_name
+from service.api.middleware import SECURITY_HEADERS, host_name
+from service.storage import migrations
+from service.storage.engine import open_engine
 from tests.support.web import application, browser_of
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "errors"}

@@ -17,11 +17,12 @@ from sqlalchemy import Engine
 
 from estimators import available, get
 from estimators.certification.record import AtTemperature, Certificate
-from service import certificates, client, publication
-from service.certificates import publish, stored
+from service import client
 from service.cli import main
 from service.client import ApiError, Client
 from service.errors import InvalidCertificate, NotFound
+from service.resources import certificates, publication
+from service.resources.certificates import publish, stored
 from tests.support.databases import engine_of
 from tests.support.web import InProcess, application, browser_of, served
 

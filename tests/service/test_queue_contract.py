@@ -8,16 +8,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from benchmarks.stats import Moments
+from benchmarks.scoring.seeds import Moments
 from benchmarks.sweep import Sweep
-from service import sweeps, trials
-from service.db import database_clock, read, write
 from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
-from service.ledger import QueueRules
-from service.models import Attempt, Cell, CellSummary, Cohort, CurveSegment, Event, Trial
-from service.queue import Queue
+from service.queue.cohorts import Queue
+from service.queue.reports import QueueRules
+from service.queue.submission import submit
+from service.resources import sweeps, trials
 from service.states import CohortState, TrialState
-from service.submission import submit
+from service.storage.engine import database_clock, read, write
+from service.storage.models import Attempt, Cell, CellSummary, Cohort, CurveSegment, Event, Trial
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import CurveSegment as CurveMessage
 from workers.messages import Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome

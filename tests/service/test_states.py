@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from service.queries.moves import move
 from service.states import (
     MACHINES,
     AttemptState,
@@ -21,6 +20,7 @@ from service.states import (
     require_arrow,
     sweep_state,
 )
+from service.storage.queries.moves import move
 
 KINDS = (TrialState, CohortState, AttemptState)
 PAIRS = [pair for kind in KINDS for pair in product(kind, kind)]

@@ -9,15 +9,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from service import sweeps
-from service.db import is_sqlite, read
 from service.errors import IdempotencyKeyReused, InvalidPageToken, InvalidSettings, NotFound
-from service.ledger import QueueRules
-from service.models import Board, Cell, Event, Sweep, SweepTrial, Trial
-from service.queue import Queue
+from service.queue.cohorts import Queue
+from service.queue.reports import QueueRules
+from service.queue.submission import SubmitResult, submit
+from service.resources import sweeps
 from service.settings import load_settings
 from service.states import TrialState
-from service.submission import SubmitResult, submit
+from service.storage.engine import is_sqlite, read
+from service.storage.models import Board, Cell, Event, Sweep, SweepTrial, Trial
 from tests.support.sweeps import outcome, small_sweep
 
 

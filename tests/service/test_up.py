@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import processes
 from service.client import ADDRESS_FILE, Client
 from service.errors import HeunboardError, InvalidSettings
-from service.processes import Child
+from service.processes import children
+from service.processes.children import Child
 from tests.support.processes import Up, alive, command_line, completed, family, until, up
 
 ENDS_WITHIN = 20.0  # it takes 2 s; the machine may be busy
@@ -96,8 +96,8 @@ def test_a_child_that_cannot_use_its_arguments_is_not_started_again(tmp_path: Pa
 def test_a_child_that_ends_again_and_again_is_given_up_with_the_end_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "MAX_RESTARTS", 1)
-    monkeypatch.setattr(processes, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(children, "MAX_RESTARTS", 1)
+    monkeypatch.setattr(children, "FIRST_PAUSE_S", 0.0)
     told: list[str] = []
     log, home = tmp_path / "serve.log", {"HEUNBOARD_DATA_HOME": str(tmp_path)}
     why = r"(?s)ended with status 1, 2 times .*Bad file descriptor"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from service.queue import Queue
+from service.queue.cohorts import Queue
 from tests.support.databases import engine_of
 
 

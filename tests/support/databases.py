@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from service import migrations
-from service.db import open_engine
+from service.storage import migrations
+from service.storage.engine import open_engine
 
 BACKENDS = ("sqlite", "postgresql")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.engine import CurvePoint, Execution, LaneEnd, Segment
+from benchmarks.engine.cohort import CurvePoint, Execution, LaneEnd, Segment
 from benchmarks.spec import Component, TrialSpec
 from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
 from workers.ports import Claim, Exit

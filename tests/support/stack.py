@@ -16,13 +16,14 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Engine
 
-from service import migrations, problems
-from service.db import read
-from service.ledger import QueueRules
-from service.models import Attempt, Trial
-from service.queue import Queue
-from service.routes.internal import internal_router
-from service.submission import submit
+from service.api import problem_details
+from service.api.routes.internal import internal_router
+from service.queue.cohorts import Queue
+from service.queue.reports import QueueRules
+from service.queue.submission import submit
+from service.storage import migrations
+from service.storage.engine import read
+from service.storage.models import Attempt, Trial
 from tests.support.databases import engine_of
 from tests.support.fakes import WAIT_SECONDS
 from tests.support.sweeps import small_sweep
@@ -59,11 +60,11 @@ class Stack:
 def make_app(queue: Queue) -> FastAPI:
     """Only the internal API, with the service's shape of errors."""
 
-    def no_pages(_request: Request, _document: problems.ProblemDocument) -> Response:
+    def no_pages(_request: Request, _document: problem_details.ProblemDocument) -> Response:
         raise AssertionError("a worker asked for a page")
 
     app = FastAPI()
-    problems.install(app, no_pages)
+    problem_details.install(app, no_pages)
     app.include_router(internal_router(queue))
     return app
 

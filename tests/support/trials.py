@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 import estimators
-from benchmarks.data import Images
-from benchmarks.engine import Cohort, LaneEnd
+from benchmarks.datasets.loading import Images
+from benchmarks.engine.cohort import Cohort, LaneEnd
 from benchmarks.spec import Component, TrialSpec
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.categorical_vae import PIXELS, CategoricalVAE
-from benchmarks.tasks.polynomial import Polynomial
+from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
+from benchmarks.tasks.polynomial.task import Polynomial
 from estimators.info import Parameter, Value
 
 SMALL_POLYNOMIAL: dict[str, Value] = {"latents": 8, "batch_size": 16, "steps_per_epoch": 5, "epochs": 4}

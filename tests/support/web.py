@@ -17,9 +17,9 @@ from sqlalchemy import Engine
 
 from benchmarks.sweep import Sweep
 from service.app import create_app
-from service.queue import Queue
+from service.queue.cohorts import Queue
+from service.queue.submission import submit
 from service.settings import Settings
-from service.submission import submit
 from tests.support.sweeps import PROVENANCE, outcome
 from workers.messages import (
     CurveSegment,

@@ -1,4 +1,4 @@
-"""``service.dispatch`` as a real process that is stopped, killed and started again."""
+"""``service.processes.dispatch`` as a real process that is stopped, killed and started again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from service.dispatch import DispatchOptions, build_launcher
 from service.errors import InvalidSettings
+from service.processes.dispatch import DispatchOptions, build_launcher
 from service.settings import Settings
 from tests.support.fakes import WAIT_SECONDS
 from tests.support.stack import LIMIT_SECONDS, Stack, stack
@@ -22,7 +22,7 @@ from workers.local_launcher import LocalLauncher
 
 PROGRAM = """
 import sys
-from service.dispatch import DispatchOptions, dispatch
+from service.processes.dispatch import DispatchOptions, dispatch
 from service.settings import load_settings
 dispatch(load_settings(), DispatchOptions(worker_url=sys.argv[1], launcher="local", slots=1, owner="d"))
 """

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import allocator, compile_cache
-from benchmarks.data import DATA_SETS
+from benchmarks.datasets.loading import DATA_SETS
+from benchmarks.process import allocator, compile_cache
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.processes import alive, family, until
 from tests.support.stack import run_until_idle, stack
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.local_launcher import LOG_BYTES, LocalLauncher
 from workers.local_worker import ORPHANED
+from workers.orders import Order, WorkerConfig
 from workers.ports import Claim, Exit
-from workers.worker import Order, WorkerConfig
 
 NOWHERE = "http://127.0.0.1:9"
 FOR_EVER = "import sys; print('begun', flush=True); sys.stdin.read()"

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.data import DATA_SETS
+from benchmarks.datasets.loading import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.messages import Heartbeat
+from workers.orders import WorkerConfig
 from workers.ports import Claim, Superseded
 from workers.ray_launcher import RayLauncher
 from workers.reporter import HttpReporter
-from workers.worker import WorkerConfig
 
 pytestmark = pytest.mark.ray
 
@@ -79,7 +79,7 @@ def test_failing_task_leaves_error_and_traceback_on_the_trial(made: Stack, dispa
     (trial,) = [trial for trial in made.trials() if trial.seed == 77]
     assert trial.state == "failed"
     assert trial.error.startswith("WrongChecksum")
-    assert "benchmarks/data.py" in trial.traceback
+    assert "benchmarks/datasets/loading.py" in trial.traceback
     assert made.attempts()[-1].state == "finished", "the attempt did its duty; it is not lost"
 
 
@@ -116,7 +116,7 @@ sys.stdin.read()
 JOIN = """
 import sys
 from workers.ray_launcher import InsecureCluster, RayLauncher
-from workers.worker import WorkerConfig
+from workers.orders import WorkerConfig
 try:
     RayLauncher(WorkerConfig(url=""), address=sys.argv[1], insecure_dev=len(sys.argv) > 2).close()
 except InsecureCluster as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.engine import Segment
+from benchmarks.engine.cohort import Segment
 from tests.support.fakes import (
     FELL_BACK,
     NO_COMPILER,

@@ -1,0 +1,1 @@
+"""Programs of the repository: ``make bench``, ``make agreement``."""

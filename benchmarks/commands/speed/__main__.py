@@ -1,0 +1,180 @@
+"""Measure, print the table, write the JSON. Exit status 1 when a must is missed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks.commands.arguments import output_file, seconds, whole_number
+from benchmarks.commands.speed import rates, reinmax_package, report
+from benchmarks.commands.speed.cases import CASES, QUICK, Case
+from benchmarks.commands.speed.contest import Contest, SideFailed, hold
+from benchmarks.commands.speed.floors import count, floor
+from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum
+from benchmarks.process import allocator
+
+QUICK_WARM_UP = 20
+"""Steps of every trial before a quick look."""
+
+_START_SECONDS = 14.0  # a guess for the time left: starting, compiling and warming up both sides of a case
+
+
+def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASES) -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line, default that of this process.
+        cases: the cases there are.
+
+    Returns:
+        Exit status: 0; 1 when a must is missed, a case failed or a gradient differs; 2 when it cannot start;
+        130 when it was interrupted, after it has written what was finished.
+    """
+    options = _options(arguments, cases)
+    chosen = _chosen(options, cases)
+    try:
+        for images in {case.images for case in chosen if case.needs_images}:
+            images()  # a missing data set is told now, not by every process
+    except (DatasetUnavailable, WrongChecksum) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        measured = _measure(options, chosen)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted before a case was begun; nothing was measured.\n")
+        return 128 + signal.SIGINT
+    if measured.interrupted and not measured.rows and not measured.failures:
+        sys.stderr.write(f"Interrupted before a case was finished; {options.json} is left as it was.\n")
+        return 128 + signal.SIGINT
+    sys.stdout.write(f"\n{report.table(measured)}\n")
+    report.write(measured, options.json)
+    sys.stdout.write(f"JSON: {options.json}\n")
+    if measured.interrupted:
+        sys.stdout.write("Interrupted: these are the cases that were finished.\n")
+        return 128 + signal.SIGINT
+    return 0 if measured.passed else 1
+
+
+def _measure(options: argparse.Namespace, cases: Sequence[Case]) -> report.Report:
+    """All cases, or those that were finished when Ctrl-C came."""
+    tell = Progress(len(cases), _START_SECONDS + 2 * options.rounds * options.seconds)
+    tell("rates of this machine")
+    measured = report.Report(settings=_settings(options), rates=rates.measure())
+    try:
+        for case in cases:
+            tell.next(case.name)
+            try:
+                contest = _contest(options, case, tell)
+            except SideFailed as error:
+                measured.failures[case.name] = str(error)
+            else:
+                measured.rows.append(report.Row(contest=contest, floor=floor(count(case), measured.rates)))
+        measured.package.extend(_package(tell))
+    except KeyboardInterrupt:
+        return dataclasses.replace(measured, interrupted=True)
+    return measured
+
+
+def _contest(options: argparse.Namespace, case: Case, tell: Callable[[str], None]) -> Contest:
+    return hold(
+        case,
+        processes=options.processes,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        warm_up=min(case.warm_up, QUICK_WARM_UP) if options.quick else case.warm_up,
+        note=tell,
+    )
+
+
+def _package(tell: Callable[[str], None]) -> list[reinmax_package.Comparison]:
+    if importlib.util.find_spec("reinmax") is None:
+        tell("the package reinmax is not installed: no comparison with it")
+        return []
+    tell("side by side with the package reinmax")
+    return [reinmax_package.compare(shape) for shape in reinmax_package.SHAPES]
+
+
+class Progress:
+    """Lines that say what goes on and how long it will still take.
+
+    Args:
+        cases: how many there are.
+        seconds: a first guess at the time of one, replaced by the mean of those done.
+        clock: seconds.
+    """
+
+    def __init__(self, cases: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cases, self._each, self._clock = cases, seconds, clock
+        self._number = 0
+        self._name = "start"
+        self._began = self._case_began = clock()
+
+    def next(self, name: str) -> None:
+        """The next case begins."""
+        self._case_began = self._clock()
+        if self._number == 0:
+            self._began = self._case_began
+        else:
+            self._each = (self._case_began - self._began) / self._number
+        self._number += 1
+        self._name = name
+
+    def __call__(self, what: str) -> None:
+        """Write a line."""
+        sys.stdout.write(f"[{self._number}/{self._cases}] {self._name}: {what}; {self._left()}\n")
+        sys.stdout.flush()
+
+    def _left(self) -> str:
+        this = max(0.0, self._each - (self._clock() - self._case_began)) if self._number else self._each
+        left = this + self._each * (self._cases - max(1, self._number))
+        if left == 0:
+            return "takes longer than foreseen"
+        return f"about {left / 60:.0f} min left" if left >= 90 else f"about {left:.0f} s left"
+
+
+def _settings(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "processes": options.processes,
+        "threads": 1,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "allocator": {allocator.VARIABLE: os.environ.get(allocator.VARIABLE, "")}
+        | allocator.environment(os.environ),
+        "reference_reinmax": "package" if importlib.util.find_spec("reinmax") else "own",
+    }
+
+
+def _chosen(options: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
+    names = options.only or (QUICK if options.quick else [case.name for case in cases])
+    return [case for case in cases if case.name in names]
+
+
+def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.commands.speed", description=__doc__)
+    add = parser.add_argument
+    names = [case.name for case in cases]
+    add("--only", nargs="+", metavar="CASE", choices=names, help=f"only these: {', '.join(names)}")
+    add("--quick", action="store_true", help="a case of every kind, two short rounds")
+    add("--rounds", type=whole_number, help="turns of each side (default 5, quick 2)")
+    add("--seconds", type=seconds, help="seconds of a turn (default 3, quick 2)")
+    add("--processes", type=whole_number, default=_cores(), help="of each side (default one per core)")
+    add("--json", type=output_file, default="out/speed.json", help="where to write it (default %(default)s)")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
+    return options
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The lane engine: cohorts of trials as lanes of one program."""

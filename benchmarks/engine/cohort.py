@@ -1,0 +1,328 @@
+"""The lane engine: a cohort of trials as lanes of one program.
+
+The engine owns the order of data, noise, optimizers, accumulation of metrics, lanes that diverge and states
+to resume from. Lanes are held in groups that advance together. On a CPU a group is one lane, and the groups
+take turns, segment by segment: weights and moments of one lane stay in the cache, and nothing is gained by
+batching products of different weights. On an accelerator groups are as wide as memory allows, of few usual
+widths; one that runs out of memory goes on from its last segment as two of half the width.
+
+What a trial computes does not depend on its lane-mates, on where segments end, or on a stop and resume; with
+groups of one lane on one thread its bits are the same. The number of threads is the caller's business: call
+``torch.set_num_threads(1)`` in a worker, since sums over several threads round differently.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.datasets import loading
+from benchmarks.engine import denormals, memory, precision
+from benchmarks.engine.compiled import programs
+from benchmarks.engine.group import Advance, LaneGroup, LaneState
+from benchmarks.kernels import layers
+from benchmarks.spec import Component, TrialSpec, cohort_signature
+from benchmarks.tasks import registry
+from benchmarks.tasks.contract import Task
+
+SEGMENT_SECONDS = 1.0
+COMPILED_FROM_STEPS = 4000
+"""Steps of a trial from which compiling pays even when no other trial shares the program."""
+_REMEMBERED_TASKS = 8
+_FIRST_SEGMENT_STEPS = 5  # the pace is not known yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurvePoint:
+    """Value of one metric of one lane at the end of an epoch (counted from 1)."""
+
+    lane: int
+    metric: str
+    epoch: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaneEnd:
+    """A lane that ended in this segment.
+
+    Attributes:
+        lane: index into the cohort's trials.
+        metrics: final metrics; empty when the lane diverged.
+        diverged_at: the step (counted from 1) whose loss or gradient was not finite, or the last step of an
+            epoch whose metrics were not; ``None`` when the lane did all its steps.
+    """
+
+    lane: int
+    metrics: dict[str, float]
+    diverged_at: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """What one segment of steps produced; metrics leave the device once per segment.
+
+    Attributes:
+        steps_done, steps_total: lane-steps of the whole cohort, those done before a resume included. The
+            remaining steps of a lane that diverged count as done.
+        points: curve points of the epochs that ended in the segment.
+        ended: lanes that ended in the segment.
+    """
+
+    steps_done: int
+    steps_total: int
+    points: tuple[CurvePoint, ...]
+    ended: tuple[LaneEnd, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """How a cohort does its steps, as far as it has begun them.
+
+    Attributes:
+        forms: ``loop``, ``steps`` or ``graph`` (see :mod:`benchmarks.engine.compiled.programs`), or
+            ``eager``, sorted.
+        failures: what could not be compiled or did not fit into memory, a line each; then something slower
+            took its place.
+        compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
+        products: the library with which this process multiplies matrices on a CPU, if it has come to choose
+            one (:mod:`benchmarks.kernels.layers`); ``None`` on other devices.
+    """
+
+    forms: tuple[str, ...]
+    failures: tuple[str, ...]
+    compile_seconds: float
+    products: layers.Library | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """A group and the lanes of the cohort at its positions."""
+
+    lanes: list[int]
+    group: LaneGroup
+
+
+class Cohort:
+    """Trials of the same task shape, estimator and static parameters, run as lanes.
+
+    Args:
+        trials: what to run; they may differ in seed, learning rate, optimizer and lane parameters.
+        device: a torch device.
+        data_dir: where data sets lie; default as in ``benchmarks.datasets.loading``.
+        states: lane -> where it resumes (from :meth:`lane_state`); other lanes start at the beginning.
+        group_width: most lanes per group; default one on a CPU, elsewhere what memory allows.
+        task: the task itself, instead of the registered one of the trials.
+        compiled: whether to compile steps; default for trials of at least ``COMPILED_FROM_STEPS`` steps.
+        clock: seconds, to find out how many steps make a segment.
+
+    Raises:
+        ValueError: no trials, trials that cannot share a program, a state at its trial's end, or a precision
+            that the device does not have.
+        DatasetUnavailable: the task's data can be neither found nor fetched.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[TrialSpec],
+        *,
+        device: str = "cpu",
+        data_dir: Path | None = None,
+        states: Mapping[int, LaneState] | None = None,
+        group_width: int | None = None,
+        task: Task | None = None,
+        compiled: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check_signature(trials)
+        self._device = torch.device(device)
+        precision.check(trials[0].precision, self._device)
+        self._trials = list(trials)
+        self._epochs = [int(trial.task.values["epochs"]) for trial in trials]
+        if task is None:
+            task = _registered_task(trials[0].task, self._device, data_dir or loading.environment_dir())
+        self._task = task
+        self._clock = clock
+        self._seconds_per_step = 0.0
+        self._compiled = compiled
+        self._refusals: list[str] = []
+        states = states or {}
+        self._check_unfinished(states)
+        width = group_width or self._default_width()
+        self._groups = self._placed(range(len(trials)), states, width)
+
+    def segments(self) -> Iterator[Segment]:
+        """Run to the end, segment by segment (at most an epoch, about a second). Stop by not asking on.
+
+        A segment advances one group; groups take turns. Calling again goes on where the last call stopped.
+        """
+        while any(placed.group.running for placed in self._groups):
+            for placed in list(self._groups):
+                if placed.group.running and (segment := self._turn(placed)) is not None:
+                    yield segment
+
+    def lane_state(self, lane: int) -> LaneState:
+        """What :class:`Cohort` needs to resume this lane later, alone or in another cohort.
+
+        Taken between segments, while the lane has not ended.
+        """
+        for placed in self._groups:
+            if lane in placed.lanes:
+                return placed.group.state(placed.lanes.index(lane))
+        raise IndexError(f"the cohort has lanes 0 to {len(self._epochs) - 1}, not {lane}")
+
+    @property
+    def execution(self) -> Execution:
+        """How steps are done."""
+        begun = [placed.group for placed in self._groups if placed.group.begun]
+        results = [group.compilation for group in begun if group.compilation is not None]
+        return Execution(
+            forms=tuple(sorted({group.form for group in begun})),
+            failures=(
+                *self._refusals,
+                *sorted({failure for result in results for failure in result.failures}),
+            ),
+            compile_seconds=sum(result.seconds for result in results),
+            products=layers.chosen() if self._device.type == "cpu" else None,
+        )
+
+    def _check_unfinished(self, states: Mapping[int, LaneState]) -> None:
+        for lane, state in states.items():
+            last = self._epochs[lane] * self._task.steps_per_epoch
+            if state["step"] >= last:
+                raise ValueError(
+                    f"lane {lane} has done {state['step']} steps of {last}; nothing is left to resume"
+                )
+
+    def _is_long(self, lanes: Sequence[int]) -> bool:
+        """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""
+        return max(self._epochs[lane] for lane in lanes) * self._task.steps_per_epoch >= COMPILED_FROM_STEPS
+
+    def _default_width(self) -> int:
+        """One lane on a CPU: its state stays in the cache. Else as many as memory holds, at most all."""
+        if self._device.type == "cpu":
+            return 1
+        free = memory.free_bytes(self._device)
+        need = memory.footprint(lambda lanes: memory.peak_of(lambda: self.rehearse(lanes), self._device))
+        return need.widest(free)
+
+    def rehearse(self, lanes: int) -> None:
+        """A step and an evaluation of the first trial in so many lanes, with the copy that undoing needs."""
+        trial, epochs = self._trials[0], self._epochs[0]
+        group = LaneGroup([trial], epochs=[epochs], task=self._task, device=self._device, width=lanes)
+        before = group.snapshot()
+        with self._mode():
+            group.rehearse()
+        del before
+
+    def _mode(self) -> AbstractContextManager[None]:
+        return precision.products(self._trials[0].precision)
+
+    def _placed(self, lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[_Placed]:
+        """Groups of lanes of equal step; on an accelerator of a width that is usual."""
+        return [
+            _Placed(
+                lanes=part,
+                group=LaneGroup(
+                    [self._trials[lane] for lane in part],
+                    epochs=[self._epochs[lane] for lane in part],
+                    task=self._task,
+                    device=self._device,
+                    states=[states[lane] for lane in part if lane in states],
+                    compiled=self._is_long(part) if self._compiled is None else self._compiled,
+                    width=min(width, next((w for w in memory.WIDTHS if w >= len(part)), width)),
+                ),
+            )
+            for part in _grouped(lanes, states, width)
+        ]
+
+    def _turn(self, placed: _Placed) -> Segment | None:
+        """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead."""
+        lanes, group = placed.lanes, placed.group
+        if group.width == 1:
+            return self._segment(lanes, self._advance(group))
+        before = group.snapshot()
+        try:
+            return self._segment(lanes, self._advance(group))
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        group.restore(before)
+        self._halve(placed)
+        return None
+
+    def _halve(self, placed: _Placed) -> None:
+        """Go on from the last segment in groups of half the width."""
+        lanes, group = placed.lanes, placed.group
+        self._refusals.append(f"{group.width} lanes: out of memory after step {group.step}; halved")
+        states = {lanes[i]: group.state(i) for i in group.positions}
+        self._groups = [other for other in self._groups if other is not placed]
+        width = group.width // 2
+        programs.forget(self._task)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._groups += self._placed(states, states, width)
+
+    def _advance(self, group: LaneGroup) -> Advance:
+        """Advance for about a second, as measured on the segment before."""
+        pace = self._seconds_per_step
+        limit = max(1, int(SEGMENT_SECONDS / pace)) if pace else _FIRST_SEGMENT_STEPS
+        before, started = group.step, self._clock()
+        with denormals.flushed(), self._mode():
+            done = group.advance(limit)
+        self._seconds_per_step = max(self._clock() - started, 1e-9) / (group.step - before)
+        return done
+
+    def _segment(self, lanes: Sequence[int], done: Advance) -> Segment:
+        total = sum(self._epochs) * self._task.steps_per_epoch
+        points = tuple(
+            CurvePoint(lane=lanes[i], metric=name, epoch=done.epoch, value=value)
+            for i, metrics in done.metrics.items()
+            for name, value in metrics.items()
+        )
+        ended = [LaneEnd(lane=lanes[i], metrics=done.metrics[i], diverged_at=None) for i in done.ended]
+        diverged = [LaneEnd(lane=lanes[i], metrics={}, diverged_at=at) for i, at in done.diverged.items()]
+        return Segment(
+            steps_done=total - sum(placed.group.steps_left for placed in self._groups),
+            steps_total=total,
+            points=points,
+            ended=(*ended, *diverged),
+        )
+
+
+def _check_signature(trials: Sequence[TrialSpec]) -> None:
+    if not trials:
+        raise ValueError("a cohort needs at least one trial, got none")
+    first = cohort_signature(trials[0])
+    for lane, trial in enumerate(trials):
+        if cohort_signature(trial) != first:
+            raise ValueError(
+                f"trial {lane} cannot share a program with trial 0: {trial.task} and {trial.estimator} "
+                f"against {trials[0].task} and {trials[0].estimator}; only seed, learning rate, optimizer "
+                "and lane parameters may differ (precision may not)"
+            )
+
+
+@functools.lru_cache(maxsize=_REMEMBERED_TASKS)
+def _registered_task(component: Component, device: torch.device, data_dir: Path | None) -> Task:
+    """The same object for equal arguments: what a process has compiled for it serves later cohorts, too."""
+    task: Task = registry.get(component.id).load()(component.values, device=device, data_dir=data_dir)
+    return task
+
+
+def _grouped(lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[list[int]]:
+    """Lanes of equal step, in order, in groups of at most ``width``; fresh lanes stand apart from resumed."""
+    by_step: dict[int, list[int]] = {}
+    for lane in lanes:
+        by_step.setdefault(states[lane]["step"] if lane in states else -1, []).append(lane)
+    return [
+        members[start : start + width]
+        for members in by_step.values()
+        for start in range(0, len(members), width)
+    ]

@@ -1,0 +1,1 @@
+"""Statistics of boards: pure functions, without torch."""

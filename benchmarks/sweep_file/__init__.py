@@ -1,0 +1,1 @@
+"""Sweep files: from text to a validated grid of trials. Does not import torch."""

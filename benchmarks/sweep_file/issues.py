@@ -1,0 +1,97 @@
+"""What is wrong with a sweep file: where, what, and the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.sweep_file.limits import MAX_PROBLEMS
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        path: JSON pointer (RFC 6901) to the offending key or value; empty for the whole file.
+        message: what came, what was expected, what to do.
+        suggestion: the nearest right name, where one is near.
+    """
+
+    path: str
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {self.suggestion!r}?" if self.suggestion else ""
+        return f"{self.path or '/'}: {self.message}{hint}"
+
+
+class SpecError(ValueError):
+    """A sweep file that cannot be run; ``problems`` lists everything wrong with it, in no file order.
+
+    Attributes:
+        problems: at least one.
+        source: what was read, e.g. a file name.
+    """
+
+    def __init__(self, problems: Iterable[Problem], *, source: str = "sweep") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__("\n".join([f"{source} is not a valid sweep:", *(f"  {p}" for p in self.problems)]))
+
+
+class Problems:
+    """Collects problems, so that one reading of a file reports all of them."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def add(self, path: str, message: str, *, given: object = None, names: Sequence[str] = ()) -> None:
+        """Note a problem; the suggestion is the name among ``names`` nearest to ``given``."""
+        self._found.append(Problem(path, message, nearest(given, names)))
+
+    def raise_if_any(self, source: str) -> None:
+        """Raise :class:`SpecError` with what was collected, at most ``MAX_PROBLEMS`` of them."""
+        if not self._found:
+            return
+        left = len(self._found) - MAX_PROBLEMS
+        more = [Problem("", f"and {left} more problems; mend these first.")] if left > 0 else []
+        raise SpecError(self._found[:MAX_PROBLEMS] + more, source=source)
+
+
+def nearest(given: object, names: Sequence[str]) -> str | None:
+    """The name nearest to what was written, ``None`` where none is near."""
+    if not isinstance(given, str):
+        return None
+    by_lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(given.lower()[:100], list(by_lower), n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def at(path: str, part: str | int) -> str:
+    """The JSON pointer one step below ``path``."""
+    return f"{path}/{str(part).replace('~', '~0').replace('/', '~1')}"
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: short, on one line, in the words of a sweep file."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return _REPR.repr(value)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a row, for ``expected one of ...``."""
+    return ", ".join(names)

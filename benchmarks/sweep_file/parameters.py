@@ -1,0 +1,126 @@
+"""Values of declared parameters: read as their declared type, checked against their range.
+
+The type is decided here and nowhere else: 1, 1.0 and "1" are the same learning rate and get the same key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+from benchmarks.sweep_file.document import number
+from benchmarks.sweep_file.grid import Axes
+from benchmarks.sweep_file.issues import Problems, at, listed, shown
+from benchmarks.sweep_file.limits import MAX_AXIS_VALUES
+from estimators.info import Parameter, Value
+
+
+def read_axes(
+    block: Mapping[str, Any], parameters: Sequence[Parameter], path: str, problems: Problems, *, of: str
+) -> Axes:
+    """The values of every declared parameter, defaults where the block names none.
+
+    Args:
+        block: name -> value or list of values; ``id`` is skipped.
+        parameters: what is declared.
+        path: JSON pointer of the block.
+        problems: where mistakes are noted.
+        of: what the parameters belong to, for messages.
+    """
+    names = [parameter.name for parameter in parameters]
+    known = f"it takes {listed(names)}" if names else "it takes none"
+    for key in block:
+        if key not in names and key != "id":
+            message = f"{of} has no parameter {shown(key)}; {known}."
+            problems.add(at(path, key), message, given=key, names=names)
+    return tuple((p.name, _axis_or_default(block, p, path, problems)) for p in parameters)
+
+
+def _axis_or_default(
+    block: Mapping[str, Any], parameter: Parameter, path: str, problems: Problems
+) -> tuple[Value, ...]:
+    path = at(path, parameter.name)
+    if parameter.name in block:
+        return read_axis(block[parameter.name], parameter, path, problems, most=MAX_AXIS_VALUES)
+    if parameter.default is None:
+        problems.add(path, f"{parameter.name} must be given: {parameter.expected_text()}.")
+        return ()
+    return (parameter.default,)
+
+
+def read_axis(
+    raw: Any, parameter: Parameter, path: str, problems: Problems, *, most: int
+) -> tuple[Value, ...]:
+    """One value or a list of up to ``most`` distinct ones, in the order given."""
+    if not isinstance(raw, list):
+        value = read_value(raw, parameter, path, problems)
+        return () if value is None else (value,)
+    if not raw:
+        problems.add(path, f"the list is empty; give at least one value: {parameter.expected_text()}.")
+    if len(raw) > most:
+        problems.add(path, f"the list has {len(raw):,} values, at most {most:,} are allowed; shorten it.")
+        return ()
+    return _distinct(raw, parameter, path, problems)
+
+
+def _distinct(raw: list[Any], parameter: Parameter, path: str, problems: Problems) -> tuple[Value, ...]:
+    first: dict[Value, int] = {}
+    for i, item in enumerate(raw):
+        value = read_value(item, parameter, at(path, i), problems)
+        if value is None:
+            continue
+        if value in first:
+            same = f"{shown(item)} is already value {first[value]} of the list (counted from 0)"
+            problems.add(at(path, i), f"{same}; leave one out.")
+        first.setdefault(value, i)
+    return tuple(first)
+
+
+def read_value(raw: Any, parameter: Parameter, path: str, problems: Problems) -> Value | None:
+    """One value as the declared type; ``None`` after noting why it is none."""
+    if parameter.type is str:
+        return _text(raw, parameter, path, problems)
+    value = _read_number(raw)
+    if value is None or not math.isfinite(_double(value)):
+        problems.add(path, f"expected {parameter.expected_text()}, got {shown(raw)}; write a finite number.")
+        return None
+    objection = parameter.objection(value)
+    if objection:
+        problems.add(
+            path,
+            f"{shown(raw)} {objection}; {parameter.name} is {parameter.expected_text()}{_advice(parameter)}.",
+        )
+        return None
+    # Adding 0.0 turns -0.0, equal but spelt otherwise in a key, into 0.0.
+    return int(value) if parameter.type is int else float(value) + 0.0
+
+
+def _advice(parameter: Parameter) -> str:
+    return f"; {parameter.advice}" if parameter.advice else ""
+
+
+def _read_number(raw: Any) -> int | float | None:
+    """The number that was meant: a number of Python or numpy, or text that spells one."""
+    if isinstance(raw, str):
+        return number(raw)
+    if isinstance(raw, Integral):
+        return None if isinstance(raw, bool) else int(raw)
+    return float(raw) if isinstance(raw, Real) else None
+
+
+def _text(raw: Any, parameter: Parameter, path: str, problems: Problems) -> str | None:
+    if isinstance(raw, str) and raw in parameter.choices:
+        return raw
+    problems.add(
+        path, f"expected {parameter.expected_text()}, got {shown(raw)}.", given=raw, names=parameter.choices
+    )
+    return None
+
+
+def _double(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the doubles
+        return math.inf

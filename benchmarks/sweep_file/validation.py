@@ -1,0 +1,265 @@
+"""A sweep file held against the registries of tasks and estimators. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import estimators.registry
+from benchmarks.spec import PRECISIONS, Precision
+from benchmarks.sweep_file.compatibility import check_variables
+from benchmarks.sweep_file.document import plain
+from benchmarks.sweep_file.grid import ComponentGrid, EstimatorGrid, Sweep
+from benchmarks.sweep_file.issues import Problem, Problems, SpecError, at, listed, shown
+from benchmarks.sweep_file.limits import MAX_LR, MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_TRIALS, MIN_PRIORITY
+from benchmarks.sweep_file.parameters import read_axes, read_axis, read_value
+from benchmarks.sweep_file.schema import GridSection, SelectSection, read_fields
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import Goal, TaskInfo
+from estimators.info import EstimatorInfo, Parameter
+
+_SEED = Parameter(name="seed", type=int, default=None, minimum=0, maximum=MAX_SEED, description="One seed.")
+_SEED_COUNT = Parameter(
+    name="seeds", type=int, default=None, minimum=1, maximum=MAX_SEEDS, description="Number of seeds from 0."
+)
+_PRIORITY = Parameter(
+    name="priority", type=int, default=0, minimum=MIN_PRIORITY, maximum=MAX_PRIORITY, description="Urgency."
+)
+_PRECISION = Parameter(
+    name="precision", type=str, default="float32", choices=PRECISIONS, description="Of products on a GPU."
+)
+_UNKNOWN = ComponentGrid(id="", version=0, axes=())  # stands where a problem was noted
+
+Info = TypeVar("Info", TaskInfo, EstimatorInfo)
+
+
+def validate(raw: Any, *, source: str) -> Sweep:
+    """The sweep that parsed or plain Python data describes.
+
+    Raises:
+        SpecError: with everything that is wrong, each with its JSON pointer.
+    """
+    problems = Problems()
+    document = plain(raw, problems, source=source)
+    if not isinstance(document, dict):
+        came = f"expected a mapping, got {shown(document)}"
+        raise SpecError([Problem("", f"{came}; start with `name: ...`.")], source=source)
+    sweep = _read(read_fields(document, problems), problems)
+    problems.raise_if_any(source)
+    _check_size(sweep, source)
+    check_variables(sweep, problems)
+    problems.raise_if_any(source)
+    return sweep
+
+
+def _read(fields: Mapping[str, Any], problems: Problems) -> Sweep:
+    """A sweep from the fields of right shape; incomplete where a problem was noted."""
+    info = _task_info(fields, problems)
+    metric, goal = _select(fields.get("select", SelectSection()), info, problems)
+    for key in ("name", "owner", "description"):
+        _check_printable(fields.get(key), at("", key), problems)
+    return Sweep(
+        name=fields.get("name", ""),
+        description=fields.get("description", ""),
+        owner=fields.get("owner"),
+        task=_grid(fields["task"], info, "/task", problems) if info else _UNKNOWN,
+        estimators=_estimators(fields, info, problems),
+        seeds=_seeds(fields["seeds"], problems) if "seeds" in fields else (),
+        metric=metric,
+        goal=goal,
+        report=_report(fields.get("report"), info, problems),
+        priority=int(read_value(fields.get("priority", 0), _PRIORITY, "/priority", problems) or 0),
+        precision=_precision(fields, problems),
+    )
+
+
+def _precision(fields: Mapping[str, Any], problems: Problems) -> Precision:
+    value = read_value(fields.get("precision", "float32"), _PRECISION, "/precision", problems)
+    return cast(Precision, value or "float32")
+
+
+def _task_info(fields: Mapping[str, Any], problems: Problems) -> TaskInfo | None:
+    if "task" not in fields:
+        return None
+    return _look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), problems)
+
+
+def _look_up(
+    block: Mapping[str, Any],
+    path: str,
+    noun: str,
+    get: Callable[[str], Info],
+    ids: Sequence[str],
+    problems: Problems,
+) -> Info | None:
+    """The registry entry a block names."""
+    id = block.get("id")
+    if isinstance(id, str) and id in ids:
+        return get(id)
+    there_are = f"there are {listed(ids)}"
+    if "id" not in block:
+        problems.add(at(path, "id"), f"the key 'id' is missing; write which {noun} is meant: {there_are}.")
+    else:
+        problems.add(at(path, "id"), f"no {noun} {shown(id)}; {there_are}.", given=id, names=ids)
+    return None
+
+
+def _grid(
+    block: Mapping[str, Any], info: TaskInfo | EstimatorInfo, path: str, problems: Problems
+) -> ComponentGrid:
+    axes = read_axes(block, info.parameters, path, problems, of=info.id)
+    return ComponentGrid(id=info.id, version=info.version, axes=axes)
+
+
+def _estimators(
+    fields: Mapping[str, Any], info: TaskInfo | None, problems: Problems
+) -> tuple[EstimatorGrid, ...]:
+    optimizer, lr = _optimizer_parameters(info)
+    section: GridSection = fields.get("grid", GridSection())
+    shared = section.model_dump(exclude_unset=True)
+    axes = dict(read_axes(shared, (optimizer, lr), "/grid", problems, of="grid"))
+    # An estimator without its own optimizer or learning rate takes the shared ones.
+    default = EstimatorGrid(
+        estimator=_UNKNOWN,
+        optimizers=cast(tuple[str, ...], axes["optimizer"]),
+        lrs=cast(tuple[float, ...], axes["lr"]),
+    )
+    entries = [
+        _estimator(entry, default, (optimizer, lr), at("/estimators", i), problems)
+        for i, entry in enumerate(fields.get("estimators", []))
+    ]
+    _check_overlaps(entries, problems)
+    return tuple(entries)
+
+
+def _optimizer_parameters(info: TaskInfo | None) -> tuple[Parameter, Parameter]:
+    """Optimizer and learning rate as parameters; without a task, what any task accepts."""
+    infos = [info] if info else [tasks.get(id) for id in tasks.available()]
+    choices = tuple(dict.fromkeys(name for each in infos for name in each.optimizers))
+    optimizer = Parameter(
+        name="optimizer", type=str, default=choices[0], choices=choices, description="Update rule."
+    )
+    lr = Parameter(
+        name="lr",
+        type=float,
+        default=infos[0].default_lr,
+        minimum=0.0,
+        open_minimum=True,
+        maximum=MAX_LR,
+        lane=True,
+        description="Learning rate.",
+    )
+    return optimizer, lr
+
+
+def _estimator(
+    entry: Any, default: EstimatorGrid, shared: tuple[Parameter, Parameter], path: str, problems: Problems
+) -> EstimatorGrid:
+    if isinstance(entry, str):
+        # The pointer of a bare id is the entry itself, there is no /id below it.
+        if entry not in estimators.registry.available():
+            ids = estimators.registry.available()
+            message = f"no estimator {shown(entry)}; there are {listed(ids)}."
+            problems.add(path, message, given=entry, names=ids)
+            return default
+        return _estimator({"id": entry}, default, shared, path, problems)
+    if not isinstance(entry, dict):
+        problems.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
+        return default
+    registry = estimators.registry
+    info = _look_up(entry, path, "estimator", registry.get, registry.available(), problems)
+    return _estimator_grid(entry, info, default, shared, path, problems) if info else default
+
+
+def _estimator_grid(
+    block: Mapping[str, Any],
+    info: EstimatorInfo,
+    default: EstimatorGrid,
+    shared: tuple[Parameter, Parameter],
+    path: str,
+    problems: Problems,
+) -> EstimatorGrid:
+    axes = read_axes(block, (*info.parameters, *shared), path, problems, of=info.id)
+    own = ComponentGrid(id=info.id, version=info.version, axes=axes[: len(info.parameters)])
+    (_, optimizers), (_, lrs) = axes[len(info.parameters) :]
+    grid = replace(default, estimator=own)
+    if "optimizer" in block:
+        grid = replace(grid, optimizers=cast(tuple[str, ...], optimizers))
+    if "lr" in block:
+        grid = replace(grid, lrs=cast(tuple[float, ...], lrs))
+    return grid
+
+
+def _check_overlaps(entries: Sequence[EstimatorGrid], problems: Problems) -> None:
+    for i, entry in enumerate(entries):
+        twin = next((j for j in range(i) if entry.estimator.id and entry.overlaps(entries[j])), None)
+        if twin is not None:
+            problems.add(
+                at("/estimators", i),
+                f"{entry.estimator.id} repeats settings of /estimators/{twin}; leave them out of one.",
+            )
+
+
+def _seeds(raw: Any, problems: Problems) -> tuple[int, ...]:
+    if isinstance(raw, list):
+        return cast(tuple[int, ...], read_axis(raw, _SEED, "/seeds", problems, most=MAX_SEEDS))
+    count = read_value(raw, _SEED_COUNT, "/seeds", problems)
+    return tuple(range(int(count or 0)))
+
+
+def _select(section: SelectSection, info: TaskInfo | None, problems: Problems) -> tuple[str, Goal]:
+    """Metric and goal; the task's own where the file names none."""
+    if info is None:
+        return "", "minimize"
+    name = section.metric if section.metric is not None else info.select
+    metric = info.metric(name)
+    if metric is None:
+        _note_metric(name, info, "/select/metric", problems)
+        return "", "minimize"
+    if section.goal not in (None, metric.goal):
+        message = f"expected {metric.goal}, got {shown(section.goal)}; {metric.name} is better that way."
+        problems.add("/select/goal", message, given=section.goal, names=[metric.goal])
+    return metric.name, metric.goal
+
+
+def _report(names: list[str] | None, info: TaskInfo | None, problems: Problems) -> tuple[str, ...]:
+    if info is None:
+        return ()
+    for i, name in enumerate(names or ()):
+        if info.metric(name) is None:
+            _note_metric(name, info, at("/report", i), problems)
+        elif names and name in names[:i]:
+            problems.add(at("/report", i), f"{name} stands in the list twice; leave one out.")
+    return tuple(names) if names else info.report
+
+
+def _note_metric(name: str, info: TaskInfo, path: str, problems: Problems) -> None:
+    names = [metric.name for metric in info.metrics]
+    problems.add(
+        path,
+        f"{info.id} reports no metric {shown(name)}; there are {listed(names)}.",
+        given=name,
+        names=names,
+    )
+
+
+def _check_printable(text: str | None, path: str, problems: Problems) -> None:
+    """Refuse what a terminal or a database chokes on; a description may have several lines."""
+    allowed = "\n\t" if path == "/description" else ""
+    strange = next((c for c in text or "" if not c.isprintable() and c not in allowed), None)
+    if strange is not None:
+        problems.add(path, f"the text has the unprintable character {strange!a}; leave it out.")
+    elif text is not None and path != "/description" and not text.strip():
+        problems.add(path, "the text is blank; write at least one letter.")
+
+
+def _check_size(sweep: Sweep, source: str) -> None:
+    if sweep.count() <= MAX_TRIALS:
+        return
+    boards, cells, seeds = len(sweep.task), sum(map(len, sweep.estimators)), len(sweep.seeds)
+    message = (
+        f"the grid has {sweep.count():,} trials ({boards:,} boards x {cells:,} cells x {seeds:,} seeds), "
+        f"at most {MAX_TRIALS:,} are allowed; split the sweep."
+    )
+    raise SpecError([Problem("", message)], source=source)

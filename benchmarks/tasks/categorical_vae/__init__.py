@@ -1,0 +1,1 @@
+"""The categorical variational auto-encoder."""

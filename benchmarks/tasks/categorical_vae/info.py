@@ -1,0 +1,92 @@
+"""The registry entry of the categorical VAE. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.tasks.categorical_vae.references import references
+from benchmarks.tasks.info import Metric, TaskInfo, epochs
+from estimators.info import Parameter, Value
+
+
+def _describe(v: Mapping[str, Value]) -> str:
+    data = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}[str(v["dataset"])]
+    epochs = "1 epoch" if v["epochs"] == 1 else f"{v['epochs']} epochs"
+    return f"Categorical VAE {v['categories']}×{v['latents']} on {data}, {epochs}"
+
+
+INFO = TaskInfo(
+    id="categorical_vae",
+    title="Categorical VAE",
+    parameters=(
+        Parameter(
+            name="dataset",
+            type=str,
+            default="mnist",
+            choices=("mnist", "fashion_mnist"),
+            description="Grey values in [0, 1] as inputs and targets.",
+        ),
+        Parameter(
+            name="categories",
+            type=int,
+            default=8,
+            minimum=2,
+            maximum=1024,
+            description="Categories C of a latent.",
+        ),
+        Parameter(name="latents", type=int, default=4, minimum=1, maximum=1024, description="Latents L."),
+        Parameter(
+            name="batch_size",
+            type=int,
+            default=100,
+            minimum=1,
+            maximum=10_000,
+            description="Images per update.",
+        ),
+        epochs(default=160, description="Passes over the 60,000 training images."),
+    ),
+    metrics=(
+        Metric(
+            name="train_neg_elbo",
+            title="Train −ELBO",
+            unit="nats",
+            goal="minimize",
+            split="train",
+            description="Image-weighted mean of the epoch's minibatch losses, one draw per image.",
+        ),
+        Metric(
+            name="test_neg_elbo",
+            title="Test −ELBO",
+            unit="nats",
+            goal="minimize",
+            split="test",
+            description="Mean over the test images after the epoch, one draw per image.",
+        ),
+        Metric(
+            name="train_bce",
+            title="Train reconstruction",
+            unit="nats",
+            goal="minimize",
+            split="train",
+            description="The binary cross-entropy part of the train −ELBO.",
+        ),
+        Metric(
+            name="train_kl",
+            title="Train KL",
+            unit="nats",
+            goal="minimize",
+            split="train",
+            description="The Kullback-Leibler part of the train −ELBO.",
+        ),
+    ),
+    select="train_neg_elbo",
+    report=("train_neg_elbo", "test_neg_elbo"),
+    optimizers=("adam", "radam"),
+    default_lr=5e-4,
+    version=2,
+    describe=_describe,
+    categories=lambda v: int(v["categories"]),
+    steps_per_epoch=lambda v: -(-60_000 // int(v["batch_size"])),
+    references=references,
+    target="benchmarks.tasks.categorical_vae.task:CategoricalVAE",
+)

@@ -1,0 +1,86 @@
+"""The registry entry of polynomial programming. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.tasks.info import Metric, TaskInfo, epochs
+from benchmarks.tasks.polynomial.references import references
+from estimators.info import Parameter, Value
+
+
+def _describe(v: Mapping[str, Value]) -> str:
+    target = "c = 0.45" if v["setting"] == "A" else "c spread over (0, 1)"
+    steps = int(v["epochs"]) * int(v["steps_per_epoch"])
+    return (
+        f"Polynomial p = {v['p']:g}, {target}, L = {v['latents']}, batch {v['batch_size']}, {steps:,} steps"
+    )
+
+
+INFO = TaskInfo(
+    id="polynomial",
+    title="Polynomial programming",
+    parameters=(
+        Parameter(name="p", type=float, default=2.0, minimum=1.0, maximum=10.0, description="Exponent."),
+        Parameter(
+            name="setting",
+            type=str,
+            default="A",
+            choices=("A", "B"),
+            description="A: every target is 0.45; B: targets (i - 1/2)/L.",
+        ),
+        Parameter(
+            name="latents",
+            type=int,
+            default=128,
+            minimum=1,
+            maximum=4096,
+            description="Binary variables L.",
+        ),
+        Parameter(
+            name="batch_size",
+            type=int,
+            default=256,
+            minimum=1,
+            maximum=65_536,
+            description="Independent copies of the variables per step.",
+        ),
+        epochs(default=40, description="Epochs."),
+        Parameter(
+            name="steps_per_epoch",
+            type=int,
+            default=200,
+            minimum=1,
+            maximum=100_000,
+            description="Updates per epoch.",
+        ),
+    ),
+    metrics=(
+        Metric(
+            name="expected_loss",
+            title="Expected loss",
+            unit="",
+            goal="minimize",
+            split="train",
+            description="Exact expectation of the loss at the end of the epoch.",
+        ),
+        Metric(
+            name="train_loss",
+            title="Sampled loss",
+            unit="",
+            goal="minimize",
+            split="train",
+            description="Mean of the sampled minibatch losses of the epoch, each before its update.",
+        ),
+    ),
+    select="expected_loss",
+    report=("expected_loss", "train_loss"),
+    optimizers=("adam", "radam"),
+    default_lr=1e-3,
+    version=1,
+    describe=_describe,
+    categories=lambda v: 2,
+    steps_per_epoch=lambda v: int(v["steps_per_epoch"]),
+    references=references,
+    target="benchmarks.tasks.polynomial.task:Polynomial",
+)

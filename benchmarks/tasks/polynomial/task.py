@@ -1,0 +1,104 @@
+r"""Polynomial programming: a problem whose expectation, optimum and gradient are known in closed form.
+
+    minimise  E[ (1/L) sum_i |X_i - c_i|^p ],    X_i = component 0 of a one-hot pair with logits theta_i
+
+    setting A:  c_i = 0.45         setting B:  c_i = (i - 1/2) / L,  i = 1 .. L
+
+Logits start uniform in (-0.01, 0.01); every step averages the loss over independent copies of X.
+
+Source: Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and Beyond", NeurIPS 2023,
+section 5.1; Tucker et al., "REBAR", NIPS 2017, for the problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult
+from estimators import NoiseSource, SeparableObjective, Value
+
+_START = 0.01
+
+
+def targets(setting: str, latents: int) -> Tensor:
+    """The c_i of a setting, float64 ``(L,)``."""
+    if setting == "A":
+        return torch.full((latents,), 0.45, dtype=torch.float64)
+    return (torch.arange(latents, dtype=torch.float64) + 0.5) / latents
+
+
+class Polynomial:
+    """The task for given parameters.
+
+    Args:
+        values: ``p, setting, latents, batch_size, steps_per_epoch`` as the registry declares them.
+        device: where it runs.
+        data_dir: not used, this task has no data.
+        dtype: of logits and samples.
+    """
+
+    examples: int | None = None
+
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        *,
+        device: torch.device,
+        data_dir: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.steps_per_epoch = int(values["steps_per_epoch"])
+        self.batch_size = int(values["batch_size"])
+        self.input_major: frozenset[str] = frozenset()
+        self._p = float(values["p"])
+        self._latents = int(values["latents"])
+        self._c_V = targets(str(values["setting"]), self._latents).to(device)
+        self._c_low_V = self._c_V.to(dtype)
+        self._objective = SeparableObjective(terms=self._terms)
+
+    def init(self, noise: NoiseSource, lanes: int) -> Parameters:
+        """Logits ``theta`` ``(lanes, 2, L)``, uniform in (-0.01, 0.01).
+
+        Categories come before variables, which are many: loops over them are what vector instructions help.
+        """
+        like = self._c_low_V
+        u = noise.uniform((lanes, 2, self._latents), dtype=like.dtype, device=like.device)
+        return {"theta": (2 * u - 1) * _START}
+
+    def batch(self, index: Tensor) -> Tensor:
+        """There is no data to index."""
+        raise NotImplementedError("the polynomial task has no data")
+
+    def step(
+        self, parameters: Parameters, batch: Tensor | None, noise: NoiseSource, estimator: LaneEstimator
+    ) -> StepResult:
+        """Mean over copies of the estimate of E[f]; a deterministic estimator needs only one copy."""
+        theta = parameters["theta"]
+        copies = 1 if estimator.properties.deterministic else self.batch_size
+        logits = theta.unsqueeze(1).expand(-1, copies, -1, -1).mT
+        estimate = estimator(logits, self._objective, noise)
+        loss = estimate.surrogate.mean(1)
+        metrics = {"train_loss": loss.detach()}
+        return StepResult(loss=loss, metrics=metrics, weight=self.batch_size, state=estimate.state)
+
+    def evaluate(self, parameters: Parameters, noise: NoiseSource) -> dict[str, Tensor]:
+        """The exact expectation, computed in float64."""
+        return {"expected_loss": self.expected_loss(parameters["theta"])}
+
+    def expected_loss(self, theta: Tensor) -> Tensor:
+        """(1/L) sum_i q_i (1 - c_i)^p + (1 - q_i) c_i^p, q_i = P(X_i = 1): ``(lanes, 2, L) -> (lanes,)``."""
+        pair = theta.double()
+        q = torch.sigmoid(pair[:, 0] - pair[:, 1])
+        one, zero = (1 - self._c_V).pow(self._p), self._c_V.pow(self._p)
+        return (q * one + (1 - q) * zero).mean(-1)
+
+    def _terms(self, samples: Tensor) -> Tensor:
+        """|X_i - c_i|^p / L for samples ``(K, ..., L, 2)``."""
+        difference = samples[..., 0] - self._c_low_V
+        # A square needs no absolute value, whose derivative costs more than the rest.
+        power = difference.square() if self._p == 2 else difference.abs().pow(self._p)
+        return power / self._latents

@@ -1,0 +1,116 @@
+"""``/estimators`` and ``/tasks``: what can be named in a sweep file."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import Metric, TaskInfo
+from estimators import registry as estimators
+from estimators.info import EstimatorInfo, Parameter
+from service.api.deps import PublishedDep
+from service.resources import certificates
+from service.resources.schemas import (
+    EstimatorEntry,
+    EstimatorList,
+    MetricInfo,
+    ParameterInfo,
+    TaskEntry,
+    TaskList,
+)
+
+router = APIRouter(tags=["registry"])
+
+CERTIFICATE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+        "description": "A certificate of this version of the estimator at its default parameters.",
+    }
+}
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+CertificateBody = Annotated[bytes, Depends(_body)]
+
+
+@router.get("/estimators")
+def list_estimators() -> EstimatorList:
+    """Every estimator with its declared parameters and properties."""
+    return EstimatorList(estimators=[estimator_entry(estimators.get(id)) for id in estimators.available()])
+
+
+@router.get("/estimators/{id}")
+def show_estimator(id: str) -> EstimatorEntry:
+    """One estimator."""
+    return estimator_entry(certificates.entry(id))
+
+
+@router.get("/estimators/{id}/certificate")
+def show_certificate(id: str, published: PublishedDep) -> dict[str, Any]:
+    """The stored certificate of this version of an estimator: its declared properties, measured.
+
+    ``published_at`` is when it was published to this server; null for one that is shipped with its package.
+    """
+    return certificates.stored(certificates.entry(id), published).to_json()
+
+
+@router.put("/estimators/{id}/certificate", openapi_extra=CERTIFICATE_BODY)
+def publish_certificate(id: str, published: PublishedDep, body: CertificateBody) -> dict[str, Any]:
+    """Publish what ``heunboard certify ID --publish`` measured; it replaces what was published before."""
+    return certificates.publish(certificates.entry(id), body, published).to_json()
+
+
+@router.get("/tasks")
+def list_tasks() -> TaskList:
+    """Every task with its declared parameters and metrics."""
+    return TaskList(tasks=[_task(tasks.get(id)) for id in tasks.available()])
+
+
+def metric_info(metric: Metric) -> MetricInfo:
+    """A declared metric as an answer."""
+    return MetricInfo.model_validate(dataclasses.asdict(metric))
+
+
+def _parameter(parameter: Parameter) -> ParameterInfo:
+    return ParameterInfo(
+        name=parameter.name,
+        type=parameter.type.__name__,
+        default=parameter.default,
+        allowed=parameter.range_text(),
+        description=parameter.description,
+    )
+
+
+def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
+    """An entry of the registry as an answer."""
+    return EstimatorEntry(
+        id=info.id,
+        title=info.title,
+        version=info.version,
+        equation=info.equation,
+        cost=info.cost,
+        parameters=[_parameter(p) for p in info.parameters],
+        properties=dataclasses.asdict(info.properties),
+        citation=dataclasses.asdict(info.citation),
+    )
+
+
+def _task(info: TaskInfo) -> TaskEntry:
+    return TaskEntry(
+        id=info.id,
+        title=info.title,
+        version=info.version,
+        parameters=[_parameter(p) for p in info.parameters],
+        metrics=[metric_info(m) for m in info.metrics],
+        select=info.select,
+        report=list(info.report),
+        optimizers=list(info.optimizers),
+        default_lr=info.default_lr,
+    )

@@ -1,0 +1,91 @@
+"""``/sweeps``: submit, plan, list, show."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
+
+from benchmarks.sweep import Sweep, load_sweep
+from service.api.deps import EngineDep, Limit, PageToken
+from service.queue import submission
+from service.resources import schemas, sweeps
+from service.states import TrialState
+
+router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+
+MEDIA_TYPES = ("application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+"""What a sweep is sent as. Forms of foreign web pages cannot send any of these without asking first."""
+
+SWEEP_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {name: {"schema": {"type": "object"}} for name in MEDIA_TYPES[:2]},
+        "description": "A sweep file, YAML or JSON.",
+    }
+}
+
+
+async def _sweep(request: Request) -> Sweep:
+    """The sweep in the body.
+
+    Raises:
+        SpecError: it is not valid.
+        HTTPException: 415, the body is declared as something else.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in MEDIA_TYPES:
+        raise HTTPException(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"a sweep is sent as Content-Type {' or '.join(MEDIA_TYPES[:2])}, not {kind or 'nothing'!r}",
+            {"Accept-Post": ", ".join(MEDIA_TYPES)},
+        )
+    return load_sweep(await request.body())
+
+
+SweepBody = Annotated[Sweep, Depends(_sweep)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=200, description="The same key with the same sweep stores it once."),
+]
+
+
+@router.post("", status_code=HTTPStatus.CREATED, openapi_extra=SWEEP_BODY)
+def submit(
+    engine: EngineDep, sweep: SweepBody, response: Response, idempotency_key: IdempotencyKey = None
+) -> schemas.SweepDetail:
+    """Submit a sweep. Trials that are known are not computed again."""
+    stored = submission.submit(engine, sweep, idempotency_key=idempotency_key)
+    response.headers["Location"] = f"/api/v1/sweeps/{stored.sweep_id}"
+    return sweeps.show_sweep(engine, str(stored.sweep_id))
+
+
+@router.post("/plan", openapi_extra=SWEEP_BODY)
+def plan(engine: EngineDep, sweep: SweepBody) -> schemas.Plan:
+    """What submitting this sweep would compute. Stores nothing."""
+    return sweeps.plan(engine, sweep)
+
+
+@router.get("")
+def list_sweeps(engine: EngineDep, limit: Limit = 50, page_token: PageToken = None) -> schemas.SweepList:
+    """Sweeps, newest first."""
+    return sweeps.list_sweeps(engine, limit=limit, page_token=page_token)
+
+
+@router.get("/{id}")
+def show_sweep(engine: EngineDep, id: str) -> schemas.SweepDetail:
+    """A sweep with its progress, boards, cells and first failures."""
+    return sweeps.show_sweep(engine, id)
+
+
+@router.get("/{id}/trials")
+def list_trials(
+    engine: EngineDep,
+    id: str,
+    limit: Limit = 100,
+    page_token: PageToken = None,
+    state: TrialState | None = None,
+) -> schemas.TrialList:
+    """The trials of a sweep, all or those in one state."""
+    return sweeps.list_trials(engine, id, limit=limit, page_token=page_token, state=state)

@@ -1,0 +1,28 @@
+"""``/trials/{key}``: one trial, its curves, its attempts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from service.api.deps import EngineDep
+from service.resources import schemas, trials
+
+router = APIRouter(prefix="/trials", tags=["trials"])
+
+
+@router.get("/{key}")
+def show_trial(engine: EngineDep, key: str) -> schemas.Trial:
+    """Specification, state and final metrics."""
+    return trials.show_trial(engine, key)
+
+
+@router.get("/{key}/curves")
+def show_curves(engine: EngineDep, key: str) -> schemas.CurveList:
+    """Every metric by epoch."""
+    return trials.trial_curves(engine, key)
+
+
+@router.get("/{key}/attempts")
+def show_attempts(engine: EngineDep, key: str) -> schemas.AttemptList:
+    """The executions of the trial's cohort with their provenance, oldest first."""
+    return trials.trial_attempts(engine, key)

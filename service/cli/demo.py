@@ -1,0 +1,202 @@
+"""``make demo``: from nothing to leaderboards, and nothing left running unless asked.
+
+Starts ``heunboard up`` on a free port, submits the demonstration sweeps, waits with a progress bar, prints
+the boards with published or closed-form numbers beside the measured ones, and the addresses of the pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.datasets.loading import MNIST, DatasetUnavailable, WrongChecksum, load
+from service.cli import boards
+from service.cli.output import console
+from service.cli.progress_bar import watch
+from service.client import Client, ClientError
+from service.errors import HeunboardError
+from service.processes.children import tail
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+POLYNOMIAL = EXAMPLES / "polynomial.yaml"
+VAE = EXAMPLES / "categorical_vae_8x4.yaml"
+START_LIMIT_S = 120.0
+STOP_LIMIT_S = 60.0
+FETCH_LIMIT_S = 8.0
+MIRROR_LIMIT_S = 10.0
+
+
+def main() -> int:
+    """Run the demonstration; 0 when every sweep succeeded."""
+    options = _options()
+    out = console()
+    try:
+        return 0 if _run(options, out) else 1
+    except (HeunboardError, ClientError) as error:
+        out.print(f"[bold red]error[/] {escape(str(error))}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        out.print("Interrupted; nothing is left running.")
+        return 128 + signal.SIGINT
+
+
+def demonstrate(client: Client, files: Sequence[Path], out: Console) -> bool:
+    """Submit the sweeps, wait for all, print all boards; whether all succeeded."""
+    started = time.monotonic()
+    sweeps = [client.submit(file.read_text()) for file in files]
+    for sweep in sweeps:
+        name = escape(sweep["name"])
+        out.print(f"submitted {name}: {client.url}/sweeps/{sweep['id']}", highlight=False)
+    ended = watch(client, [sweep["id"] for sweep in sweeps])
+    for board in (b for sweep in ended for b in sweep["boards"]):
+        boards.show(out, client.board(board["id"]))
+        out.print(f"{client.url}/boards/{board['id']}", highlight=False)
+    out.print(f"\n{_outcome(ended)} in {time.monotonic() - started:.0f} s", highlight=False)
+    return all(sweep["state"] == "succeeded" for sweep in ended)
+
+
+@contextmanager
+def server(data: Path, arguments: Sequence[str], *, keep: bool) -> Iterator[dict[str, Any]]:
+    """``heunboard up`` on a free port: its ``url`` and ``pid``. Ended with the block unless ``keep``.
+
+    Raises:
+        HeunboardError: it did not start; the message has the end of its log.
+    """
+    log = data / "logs" / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "up", "--json", "--port=0", f"--data={data}", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C ends the demonstration, which then ends the server in order
+        )
+    try:
+        yield _announcement(process, log)
+    except BaseException:
+        _end(process)
+        raise
+    if not keep:
+        _end(process)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the server running")
+    parser.add_argument("--data", type=Path, help="data directory; default a fresh one")
+    parser.add_argument("--launcher", default="auto", help="where cohorts run: auto, ray or local")
+    parser.add_argument("--sweep", type=Path, action="append", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _run(options: argparse.Namespace, out: Console) -> bool:
+    files = options.sweep or sweep_files(out)
+    data = options.data or Path(tempfile.mkdtemp(prefix="heunboard-demo-"))
+    with server(data, ["--launcher", options.launcher], keep=options.keep) as up, Client(up["url"]) as client:
+        succeeded = demonstrate(client, files, out)
+    if options.keep:
+        out.print(f"\nThe server keeps running: {up['url']}   (end it: kill {up['pid']})", highlight=False)
+    else:
+        out.print(
+            f"\nThe pages have ended with the demonstration. `make demo KEEP=1` leaves them up; "
+            f"`heunboard up --data {data}` shows these results again.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return succeeded
+
+
+def sweep_files(out: Console) -> list[Path]:
+    """What is demonstrated: with the VAE where MNIST can be had, else ``out`` is told in one line why not."""
+    problem = _mnist_problem_in_time()
+    if problem is None:
+        return [POLYNOMIAL, VAE]
+    out.print(f"Without MNIST, so without the VAE: {escape(problem)}", highlight=False, soft_wrap=True)
+    return [POLYNOMIAL]
+
+
+def _mnist_problem_in_time() -> str | None:
+    """Why MNIST cannot be had, in one line; without a network, names and connections can hang for minutes."""
+    answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_mnist_problem()), daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        return answers.get(timeout=FETCH_LIMIT_S)
+    if _some_mirror_answers():
+        return answers.get()  # a slow download
+    return f"neither HEUNBOARD_DATA_DIR nor the cache has {MNIST.train.name}, and no mirror answers"
+
+
+def _mnist_problem() -> str | None:
+    """Fetch and verify MNIST; why it cannot be had, in one line."""
+    try:
+        load(MNIST.id)
+    except DatasetUnavailable:
+        return f"neither HEUNBOARD_DATA_DIR nor the cache has {MNIST.train.name}, and no mirror gave it"
+    except WrongChecksum as error:
+        return str(error)
+    return None
+
+
+def _some_mirror_answers() -> bool:
+    answered = threading.Event()
+
+    def probe(mirror: str) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.head(mirror + MNIST.train.name, timeout=MIRROR_LIMIT_S)
+            answered.set()
+
+    for mirror in MNIST.mirrors:
+        threading.Thread(target=probe, args=[mirror], daemon=True).start()
+    return answered.wait(MIRROR_LIMIT_S)
+
+
+def _announcement(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+    """What ``heunboard up --json`` says when it is ready, in one piece that fits into a pipe."""
+    assert process.stdout is not None  # it was started with a pipe
+    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
+    if not ready:
+        raise HeunboardError(f"`heunboard up` was not ready after {START_LIMIT_S:g} s; {tail(log)}")
+    said = os.read(process.stdout.fileno(), select.PIPE_BUF)
+    if not said:
+        raise HeunboardError(f"`heunboard up` ended at its start; {tail(log)}")
+    announcement: dict[str, Any] = json.loads(said)
+    return announcement
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C, as a user would; kill what does not listen."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _outcome(sweeps: list[dict[str, Any]]) -> str:
+    states = ", ".join(f"{sweep['name']} {sweep['state']}" for sweep in sweeps)
+    trials = sum(sweep["trials"] for sweep in sweeps)
+    failed = sum(sweep["progress"]["counts"].get("failed", 0) for sweep in sweeps)
+    return f"{states}: {trials} trials" + (f", {failed} failed" if failed else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Wiring of ``heunboard dispatch``: queue + launcher + dispatcher, until the process is told to stop."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+from service.errors import InvalidSettings
+from service.processes.children import stop_on_signals
+from service.queue.cohorts import Queue
+from service.queue.reports import QueueRules
+from service.settings import Settings
+from service.storage.engine import open_engine
+from workers.dispatcher import Dispatcher, DispatcherSettings
+from workers.orders import WorkerConfig
+from workers.ports import Launcher
+
+LauncherName = Literal["auto", "ray", "local"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DispatchOptions:
+    """What ``heunboard dispatch`` can be told.
+
+    Attributes:
+        worker_url: address of the web service as the workers reach it.
+        launcher: ``ray``, ``local`` (subprocesses), or ``auto``: Ray where it is installed.
+        ray_address: a cluster, or ``auto`` for the one this machine belongs to; ``None`` starts a local Ray.
+        slots: attempts at the same time on this machine; ``None``: one per CPU (or per GPU).
+        device: torch device of the workers; ``None``: ``cuda`` where Ray has GPUs, else ``cpu``.
+        data_dir: where data sets lie on the workers; ``None`` for the default there.
+        insecure_dev: accept a Ray cluster without token authentication.
+        owner: stable name of this dispatcher; ``None``: after the host.
+    """
+
+    worker_url: str
+    launcher: LauncherName = "auto"
+    ray_address: str | None = None
+    slots: int | None = None
+    device: str | None = None
+    data_dir: str | None = None
+    insecure_dev: bool = False
+    owner: str | None = None
+
+
+def dispatch(settings: Settings, options: DispatchOptions) -> None:
+    """Run the dispatcher until SIGINT or SIGTERM; then its attempts are ended and requeued.
+
+    Call it in the main thread of the process: only there signals can be received.
+
+    Raises:
+        InvalidSettings: the launcher is not installed.
+    """
+    queue = Queue(open_engine(settings.database), rules=QueueRules.of(settings))
+    owner = options.owner or f"dispatcher@{socket.gethostname()}"
+    rules = DispatcherSettings(owner=owner, max_lanes=settings.max_lanes)
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        launcher = build_launcher(settings, options)
+        with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
+            Dispatcher(queue, launcher, rules).run(stop)
+
+
+def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
+    """The launcher that the options ask for; Ray is imported only for Ray's.
+
+    Raises:
+        InvalidSettings: Ray was asked for and is not installed.
+    """
+    config = WorkerConfig(url=options.worker_url, data_dir=options.data_dir)
+    if _use_ray(options):
+        from workers.ray_launcher import RayLauncher  # an extra, and half a second of imports
+
+        return RayLauncher(
+            config,
+            address=options.ray_address,
+            slots=options.slots,
+            device=options.device,
+            insecure_dev=options.insecure_dev,
+        )
+    from workers.local_launcher import LocalLauncher
+
+    return LocalLauncher(
+        config,
+        slots=options.slots or os.cpu_count() or 1,
+        log_dir=settings.data_home / "attempts",
+        device=options.device or "cpu",
+    )
+
+
+def _use_ray(options: DispatchOptions) -> bool:
+    installed = importlib.util.find_spec("ray") is not None
+    if options.launcher == "ray" and not installed:
+        raise InvalidSettings("the Ray launcher needs Ray: pip install 'heunboard[ray]', or --launcher local")
+    return options.launcher == "ray" or (options.launcher == "auto" and installed)

@@ -1,0 +1,134 @@
+"""``heunboard up``: web and dispatcher as child processes on one machine, one data directory, one end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from service.client import ADDRESS_FILE
+from service.errors import HeunboardError, InvalidSettings
+from service.processes.children import Child, sole_owner, stop_on_signals
+from service.settings import PREFIX, Settings
+from service.storage.engine import open_engine
+from service.storage.migrations import prepare
+
+READY_LIMIT_S = 60.0
+POLL_S = 0.1
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpOptions:
+    """What ``heunboard up`` can be told.
+
+    Attributes:
+        port: loopback port of the web service; 0 takes a free one.
+        launcher: ``auto``, ``ray`` or ``local``.
+        slots: attempts at the same time; ``None``: one per CPU, or per GPU.
+    """
+
+    port: int = 8000
+    launcher: str = "auto"
+    slots: int | None = None
+
+
+def up(settings: Settings, options: UpOptions, *, on_ready: Notify, notify: Notify) -> None:
+    """Start everything, call ``on_ready`` with the address, run until SIGINT or SIGTERM, end everything.
+
+    A child that ends by itself is started again: all truth is in the database, so nothing is lost with it.
+
+    Args:
+        settings: data directory and database.
+        options: see :class:`UpOptions`.
+        on_ready: called once, with the address, when the pages answer.
+        notify: called with one line for each child that is started again.
+
+    Raises:
+        InvalidSettings: the data directory is in use, or the port is, or a child cannot use its arguments.
+        HeunboardError: a child ended at its start, or again and again; the message has the end of its log.
+    """
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(stop_on_signals(stop))
+        stack.enter_context(sole_owner(settings.data_home))
+        listener = stack.enter_context(listen("127.0.0.1", options.port))
+        prepare(open_engine(settings.database))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        web = stack.enter_context(_web(settings, listener))
+        dispatcher = stack.enter_context(_dispatcher(settings, options, url))
+        _wait_until_ready(url, web, stop)
+        stack.enter_context(_published(settings.data_home / ADDRESS_FILE, url))
+        if not stop.is_set():
+            on_ready(url)
+        while not stop.wait(POLL_S):
+            web.revive(notify, stop)
+            dispatcher.revive(notify, stop)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        InvalidSettings: the address cannot be had; the message says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise InvalidSettings(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another port with --port, or "
+            "--port 0 for a free one"
+        ) from None
+    return listener
+
+
+def _web(settings: Settings, listener: socket.socket) -> Child:
+    fd = listener.fileno()
+    return _child(settings, ["serve", "--fd", str(fd)], pass_fds=(fd,))
+
+
+def _dispatcher(settings: Settings, options: UpOptions, url: str) -> Child:
+    slots = [] if options.slots is None else ["--slots", str(options.slots)]
+    return _child(settings, ["dispatch", "--worker-url", url, "--launcher", options.launcher, *slots])
+
+
+def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...] = ()) -> Child:
+    environment = {f"{PREFIX}DATA_HOME": str(settings.data_home), f"{PREFIX}DATABASE_URL": settings.database}
+    log = settings.data_home / "logs" / f"{arguments[0]}.log"
+    return Child(arguments, log=log, environment=environment, pass_fds=pass_fds)
+
+
+def _wait_until_ready(url: str, web: Child, stop: threading.Event) -> None:
+    deadline = time.monotonic() + READY_LIMIT_S
+    while time.monotonic() < deadline:
+        web.require_running()
+        # The socket listens already, so a request waits for the server instead of being refused.
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=2).is_success:
+                return
+        if stop.wait(POLL_S):
+            return
+    raise HeunboardError(f"the web service at {url} was not ready after {READY_LIMIT_S:g} s")
+
+
+@contextmanager
+def _published(file: Path, url: str) -> Iterator[None]:
+    """Leave the address where the command line finds it, as long as the server runs."""
+    file.write_text(url + "\n")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)

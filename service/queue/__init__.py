@@ -1,0 +1,1 @@
+"""The queue of cohorts: submission, claims, reports of attempts."""

@@ -1,0 +1,115 @@
+"""Storing what an attempt reports of its trials, inside the report's transaction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from service.errors import InvalidReport, StaleAttempt
+from service.states import TrialState
+from service.storage.curves import pack
+from service.storage.queries import cells, reports
+from service.storage.queries.reports import Lane
+from workers.messages import CurveSegment, TrialOutcome
+
+
+def store_curves(
+    connection: Connection, cohort_id: int, attempt_id: int, segments: Sequence[CurveSegment]
+) -> None:
+    """Store curve segments of the cohort's unfinished trials.
+
+    Raises:
+        InvalidReport: a segment of another trial.
+    """
+    lanes = _lanes(connection, cohort_id)
+    _refuse_strangers({segment.trial for segment in segments}, lanes)
+    rows = [
+        {
+            "trial_id": lanes[segment.trial].id,
+            "metric": segment.metric,
+            "attempt_id": attempt_id,
+            "first": segment.first,
+            "count": len(segment.values),
+            "packed": pack(segment.values),
+        }
+        for segment in segments
+        if segment.values
+    ]
+    if rows:
+        reports.insert_curve_segments(connection, rows)
+
+
+def store_ends(
+    connection: Connection,
+    cohort_id: int,
+    attempt_id: int,
+    outcomes: Sequence[TrialOutcome],
+    *,
+    now: datetime,
+) -> None:
+    """End the cohort's unfinished trials: states, final metrics, and what is kept per cell.
+
+    Raises:
+        InvalidReport: not exactly one outcome for each of them.
+    """
+    lanes = _lanes(connection, cohort_id)
+    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes)
+    if sorted(outcome.trial for outcome in outcomes) != sorted(lanes):
+        raise InvalidReport(f"{len(outcomes)} outcomes for {len(lanes)} trials; send exactly one for each")
+    judged = [_judge(outcome) for outcome in outcomes]
+    for state in (TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED):
+        rows = [_end(outcome, lanes) for outcome in judged if outcome.status == state]
+        if rows and reports.end_trials(
+            connection, state, rows, cohort_id=cohort_id, attempt_id=attempt_id, ended_at=now
+        ) != len(rows):
+            raise StaleAttempt("a trial of the cohort has ended otherwise; nothing was stored")
+    _store_metrics(connection, judged, lanes)
+
+
+def _lanes(connection: Connection, cohort_id: int) -> dict[str, Lane]:
+    return {lane.key: lane for lane in reports.running_lanes(connection, cohort_id)}
+
+
+def _refuse_strangers(keys: set[str], lanes: Mapping[str, Lane]) -> None:
+    if strangers := sorted(keys - lanes.keys()):
+        raise InvalidReport(f"trial {strangers[0]} is not one that this attempt has to end")
+
+
+def _judge(outcome: TrialOutcome) -> TrialOutcome:
+    """The outcome as it is stored: a success with a number that is not finite is a failure."""
+    if outcome.status == "succeeded":
+        broken = [f"{name} is {value}" for name, value in outcome.metrics.items() if not math.isfinite(value)]
+        if not broken:
+            return outcome.model_copy(update={"error": None, "traceback": None})
+        error = f"final metric {', '.join(broken)}: the trial diverged"
+        return outcome.model_copy(update={"status": "failed", "metrics": {}, "error": error})
+    reason = (outcome.error or "failed without a message") if outcome.status == "failed" else None
+    return outcome.model_copy(update={"metrics": {}, "error": reason})
+
+
+def _end(outcome: TrialOutcome, lanes: Mapping[str, Lane]) -> dict[str, object]:
+    return {
+        "trial": lanes[outcome.trial].id,
+        "told_error": outcome.error,
+        "told_traceback": outcome.traceback,
+        "told_seconds": outcome.seconds,
+    }
+
+
+def _store_metrics(
+    connection: Connection, outcomes: Sequence[TrialOutcome], lanes: Mapping[str, Lane]
+) -> None:
+    final = [
+        (lanes[outcome.trial], metric, value)
+        for outcome in outcomes
+        for metric, value in outcome.metrics.items()
+    ]
+    if final:
+        rows = [{"trial_id": lane.id, "metric": metric, "value": value} for lane, metric, value in final]
+        reports.insert_trial_metrics(connection, rows)
+    ends = [(lanes[outcome.trial].cell_id, TrialState(outcome.status)) for outcome in outcomes]
+    cells.count_ends(connection, ends)
+    cells.add_values(connection, [(lane.cell_id, metric, value) for lane, metric, value in final])

@@ -1,0 +1,220 @@
+"""What running attempts report: ``workers.ports.AttemptLedger`` on SQL. Every method is one transaction.
+
+A report first writes to its cohort's row, naming the attempt (``queries.reports.hold``): that takes the lock,
+renews the lease, and finds no row when another attempt holds the cohort. Then nothing is stored but an event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine
+
+from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
+from service.queue import outcomes
+from service.settings import Settings
+from service.states import AttemptState
+from service.storage.engine import Clock, database_clock, write
+from service.storage.queries import events, reports
+from service.storage.queries.reports import AttemptRecord, HeldCohort
+from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
+
+COMPUTING = (AttemptState.RUNNING,)
+NOT_ENDED = (AttemptState.CLAIMED, AttemptState.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueRules:
+    """How long the queue waits and how often it tries.
+
+    Attributes:
+        lease: silence after which a running attempt is given up.
+        start: time that a claimed cohort may wait for its launcher.
+        max_attempts: attempts lost to infrastructure before the trials fail.
+        backoff: pause before the second attempt; doubles with every further one.
+    """
+
+    lease: timedelta = timedelta(seconds=30)
+    start: timedelta = timedelta(seconds=600)
+    max_attempts: int = 3
+    backoff: timedelta = timedelta(seconds=5)
+
+    @classmethod
+    def of(cls, settings: Settings) -> QueueRules:
+        """The rules that the settings ask for."""
+        return cls(
+            lease=timedelta(seconds=settings.lease_seconds),
+            start=timedelta(seconds=settings.start_seconds),
+            max_attempts=settings.max_attempts,
+            backoff=timedelta(seconds=settings.backoff_seconds),
+        )
+
+
+class Report(NamedTuple):
+    """A report whose attempt holds its cohort, and when it came."""
+
+    held: HeldCohort
+    now: datetime
+
+
+Repeated = Callable[[AttemptRecord], bool]
+"""Whether a report is one that was stored before."""
+
+
+class Ledger:
+    """The running attempts' side of the queue.
+
+    All reports raise :class:`NotFound` without such an attempt, :class:`WrongSecret` when the secret is not
+    its own, and :class:`StaleAttempt` when it was superseded or has ended.
+
+    Args:
+        engine: either kind of database, its schema current.
+        rules: times and limits.
+        clock: what time it is; tests bring their own.
+    """
+
+    def __init__(
+        self, engine: Engine, *, rules: QueueRules | None = None, clock: Clock = database_clock
+    ) -> None:
+        self._engine = engine
+        self._rules = rules or QueueRules()
+        self._clock = clock
+
+    def start(self, attempt_id: int, secret: str) -> StartReply:
+        """The attempt begins: what it is to compute. Provisional curves of earlier attempts go."""
+        with self._transaction(attempt_id) as connection:
+            held, now = self._hold(connection, attempt_id, secret, states=NOT_ENDED)
+            reports.start_attempt(connection, attempt_id, now=now)
+            lanes = reports.running_lanes(connection, held.id)
+            ids = [lane.id for lane in lanes]
+            reports.delete_provisional_curves(connection, ids, keep_attempt=attempt_id)
+        return StartReply(
+            cohort_id=held.id,
+            number=held.number,
+            lease_seconds=self._rules.lease.total_seconds(),
+            trials=tuple(LaneTrial(key=lane.key, spec=lane.spec | {"seed": lane.seed}) for lane in lanes),
+        )
+
+    def heartbeat(self, attempt_id: int, secret: str, message: Heartbeat) -> HeartbeatReply:
+        """Extend the lease and store progress."""
+        with self._transaction(attempt_id) as connection:
+            _, now = self._hold(connection, attempt_id, secret)
+            _note_progress(connection, attempt_id, message, now)
+        return HeartbeatReply()
+
+    def metrics(self, attempt_id: int, secret: str, message: MetricsBatch) -> None:
+        """Store curve points; a batch that was stored before changes nothing.
+
+        Raises:
+            InvalidReport: a batch is missing before this one, or a trial is not the attempt's to report on.
+        """
+        with self._transaction(attempt_id) as connection:
+            report = self._hold_once(connection, attempt_id, secret, _stored(message.seq))
+            if report is None:
+                return
+            held, now = report
+            if not reports.advance_seq(connection, attempt_id, message.seq):
+                raise InvalidReport(f"batch {message.seq} of metrics came before the one that precedes it")
+            _note_progress(connection, attempt_id, message.progress, now)
+            outcomes.store_curves(connection, held.id, attempt_id, message.segments)
+
+    def finish(self, attempt_id: int, secret: str, message: Outcome) -> None:
+        """Store results, end the trials, the cohort and the attempt; a second time nothing changes.
+
+        Raises:
+            InvalidReport: not exactly one outcome per trial.
+        """
+        with self._transaction(attempt_id) as connection:
+            report = self._hold_once(connection, attempt_id, secret, _finished)
+            if report is None:
+                return
+            held, now = report
+            outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now)
+            reports.finish_cohort(connection, held)
+            provenance = message.provenance.model_dump(mode="json")
+            reports.finish_attempt(connection, attempt_id, provenance=provenance, now=now)
+
+    @contextmanager
+    def _transaction(self, attempt_id: int) -> Iterator[Connection]:
+        """A write transaction of a report; a refused one leaves an event and nothing else."""
+        try:
+            with write(self._engine) as connection:
+                yield connection
+        except StaleAttempt as refusal:
+            with write(self._engine) as connection:
+                now = self._clock(connection)
+                events.record(connection, "stale_report", str(refusal), at=now, attempt_id=attempt_id)
+            raise
+
+    def _hold(
+        self,
+        connection: Connection,
+        attempt_id: int,
+        secret: str,
+        *,
+        states: Sequence[AttemptState] = COMPUTING,
+    ) -> Report:
+        now = self._clock(connection)
+        held = reports.hold(
+            connection,
+            attempt_id,
+            secret_hash=hash_secret(secret),
+            states=states,
+            lease_until=now + self._rules.lease,
+        )
+        if held is None:
+            raise _stale(_known(connection, attempt_id, secret))
+        return Report(held, now)
+
+    def _hold_once(
+        self, connection: Connection, attempt_id: int, secret: str, repeated: Repeated
+    ) -> Report | None:
+        """As :meth:`_hold`, or ``None`` when this very report was stored before."""
+        try:
+            report = self._hold(connection, attempt_id, secret)
+        except StaleAttempt:
+            if repeated(_known(connection, attempt_id, secret)):
+                return None
+            raise
+        return None if repeated(_known(connection, attempt_id, secret)) else report
+
+
+def hash_secret(secret: str) -> str:
+    """What is stored of an attempt's secret. It has 256 random bits: a plain hash cannot be searched."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _known(connection: Connection, attempt_id: int, secret: str) -> AttemptRecord:
+    record = reports.attempt_record(connection, attempt_id)
+    if record is None:
+        raise NotFound(f"there is no attempt {attempt_id}")
+    if not hmac.compare_digest(record.secret_hash, hash_secret(secret)):
+        raise WrongSecret
+    return record
+
+
+def _stale(record: AttemptRecord) -> StaleAttempt:
+    return StaleAttempt(
+        f"attempt {record.number} of cohort {record.cohort_id} is {record.state} and does not hold it; "
+        "nothing was stored, stop computing it"
+    )
+
+
+def _stored(seq: int) -> Repeated:
+    return lambda record: record.state is not AttemptState.LOST and seq <= record.last_seq
+
+
+def _finished(record: AttemptRecord) -> bool:
+    return record.state is AttemptState.FINISHED
+
+
+def _note_progress(connection: Connection, attempt_id: int, progress: Heartbeat, now: datetime) -> None:
+    reports.note_progress(
+        connection, attempt_id, steps_done=progress.steps_done, steps_total=progress.steps_total, now=now
+    )

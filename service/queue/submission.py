@@ -1,0 +1,202 @@
+"""Storing a validated sweep: boards, cells and trials that nobody asked for before, and who wants what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from benchmarks.spec import TrialSpec, cohort_signature
+from benchmarks.sweep import Sweep
+from benchmarks.tasks import registry as tasks
+from service.errors import IdempotencyKeyReused
+from service.states import TrialState
+from service.storage.engine import Clock, database_clock, read, serialise, write
+from service.storage.queries import cells, events, submission
+from service.storage.queries.submission import KnownTrial
+
+WANTED_AGAIN = (TrialState.FAILED, TrialState.CANCELLED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmitResult:
+    """What submitting did.
+
+    Attributes:
+        sweep_id: primary key of the sweep.
+        trials: trials that the sweep wants.
+        new: trials that nobody wanted before.
+        known: the rest: computed, queued or running already, or queued again after a failure.
+    """
+
+    sweep_id: int
+    trials: int
+    new: int
+    known: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellTrials:
+    """A cell of a sweep with the seeds wanted of it."""
+
+    key: str
+    task_key: str
+    task: dict[str, Any]
+    estimator: str
+    spec: dict[str, Any]
+    signature: str
+    steps: int
+    seeds: dict[str, int]
+    """Trial key -> seed."""
+
+
+def submit(
+    engine: Engine, sweep: Sweep, *, idempotency_key: str | None = None, clock: Clock = database_clock
+) -> SubmitResult:
+    """Store a sweep in one transaction. One key is computed once, whoever asks.
+
+    Trials that succeeded are taken as they are, failed and cancelled ones return to the queue, queued and
+    running ones are shared. The same ``idempotency_key`` with the same sweep gives the first answer again.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another sweep.
+    """
+    wanted = list(expand(sweep))
+    with write(engine) as connection:
+        serialise(connection, "submit")
+        if idempotency_key is not None and (stored := _repeated(connection, sweep, idempotency_key)):
+            return stored
+        now = clock(connection)
+        sweep_id = submission.insert_sweep(
+            connection,
+            name=sweep.name,
+            owner=sweep.owner,
+            priority=sweep.priority,
+            document=sweep.to_json(),
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
+        new = _insert_new(connection, wanted, known, sweep=sweep, sweep_id=sweep_id)
+        _share_known(connection, list(known.values()), sweep=sweep, sweep_id=sweep_id)
+        submission.note_new_trials(connection, sweep_id, new)
+        detail = f"{sweep.name}: {new + len(known)} trials, {new} of them new"
+        events.record(connection, "sweep_submitted", detail, at=now, sweep_id=sweep_id)
+    return SubmitResult(sweep_id=sweep_id, trials=new + len(known), new=new, known=len(known))
+
+
+def count_known(engine: Engine, sweep: Sweep) -> tuple[int, int]:
+    """How many of the sweep's trials need no computing any more, and how many it has."""
+    keys = [key for cell in expand(sweep) for key in cell.seeds]
+    with read(engine) as connection:
+        known = submission.known_trials(connection, keys)
+    return sum(trial.state is TrialState.SUCCEEDED for trial in known.values()), len(keys)
+
+
+def expand(sweep: Sweep) -> Iterator[CellTrials]:
+    """The sweep's cells; whatever all seeds of a cell share is computed once."""
+    for _, group in groupby(sweep.expand(), key=_all_but_seed):
+        trials = list(group)
+        first = trials[0]
+        yield CellTrials(
+            key=first.cell_key,
+            task_key=first.task_key,
+            task=first.task.to_json(),
+            estimator=first.estimator.id,
+            spec={name: value for name, value in first.to_json().items() if name != "seed"},
+            signature=cohort_signature(first),
+            steps=tasks.get(first.task.id).total_steps(first.task.values),
+            seeds={trial.key: trial.seed for trial in trials},
+        )
+
+
+def _all_but_seed(trial: TrialSpec) -> object:
+    return (trial.task, trial.estimator, trial.optimizer, trial.lr, trial.precision)
+
+
+def _repeated(connection: Connection, sweep: Sweep, idempotency_key: str) -> SubmitResult | None:
+    stored = submission.sweep_with_key(connection, idempotency_key)
+    if stored is None:
+        return None
+    if stored.document != sweep.to_json():
+        raise IdempotencyKeyReused
+    known = stored.trials - stored.new_trials
+    return SubmitResult(sweep_id=stored.id, trials=stored.trials, new=stored.new_trials, known=known)
+
+
+def _insert_new(
+    connection: Connection,
+    wanted: Sequence[CellTrials],
+    known: dict[str, KnownTrial],
+    *,
+    sweep: Sweep,
+    sweep_id: int,
+) -> int:
+    """Add the trials that are not known, with their boards and cells; returns how many."""
+    boards = _board_ids(connection, wanted)
+    cell_ids = _cell_ids(connection, wanted, boards)
+    rows: list[dict[str, Any]] = [
+        {
+            "key": key,
+            "cell_id": cell_ids[cell.key],
+            "seed": seed,
+            "signature": cell.signature,
+            "steps": cell.steps,
+            "priority": sweep.priority,
+            "sweep_order": sweep_id,
+        }
+        for cell in wanted
+        for key, seed in cell.seeds.items()
+        if key not in known
+    ]
+    if not rows:
+        return 0
+    submission.insert_trials(connection, rows)
+    added = submission.known_trials(connection, [row["key"] for row in rows])
+    submission.want(connection, sweep_id, sorted(trial.id for trial in added.values()))
+    cells.add_trials(connection, Counter(row["cell_id"] for row in rows))
+    return len(rows)
+
+
+def _share_known(connection: Connection, known: Sequence[KnownTrial], *, sweep: Sweep, sweep_id: int) -> None:
+    """Want trials that exist: ended badly, they are queued again; still queued, they may move up."""
+    ids = sorted(trial.id for trial in known)
+    if not ids:
+        return
+    submission.want(connection, sweep_id, ids)
+    submission.raise_priority(connection, ids, sweep.priority)
+    for old in WANTED_AGAIN:
+        again = sorted(trial.id for trial in known if trial.state is old)
+        moved = submission.requeue(connection, old, again, priority=sweep.priority, sweep_order=sweep_id)
+        cells.count_ends(connection, [(cell, old) for cell in moved], sign=-1)
+
+
+def _board_ids(connection: Connection, wanted: Sequence[CellTrials]) -> dict[str, int]:
+    tasks_by_key = {cell.task_key: cell.task for cell in wanted}
+    found = submission.board_ids(connection, list(tasks_by_key))
+    missing = [{"task_key": key, "task": task} for key, task in tasks_by_key.items() if key not in found]
+    if missing:
+        submission.insert_boards(connection, missing)
+    return submission.board_ids(connection, list(tasks_by_key)) if missing else found
+
+
+def _cell_ids(connection: Connection, wanted: Sequence[CellTrials], boards: dict[str, int]) -> dict[str, int]:
+    keys = [cell.key for cell in wanted]
+    found = submission.cell_ids(connection, keys)
+    missing = [
+        {
+            "cell_key": cell.key,
+            "board_id": boards[cell.task_key],
+            "estimator": cell.estimator,
+            "spec": cell.spec,
+        }
+        for cell in wanted
+        if cell.key not in found
+    ]
+    if missing:
+        submission.insert_cells(connection, missing)
+    return submission.cell_ids(connection, keys) if missing else found

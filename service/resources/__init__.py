@@ -1,0 +1,1 @@
+"""What API, pages and command line all show."""

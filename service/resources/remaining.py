@@ -1,0 +1,42 @@
+"""How far a sweep is, and how long it still takes: arithmetic on counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.resources import schemas
+from service.states import TrialState
+from service.storage.queries.sweeps import RunningRow, StateRow
+
+PENDING = (TrialState.QUEUED, TrialState.RUNNING)
+
+
+def progress(states: Sequence[StateRow], running: Sequence[RunningRow]) -> schemas.Progress:
+    """Progress of one sweep from its trials by state and by running attempt.
+
+    Ended trials count with all their steps, running ones with their share of their attempt's steps. The time
+    left is the steps left over the speed of the attempts that run now, ``None`` while there is no speed yet.
+    """
+    total = sum(row.steps for row in states)
+    pending = sum(row.steps for row in states if row.state in PENDING)
+    done = round(sum(_share(row) * row.steps for row in running))
+    speed = sum(_share(row) * row.steps / _seconds(row) for row in running if _seconds(row) > 0)
+    left = pending - done
+    return schemas.Progress(
+        steps_done=total - left,
+        steps_total=total,
+        counts={state.value: 0 for state in TrialState} | {row.state.value: row.trials for row in states},
+        seconds_left=left / speed if speed > 0 and left > 0 else None,
+    )
+
+
+def _share(row: RunningRow) -> float:
+    """Which part of its attempt is done."""
+    return min(row.attempt_done / row.attempt_total, 1.0) if row.attempt_total else 0.0
+
+
+def _seconds(row: RunningRow) -> float:
+    """How long the attempt had computed when it last reported."""
+    if row.started_at is None or row.reported_at is None:
+        return 0.0
+    return (row.reported_at - row.started_at).total_seconds()

@@ -1,0 +1,169 @@
+"""What pages, the API and the command line show of sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine
+
+from benchmarks.sweep import Sweep
+from service.errors import NotFound
+from service.queue import submission
+from service.resources import describe, paging, schemas
+from service.resources.remaining import PENDING, progress
+from service.states import TrialState, sweep_state
+from service.storage.engine import read
+from service.storage.queries import boards, sweeps, trials
+from service.storage.queries.sweeps import SweepRow
+from service.storage.queries.trials import TrialRow
+
+SHOWN_FAILURES = 20
+"""Failures with their tracebacks on the page of a sweep; the list of its trials has all."""
+
+
+def plan(engine: Engine, sweep: Sweep) -> schemas.Plan:
+    """What submitting the sweep would do."""
+    known, trials = submission.count_known(engine, sweep)
+    return schemas.Plan(trials=trials, known=known, to_compute=trials - known)
+
+
+def list_sweeps(engine: Engine, *, limit: int, page_token: str | None = None) -> schemas.SweepList:
+    """Newest first.
+
+    Raises:
+        InvalidPageToken: the token is not one of this list's.
+    """
+    before = paging.last_id("sweeps", page_token)
+    with read(engine) as connection:
+        rows = sweeps.sweep_rows(connection, limit=limit + 1, before=before)
+        lines = _lines(connection, rows[:limit])
+    more = paging.token("sweeps", rows[limit - 1].id) if len(rows) > limit else None
+    return schemas.SweepList(sweeps=lines, next_page_token=more)
+
+
+def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
+    """A sweep with its boards, cells and first failures.
+
+    Raises:
+        NotFound: there is no such sweep.
+    """
+    with read(engine) as connection:
+        row = _sweep(connection, sweep_id)
+        line = _lines(connection, [row])[0]
+        failed = trials.sweep_trials(connection, row.id, limit=SHOWN_FAILURES, state=TrialState.FAILED)
+        board_rows = boards.boards_by_id(connection, sweeps.board_ids(connection, row.id))
+        cells = _cells(connection, row.id)
+        fallbacks = sweeps.fallback_rows(connection, row.id)
+    return schemas.SweepDetail(
+        **dict(line),
+        boards=[
+            describe.board_link(board.task_key, board.task, trials=board.trials, succeeded=board.succeeded)
+            for board in board_rows
+        ],
+        cells=cells,
+        failures=[_failure(trial) for trial in failed],
+        failures_left_out=line.progress.counts[TrialState.FAILED] - len(failed),
+        fallbacks=[schemas.Fallback.model_validate(one._asdict()) for one in fallbacks],
+    )
+
+
+def list_trials(
+    engine: Engine,
+    sweep_id: str,
+    *,
+    limit: int,
+    page_token: str | None = None,
+    state: TrialState | None = None,
+) -> schemas.TrialList:
+    """The sweep's trials, all or those in one state, with their final metrics.
+
+    Raises:
+        NotFound: there is no such sweep.
+        InvalidPageToken: the token is not one of this list's.
+    """
+    with read(engine) as connection:
+        sweep = _sweep(connection, sweep_id)
+        kind = f"trials-{sweep.id}-{state or 'all'}"
+        after = paging.last_id(kind, page_token)
+        rows = trials.sweep_trials(connection, sweep.id, limit=limit + 1, after=after, state=state)
+        metrics = trials.final_metrics(connection, [row.id for row in rows[:limit]])
+    more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
+    shown = [trial(row, metrics.get(row.id, {})) for row in rows[:limit]]
+    return schemas.TrialList(trials=shown, next_page_token=more)
+
+
+def trial(row: TrialRow, metrics: dict[str, float]) -> schemas.Trial:
+    """A stored trial as it is shown."""
+    return schemas.Trial(
+        key=row.key,
+        label=describe.trial_label(row.spec, row.seed),
+        state=row.state,
+        spec=row.spec | {"seed": row.seed},
+        metrics=dict(metrics),
+        error=row.error,
+        traceback=row.traceback,
+        seconds=row.seconds,
+    )
+
+
+def _sweep(connection: Connection, sweep_id: str) -> SweepRow:
+    found = sweeps.sweep_row(connection, int(sweep_id)) if _is_id(sweep_id) else None
+    if found is None:
+        raise NotFound(f"there is no sweep {sweep_id!r}")
+    return found
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.SweepLine]:
+    ids = [row.id for row in rows]
+    states = sweeps.state_rows(connection, ids)
+    running = sweeps.running_rows(connection, ids)
+    lines = []
+    for row in rows:
+        mine = [one for one in states if one.sweep_id == row.id]
+        pending = any(one.state in PENDING for one in mine)
+        ends = [one.last_end for one in mine if one.last_end is not None]
+        lines.append(
+            schemas.SweepLine(
+                id=str(row.id),
+                name=row.name,
+                state=sweep_state({one.state: one.trials for one in mine}),
+                owner=row.owner,
+                priority=row.priority,
+                created_at=row.created_at,
+                finished_at=None if pending else max([*ends, row.created_at]),
+                trials=sum(one.trials for one in mine),
+                progress=progress(mine, [one for one in running if one.sweep_id == row.id]),
+            )
+        )
+    return lines
+
+
+def _cells(connection: Connection, sweep_id: int) -> list[schemas.CellProgress]:
+    counts: dict[int, dict[str, int]] = {}
+    for row in sweeps.cell_state_rows(connection, sweep_id):
+        counts.setdefault(row.cell_id, {state.value: 0 for state in TrialState})[row.state] = row.trials
+    return [
+        schemas.CellProgress(
+            cell=cell.cell_key,
+            board=cell.task_key,
+            estimator=cell.spec["estimator"]["id"],
+            title=describe.estimator_title(cell.spec),
+            setting=describe.setting(cell.spec),
+            counts=counts[cell.id],
+            seeds=sum(counts[cell.id].values()),
+        )
+        for cell in sweeps.cell_rows(connection, sweep_id)
+    ]
+
+
+def _failure(row: TrialRow) -> schemas.Failure:
+    return schemas.Failure(
+        key=row.key,
+        label=describe.trial_label(row.spec, row.seed),
+        error=row.error or "",
+        traceback=row.traceback,
+    )

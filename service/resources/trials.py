@@ -1,0 +1,75 @@
+"""What pages, the API and the command line show of one trial."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from sqlalchemy import Connection, Engine
+
+from service.errors import NotFound
+from service.resources import schemas
+from service.resources.sweeps import trial
+from service.storage.curves import unpack
+from service.storage.engine import read
+from service.storage.queries import trials
+from service.storage.queries.trials import TrialRow
+
+
+def show_trial(engine: Engine, key: str) -> schemas.Trial:
+    """Specification, state and final metrics.
+
+    Raises:
+        NotFound: there is no such trial.
+    """
+    with read(engine) as connection:
+        row = _trial(connection, key)
+        return trial(row, trials.final_metrics(connection, [row.id]).get(row.id, {}))
+
+
+def trial_curves(engine: Engine, key: str) -> schemas.CurveList:
+    """Everything that was reported epoch by epoch; while the trial runs, up to its last report.
+
+    Raises:
+        NotFound: there is no such trial.
+    """
+    with read(engine) as connection:
+        segments = trials.curve_segments(connection, _trial(connection, key).id)
+    curves = []
+    for metric, group in groupby(segments, key=lambda segment: segment.metric):
+        values: dict[int, float] = {}
+        for segment in group:
+            values.update(enumerate(unpack(segment.packed).tolist(), start=segment.first))
+        epochs = sorted(values)
+        curves.append(schemas.Curve(metric=metric, epochs=epochs, values=[values[epoch] for epoch in epochs]))
+    return schemas.CurveList(key=key, curves=curves)
+
+
+def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
+    """The executions of the trial's cohort, oldest first.
+
+    Raises:
+        NotFound: there is no such trial.
+    """
+    with read(engine) as connection:
+        row = _trial(connection, key)
+        rows = [] if row.cohort_id is None else trials.cohort_attempts(connection, row.cohort_id)
+    attempts = [
+        schemas.Attempt(
+            id=one.id,
+            number=one.number,
+            state=one.state,
+            error=one.error,
+            started_at=one.started_at,
+            finished_at=one.ended_at,
+            provenance=one.provenance,
+        )
+        for one in rows
+    ]
+    return schemas.AttemptList(key=key, attempts=attempts)
+
+
+def _trial(connection: Connection, key: str) -> TrialRow:
+    row = trials.trial_by_key(connection, key)
+    if row is None:
+        raise NotFound(f"there is no trial {key!r}")
+    return row

@@ -1,0 +1,299 @@
+"""The tables. Only ``service.storage.queries`` reads and writes them; Alembic creates and changes them.
+
+::
+
+    sweep ──< sweep_trial >── trial >── cell >── board          what is wanted, each trial once
+                               │  └──< trial_metric              final values
+                               │  └──< curve_segment             values per epoch, packed
+                             cohort ──< attempt                  who computes it
+    cell ──< cell_summary                                        moments over seeds, for boards
+    event                                                        what happened, for people
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from benchmarks.spec import KEY_LENGTH
+from service.states import AttemptState, CohortState, TrialState
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+Json = dict[str, Any]
+NAME = String(64)
+"""Registry ids and metric names."""
+KEY = String(KEY_LENGTH)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment. Timezone-aware in Python; UTC text in SQLite, ``timestamptz`` in PostgreSQL."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive time; the rest becomes UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC) or the database's clock")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Always UTC, always aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables; times, documents and numbers have one column type each."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar = {datetime: UtcDateTime(), Json: sa.JSON(), float: sa.Double()}
+
+
+def one_of(states: type[StrEnum]) -> CheckConstraint:
+    """The check constraint that repeats an enum's values in the database."""
+    listed = ", ".join(f"'{state}'" for state in states)
+    return CheckConstraint(f"state IN ({listed})", name="state")
+
+
+def state_type(states: type[StrEnum]) -> sa.Enum:
+    """Text in the database, members of ``states`` in Python; :func:`one_of` is its constraint."""
+    return sa.Enum(
+        states,
+        native_enum=False,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Sweep(Base):
+    """What a user submitted. Its state is derived from its trials."""
+
+    __tablename__ = "sweep"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    owner: Mapped[str | None] = mapped_column(String(200))
+    priority: Mapped[int]
+    document: Mapped[Json]
+    """The sweep file after validation."""
+    new_trials: Mapped[int]
+    """Trials that it was the first to want."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(200), unique=True)
+    created_at: Mapped[datetime]
+
+
+class Board(Base):
+    """One task configuration with its budget."""
+
+    __tablename__ = "board"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_key: Mapped[str] = mapped_column(KEY, unique=True)
+    task: Mapped[Json]
+    """``Component.to_json`` of the task."""
+
+
+class Cell(Base):
+    """All seeds of one task, estimator and hyper-parameters."""
+
+    __tablename__ = "cell"
+    __table_args__ = (
+        CheckConstraint(
+            "succeeded >= 0 AND failed >= 0 AND cancelled >= 0 AND succeeded + failed + cancelled <= trials",
+            name="counts",
+        ),
+        Index(None, "board_id", "estimator"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cell_key: Mapped[str] = mapped_column(KEY, unique=True)
+    board_id: Mapped[int] = mapped_column(ForeignKey("board.id"))
+    estimator: Mapped[str] = mapped_column(NAME)
+    spec: Mapped[Json]
+    """``TrialSpec.to_json`` without the seed."""
+    trials: Mapped[int] = mapped_column(default=0)
+    """Seeds that somebody asked for. This and the next three are kept with every transition."""
+    succeeded: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+
+
+class Cohort(Base):
+    """Trials that are computed together. ``attempt``, the current attempt's number, is the fencing token."""
+
+    __tablename__ = "cohort"
+    __table_args__ = (
+        one_of(CohortState),
+        CheckConstraint(
+            "state <> 'running' OR (attempt > 0 AND owner IS NOT NULL AND lease_until IS NOT NULL)",
+            name="running_implies_attempt",
+        ),
+        CheckConstraint(
+            "state = 'running' OR (owner IS NULL AND lease_until IS NULL)", name="lease_implies_running"
+        ),
+        Index(None, "state", "priority"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[CohortState] = mapped_column(state_type(CohortState))
+    label: Mapped[str] = mapped_column(String(200))
+    lanes: Mapped[int]
+    priority: Mapped[int]
+    sweep_order: Mapped[int]
+    """Lowest ``trial.sweep_order`` of its trials; among equal priorities the lower is claimed first."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)
+    """Attempts lost to infrastructure."""
+    owner: Mapped[str | None] = mapped_column(String(200))
+    lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+
+class Attempt(Base):
+    """One execution of a cohort. Rows are never deleted: this is the audit trail."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        one_of(AttemptState),
+        UniqueConstraint("cohort_id", "number"),
+        CheckConstraint("(state IN ('finished', 'lost')) = (ended_at IS NOT NULL)", name="ended_implies_end"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    number: Mapped[int]
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    state: Mapped[AttemptState] = mapped_column(state_type(AttemptState))
+    owner: Mapped[str] = mapped_column(String(200))
+    claimed_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    reported_at: Mapped[datetime | None]
+    """Last heartbeat or batch of metrics."""
+    ended_at: Mapped[datetime | None]
+    last_seq: Mapped[int] = mapped_column(default=0)
+    steps_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    steps_total: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    provenance: Mapped[Json | None]
+    error: Mapped[str | None] = mapped_column(sa.Text)
+
+
+class Trial(Base):
+    """One seed of a cell: computed once, whoever asks."""
+
+    __tablename__ = "trial"
+    __table_args__ = (
+        one_of(TrialState),
+        CheckConstraint("state <> 'running' OR cohort_id IS NOT NULL", name="running_implies_cohort"),
+        CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_implies_error"),
+        CheckConstraint("(state IN ('queued', 'running')) = (ended_at IS NULL)", name="ended_implies_end"),
+        Index(None, "cell_id", "seed"),
+        Index(None, "cohort_id"),
+        Index(
+            "ix_trial_unplanned",
+            "priority",
+            sqlite_where=sa.text("state = 'queued' AND cohort_id IS NULL"),
+            postgresql_where=sa.text("state = 'queued' AND cohort_id IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(KEY, unique=True)
+    cell_id: Mapped[int] = mapped_column(ForeignKey("cell.id"))
+    seed: Mapped[int] = mapped_column(sa.BigInteger)
+    signature: Mapped[str] = mapped_column(String(64))
+    """Trials with the same signature may share a cohort."""
+    steps: Mapped[int] = mapped_column(sa.BigInteger)
+    state: Mapped[TrialState] = mapped_column(state_type(TrialState))
+    priority: Mapped[int]
+    """Highest priority of the sweeps that wait for it."""
+    sweep_order: Mapped[int]
+    """Id of the sweep that put it into the queue."""
+    cohort_id: Mapped[int | None] = mapped_column(ForeignKey("cohort.id"))
+    attempt_id: Mapped[int | None] = mapped_column(ForeignKey("attempt.id"))
+    """The attempt whose outcome this is."""
+    error: Mapped[str | None] = mapped_column(sa.Text)
+    traceback: Mapped[str | None] = mapped_column(sa.Text)
+    seconds: Mapped[float | None]
+    ended_at: Mapped[datetime | None]
+
+
+class SweepTrial(Base):
+    """Which sweeps want which trials."""
+
+    __tablename__ = "sweep_trial"
+    __table_args__ = (Index(None, "trial_id"),)
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweep.id"), primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+
+
+class TrialMetric(Base):
+    """Final value of one metric of a trial that succeeded."""
+
+    __tablename__ = "trial_metric"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    metric: Mapped[str] = mapped_column(NAME, primary_key=True)
+    value: Mapped[float]
+
+
+class CurveSegment(Base):
+    """Values of one metric at epochs ``first`` to ``first + count - 1``, as little-endian float32."""
+
+    __tablename__ = "curve_segment"
+    __table_args__ = (CheckConstraint("first >= 1 AND count >= 1", name="range"), Index(None, "attempt_id"))
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    metric: Mapped[str] = mapped_column(NAME, primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempt.id"), primary_key=True)
+    first: Mapped[int] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    packed: Mapped[bytes]
+
+
+class CellSummary(Base):
+    """Moments of a metric over a cell's succeeded trials: M2 is the sum of squared deviations."""
+
+    __tablename__ = "cell_summary"
+    __table_args__ = (CheckConstraint("count >= 1 AND m2 >= 0", name="moments"),)
+
+    cell_id: Mapped[int] = mapped_column(ForeignKey("cell.id"), primary_key=True)
+    metric: Mapped[str] = mapped_column(NAME, primary_key=True)
+    count: Mapped[int]
+    mean: Mapped[float]
+    m2: Mapped[float]
+
+
+class Event(Base):
+    """What happened and people may want to know: a refused report, a lost attempt, a submitted sweep."""
+
+    __tablename__ = "event"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(NAME)
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey("sweep.id"))
+    attempt_id: Mapped[int | None] = mapped_column(ForeignKey("attempt.id"))
+    detail: Mapped[str] = mapped_column(sa.Text)

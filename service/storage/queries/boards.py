@@ -1,0 +1,154 @@
+"""Reading boards from cells and their summaries; trials only of the cells that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from service.states import CohortState, TrialState
+from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, CurveSegment, Trial, TrialMetric
+
+
+class BoardRow(NamedTuple):
+    """A board with its numbers of trials."""
+
+    id: int
+    task_key: str
+    task: dict[str, Any]
+    trials: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class CellRow(NamedTuple):
+    """A cell, and the selecting metric over its seeds (``None`` before the first result)."""
+
+    id: int
+    cell_key: str
+    estimator: str
+    spec: dict[str, Any]
+    trials: int
+    succeeded: int
+    failed: int
+    n: int | None
+    mean: float | None
+
+
+class ValueRow(NamedTuple):
+    """Final value of one metric of one seed."""
+
+    cell_id: int
+    seed: int
+    metric: str
+    value: float
+
+
+class SegmentRow(NamedTuple):
+    """A piece of the curve of one metric of one seed."""
+
+    cell_id: int
+    seed: int
+    metric: str
+    first: int
+    packed: bytes
+
+
+def board_rows(connection: Connection, *, limit: int, before: int | None) -> list[BoardRow]:
+    """Newest first, from the one before ``before`` on."""
+    query = _boards().order_by(Board.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Board.id < before)
+    return [BoardRow(*row) for row in connection.execute(query)]
+
+
+def boards_by_id(connection: Connection, ids: Sequence[int]) -> list[BoardRow]:
+    """The boards with these ids, by rising id."""
+    rows = connection.execute(_boards().where(Board.id.in_(ids)).order_by(Board.id))
+    return [BoardRow(*row) for row in rows]
+
+
+def board_by_key(connection: Connection, task_key: str) -> BoardRow | None:
+    """The board of this task configuration."""
+    row = connection.execute(_boards().where(Board.task_key == task_key)).one_or_none()
+    return None if row is None else BoardRow(*row)
+
+
+def running_trials(connection: Connection, board_id: int) -> int:
+    """How many of the board's trials are being computed."""
+    return connection.execute(
+        sa.select(sa.func.count())
+        .select_from(Cohort)
+        .join(Trial, Trial.cohort_id == Cohort.id)
+        .join(Cell, Cell.id == Trial.cell_id)
+        .where(
+            Cohort.state == CohortState.RUNNING, Trial.state == TrialState.RUNNING, Cell.board_id == board_id
+        )
+    ).scalar_one()
+
+
+def cell_rows(connection: Connection, board_id: int, *, metric: str) -> list[CellRow]:
+    """All cells of a board with the summary of one metric."""
+    summary = sa.and_(CellSummary.cell_id == Cell.id, CellSummary.metric == metric)
+    counts = (Cell.trials, Cell.succeeded, Cell.failed)
+    rows = connection.execute(
+        sa.select(
+            Cell.id, Cell.cell_key, Cell.estimator, Cell.spec, *counts, CellSummary.count, CellSummary.mean
+        )
+        .outerjoin(CellSummary, summary)
+        .where(Cell.board_id == board_id)
+        .order_by(Cell.id)
+    )
+    return [CellRow(*row) for row in rows]
+
+
+def final_values(connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str]) -> list[ValueRow]:
+    """Final values of every seed of some cells, by cell, metric and seed."""
+    rows = connection.execute(
+        sa.select(Trial.cell_id, Trial.seed, TrialMetric.metric, TrialMetric.value)
+        .join(TrialMetric, TrialMetric.trial_id == Trial.id)
+        .where(Trial.cell_id.in_(cell_ids), TrialMetric.metric.in_(metrics))
+        .order_by(Trial.cell_id, TrialMetric.metric, Trial.seed)
+    )
+    return [ValueRow(*row) for row in rows]
+
+
+def curve_segments(
+    connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str]
+) -> list[SegmentRow]:
+    """Curves of the seeds that have a result, as the attempt that ended them reported."""
+    ended = sa.and_(CurveSegment.trial_id == Trial.id, CurveSegment.attempt_id == Trial.attempt_id)
+    rows = connection.execute(
+        sa.select(Trial.cell_id, Trial.seed, CurveSegment.metric, CurveSegment.first, CurveSegment.packed)
+        .join(CurveSegment, ended)
+        .where(
+            Trial.cell_id.in_(cell_ids),
+            Trial.state.in_((TrialState.SUCCEEDED, TrialState.FAILED)),
+            CurveSegment.metric.in_(metrics),
+        )
+        .order_by(Trial.cell_id, CurveSegment.metric, Trial.seed, CurveSegment.first)
+    )
+    return [SegmentRow(*row) for row in rows]
+
+
+def provenances(connection: Connection, cell_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """What the results of some cells were computed with, once per attempt."""
+    attempts = sa.select(Trial.attempt_id).where(
+        Trial.cell_id.in_(cell_ids), Trial.state == TrialState.SUCCEEDED
+    )
+    query = sa.select(Attempt.provenance).where(Attempt.id.in_(attempts)).order_by(Attempt.id)
+    return [provenance for provenance in connection.scalars(query) if provenance is not None]
+
+
+def _boards() -> sa.Select[int, str, dict[str, Any], int, int, int, int]:
+    sums = (Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)
+    total = (sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.Integer) for column in sums)
+    trials, succeeded, failed, cancelled = total
+    return (
+        sa.select(Board.id, Board.task_key, Board.task, trials, succeeded, failed, cancelled)
+        .outerjoin(Cell, Cell.board_id == Board.id)
+        .group_by(Board.id)
+    )

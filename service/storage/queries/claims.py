@@ -1,0 +1,190 @@
+"""Planning, claiming and losing cohorts: the dispatcher's side of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection
+
+from service.states import AttemptState, CohortState, TrialState
+from service.storage.models import Attempt, Cell, Cohort, Trial
+from service.storage.queries.moves import chunks, move
+
+
+class UnplannedTrial(NamedTuple):
+    """A queued trial that is in no cohort."""
+
+    id: int
+    signature: str
+    steps: int
+    priority: int
+    sweep_order: int
+
+
+class ClaimedCohort(NamedTuple):
+    """A cohort whose attempt was just raised."""
+
+    id: int
+    attempt: int
+    lanes: int
+    label: str
+
+
+class RunningCohort(NamedTuple):
+    """A cohort in the hands of an attempt, locked until the end of the transaction."""
+
+    id: int
+    attempt: int
+    losses: int
+    attempt_id: int
+
+
+def unplanned_trials(connection: Connection) -> list[UnplannedTrial]:
+    """Queued trials in no cohort, in the order they should run."""
+    rows = connection.execute(
+        sa.select(Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order)
+        .where(Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None))
+        .order_by(Trial.priority.desc(), Trial.sweep_order, Trial.id)
+    )
+    return [UnplannedTrial(*row) for row in rows]
+
+
+def cell_specs(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Trial id -> specification of its cell."""
+    found: dict[int, dict[str, Any]] = {}
+    for some in chunks(trial_ids):
+        rows = connection.execute(sa.select(Trial.id, Cell.spec).join(Cell).where(Trial.id.in_(some)))
+        found.update({id: spec for id, spec in rows})
+    return found
+
+
+def insert_cohort(
+    connection: Connection,
+    trial_ids: Sequence[int],
+    *,
+    label: str,
+    priority: int,
+    sweep_order: int,
+    now: datetime,
+) -> None:
+    """Make a queued cohort of queued trials."""
+    cohort = connection.execute(
+        sa.insert(Cohort)
+        .values(
+            state=CohortState.QUEUED,
+            label=label,
+            lanes=len(trial_ids),
+            priority=priority,
+            sweep_order=sweep_order,
+            not_before=now,
+            created_at=now,
+        )
+        .returning(Cohort.id)
+    ).scalar_one()
+    connection.execute(sa.update(Trial).where(Trial.id.in_(trial_ids)).values(cohort_id=cohort))
+
+
+def claimable_cohorts(connection: Connection, *, limit: int, now: datetime) -> list[int]:
+    """Queued cohorts in the order they should run, locked; those that another claim has locked are passed."""
+    return list(
+        connection.scalars(
+            sa.select(Cohort.id)
+            .where(Cohort.state == CohortState.QUEUED, Cohort.not_before <= now)
+            .order_by(Cohort.priority.desc(), Cohort.sweep_order, Cohort.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def claim_cohorts(
+    connection: Connection, ids: Sequence[int], *, owner: str, lease_until: datetime
+) -> dict[int, ClaimedCohort]:
+    """Raise the attempt of queued cohorts and give them to ``owner``, their trials with them."""
+    claimed = connection.execute(
+        move(CohortState.QUEUED, CohortState.RUNNING)
+        .where(Cohort.id.in_(ids))
+        .values(attempt=Cohort.attempt + 1, owner=owner, lease_until=lease_until)
+        .returning(Cohort.id, Cohort.attempt, Cohort.lanes, Cohort.label)
+    )
+    cohorts = {row.id: ClaimedCohort(*row) for row in claimed}
+    connection.execute(move(TrialState.QUEUED, TrialState.RUNNING).where(Trial.cohort_id.in_(list(cohorts))))
+    return cohorts
+
+
+def insert_attempts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Add claimed attempts: ``cohort_id, number, secret_hash, owner, claimed_at``.
+
+    Returns attempt ids by cohort id.
+    """
+    statement = sa.insert(Attempt).returning(Attempt.cohort_id, Attempt.id)
+    claimed = [{**row, "state": AttemptState.CLAIMED} for row in rows]
+    return {cohort: id for cohort, id in connection.execute(statement, claimed)}
+
+
+def running_cohorts(
+    connection: Connection, condition: ColumnElement[bool], *, skip_locked: bool = False
+) -> list[RunningCohort]:
+    """Running cohorts with their current attempt, locked.
+
+    ``skip_locked`` passes those that somebody reports on right now; otherwise their report goes first.
+    """
+    rows = connection.execute(
+        sa.select(Cohort.id, Cohort.attempt, Cohort.losses, Attempt.id)
+        .join(Attempt, sa.and_(Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt))
+        .where(Cohort.state == CohortState.RUNNING, condition)
+        .order_by(Cohort.id)
+        .with_for_update(of=Cohort, skip_locked=skip_locked)
+    )
+    return [RunningCohort(*row) for row in rows]
+
+
+def held_by_attempt(attempt_id: int) -> ColumnElement[bool]:
+    """The cohort that this attempt holds."""
+    return Attempt.id == attempt_id
+
+
+def held_by_owner(owner: str) -> ColumnElement[bool]:
+    """Cohorts that this dispatcher claimed."""
+    return Cohort.owner == owner
+
+
+def lease_ended(now: datetime) -> ColumnElement[bool]:
+    """Cohorts that nobody has reported on for a lease."""
+    return Cohort.lease_until < now
+
+
+def end_lost_attempt(connection: Connection, attempt_id: int, *, reason: str, now: datetime) -> None:
+    """A claimed or running attempt is lost."""
+    for old in (AttemptState.CLAIMED, AttemptState.RUNNING):
+        lost = move(old, AttemptState.LOST).where(Attempt.id == attempt_id)
+        connection.execute(lost.values(ended_at=now, error=reason))
+
+
+def requeue_cohort(
+    connection: Connection, cohort: RunningCohort, *, losses: int, not_before: datetime
+) -> None:
+    """Cohort and unfinished trials wait for another attempt."""
+    connection.execute(
+        move(CohortState.RUNNING, CohortState.QUEUED)
+        .where(Cohort.id == cohort.id, Cohort.attempt == cohort.attempt)
+        .values(owner=None, lease_until=None, losses=losses, not_before=not_before)
+    )
+    connection.execute(move(TrialState.RUNNING, TrialState.QUEUED).where(Trial.cohort_id == cohort.id))
+
+
+def fail_cohort(
+    connection: Connection, cohort: RunningCohort, *, losses: int, reason: str, now: datetime
+) -> list[int]:
+    """Cohort and unfinished trials have failed; returns the cells, one per trial."""
+    connection.execute(
+        move(CohortState.RUNNING, CohortState.FAILED)
+        .where(Cohort.id == cohort.id, Cohort.attempt == cohort.attempt)
+        .values(owner=None, lease_until=None, losses=losses)
+    )
+    failed = move(TrialState.RUNNING, TrialState.FAILED).where(Trial.cohort_id == cohort.id)
+    values = {"error": reason, "ended_at": now, "attempt_id": cohort.attempt_id}
+    return list(connection.execute(failed.values(values).returning(Trial.cell_id)).scalars())

@@ -1,0 +1,183 @@
+"""What a running attempt writes. :func:`hold` comes first in every transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from service.states import AttemptState, CohortState, TrialState
+from service.storage.models import Attempt, Cell, Cohort, CurveSegment, Trial, TrialMetric
+from service.storage.queries.moves import move
+
+
+class HeldCohort(NamedTuple):
+    """The cohort that the reporting attempt holds; its row is locked and its lease renewed."""
+
+    id: int
+    number: int
+
+
+class AttemptRecord(NamedTuple):
+    """What is known of an attempt, whatever became of it."""
+
+    id: int
+    cohort_id: int
+    number: int
+    secret_hash: str
+    state: AttemptState
+    last_seq: int
+
+
+class Lane(NamedTuple):
+    """A trial that the attempt has yet to end."""
+
+    id: int
+    key: str
+    cell_id: int
+    seed: int
+    spec: dict[str, Any]
+
+
+def hold(
+    connection: Connection,
+    attempt_id: int,
+    *,
+    secret_hash: str,
+    states: Sequence[AttemptState],
+    lease_until: datetime,
+) -> HeldCohort | None:
+    """Take the row lock of the attempt's cohort and renew the lease, or find that the attempt is stale.
+
+    It must be a write: between a SELECT of the attempt number and the writes after it another claim fits.
+    """
+    row = connection.execute(
+        sa.update(Cohort)
+        .where(
+            Cohort.id == Attempt.cohort_id,
+            Cohort.attempt == Attempt.number,
+            Cohort.state == CohortState.RUNNING,
+            Attempt.id == attempt_id,
+            Attempt.secret_hash == secret_hash,
+            Attempt.state.in_(states),
+        )
+        .values(lease_until=lease_until)
+        .returning(Cohort.id, Cohort.attempt)
+    ).one_or_none()
+    return None if row is None else HeldCohort(*row)
+
+
+def attempt_record(connection: Connection, attempt_id: int) -> AttemptRecord | None:
+    """The attempt with this id."""
+    row = connection.execute(
+        sa.select(
+            Attempt.id,
+            Attempt.cohort_id,
+            Attempt.number,
+            Attempt.secret_hash,
+            Attempt.state,
+            Attempt.last_seq,
+        ).where(Attempt.id == attempt_id)
+    ).one_or_none()
+    return None if row is None else AttemptRecord(*row)
+
+
+def start_attempt(connection: Connection, attempt_id: int, *, now: datetime) -> None:
+    """The attempt computes; nothing happens when it does already."""
+    begun = move(AttemptState.CLAIMED, AttemptState.RUNNING).where(Attempt.id == attempt_id)
+    connection.execute(begun.values(started_at=now))
+
+
+def running_lanes(connection: Connection, cohort_id: int) -> list[Lane]:
+    """The cohort's unfinished trials."""
+    rows = connection.execute(
+        sa.select(Trial.id, Trial.key, Trial.cell_id, Trial.seed, Cell.spec)
+        .join(Cell)
+        .where(Trial.cohort_id == cohort_id, Trial.state == TrialState.RUNNING)
+        .order_by(Trial.id)
+    )
+    return [Lane(*row) for row in rows]
+
+
+def delete_provisional_curves(connection: Connection, trial_ids: Sequence[int], *, keep_attempt: int) -> None:
+    """Drop what earlier attempts reported of trials that they did not end."""
+    connection.execute(
+        sa.delete(CurveSegment).where(
+            CurveSegment.trial_id.in_(trial_ids), CurveSegment.attempt_id != keep_attempt
+        )
+    )
+
+
+def note_progress(
+    connection: Connection, attempt_id: int, *, steps_done: int, steps_total: int, now: datetime
+) -> None:
+    """Store how far the attempt is."""
+    connection.execute(
+        sa.update(Attempt)
+        .where(Attempt.id == attempt_id)
+        .values(steps_done=steps_done, steps_total=steps_total, reported_at=now)
+    )
+
+
+def advance_seq(connection: Connection, attempt_id: int, seq: int) -> bool:
+    """Count one more batch of metrics; false when it is not the next one."""
+    advanced = connection.execute(
+        sa.update(Attempt).where(Attempt.id == attempt_id, Attempt.last_seq == seq - 1).values(last_seq=seq)
+    )
+    return advanced.rowcount == 1
+
+
+def insert_curve_segments(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add segments: ``trial_id, metric, attempt_id, first, count, packed``."""
+    connection.execute(sa.insert(CurveSegment), rows)
+
+
+def end_trials(
+    connection: Connection,
+    state: TrialState,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    cohort_id: int,
+    **values: Any,
+) -> int:
+    """Running trials of the cohort end in ``state``; returns how many did.
+
+    ``rows`` have ``trial, told_error, told_traceback, told_seconds``; ``values`` are the same for all.
+    """
+    statement = (
+        move(TrialState.RUNNING, state)
+        .where(Trial.id == sa.bindparam("trial"), Trial.cohort_id == cohort_id)
+        .values(
+            error=sa.bindparam("told_error"),
+            traceback=sa.bindparam("told_traceback"),
+            seconds=sa.bindparam("told_seconds"),
+            **values,
+        )
+    )
+    return connection.execute(statement, rows).rowcount
+
+
+def insert_trial_metrics(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add final values: ``trial_id, metric, value``. Plain: a second result of a trial must explode."""
+    connection.execute(sa.insert(TrialMetric), rows)
+
+
+def finish_cohort(connection: Connection, held: HeldCohort) -> None:
+    """Every trial of the cohort has an outcome."""
+    connection.execute(
+        move(CohortState.RUNNING, CohortState.DONE)
+        .where(Cohort.id == held.id, Cohort.attempt == held.number)
+        .values(owner=None, lease_until=None)
+    )
+
+
+def finish_attempt(
+    connection: Connection, attempt_id: int, *, provenance: dict[str, Any], now: datetime
+) -> None:
+    """The attempt has reported its end."""
+    finished = move(AttemptState.RUNNING, AttemptState.FINISHED).where(Attempt.id == attempt_id)
+    finished = finished.values(ended_at=now, provenance=provenance, steps_done=Attempt.steps_total)
+    connection.execute(finished)

@@ -1,0 +1,135 @@
+"""Reading single trials and lists of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from service.states import AttemptState, TrialState
+from service.storage.models import Attempt, Cell, CurveSegment, SweepTrial, Trial, TrialMetric
+from service.storage.queries.moves import chunks
+
+
+class TrialRow(NamedTuple):
+    """A trial with its cell's specification."""
+
+    id: int
+    key: str
+    seed: int
+    spec: dict[str, Any]
+    state: TrialState
+    cohort_id: int | None
+    attempt_id: int | None
+    error: str | None
+    traceback: str | None
+    seconds: float | None
+
+
+class SegmentRow(NamedTuple):
+    """A piece of one curve."""
+
+    metric: str
+    first: int
+    packed: bytes
+
+
+class AttemptRow(NamedTuple):
+    """One execution of a cohort."""
+
+    id: int
+    number: int
+    state: AttemptState
+    error: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    provenance: dict[str, Any] | None
+
+
+def trial_by_key(connection: Connection, key: str) -> TrialRow | None:
+    """The trial with this key."""
+    row = connection.execute(_trials().where(Trial.key == key)).one_or_none()
+    return None if row is None else TrialRow(*row)
+
+
+def sweep_trials(
+    connection: Connection,
+    sweep_id: int,
+    *,
+    limit: int,
+    after: int | None = None,
+    state: TrialState | None = None,
+) -> list[TrialRow]:
+    """Trials that the sweep wants, by rising id."""
+    query = (
+        _trials()
+        .join(SweepTrial, SweepTrial.trial_id == Trial.id)
+        .where(SweepTrial.sweep_id == sweep_id)
+        .order_by(SweepTrial.trial_id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(SweepTrial.trial_id > after)
+    if state is not None:
+        query = query.where(Trial.state == state)
+    return [TrialRow(*row) for row in connection.execute(query)]
+
+
+def final_metrics(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Trial id -> metric -> final value."""
+    found: dict[int, dict[str, float]] = {}
+    columns = (TrialMetric.trial_id, TrialMetric.metric, TrialMetric.value)
+    for some in chunks(trial_ids):
+        for id, metric, value in connection.execute(
+            sa.select(*columns).where(TrialMetric.trial_id.in_(some))
+        ):
+            found.setdefault(id, {})[metric] = value
+    return found
+
+
+def curve_segments(connection: Connection, trial_id: int) -> list[SegmentRow]:
+    """What was reported of the trial, metric by metric, by rising epoch."""
+    rows = connection.execute(
+        sa.select(CurveSegment.metric, CurveSegment.first, CurveSegment.packed)
+        .where(CurveSegment.trial_id == trial_id)
+        .order_by(CurveSegment.metric, CurveSegment.attempt_id, CurveSegment.first)
+    )
+    return [SegmentRow(*row) for row in rows]
+
+
+def cohort_attempts(connection: Connection, cohort_id: int) -> list[AttemptRow]:
+    """All attempts of a cohort, oldest first."""
+    rows = connection.execute(
+        sa.select(
+            Attempt.id,
+            Attempt.number,
+            Attempt.state,
+            Attempt.error,
+            Attempt.started_at,
+            Attempt.ended_at,
+            Attempt.provenance,
+        )
+        .where(Attempt.cohort_id == cohort_id)
+        .order_by(Attempt.number)
+    )
+    return [AttemptRow(*row) for row in rows]
+
+
+def _trials() -> sa.Select[
+    int, str, int, dict[str, Any], TrialState, int | None, int | None, str | None, str | None, float | None
+]:
+    return sa.select(
+        Trial.id,
+        Trial.key,
+        Trial.seed,
+        Cell.spec,
+        Trial.state,
+        Trial.cohort_id,
+        Trial.attempt_id,
+        Trial.error,
+        Trial.traceback,
+        Trial.seconds,
+    ).join(Cell)

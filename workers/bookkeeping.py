@@ -1,0 +1,128 @@
+"""Bookkeeping of a running attempt: which trials have ended and how, which curve points are not yet sent."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workers.messages import CurveSegment, Heartbeat, MetricsBatch, TrialOutcome
+
+if TYPE_CHECKING:
+    from benchmarks.engine.cohort import CurvePoint, LaneEnd, Segment
+
+TRACEBACK_CHARACTERS = 20_000  # the end of a longer one is kept: it names the error
+MESSAGE_CHARACTERS = 2_000
+
+
+class TrialLedger:
+    """Outcomes of the trials of one attempt, by lane.
+
+    ``seconds`` of a trial is its share of the time: what a segment took is divided evenly among the lanes
+    that ran in it, so the sum over trials is the time that the device was busy.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = tuple(keys)
+        self._seconds = [0.0] * len(self._keys)
+        self._ended: dict[int, TrialOutcome] = {}
+        self.raised = False
+
+    def add(self, segment: Segment, *, seconds: float) -> None:
+        """Note the lanes that ended in a segment that took ``seconds``."""
+        running = self._running()
+        for lane in running:
+            self._seconds[lane] += seconds / len(running)
+        for end in segment.ended:
+            self._ended[end.lane] = self._outcome(end)
+
+    def fail_rest(self, error: BaseException) -> None:
+        """Give every trial that has not ended the error with its traceback."""
+        self.raised = True
+        trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+        message = (str(error) or type(error).__name__)[:MESSAGE_CHARACTERS]
+        for lane in self._running():
+            self._ended[lane] = TrialOutcome(
+                trial=self._keys[lane],
+                status="failed",
+                error=f"{type(error).__name__}: {message}",
+                traceback=trace,
+                seconds=self._seconds[lane],
+            )
+
+    def require_all_ended(self) -> None:
+        """Raise RuntimeError when a trial has no outcome although its cohort ran to the end."""
+        if running := self._running():
+            raise RuntimeError(
+                f"the cohort ended but its lanes {running} did not: an error of the lane engine"
+            )
+
+    def cancel_rest(self) -> None:
+        """End every trial that has not ended as cancelled."""
+        for lane in self._running():
+            self._ended[lane] = TrialOutcome(
+                trial=self._keys[lane], status="cancelled", seconds=self._seconds[lane]
+            )
+
+    def outcomes(self) -> tuple[TrialOutcome, ...]:
+        """All outcomes in the order of the lanes."""
+        return tuple(self._ended[lane] for lane in sorted(self._ended))
+
+    def _running(self) -> list[int]:
+        return [lane for lane in range(len(self._keys)) if lane not in self._ended]
+
+    def _outcome(self, end: LaneEnd) -> TrialOutcome:
+        trial, seconds = self._keys[end.lane], self._seconds[end.lane]
+        if end.diverged_at is None:
+            return TrialOutcome(trial=trial, status="succeeded", metrics=end.metrics, seconds=seconds)
+        error = (
+            f"diverged: the loss or its gradient was not finite at step {end.diverged_at}; "
+            "try a smaller learning rate or another temperature"
+        )
+        return TrialOutcome(trial=trial, status="failed", error=error, seconds=seconds)
+
+
+class CurveBuffer:
+    """Curve points that wait to be sent, and the progress that goes with them."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = tuple(keys)
+        self._points: list[CurvePoint] = []
+        self._progress = Heartbeat(steps_done=0, steps_total=0)
+        self._seq = 0
+
+    def progress(self) -> Heartbeat:
+        """Steps done and to do, summed over lanes. An immutable record: safe to read from another thread."""
+        return self._progress
+
+    def add(self, segment: Segment) -> None:
+        """Take over the points and the progress of a segment."""
+        self._points.extend(segment.points)
+        self._progress = Heartbeat(steps_done=segment.steps_done, steps_total=segment.steps_total)
+
+    def take(self) -> MetricsBatch | None:
+        """Everything that waits as the next batch; ``None`` when nothing does."""
+        if not self._points:
+            return None
+        self._seq += 1
+        segments = tuple(self._segments(self._points))
+        self._points = []
+        return MetricsBatch(seq=self._seq, progress=self._progress, segments=segments)
+
+    def _segments(self, points: Sequence[CurvePoint]) -> list[CurveSegment]:
+        """Runs of consecutive epochs, one segment per run of a trial's metric."""
+        runs: dict[tuple[int, str], list[list[CurvePoint]]] = {}
+        for point in sorted(points, key=lambda p: (p.lane, p.metric, p.epoch)):
+            series = runs.setdefault((point.lane, point.metric), [])
+            if series and series[-1][-1].epoch + 1 == point.epoch:
+                series[-1].append(point)
+            else:
+                series.append([point])
+        return [self._segment(run) for series in runs.values() for run in series]
+
+    def _segment(self, run: Sequence[CurvePoint]) -> CurveSegment:
+        first = run[0]
+        values = tuple(point.value for point in run)
+        return CurveSegment(
+            trial=self._keys[first.lane], metric=first.metric, first=first.epoch, values=values
+        )

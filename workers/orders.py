@@ -1,0 +1,78 @@
+"""What a launcher hands to a worker process, and the process side that carries it out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# Workers report over HTTP: the database's address and password stay in the dispatcher.
+from benchmarks.process import allocator, compile_cache
+
+# Workers report over HTTP: the database's address and password stay in the dispatcher.
+WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})
+
+FAILED = "failed"
+"""How an attempt ends in which something was raised: the process may be the worse for it and is replaced."""
+
+ATTEMPTS_PER_PROCESS = 100
+"""Then a worker process is replaced. It keeps all programs it compiled and the memory of its largest attempt,
+and torch stops compiling in a process after a number of programs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """What all attempts of a launcher have in common.
+
+    Attributes:
+        url: address of the web service as the workers reach it.
+        data_dir: where data sets lie on the workers; ``None`` for the default there.
+    """
+
+    url: str
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One attempt for one worker process."""
+
+    url: str
+    attempt_id: int
+    secret: str
+    device: str
+    data_dir: str | None
+
+    def to_json(self) -> str:
+        """One line of JSON, the inverse of :meth:`from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Order:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**json.loads(line))
+
+
+def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Variables to set for a process that computes: one thread, memory that stays with it, programs that stay
+    with the machine.
+
+    Args:
+        given: the environment it would have otherwise.
+    """
+    return {"OMP_NUM_THREADS": "1", **allocator.environment(given), **compile_cache.environment(given)}
+
+
+def execute(order: Order) -> str:
+    """Run the attempt in this process; returns how it ended (see :func:`workers.runner.run_attempt`)."""
+    # Imported here: a dispatcher describes orders without loading what carries them out.
+    from workers.reporter import HttpReporter
+    from workers.runner import run_attempt
+
+    reporter = HttpReporter(order.url, order.attempt_id, order.secret)
+    try:
+        data_dir = Path(order.data_dir) if order.data_dir else None
+        return run_attempt(reporter, device=order.device, data_dir=data_dir)
+    finally:
+        reporter.close()
