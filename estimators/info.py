@@ -30,6 +30,8 @@ class Parameter:
         name: key in a sweep file.
         type: ``float``, ``int`` or ``str``; integers are accepted where a float is declared.
         default: value when the sweep file names none; ``None`` marks a parameter that must be given.
+        neutral: the value that computes what was computed before the parameter existed; it is left out of keys,
+            so that a new parameter renames no stored result. ``None`` for parameters that were there at first.
         minimum, maximum: range of a number, ends included unless ``open_minimum``.
         choices: the allowed values of a ``str``.
         lane: whether the trials of one cohort may differ in it (temperature, learning rate); a
@@ -50,6 +52,7 @@ class Parameter:
     lane: bool = False
     multiple_of: int = 1
     advice: str = ""
+    neutral: Value | None = None
 
     def objection(self, value: float) -> str:
         """What is wrong with a number, as in "0 is out of range"; empty if nothing is.

@@ -10,8 +10,10 @@ from estimators import registry
 
 def check_variables(sweep: Sweep, problems: Problems) -> None:
     """Refuse estimators of binary variables on tasks whose variables have more categories."""
-    count = tasks.get(sweep.task.id).categories
-    widest = max(count(board.values) for board in sweep.boards())
+    facts = tasks.get(sweep.task.id).facts
+    widest = max(
+        space.categories for board in sweep.boards() for space in facts(board.values).spaces.values()
+    )
     for i, entry in enumerate(sweep.estimators):
         if widest > 2 and registry.get(entry.estimator.id).properties.binary_only:
             problems.add(

@@ -10,6 +10,57 @@ from typing import Any, Literal
 from estimators.info import Parameter, Value
 
 Goal = Literal["minimize", "maximize"]
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reduction:
+    """How a metric follows from the history of another one.
+
+    Attributes:
+        kind: ``mean`` of the last ``count`` values, or the value where ``by`` was ``best`` so far.
+        of: the metric whose values are reduced.
+        count: values in a mean.
+        by: the metric that chooses, ties to the earlier; usually one of the validation split.
+    """
+
+    kind: Literal["mean", "best"]
+    of: str
+    count: int = 1
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """The discrete variables of one named call.
+
+    Attributes:
+        variables: V, number of variables drawn together.
+        categories: n, of each.
+        separable: f is a sum of one term per variable, so that its expectation needs n evaluations, not n^V.
+    """
+
+    variables: int
+    categories: int
+    separable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What compatibility and cost of a task with given parameters follow from.
+
+    Attributes:
+        spaces: the variables behind every named call of ``expect`` or ``sample``.
+        sequential: whether choices depend on earlier ones through ``sample``; needs a path estimator.
+        differentiable: whether objectives have gradients in the samples.
+        flop: rough floating-point operations of a step with one evaluation of the objective, forward and
+            backward, multiply and add counted apart.
+    """
+
+    spaces: Mapping[str, Space]
+    flop: float
+    sequential: bool = False
+    differentiable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,16 +72,18 @@ class Metric:
         title: what pages show, without the unit.
         unit: e.g. ``nats``; empty for a pure number.
         goal: which direction is better.
-        split: data it is measured on; ``test`` metrics are labelled when they are used to select.
+        split: data it is measured on; selection by ``valid`` or ``test`` metrics is labelled as such.
         description: one sentence that says exactly how it is computed.
+        reduction: how it follows from other metrics; ``None``: the task reports it.
     """
 
     name: str
     title: str
     unit: str
     goal: Goal
-    split: Literal["train", "test"]
+    split: Split
     description: str
+    reduction: Reduction | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,10 +134,10 @@ class TaskInfo:
         report: metrics shown for the chosen cell unless the user says otherwise.
         optimizers: accepted optimizers; the first is the default.
         default_lr: learning rate when a sweep names none.
-        estimators: kinds of estimators that can be trained on it.
         version: raised whenever the numbers change; part of a trial's key.
         describe: parameters -> the title of a board, e.g. ``Polynomial p = 2, L = 128``.
-        categories: parameters -> categories n of each latent variable.
+        facts: parameters -> what compatibility and cost follow from.
+        splits: parameters -> number of examples of every split; empty without data.
         steps_per_epoch: parameters -> optimizer updates per epoch.
         references: parameters -> numbers to show beside measured ones.
         target: ``module:class`` of the implementation, imported on first use.
@@ -100,7 +153,8 @@ class TaskInfo:
     default_lr: float
     version: int
     describe: Callable[[Mapping[str, Value]], str]
-    categories: Callable[[Mapping[str, Value]], int]
+    facts: Callable[[Mapping[str, Value]], Facts]
+    splits: Callable[[Mapping[str, Value]], Mapping[Split, int]]
     steps_per_epoch: Callable[[Mapping[str, Value]], int]
     references: Callable[[Mapping[str, Value]], tuple[Reference, ...]]
     target: str

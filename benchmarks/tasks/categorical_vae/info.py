@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.tasks.categorical_vae.references import references
-from benchmarks.tasks.info import Metric, TaskInfo, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, epochs
 from estimators.info import Parameter, Value
 
 
@@ -13,6 +13,15 @@ def _describe(v: Mapping[str, Value]) -> str:
     data = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}[str(v["dataset"])]
     epochs = "1 epoch" if v["epochs"] == 1 else f"{v['epochs']} epochs"
     return f"Categorical VAE {v['categories']}×{v['latents']} on {data}, {epochs}"
+
+
+def _facts(v: Mapping[str, Value]) -> Facts:
+    categories, latents = int(v["categories"]), int(v["latents"])
+    weights = 2 * (784 * 512 + 512 * 256 + 256 * categories * latents)
+    return Facts(
+        spaces={"code": Space(variables=latents, categories=categories)},
+        flop=6.0 * weights * int(v["batch_size"]),  # two for a product, three passes
+    )
 
 
 INFO = TaskInfo(
@@ -85,7 +94,8 @@ INFO = TaskInfo(
     default_lr=5e-4,
     version=2,
     describe=_describe,
-    categories=lambda v: int(v["categories"]),
+    facts=_facts,
+    splits=lambda v: {"train": 60_000, "test": 10_000},
     steps_per_epoch=lambda v: -(-60_000 // int(v["batch_size"])),
     references=references,
     target="benchmarks.tasks.categorical_vae.task:CategoricalVAE",

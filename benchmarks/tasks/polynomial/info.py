@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.tasks.info import Metric, TaskInfo, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, epochs
 from benchmarks.tasks.polynomial.references import references
 from estimators.info import Parameter, Value
 
@@ -14,6 +14,13 @@ def _describe(v: Mapping[str, Value]) -> str:
     steps = int(v["epochs"]) * int(v["steps_per_epoch"])
     return (
         f"Polynomial p = {v['p']:g}, {target}, L = {v['latents']}, batch {v['batch_size']}, {steps:,} steps"
+    )
+
+
+def _facts(v: Mapping[str, Value]) -> Facts:
+    latents, copies = int(v["latents"]), int(v["batch_size"])
+    return Facts(
+        spaces={"x": Space(variables=latents, categories=2, separable=True)}, flop=50.0 * latents * copies
     )
 
 
@@ -79,7 +86,8 @@ INFO = TaskInfo(
     default_lr=1e-3,
     version=1,
     describe=_describe,
-    categories=lambda v: 2,
+    facts=_facts,
+    splits=lambda v: {},
     steps_per_epoch=lambda v: int(v["steps_per_epoch"]),
     references=references,
     target="benchmarks.tasks.polynomial.task:Polynomial",
