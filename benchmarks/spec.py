@@ -1,26 +1,36 @@
-"""What is trained: the frozen specification of a trial and its key. Does not import torch."""
+"""What is trained: the frozen specification of a trial and its key. Does not import torch.
+
+The canonical form, of which keys are made, leaves out what says nothing: a parameter at its neutral value (see
+:class:`estimators.info.Parameter`), float32, no diagnostics. A parameter that is declared later renames no
+stored result, and a specification stored before it was declared reads back with its neutral value.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import estimators.registry
+from benchmarks.engine.optimizers import registry as optimizers
+from benchmarks.engine.optimizers.registry import OptimizerInfo
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
-from estimators.info import EstimatorInfo, Value
+from estimators.info import EstimatorInfo, Parameter, Value
 
 Precision = Literal["float32", "tf32"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+Kind = Literal["task", "estimator", "optimizer"]
+"""Which registry the id of a component belongs to."""
 
 KEY_LENGTH = 32  # hexadecimal digits, 128 bits: two of a million trials collide with probability 1e-27
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
-    """A task or an estimator with every parameter written out.
+    """A task, an estimator or an optimizer with every parameter written out.
 
     Attributes:
         id: registry id.
@@ -37,59 +47,124 @@ class Component:
         """The parameters as a dictionary."""
         return dict(self.parameters)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, the inverse of :meth:`from_json`."""
-        return {"id": self.id, "version": self.version, "parameters": dict(self.parameters)}
+    def stated(self, kind: Kind) -> dict[str, Value]:
+        """The parameters that are not at their neutral value, all of them for an unregistered id."""
+        neutral = _neutral(kind, self.id)
+        return {name: value for name, value in self.parameters if neutral.get(name) != value}
+
+    def to_json(self, kind: Kind) -> dict[str, Any]:
+        """Plain data without neutral values, the inverse of :meth:`from_json`."""
+        return {"id": self.id, "version": self.version, "parameters": self.stated(kind)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Component:
-        """Read what :meth:`to_json` wrote."""
-        return cls(
-            id=data["id"], version=data["version"], parameters=tuple(sorted(data["parameters"].items()))
-        )
+    def from_json(cls, data: dict[str, Any], kind: Kind) -> Component:
+        """Read what :meth:`to_json` wrote; parameters that are missing take their neutral values.
+
+        A parameter without one, and those of an unregistered id, stay missing.
+        """
+        values = _neutral(kind, data["id"]) | data["parameters"]
+        return cls(id=data["id"], version=data["version"], parameters=tuple(sorted(values.items())))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrialSpec:
-    """One task + estimator + hyper-parameters + one seed: everything that determines a result.
+class Diagnostics:
+    """What is measured of gradients during training.
+
+    Attributes:
+        epochs: after which epochs, counted from 1, in rising order.
+        draws: repeated estimates at fixed parameters.
+        examples: of the fixed batch that they are made on.
+    """
+
+    epochs: tuple[int, ...]
+    draws: int
+    examples: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the inverse of :meth:`from_json`."""
+        return {"epochs": list(self.epochs), "draws": self.draws, "examples": self.examples}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Diagnostics:
+        """Read what :meth:`to_json` wrote."""
+        return cls(epochs=tuple(data["epochs"]), draws=data["draws"], examples=data["examples"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellSpec:
+    """One task + estimator + hyper-parameters: everything that determines a result but the seed.
 
     Attributes:
         task: what is trained, with its budget.
         estimator: gradient estimator and its parameters.
-        optimizer: ``adam`` or ``radam``.
+        optimizer: update rule and its parameters besides the learning rate.
         lr: learning rate.
-        seed: determines initialisation, data order and noise, each through its own stream.
         precision: of matrix products on a GPU, see :mod:`benchmarks.engine.precision`.
+        diagnostics: what is measured of gradients besides, if anything.
     """
 
     task: Component
     estimator: Component
-    optimizer: str
+    optimizer: Component
     lr: float
-    seed: int
     precision: Precision = "float32"
+    diagnostics: Diagnostics | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, the inverse of :meth:`from_json`; float32 is what no word about precision means."""
+        """Plain data, the inverse of :meth:`from_json`: the canonical form."""
         return {
-            "task": self.task.to_json(),
-            "estimator": self.estimator.to_json(),
-            "optimizer": self.optimizer,
+            "task": self.task.to_json("task"),
+            "estimator": self.estimator.to_json("estimator"),
+            "optimizer": _optimizer_to_json(self.optimizer),
             "lr": self.lr,
-            "seed": self.seed,
-        } | _stated(self.precision)
+        } | _extras(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CellSpec:
+        """Read what :meth:`to_json` wrote, in this version or an older one."""
+        diagnostics = data.get("diagnostics")
+        return CellSpec(
+            task=Component.from_json(data["task"], "task"),
+            estimator=Component.from_json(data["estimator"], "estimator"),
+            optimizer=optimizer_from_json(data["optimizer"]),
+            lr=data["lr"],
+            precision=data.get("precision", "float32"),
+            diagnostics=None if diagnostics is None else Diagnostics.from_json(diagnostics),
+        )
+
+    def seeded(self, seed: int) -> TrialSpec:
+        """The trial of this cell with that seed."""
+        return TrialSpec(**{field.name: getattr(self, field.name) for field in fields(CellSpec)}, seed=seed)
+
+    @property
+    def cell_key(self) -> str:
+        """Hash of everything but the seed: the identity of the cell."""
+        return digest(CellSpec.to_json(self))
+
+    @property
+    def task_key(self) -> str:
+        """Hash of the task with its parameters: the identity of the board."""
+        return digest(self.task.to_json("task"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec(CellSpec):
+    """A cell with one seed: everything that determines a result.
+
+    Attributes:
+        seed: determines initialisation, data order and noise, each through its own stream.
+    """
+
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the inverse of :meth:`from_json`: the canonical form."""
+        return CellSpec.to_json(self) | {"seed": self.seed}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrialSpec:
-        """Read what :meth:`to_json` wrote."""
-        return cls(
-            task=Component.from_json(data["task"]),
-            estimator=Component.from_json(data["estimator"]),
-            optimizer=data["optimizer"],
-            lr=data["lr"],
-            seed=data["seed"],
-            precision=data.get("precision", "float32"),
-        )
+        """Read what :meth:`to_json` wrote, in this version or an older one."""
+        return CellSpec.from_json(data).seeded(data["seed"])
 
     @property
     def key(self) -> str:
@@ -97,42 +172,82 @@ class TrialSpec:
         return digest(self.to_json())
 
     @property
-    def cell_key(self) -> str:
-        """Hash of everything but the seed: the identity of the cell."""
-        return digest({k: v for k, v in self.to_json().items() if k != "seed"})
-
-    @property
-    def task_key(self) -> str:
-        """Hash of the task with its parameters: the identity of the board."""
-        return digest(self.task.to_json())
+    def cell(self) -> CellSpec:
+        """The same without the seed."""
+        return CellSpec(**{field.name: getattr(self, field.name) for field in fields(CellSpec)})
 
 
-def cohort_signature(spec: TrialSpec) -> str:
-    """Hash of what the trials of one cohort share: task, estimator, their static parameters, precision.
+def cohort_signature(spec: CellSpec) -> str:
+    """Hash of what the trials of one cohort share.
 
-    Seed, learning rate, optimizer and every parameter declared ``lane`` may differ inside a cohort.
+    Shared are task, estimator, their static parameters, precision, diagnostics, and the optimizer's family and
+    parameters. Seed, learning rate and every parameter declared ``lane`` may differ inside a cohort, and so
+    may optimizers of one family (Adam and RAdam) whose parameters are equal.
 
     Raises:
-        KeyError: the registries do not know the task or the estimator.
+        KeyError: the registries do not know the task, the estimator or the optimizer.
     """
+    lane_of_task = {p.name for p in tasks.get(spec.task.id).parameters if p.lane}
+    lane_of_estimator = {p.name for p in estimators.registry.get(spec.estimator.id).parameters if p.lane}
     return digest(
         {
-            "task": _static(spec.task, tasks.get(spec.task.id)),
-            "estimator": _static(spec.estimator, estimators.registry.get(spec.estimator.id)),
+            "task": _without(spec.task.to_json("task"), lane_of_task),
+            "estimator": _without(spec.estimator.to_json("estimator"), lane_of_estimator),
         }
-        | _stated(spec.precision)
+        | _shared_of_optimizer(spec.optimizer)
+        | _extras(spec)
     )
 
 
-def _stated(precision: Precision) -> dict[str, str]:
-    """What a specification says of precision: nothing of float32, so that keys are those of old."""
-    return {} if precision == "float32" else {"precision": precision}
+def _neutral(kind: Kind, id: str) -> dict[str, Value]:
+    """Neutral values of the declared parameters that have one."""
+    return {p.name: p.neutral for p in _declared(kind, id) if p.neutral is not None}
 
 
-def _static(component: Component, info: TaskInfo | EstimatorInfo) -> dict[str, Any]:
-    lane = {parameter.name for parameter in info.parameters if parameter.lane}
-    parameters = {name: value for name, value in component.parameters if name not in lane}
-    return {"id": component.id, "version": component.version, "parameters": parameters}
+def _declared(kind: Kind, id: str) -> tuple[Parameter, ...]:
+    """Declared parameters; none for an id that the registry does not know."""
+    registries = {"task": tasks, "estimator": estimators.registry, "optimizer": optimizers}
+    try:
+        info: TaskInfo | EstimatorInfo | OptimizerInfo = registries[kind].get(id)
+    except KeyError:
+        return ()
+    return info.parameters
+
+
+def _optimizer_to_json(optimizer: Component) -> str | dict[str, Any]:
+    """An optimizer of version 1 whose parameters are all neutral is written as its id."""
+    data = optimizer.to_json("optimizer")
+    return optimizer.id if optimizer.version == 1 and not data["parameters"] else data
+
+
+def optimizer_from_json(data: str | dict[str, Any]) -> Component:
+    """Read the canonical form of an optimizer; an id alone is its version 1 with neutral parameters."""
+    plain = {"id": data, "version": 1, "parameters": {}} if isinstance(data, str) else data
+    return Component.from_json(plain, "optimizer")
+
+
+def _extras(spec: CellSpec) -> dict[str, Any]:
+    """What a specification says of precision and diagnostics: nothing of float32, nothing of none."""
+    precision = {} if spec.precision == "float32" else {"precision": spec.precision}
+    return precision if spec.diagnostics is None else precision | {"diagnostics": spec.diagnostics.to_json()}
+
+
+def _without(component: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The JSON of a component without some of its parameters."""
+    parameters = {name: value for name, value in component["parameters"].items() if name not in names}
+    return component | {"parameters": parameters}
+
+
+def _shared_of_optimizer(optimizer: Component) -> dict[str, Any]:
+    """Nothing of a plain Adam or RAdam, so that signatures of trials that wait in old queues stay."""
+    info = optimizers.get(optimizer.id)
+    shared = {
+        "family": info.family,
+        "version": optimizer.version,
+        "parameters": optimizer.stated("optimizer"),
+    }
+    plain = {"family": "adam", "version": 1, "parameters": {}}
+    return {} if shared == plain else {"optimizer": shared}
 
 
 def digest(data: dict[str, Any]) -> str:

@@ -100,7 +100,7 @@ class LaneGroup:
         # A captured graph keeps the precision of its products, whatever is set when it is replayed.
         self._name = (trials[0].estimator.id, _static_values(trials[0]), trials[0].precision)
         self._step = LaneStep(task, _estimator(trials[0]))
-        self._optimizers = LaneOptimizers([t.optimizer for t in trials], [t.lr for t in trials])
+        self._optimizers = LaneOptimizers([t.optimizer.id for t in trials], [t.lr for t in trials])
         self._last_steps = [count * task.steps_per_epoch for count in epochs]
         self._keys = seed_keys([trial.seed for trial in trials], device)
         self._inputs = Inputs(

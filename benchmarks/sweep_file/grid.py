@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.spec import Component, Precision, TrialSpec
+from benchmarks.spec import Component, Precision, TrialSpec, optimizer_from_json
 from benchmarks.tasks.info import Goal
 from estimators.info import Value
 
@@ -114,7 +114,7 @@ class Sweep:
                 yield TrialSpec(
                     task=task,
                     estimator=estimator,
-                    optimizer=optimizer,
+                    optimizer=optimizer_from_json(optimizer),
                     lr=lr,
                     seed=seed,
                     precision=self.precision,

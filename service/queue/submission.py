@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from benchmarks.spec import TrialSpec, cohort_signature
+from benchmarks.spec import cohort_signature
 from benchmarks.sweep import Sweep
 from benchmarks.tasks import registry as tasks
 from service.errors import IdempotencyKeyReused
@@ -99,23 +99,19 @@ def count_known(engine: Engine, sweep: Sweep) -> tuple[int, int]:
 
 def expand(sweep: Sweep) -> Iterator[CellTrials]:
     """The sweep's cells; whatever all seeds of a cell share is computed once."""
-    for _, group in groupby(sweep.expand(), key=_all_but_seed):
+    for _, group in groupby(sweep.expand(), key=lambda trial: trial.cell):
         trials = list(group)
         first = trials[0]
         yield CellTrials(
             key=first.cell_key,
             task_key=first.task_key,
-            task=first.task.to_json(),
+            task=first.task.to_json("task"),
             estimator=first.estimator.id,
-            spec={name: value for name, value in first.to_json().items() if name != "seed"},
+            spec=first.cell.to_json(),
             signature=cohort_signature(first),
             steps=tasks.get(first.task.id).total_steps(first.task.values),
             seeds={trial.key: trial.seed for trial in trials},
         )
-
-
-def _all_but_seed(trial: TrialSpec) -> object:
-    return (trial.task, trial.estimator, trial.optimizer, trial.lr, trial.precision)
 
 
 def _repeated(connection: Connection, sweep: Sweep, idempotency_key: str) -> SubmitResult | None:

@@ -151,7 +151,7 @@ def _board(
 ) -> schemas.Board:
     ids = [choice.cell.id for choice in choices]
     metrics = _summaries(boards.final_values(connection, ids, shown), shown)
-    references = info.references(Component.from_json(board.task).values)
+    references = info.references(Component.from_json(board.task, "task").values)
     running = boards.running_trials(connection, board.id)
     provenances = boards.provenances(connection, ids)
     return schemas.Board(

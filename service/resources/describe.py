@@ -37,7 +37,7 @@ def estimator_title(spec: dict[str, Any]) -> str:
 
 def board_title(task: dict[str, Any]) -> str:
     """The title of a board; the id of a task that this version does not know."""
-    component = Component.from_json(task)
+    component = Component.from_json(task, "task")
     if component.id not in tasks.available():
         return component.id
     return tasks.get(component.id).describe(component.values)

@@ -64,7 +64,7 @@ def plain_loop(spec: TrialSpec, task: Task) -> dict[str, float]:
     )
     start = task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), 1)
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
-    rule = {"adam": torch.optim.Adam, "radam": torch.optim.RAdam}[spec.optimizer]
+    rule = {"adam": torch.optim.Adam, "radam": torch.optim.RAdam}[spec.optimizer.id]
     optimizer = rule(list(parameters.values()), lr=spec.lr)
     step = 0
     for epoch in range(int(spec.task.values["epochs"])):

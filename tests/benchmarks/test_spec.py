@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from benchmarks.spec import KEY_LENGTH, Component, TrialSpec, cohort_signature, digest
+from benchmarks.spec import KEY_LENGTH, Component, TrialSpec, cohort_signature, digest, optimizer_from_json
 from benchmarks.sweep import read_sweep
 
 TASK = Component(
@@ -26,7 +26,7 @@ TASK = Component(
     ),
 )
 REINMAX = Component(id="reinmax", version=1, parameters=(("temperature", 1.3),))
-SPEC = TrialSpec(task=TASK, estimator=REINMAX, optimizer="adam", lr=1e-3, seed=0)
+SPEC = TrialSpec(task=TASK, estimator=REINMAX, optimizer=optimizer_from_json("adam"), lr=1e-3, seed=0)
 
 # A stored result is found by its key: these may never change. A registry version is raised instead.
 GOLDEN_KEY = "903d26018e861a687c3db080cb4cc910"
@@ -80,7 +80,7 @@ def test_json_round_trip() -> None:
     [
         {"seed": 1},
         {"lr": 2e-3},
-        {"optimizer": "radam"},
+        {"optimizer": optimizer_from_json("radam")},
         {"estimator": dataclasses.replace(REINMAX, version=2)},
         {"estimator": dataclasses.replace(REINMAX, parameters=(("temperature", 1.2),))},
         {"task": dataclasses.replace(TASK, version=2)},
@@ -114,7 +114,7 @@ def test_a_sweep_file_leads_to_the_golden_key() -> None:
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        ({"seed": 7, "lr": 0.5, "optimizer": "radam"}, True),
+        ({"seed": 7, "lr": 0.5, "optimizer": optimizer_from_json("radam")}, True),
         ({"estimator": dataclasses.replace(REINMAX, parameters=(("temperature", 1.0),))}, True),
         (
             {

@@ -83,7 +83,7 @@ def test_lanes_differ_in_their_seed_alone(case: Case) -> None:
     trials = case.trials(3, first_seed=6)
     assert [trial.seed for trial in trials] == [6, 7, 8]
     assert len({trial.cell_key for trial in trials}) == 1
-    assert trials[0].optimizer == "adam"
+    assert trials[0].optimizer.id == "adam"
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("reinmax"), reason="needs the package reinmax")

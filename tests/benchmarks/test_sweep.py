@@ -69,7 +69,7 @@ def test_defaults_come_from_the_registries() -> None:
         "steps_per_epoch": 200,
     }
     assert spec.estimator.values == {"temperature": 1.0}
-    assert (spec.optimizer, spec.lr, spec.seed) == ("adam", 1e-3, 0)
+    assert (spec.optimizer.id, spec.lr, spec.seed) == ("adam", 1e-3, 0)
     assert (sweep.metric, sweep.goal) == ("expected_loss", "minimize")
     assert sweep.report == ("expected_loss", "train_loss")
     assert (sweep.priority, sweep.description, sweep.owner) == (0, "", None)
@@ -99,7 +99,7 @@ def test_order_is_boards_then_cells_then_seeds() -> None:
 def test_an_estimator_may_bring_its_own_optimizer_and_learning_rate() -> None:
     estimators = ["exact", {"id": "st", "optimizer": "radam", "lr": ["3e-4", 1]}]
     sweep = read_sweep(minimal(estimators=estimators, grid={"lr": 0.5}))
-    found = [(spec.estimator.id, spec.optimizer, spec.lr) for spec in sweep.expand()]
+    found = [(spec.estimator.id, spec.optimizer.id, spec.lr) for spec in sweep.expand()]
     assert found == [("exact", "adam", 0.5), ("st", "radam", 3e-4), ("st", "radam", 1.0)]
 
 
@@ -174,7 +174,7 @@ def test_the_demonstration_is_what_the_readme_says() -> None:
     assert [board.values["p"] for board in polynomial.boards()] == [1.5, 2.0, 3.0]
     assert polynomial.count() == 3 * 4 * 5
     settings = {
-        (spec.estimator.id, spec.optimizer, spec.lr, spec.estimator.values["temperature"])
+        (spec.estimator.id, spec.optimizer.id, spec.lr, spec.estimator.values["temperature"])
         for spec in sweeps["categorical_vae_8x4"].expand()
     }
     winners = {("st", "adam", 1e-3, 1.3), ("stgs", "adam", 3e-4, 0.5), ("reinmax", "adam", 5e-4, 1.3)}

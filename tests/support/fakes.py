@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.engine.cohort import CurvePoint, Execution, LaneEnd, Segment
-from benchmarks.spec import Component, TrialSpec
+from benchmarks.spec import Component, TrialSpec, optimizer_from_json
 from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
 from workers.ports import Claim, Exit
 
@@ -19,7 +19,9 @@ def make_spec(seed: int = 0) -> TrialSpec:
     """A trial that no engine needs to understand."""
     task = Component(id="polynomial", version=1, parameters=(("epochs", 1),))
     estimator = Component(id="exact", version=1, parameters=())
-    return TrialSpec(task=task, estimator=estimator, optimizer="adam", lr=1e-3, seed=seed)
+    return TrialSpec(
+        task=task, estimator=estimator, optimizer=optimizer_from_json("adam"), lr=1e-3, seed=seed
+    )
 
 
 def make_start_reply(lanes: int = 2, *, lease_seconds: float = 30.0) -> StartReply:

@@ -9,7 +9,7 @@ import torch
 import estimators
 from benchmarks.datasets.loading import Images
 from benchmarks.engine.cohort import Cohort, LaneEnd
-from benchmarks.spec import Component, TrialSpec
+from benchmarks.spec import Component, TrialSpec, optimizer_from_json
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
 from benchmarks.tasks.polynomial.task import Polynomial
@@ -30,7 +30,7 @@ def trial(
     estimator: str = "reinmax",
     *,
     seed: int = 0,
-    optimizer: str = "adam",
+    optimizer: str | dict[str, Any] = "adam",
     lr: float = 1e-2,
     temperature: float | None = None,
     **task_values: Value,
@@ -42,7 +42,7 @@ def trial(
     return TrialSpec(
         task=component(task, task_info.version, task_info.parameters, small | task_values),
         estimator=component(estimator, info.version, info.parameters, given),
-        optimizer=optimizer,
+        optimizer=optimizer_from_json(optimizer),
         lr=lr,
         seed=seed,
     )
