@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +36,9 @@ class Purpose(IntEnum):
     ORDER = 1
     TRAINING = 2
     EVALUATION = 3
+    DATA = 4
+    DIAGNOSTICS = 5
+    ORDER_OF_VALID = 6
 
 
 def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:
@@ -78,13 +82,14 @@ class LaneNoise:
         keys: ``(lanes, 2)``, from :func:`seed_keys`.
         purpose: which of a seed's streams.
         step: whose numbers, an integer or a tensor of one; below 2^32.
+        first_draw: where counting draws begins, so that several callers of one step have numbers of their own.
     """
 
-    def __init__(self, keys: Tensor, purpose: Purpose, *, step: int | Tensor) -> None:
+    def __init__(self, keys: Tensor, purpose: Purpose, *, step: int | Tensor, first_draw: int = 0) -> None:
         self._keys = keys
         self._purpose = purpose
         self._step = step
-        self._draw = 0
+        self._draw = first_draw
 
     def uniform(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Uniform numbers in the open interval (0, 1), the midpoints of 2^23 (2^52) equal parts.
@@ -127,6 +132,67 @@ class LaneNoise:
         return numbers.view(shape).to(device)
 
 
+class ExampleNoise:
+    """Uniform noise for the examples of an evaluation: each example's own, whatever chunk it comes in.
+
+    Numbers are drawn for blocks of ``BLOCK`` examples and cut to those that are asked for. What has no axis of
+    examples (a draw that all share) gets the same numbers in every chunk.
+
+    Args:
+        keys: ``(lanes, 2)``, from :func:`seed_keys`.
+        step: which evaluation.
+        examples: of the whole split.
+        first, count: the examples of the chunk.
+        stream: of one caller; others have other numbers.
+    """
+
+    BLOCK = 1000
+    _CALLS, _BLOCKS = 2**12, 2**10  # calls of a stream, blocks of a split
+
+    def __init__(
+        self, keys: Tensor, *, step: int, examples: int, first: int, count: int, stream: int = 0
+    ) -> None:
+        if examples > self.BLOCK * self._BLOCKS:
+            raise ValueError(f"an evaluation takes at most {self.BLOCK * self._BLOCKS:,} examples, got {examples:,}")
+        self._keys, self._step, self._examples = keys, step, examples
+        self._first, self._count, self._stream, self._calls = first, count, stream, 0
+
+    def uniform(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """As :meth:`LaneNoise.uniform`; the axis of examples is the first behind the lanes that is not 1."""
+        return self._numbers("uniform", shape, dtype=dtype, device=device)
+
+    def centred(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """As :meth:`LaneNoise.centred`."""
+        return self._numbers("centred", shape, dtype=dtype, device=device)
+
+    def _numbers(
+        self,
+        kind: Literal["uniform", "centred"],
+        shape: tuple[int, ...],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> Tensor:
+        axis = next((i for i, size in enumerate(shape) if i > 0 and size != 1), 1)
+        call, self._calls = self._calls, self._calls + 1
+        if len(shape) < 2 or shape[axis] != self._count:
+            plain: Tensor = getattr(self._block(call, 0), kind)(shape, dtype=dtype, device=device)
+            return plain
+        blocks = []
+        for block in range(self._first // self.BLOCK, -(-(self._first + self._count) // self.BLOCK)):
+            begin = block * self.BLOCK
+            size = min(self.BLOCK, self._examples - begin)
+            whole = (*shape[:axis], size, *shape[axis + 1 :])
+            numbers = getattr(self._block(call, block), kind)(whole, dtype=dtype, device=device)
+            low, high = max(self._first - begin, 0), min(self._first + self._count - begin, size)
+            blocks.append(numbers.narrow(axis, low, high - low))
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, axis)
+
+    def _block(self, call: int, block: int) -> LaneNoise:
+        draw = (self._stream * self._CALLS + call) * self._BLOCKS + block
+        return LaneNoise(self._keys, Purpose.EVALUATION, step=self._step, first_draw=draw)
+
+
 def _float32(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:
     words = _words(keys, purpose, step, draw, -(-count // 4))
     # Turned into floats one by one: a compiler then stores four numbers, not four words.
@@ -167,12 +233,12 @@ def _midpoints(whole: Tensor, dtype: torch.dtype, *, bits: int) -> Tensor:
     return (whole.to(dtype) + 0.5) * 2.0**-bits
 
 
-def shuffled(keys: Tensor, epoch: int, count: int) -> Tensor:
+def shuffled(keys: Tensor, epoch: int, count: int, *, purpose: Purpose = Purpose.ORDER) -> Tensor:
     """The order in which every lane sees ``count`` examples in an epoch (counted from 0), ``(lanes, count)``.
 
     The ranks of ``count`` 64-bit words: uniform over permutations but for ties (probability below
     ``count``^2 / 2^65).
     """
-    words = _words(keys, Purpose.ORDER, epoch, 0, -(-count // 2))
+    words = _words(keys, purpose, epoch, 0, -(-count // 2))
     ranks = [(words[i] << 32) | (words[i + 1] & _LOW) for i in (0, 2)]
     return torch.cat(ranks, dim=1)[:, :count].argsort(dim=1, stable=True)

@@ -8,18 +8,20 @@ written to a float64 number without axes.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
 from torch import Tensor
 
+from benchmarks.engine.batches import StepShape
+from benchmarks.engine.draw import LaneEstimator, States, TrainingDraw
 from benchmarks.engine.noise import LaneNoise, Purpose
-from benchmarks.engine.optimizers.adam import updated
-from benchmarks.kernels import layers, operators
-from benchmarks.kernels.operators import Factors
-from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult, Task
+from benchmarks.engine.optimizers.group import GroupOptimizer, Slots
+from benchmarks.engine.optimizers.update import updated
+from benchmarks.kernels import layers
+from benchmarks.tasks.contract import Batch, Loss, Parameters, Phase, Task, Variables
 
 
 class State(TypedDict):
@@ -27,22 +29,24 @@ class State(TypedDict):
 
     Attributes:
         step: steps done, int64 ``(1,)``.
-        parameters, first_moment, second_moment: of the optimizer, ``(lanes, ...)``.
-        estimator: state of the estimator, ``(lanes, ...)``; empty before its first step, or if it has none.
-        sums: of the epoch's training metrics times ``weight``, float64 ``(lanes,)``; empty before a trial's
-            first step, when their names are not known.
-        weight: examples in ``sums``, float64 ``(1,)``.
+        parameters: by group and name, ``(lanes, ...)``.
+        buffers: by name, likewise.
+        optimizer: what optimizers keep, by phase, slot and name of the parameter, likewise.
+        estimator: states of the estimator by name of the call; empty before its first step, or if it has none.
+        sums: of the epoch's training metrics times ``weight``, by phase and metric, float64 ``(lanes,)``; empty
+            before a trial's first step, when their names are not known.
+        weight: examples in ``sums``, by phase, float64 ``(1,)``.
         alive: ``(lanes,)`` booleans; other lanes are frozen.
         diverged_at: the step whose loss or gradient was not finite, float64 ``(lanes,)``, 0 for never.
     """
 
     step: Tensor
-    parameters: Parameters
-    first_moment: Parameters
-    second_moment: Parameters
-    estimator: dict[str, Tensor]
-    sums: dict[str, Tensor]
-    weight: Tensor
+    parameters: dict[str, Parameters]
+    buffers: Parameters
+    optimizer: dict[str, Slots]
+    estimator: States
+    sums: dict[str, dict[str, Tensor]]
+    weight: dict[str, Tensor]
     alive: Tensor
     diverged_at: Tensor
 
@@ -54,15 +58,25 @@ class Inputs(TypedDict):
         keys: of the noise, ``(lanes, 2)``.
         lane: parameters of the estimator that differ by lane, ``(lanes,)`` each.
         before: steps done before this epoch, int64 ``(1,)``.
-        coefficients: of the optimizers, ``(steps_per_epoch, 2, lanes)``.
-        order: of the training set, ``(lanes, examples)``; without data, no columns.
+        coefficients: of the optimizers, by phase, ``(steps_per_epoch, rows, lanes)``.
+        order: of the data, by split, ``(lanes, examples)``.
     """
 
     keys: Tensor
     lane: dict[str, Tensor]
     before: Tensor
-    coefficients: Tensor
-    order: Tensor
+    coefficients: dict[str, Tensor]
+    order: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moment:
+    """Where a step stands: what its phases have in common."""
+
+    position: Tensor
+    number: Tensor
+    inputs: Inputs
+    draw: TrainingDraw
 
 
 class LaneStep:
@@ -70,98 +84,127 @@ class LaneStep:
 
     Args:
         task: the task.
-        estimator: with its static parameters; those by lane and the state are put in at every step.
+        estimator: with its static parameters; those by lane and the states are put in at every step.
+        optimizers: by phase.
+
+    Attributes:
+        evaluations: evaluations of f by name of the call, known after the first step.
+        spent: evaluations of a step for each example, likewise.
     """
 
-    def __init__(self, task: Task, estimator: LaneEstimator) -> None:
+    def __init__(
+        self, task: Task, estimator: LaneEstimator, optimizers: Mapping[str, GroupOptimizer]
+    ) -> None:
         self._task = task
         self._estimator = estimator
+        self._optimizers = optimizers
+        self.evaluations: dict[str, int] = {}
+        self.spent = 0
 
     @property
-    def full_steps(self) -> int:
-        """Steps at the start of an epoch whose minibatches are complete."""
-        short = self._task.examples is not None and self._task.examples % self._task.batch_size != 0
-        return self._task.steps_per_epoch - int(short)
+    def alike(self) -> int:
+        """Steps at the start of every epoch that are sure to have equal shapes."""
+        task = self._task
+        split = task.phases[0].split
+        if any(phase.split in task.lengths for phase in task.phases):
+            return 1
+        return task.splits[split] // task.batch_size if split in task.splits else task.steps_per_epoch
 
-    @property
-    def input_major(self) -> frozenset[str]:
-        """Parameters that a program is to keep input-major."""
-        return self._task.input_major
-
-    def __call__(self, state: State, inputs: Inputs, *, short: bool = False, in_place: bool = False) -> State:
+    def __call__(self, state: State, inputs: Inputs, *, shape: StepShape, in_place: bool = False) -> State:
         """The state after the next step.
 
         Args:
             state: before the step; not changed, unless ``in_place``.
             inputs: of the step's epoch.
-            short: whether this is the last minibatch of an epoch that the others leave incomplete.
-            in_place: whether parameters and moments may be changed where they lie. Those whose gradient is a
-                product then are, without that gradient; they are returned as the tensors they were.
+            shape: of its minibatches.
+            in_place: whether parameters and slots may be changed where they lie. Weights whose gradient is the
+                product of known factors then are, without that gradient being written to memory; they are
+                returned as the tensors they were.
         """
-        position = state["step"] - inputs["before"]
-        step = state["step"] + 1
-        parameters = {name: p.detach().requires_grad_() for name, p in state["parameters"].items()}
-        with torch.enable_grad():
-            result = self._evaluate(parameters, state, inputs, position, step, short=short)
-            with layers.weight_gradients() as known:
-                gradients = torch.autograd.grad(result.loss.sum(), tuple(parameters.values()))
-        by_name = dict(zip(parameters, gradients, strict=True))
-        with torch.no_grad():
-            moving = state["alive"] & result.loss.detach().isfinite()
-            row = inputs["coefficients"].index_select(0, position).squeeze(0)
-            factors = {name: known.factors(g) for name, g in by_name.items()} if in_place else {}
-            changed = {name: found for name, found in factors.items() if found}
-            sums = [gradient.flatten(1).sum(1) for name, gradient in by_name.items() if name not in changed]
-            if changed:
-                sums.append(_changed_in_place(state, changed, row, moving))
-            alive = _still_alive(moving, sums)
-            diverges = state["alive"] & ~alive
-            new = State(
-                step=step,
-                parameters={},
-                first_moment={},
-                second_moment={},
-                estimator=_of_living_lanes(result.state, state["estimator"], moving),
-                sums=_accumulated(state["sums"], result, moving),
-                weight=state["weight"] + result.weight,
-                alive=alive,
-                diverged_at=torch.where(diverges, step.double(), state["diverged_at"]),
-            )
-            for name, gradient in by_name.items():
-                values = state["parameters"][name], state["first_moment"][name], state["second_moment"][name]
-                if name not in changed:
-                    values = updated(*values, gradient, row, moving)
-                new["parameters"][name], new["first_moment"][name], new["second_moment"][name] = values
-        return new
-
-    def _evaluate(
-        self,
-        parameters: Parameters,
-        state: State,
-        inputs: Inputs,
-        position: Tensor,
-        step: Tensor,
-        *,
-        short: bool,
-    ) -> StepResult:
-        task = self._task
-        noise = LaneNoise(inputs["keys"], Purpose.TRAINING, step=step)
-        estimator = dataclasses.replace(
-            self._estimator, lane=inputs["lane"], state=state["estimator"] or None
+        number = state["step"] + 1
+        moment = _Moment(
+            position=state["step"] - inputs["before"],
+            number=number,
+            inputs=inputs,
+            draw=TrainingDraw(
+                self._estimator,
+                lane=inputs["lane"],
+                keys=inputs["keys"],
+                step=number,
+                states=state["estimator"],
+            ),
         )
-        if task.examples is None:
-            return task.step(parameters, None, noise, estimator)
-        size = task.examples % task.batch_size if short else task.batch_size
-        columns = position * task.batch_size + torch.arange(size, device=position.device)
-        return task.step(parameters, task.batch(inputs["order"].index_select(1, columns)), noise, estimator)
+        alive = state["alive"]
+        for i, phase in enumerate(self._task.phases):
+            state = self._phase(phase, state, moment, shape.size, shape.lengths[i], in_place=in_place)
+        self.evaluations, self.spent = moment.draw.evaluations, moment.draw.spent
+        diverges = alive & ~state["alive"]
+        return {
+            **state,
+            "step": number,
+            "diverged_at": torch.where(diverges, number.double(), state["diverged_at"]),
+        }
+
+    def _phase(
+        self, phase: Phase, state: State, at: _Moment, size: int, length: int | None, *, in_place: bool
+    ) -> State:
+        """The state after one of a step's updates."""
+        before = state["parameters"][phase.group]
+        leaves = {name: p.detach().requires_grad_() for name, p in before.items()}
+        draw = at.draw if len(self._task.phases) == 1 else at.draw.of_phase(phase.name)
+        with torch.enable_grad():
+            variables = Variables(
+                groups={**state["parameters"], phase.group: leaves}, buffers=state["buffers"]
+            )
+            loss = self._task.loss(phase, variables, self._batch(phase, at, size, length), draw)
+            with layers.weight_gradients() as known:
+                gradients = torch.autograd.grad(
+                    loss.loss.sum(), tuple(leaves.values()), allow_unused=True, materialize_grads=True
+                )
+        with torch.no_grad():
+            moving = state["alive"] & loss.loss.detach().isfinite()
+            row = at.inputs["coefficients"][phase.name].index_select(0, at.position).squeeze(0)
+            done = updated(
+                self._optimizers[phase.name],
+                before,
+                state["optimizer"][phase.name],
+                dict(zip(leaves, gradients, strict=True)),
+                row,
+                moving,
+                known=known if in_place else None,
+            )
+            return {
+                **state,
+                "parameters": {**state["parameters"], phase.group: done.parameters},
+                "optimizer": {**state["optimizer"], phase.name: done.slots},
+                "buffers": {**state["buffers"], **_of_living_lanes(loss.buffers, state["buffers"], moving)},
+                "estimator": {
+                    name: _of_living_lanes(new, state["estimator"].get(name, {}), moving)
+                    for name, new in draw.states.items()
+                },
+                "sums": {**state["sums"], phase.name: _accumulated(state["sums"].get(phase.name, {}), loss, moving)},
+                "weight": {**state["weight"], phase.name: state["weight"][phase.name] + loss.weight},
+                "alive": _still_alive(moving, done.gradient_sums),
+            }
+
+    def _batch(self, phase: Phase, at: _Moment, size: int, length: int | None) -> Batch:
+        """The phase's minibatch; data of another split than the first phase's begins anew when it ends."""
+        task, order = self._task, at.inputs["order"].get(phase.split)
+        if order is None:
+            return None
+        columns = at.position * task.batch_size + torch.arange(size, device=at.position.device)
+        if phase.split != task.phases[0].split:
+            columns = columns % task.splits[phase.split]
+        noise = LaneNoise(
+            at.inputs["keys"],
+            Purpose.DATA,
+            step=at.number,
+            first_draw=task.phases.index(phase) * _DRAWS_OF_A_BATCH,
+        )
+        return task.batch(phase.split, order.index_select(1, columns), noise, length=length)
 
 
-def _changed_in_place(state: State, factors: Mapping[str, Factors], row: Tensor, moving: Tensor) -> Tensor:
-    """Update weights and moments from the factors of the gradients, whose sum ``(1,)`` is returned."""
-    weights, first, second = (
-        [state[kind][name] for name in factors] for kind in ("parameters", "first_moment", "second_moment")
-    )
-    return operators.update(weights, first, second, list(factors.values()), rule=row, moving=moving)
+_DRAWS_OF_A_BATCH = 2**16
 
 
 def _still_alive(alive: Tensor, sums: Sequence[Tensor]) -> Tensor:
@@ -179,19 +222,20 @@ def _still_alive(alive: Tensor, sums: Sequence[Tensor]) -> Tensor:
 def _of_living_lanes(
     new: Mapping[str, Tensor], old: Mapping[str, Tensor], alive: Tensor
 ) -> dict[str, Tensor]:
-    """The estimator's new state; a frozen lane keeps its old one."""
+    """New tensors of lanes that move; a frozen lane keeps its old ones."""
     if not old:
         return dict(new)
     return {
-        name: torch.where(alive.view(-1, *[1] * (value.dim() - 1)), value, old[name])
+        name: value
+        if value is old[name]
+        else torch.where(alive.view(-1, *[1] * (value.dim() - 1)), value, old[name])
         for name, value in new.items()
     }
 
 
-def _accumulated(sums: Mapping[str, Tensor], result: StepResult, alive: Tensor) -> dict[str, Tensor]:
+def _accumulated(sums: Mapping[str, Tensor], loss: Loss, alive: Tensor) -> dict[str, Tensor]:
     """Add the step's metrics to the epoch's sums."""
     values = {
-        name: torch.where(alive, value, 0.0).double() * result.weight
-        for name, value in result.metrics.items()
+        name: torch.where(alive, value, 0.0).double() * loss.weight for name, value in loss.metrics.items()
     }
     return {name: sums[name] + value if name in sums else value for name, value in values.items()}

@@ -1,0 +1,108 @@
+"""What torch's compiler does for us: the one file that touches interfaces of torch which are not stable.
+
+Where one of them is missing or fails, its public counterpart takes its place; a test runs both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from estimators._tracing import traced
+
+_MOST_PROGRAMS = 256
+"""Loops share the code that dynamo looks at, and it counts versions of a code."""
+
+_CPU_OPTIONS: dict[str, Any] = {
+    "cpp.threads": 1,
+    "size_asserts": False,  # what a program was compiled for says what shapes and strides it takes
+    # Long chains of cheap integer operations (random words) belong into the loop that uses them; what many
+    # places read is stored.
+    "realize_opcount_threshold": 10_000,
+    "realize_reads_threshold": 4,
+    "realize_acc_reads_threshold": 8,
+    "unroll_reductions_threshold": 64,
+}
+_CONTRACTION = "enable_floating_point_contract_flag"
+"""Makes one instruction of a product and a sum; versions of torch want a name here or a truth value."""
+
+
+def recorded(function: Callable[..., Any], examples: Sequence[Tensor]) -> GraphModule:
+    """What ``function`` does with tensors like ``examples``, with its backward passes, as a graph.
+
+    It runs once on the examples, which it may change.
+    """
+    with traced():
+        return make_fx(function, tracing_mode="real")(*examples)
+
+
+def compiled(graph: GraphModule, examples: Sequence[Tensor], *, cpu: bool) -> Callable[..., Any]:
+    """A program of a graph for tensors like ``examples``.
+
+    By inductor without dynamo, whose checks of all tensors at every call take a thirtieth of a VAE's step.
+    Inductor looks into its cache only in a context that dynamo makes otherwise.
+    """
+    options = cpu_options() if cpu else {}
+    try:
+        from torch._guards import TracingContext, tracing
+        from torch._inductor import compile as inductor_compile
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+    except ImportError:
+        return publicly_compiled(graph, options)
+    given: list[Any] = [*examples]
+    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):
+        return cast(Callable[..., Any], inductor_compile(graph, given, options))
+
+
+def publicly_compiled(graph: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """The same by ``torch.compile``."""
+    return torch.compile(graph, fullgraph=True, options=options)
+
+
+def loop(body: GraphModule, width: int) -> Callable[..., tuple[Tensor, ...]]:
+    """A program ``(stop, *carried, *fixed) -> carried`` that repeats ``body`` until the first of the carried
+    tensors, a counter, has reached ``stop``.
+
+    Args:
+        body: from carried and fixed tensors to carried ones.
+        width: number of carried tensors.
+
+    Raises:
+        ImportError: this version of torch has no loops.
+    """
+    from torch._higher_order_ops.while_loop import while_loop
+
+    def run(stop: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        fixed = tensors[width:]
+
+        def going_on(step: Tensor, *_: Tensor) -> Tensor:
+            return (step < stop).squeeze(0)
+
+        def again(*carried: Tensor) -> tuple[Tensor, ...]:
+            return tuple(body(*carried, *fixed))
+
+        return tuple(while_loop(going_on, again, tensors[:width]))
+
+    return torch.compile(run, fullgraph=True, options={**cpu_options(), "cpp_wrapper": True})
+
+
+def many_programs() -> AbstractContextManager[Any]:
+    """A context in which loops of many tasks can be compiled in one process."""
+    patched: AbstractContextManager[Any] = torch._dynamo.config.patch(recompile_limit=_MOST_PROGRAMS)
+    return patched
+
+
+def cpu_options() -> dict[str, Any]:
+    """What inductor is told on a CPU: ours, and products fused with sums where this version of torch can."""
+    from torch._inductor import config  # imported here: it takes a second, and compiling needs it anyway
+
+    fused: dict[type, object] = {str: "fast", bool: True}
+    kind = type(getattr(config.cpp, _CONTRACTION, None))
+    return _CPU_OPTIONS | ({f"cpp.{_CONTRACTION}": fused[kind]} if kind in fused else {})
