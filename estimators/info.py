@@ -30,8 +30,9 @@ class Parameter:
         name: key in a sweep file.
         type: ``float``, ``int`` or ``str``; integers are accepted where a float is declared.
         default: value when the sweep file names none; ``None`` marks a parameter that must be given.
-        neutral: the value that computes what was computed before the parameter existed; it is left out of keys,
-            so that a new parameter renames no stored result. ``None`` for parameters that were there at first.
+        neutral: the value that computes what was computed before the parameter existed; it is left out of
+            keys, so that a new parameter renames no stored result. ``None`` for parameters that were there at
+            first.
         minimum, maximum: range of a number, ends included unless ``open_minimum``.
         choices: the allowed values of a ``str``.
         lane: whether the trials of one cohort may differ in it (temperature, learning rate); a

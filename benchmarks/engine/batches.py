@@ -1,8 +1,9 @@
 """Which examples every minibatch has: the order of an epoch, by lane.
 
-Without lengths, the examples of a split are shuffled anew in every epoch and cut into minibatches. Where examples
-differ in length, the shuffled order is cut into pools of ``POOL`` minibatches, each pool is sorted by length and
-its minibatches are shuffled: minibatches have examples of similar length, and every example comes once an epoch.
+Without lengths, the examples of a split are shuffled anew in every epoch and cut into minibatches. Where
+examples differ in length, the shuffled order is cut into pools of ``POOL`` minibatches, each pool is sorted
+by length and its minibatches are shuffled: minibatches have examples of similar length, and every example
+comes once an epoch.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Batches:
 
     def __init__(self, task: Task, keys: Tensor) -> None:
         self._task, self._keys = task, keys
-        self._splits = tuple(dict.fromkeys(phase.split for phase in task.phases if phase.split in task.splits))
+        self._splits = tuple(
+            dict.fromkeys(phase.split for phase in task.phases if phase.split in task.splits)
+        )
         self._lengths = {split: task.lengths[split] for split in self._splits if split in task.lengths}
         self._longest: dict[Split, list[int]] = {}
 
@@ -85,7 +88,9 @@ class Batches:
             first = self._task.phases[0].split
             whole = self._task.splits[first] // self._task.batch_size if first in self._task.splits else stop
             return max(1, min(stop, whole) - position)
-        return next((i - position for i in range(position + 1, stop) if self.shape(i) != shape), stop - position)
+        return next(
+            (i - position for i in range(position + 1, stop) if self.shape(i) != shape), stop - position
+        )
 
     def _length(self, phase: Phase, position: int) -> int | None:
         longest = self._longest.get(phase.split)
@@ -94,7 +99,9 @@ class Batches:
     def _by_length(self, split: Split, order: Tensor, epoch: int) -> Tensor:
         """Pools sorted by length, their whole minibatches shuffled; a short last one stays the last."""
         lengths, size = self._lengths[split].to(order.device), self._task.batch_size
-        pools = [pool.gather(1, lengths[pool].argsort(1, stable=True)) for pool in order.split(size * POOL, 1)]
+        pools = [
+            pool.gather(1, lengths[pool].argsort(dim=1, stable=True)) for pool in order.split(size * POOL, 1)
+        ]
         noise = LaneNoise(self._keys, _PURPOSES[split], step=epoch, first_draw=1)
         return torch.cat([_shuffled_batches(pool, size, noise) for pool in pools], 1)
 

@@ -24,8 +24,10 @@ import torch
 
 from benchmarks.datasets import loading
 from benchmarks.engine import denormals, memory, precision
-from benchmarks.engine.compiled import programs
-from benchmarks.engine.group import Advance, LaneGroup, LaneState
+from benchmarks.engine.compiled.compiler import OF_THIS_PROCESS, Compiler
+from benchmarks.engine.evaluation import CHUNK
+from benchmarks.engine.group import Advance, LaneGroup, Settings
+from benchmarks.engine.lane_state import LaneState
 from benchmarks.kernels import layers
 from benchmarks.spec import Component, TrialSpec, cohort_signature
 from benchmarks.tasks import registry
@@ -86,19 +88,21 @@ class Execution:
     """How a cohort does its steps, as far as it has begun them.
 
     Attributes:
-        forms: ``loop``, ``steps`` or ``graph`` (see :mod:`benchmarks.engine.compiled.programs`), or
-            ``eager``, sorted.
+        forms: ``loop``, ``steps`` or ``graph`` (see :mod:`benchmarks.engine.compiled.forms`), or ``eager``,
+            sorted.
         failures: what could not be compiled or did not fit into memory, a line each; then something slower
             took its place.
         compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
         products: the library with which this process multiplies matrices on a CPU, if it has come to choose
             one (:mod:`benchmarks.kernels.layers`); ``None`` on other devices.
+        evaluations: evaluations of f a step and example; 0 before the first step.
     """
 
     forms: tuple[str, ...]
     failures: tuple[str, ...]
     compile_seconds: float
     products: layers.Library | None = None
+    evaluations: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +124,8 @@ class Cohort:
         group_width: most lanes per group; default one on a CPU, elsewhere what memory allows.
         task: the task itself, instead of the registered one of the trials.
         compiled: whether to compile steps; default for trials of at least ``COMPILED_FROM_STEPS`` steps.
+        compiler: by what; default one that all cohorts of the process share.
+        evaluation_chunk: examples that are evaluated at a time.
         clock: seconds, to find out how many steps make a segment.
 
     Raises:
@@ -138,6 +144,8 @@ class Cohort:
         group_width: int | None = None,
         task: Task | None = None,
         compiled: bool | None = None,
+        compiler: Compiler = OF_THIS_PROCESS,
+        evaluation_chunk: int = CHUNK,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_signature(trials)
@@ -150,7 +158,7 @@ class Cohort:
         self._task = task
         self._clock = clock
         self._seconds_per_step = 0.0
-        self._compiled = compiled
+        self._compiled, self._compiler, self._chunk = compiled, compiler, evaluation_chunk
         self._refusals: list[str] = []
         states = states or {}
         self._check_unfinished(states)
@@ -181,15 +189,16 @@ class Cohort:
     def execution(self) -> Execution:
         """How steps are done."""
         begun = [placed.group for placed in self._groups if placed.group.begun]
-        results = [group.compilation for group in begun if group.compilation is not None]
+        results = [compilation for group in begun for compilation in group.compilations]
         return Execution(
-            forms=tuple(sorted({group.form for group in begun})),
+            forms=tuple(sorted({form for group in begun for form in group.forms})),
             failures=(
                 *self._refusals,
                 *sorted({failure for result in results for failure in result.failures}),
             ),
             compile_seconds=sum(result.seconds for result in results),
             products=layers.chosen() if self._device.type == "cpu" else None,
+            evaluations=max((group.evaluations for group in begun), default=0),
         )
 
     def _check_unfinished(self, states: Mapping[int, LaneState]) -> None:
@@ -200,9 +209,11 @@ class Cohort:
                     f"lane {lane} has done {state['step']} steps of {last}; nothing is left to resume"
                 )
 
-    def _is_long(self, lanes: Sequence[int]) -> bool:
+    def _is_long(self, lane: int) -> bool:
         """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""
-        return max(self._epochs[lane] for lane in lanes) * self._task.steps_per_epoch >= COMPILED_FROM_STEPS
+        if self._compiled is not None:
+            return self._compiled
+        return self._epochs[lane] * self._task.steps_per_epoch >= COMPILED_FROM_STEPS
 
     def _default_width(self) -> int:
         """One lane on a CPU: its state stays in the cache. Else as many as memory holds, at most all."""
@@ -215,7 +226,9 @@ class Cohort:
     def rehearse(self, lanes: int) -> None:
         """A step and an evaluation of the first trial in so many lanes, with the copy that undoing needs."""
         trial, epochs = self._trials[0], self._epochs[0]
-        group = LaneGroup([trial], epochs=[epochs], task=self._task, device=self._device, width=lanes)
+        group = LaneGroup(
+            [trial], epochs=[epochs], task=self._task, settings=self._settings(compiled=False), width=lanes
+        )
         before = group.snapshot()
         with self._mode():
             group.rehearse()
@@ -224,8 +237,17 @@ class Cohort:
     def _mode(self) -> AbstractContextManager[None]:
         return precision.products(self._trials[0].precision)
 
+    def _settings(self, *, compiled: bool) -> Settings:
+        return Settings(
+            device=self._device,
+            compiled=compiled,
+            compiler=self._compiler,
+            chunk=self._chunk,
+            metrics=registry.get(self._trials[0].task.id).metrics,
+        )
+
     def _placed(self, lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[_Placed]:
-        """Groups of lanes of equal step; on an accelerator of a width that is usual."""
+        """Groups of lanes of equal step, all compiled or none; on an accelerator in width buckets."""
         return [
             _Placed(
                 lanes=part,
@@ -233,13 +255,12 @@ class Cohort:
                     [self._trials[lane] for lane in part],
                     epochs=[self._epochs[lane] for lane in part],
                     task=self._task,
-                    device=self._device,
+                    settings=self._settings(compiled=self._is_long(part[0])),
                     states=[states[lane] for lane in part if lane in states],
-                    compiled=self._is_long(part) if self._compiled is None else self._compiled,
                     width=min(width, next((w for w in memory.WIDTHS if w >= len(part)), width)),
                 ),
             )
-            for part in _grouped(lanes, states, width)
+            for part in _grouped(lanes, states, width, self._is_long)
         ]
 
     def _turn(self, placed: _Placed) -> Segment | None:
@@ -264,7 +285,7 @@ class Cohort:
         states = {lanes[i]: group.state(i) for i in group.positions}
         self._groups = [other for other in self._groups if other is not placed]
         width = group.width // 2
-        programs.forget(self._task)
+        self._compiler.forget(self._task)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         self._groups += self._placed(states, states, width)
@@ -316,13 +337,19 @@ def _registered_task(component: Component, device: torch.device, data_dir: Path 
     return task
 
 
-def _grouped(lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[list[int]]:
-    """Lanes of equal step, in order, in groups of at most ``width``; fresh lanes stand apart from resumed."""
-    by_step: dict[int, list[int]] = {}
+def _grouped(
+    lanes: Iterable[int], states: Mapping[int, LaneState], width: int, is_long: Callable[[int], bool]
+) -> list[list[int]]:
+    """Lanes of equal step and length class, in order, in groups of at most ``width``.
+
+    Fresh lanes stand apart from those that are resumed at the same step.
+    """
+    alike: dict[tuple[int, bool], list[int]] = {}
     for lane in lanes:
-        by_step.setdefault(states[lane]["step"] if lane in states else -1, []).append(lane)
+        step = states[lane]["step"] if lane in states else -1
+        alike.setdefault((step, is_long(lane)), []).append(lane)
     return [
         members[start : start + width]
-        for members in by_step.values()
+        for members in alike.values()
         for start in range(0, len(members), width)
     ]

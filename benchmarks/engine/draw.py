@@ -1,7 +1,7 @@
 """The doors to an estimator that the engine hands to a task: in training and in evaluation.
 
-Both are :class:`benchmarks.tasks.contract.Draw`. Each call has a name; names get streams of noise of their own,
-in the order of their first use in a step, which is the task's and not the estimator's.
+Both are :class:`benchmarks.tasks.contract.Draw`. Each call has a name; names get streams of noise of their
+own, in the order of their first use in a step, which is the task's and not the estimator's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.noise import ExampleNoise, LaneNoise, Purpose
-from estimators import Estimate, EstimatorInfo, NoiseSource, Objective, Properties, SeparableObjective, Value, bind
+from estimators import (
+    Estimate,
+    EstimatorInfo,
+    NoiseSource,
+    Objective,
+    Properties,
+    SeparableObjective,
+    Value,
+    bind,
+)
 from estimators import _ops as ops
 
 States = dict[str, dict[str, Tensor]]
@@ -164,7 +173,9 @@ class EvaluationDraw:
 
     training = False
 
-    def __init__(self, properties: Properties, noise: Callable[[int], ExampleNoise], device: torch.device) -> None:
+    def __init__(
+        self, properties: Properties, noise: Callable[[int], ExampleNoise], device: torch.device
+    ) -> None:
         self.properties = properties
         self._make, self._device = noise, device
         self._streams: dict[str, ExampleNoise] = {}

@@ -67,7 +67,9 @@ def _chunk(
         )
 
     index = torch.arange(first, first + count, device=keys.device).expand(len(keys), -1)
-    batch = task.batch(split, index, noise(_STREAMS_OF_A_SPLIT - 1), length=_longest(task, split, first, count))
+    batch = task.batch(
+        split, index, noise(_STREAMS_OF_A_SPLIT - 1), length=_longest(task, split, first, count)
+    )
     draw = EvaluationDraw(properties, noise, keys.device)
     return dict(task.evaluate(split, variables, batch, draw))
 

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.engine.compiled.programs import Compilation, Program, compilation, copied
-from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys, shuffled
-from benchmarks.engine.optimizers.adam import LaneOptimizers
+from benchmarks.engine import diagnostics
+from benchmarks.engine.batches import Batches, StepShape
+from benchmarks.engine.compiled import tree
+from benchmarks.engine.compiled.compiler import Compilation, Compiler
+from benchmarks.engine.compiled.forms import Program
+from benchmarks.engine.evaluation import evaluated
+from benchmarks.engine.lane_state import LaneState, initial, of_lane, restored
+from benchmarks.engine.noise import seed_keys
+from benchmarks.engine.records import LaneRecord, Recorder
+from benchmarks.engine.resolved import lane_parameters, optimizers_of, resolved_estimator
 from benchmarks.engine.step import Inputs, LaneStep, State
+from benchmarks.kernels import layers
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.contract import LaneEstimator, Parameters, Task
-from estimators import Value, bind, registry
+from benchmarks.tasks.contract import Task, Variables
+from benchmarks.tasks.info import Metric
 
 _NEVER = 0  # in `diverged_at`: steps are counted from 1
 
 
-class LaneState(TypedDict):
-    """Everything a lane needs to go on, in any cohort. Tensors lie on the CPU, without a lane axis.
-
-    Plain tensors, numbers and dictionaries: ``torch.save`` writes it, ``torch.load(weights_only=True)``
-    reads it.
-    """
-
-    step: int
-    parameters: dict[str, Tensor]
-    first_moment: dict[str, Tensor]
-    second_moment: dict[str, Tensor]
-    estimator: dict[str, Tensor]
-    sums: dict[str, float]
-    weight: float
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advance:
-    """What a group did in one go: ``(position, ...)`` tuples, position being the lane within the group.
+    """What a group did in one go: by position, which is the lane within the group.
 
     Attributes:
         metrics: per position that finished an epoch, its metrics.
@@ -61,21 +53,40 @@ class Snapshot:
     step: int
     running: tuple[bool, ...]
     state: State
+    records: tuple[LaneRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a group does its work, whatever its trials are.
+
+    Attributes:
+        device: where parameters lie.
+        compiled: whether steps are compiled.
+        compiler: by what.
+        chunk: examples that are evaluated at a time.
+        metrics: that the task declares, for its reductions.
+    """
+
+    device: torch.device
+    compiled: bool
+    compiler: Compiler
+    chunk: int
+    metrics: Sequence[Metric]
 
 
 class LaneGroup:
     """Runs trials of one cohort signature from one common step.
 
-    The first step of a trial, which shows what the estimator and the metrics look like, and the last of an
+    The first step of a trial, which shows what estimator states and metrics look like, and the last of an
     epoch whose minibatch is short are run as they are; a trial that is resumed does the same.
 
     Args:
         trials: one per lane.
         epochs: length of each trial.
-        task: bound to its parameters and to ``device``.
-        device: where parameters lie.
+        task: bound to its parameters and to the device.
+        settings: how.
         states: where to resume, all at the same step; empty: from the start.
-        compiled: whether the other steps are compiled.
         width: lanes of the program; those without a trial are frozen copies of the first.
     """
 
@@ -85,9 +96,8 @@ class LaneGroup:
         *,
         epochs: Sequence[int],
         task: Task,
-        device: torch.device,
+        settings: Settings,
         states: Sequence[LaneState] = (),
-        compiled: bool = False,
         width: int | None = None,
     ) -> None:
         count = len(trials)
@@ -96,25 +106,30 @@ class LaneGroup:
         self._running = [True] * count + [False] * idle
         trials, epochs = [*trials, *[trials[0]] * idle], [*epochs, *[epochs[0]] * idle]
         states = [*states, *[states[0]] * idle] if states else []
-        self._task, self._device, self._compiled = task, device, compiled
-        # A captured graph keeps the precision of its products, whatever is set when it is replayed.
-        self._name = (trials[0].estimator.id, _static_values(trials[0]), trials[0].precision)
-        self._step = LaneStep(task, _estimator(trials[0]))
-        self._optimizers = LaneOptimizers([t.optimizer.id for t in trials], [t.lr for t in trials])
+        self._task, self._settings, device = task, settings, settings.device
         self._last_steps = [count * task.steps_per_epoch for count in epochs]
-        self._keys = seed_keys([trial.seed for trial in trials], device)
-        self._inputs = Inputs(
-            keys=self._keys,
-            lane=_lane_parameters(trials, device),
-            before=torch.zeros(1, dtype=torch.int64, device=device),
-            coefficients=torch.zeros(task.steps_per_epoch, 2, len(trials), device=device),
-            order=torch.zeros(len(trials), task.examples or 0, dtype=torch.int64, device=device),
+        self._estimator = resolved_estimator(trials[0])
+        self._optimizers = optimizers_of(task, trials, self._last_steps)
+        self._step = LaneStep(task, self._estimator, self._optimizers)
+        # A captured graph keeps the precision of its products, whatever is set when it is replayed.
+        self._program_key = (
+            trials[0].estimator.id,
+            tuple(self._estimator.static.items()),
+            trials[0].precision,
+            tuple((name, optimizer.key) for name, optimizer in self._optimizers.items()),
         )
-        self._state = _restored(states, device) if states else _initial(task, self._keys)
+        self._keys = seed_keys([trial.seed for trial in trials], device)
+        self._batches = Batches(task, self._keys)
+        self._diagnostics = trials[0].diagnostics
+        self._inputs = self._empty_inputs(lane_parameters(trials, device))
+        state = restored(states, device) if states else initial(task, self._keys, self._optimizers)
+        self._state = tree.input_major(state, self._sparse_weights())
+        self._recorder = Recorder(settings.metrics, self._optimizers)
+        self._records = [state["record"] for state in states] or [self._recorder.start() for _ in trials]
         self._freeze()
         self._epoch: int | None = None
         self.step = states[0]["step"] if states else 0
-        self.compilation: Compilation | None = None
+        self._compilations: dict[StepShape, Compilation] = {}
 
     @property
     def running(self) -> bool:
@@ -127,10 +142,20 @@ class LaneGroup:
         return self._epoch is not None
 
     @property
-    def form(self) -> str:
-        """How it does its steps: the form of its program, or ``eager``."""
-        program = self.compilation.program if self.compilation else None
-        return program.form if program else "eager"
+    def forms(self) -> frozenset[str]:
+        """How it does its steps: the forms of its programs, or ``eager``."""
+        programs = [compilation.program for compilation in self._compilations.values()]
+        return frozenset(program.form if program else "eager" for program in programs) or frozenset({"eager"})
+
+    @property
+    def compilations(self) -> tuple[Compilation, ...]:
+        """What came of compiling its steps, one for each of their shapes."""
+        return tuple(self._compilations.values())
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of f a step and example; 0 before the first step."""
+        return self._step.spent
 
     @property
     def steps_left(self) -> int:
@@ -139,116 +164,198 @@ class LaneGroup:
         return sum(last - self.step for last, running in pairs if running)
 
     def advance(self, limit: int) -> Advance:
-        """Do up to ``limit`` steps, at most to the end of the epoch; nothing leaves the device before."""
+        """Do up to ``limit`` steps, at most to the next evaluation; nothing leaves the device before."""
         per_epoch = self._task.steps_per_epoch
         epoch = self.step // per_epoch
-        before, end = epoch * per_epoch, (epoch + 1) * per_epoch
         self._begin(epoch)
+        end = self._next_evaluation()
         stop = min(self.step + limit, end)
-        if self.step == 0:
-            self._run_as_it_is(1)
-        self._run(min(stop, before + self._step.full_steps))
-        self._run_as_it_is(stop)
-        return self._report(epoch + 1 if stop == end else None)
+        self._run(stop)
+        if stop == end:
+            return self._report(epoch + 1, ends_epoch=stop == (epoch + 1) * per_epoch)
+        return self._report(0, ends_epoch=False)
 
     def rehearse(self) -> None:
         """One step and one evaluation, to see what they need; the group is of no use afterwards."""
         self._begin(0)
-        self._run_as_it_is(self.step + 1)
-        self._epoch_metrics(1)
+        self._run_as_it_is(self._batches.shape(0), 1)
+        self._measured(1)
 
     def snapshot(self) -> Snapshot:
         """What :meth:`restore` goes back to; on the same device."""
-        return Snapshot(step=self.step, running=tuple(self._running), state=copied(self._state))
+        return Snapshot(
+            step=self.step,
+            running=tuple(self._running),
+            state=tree.copied(self._state),
+            records=tuple(self._records),
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Undo what was done since; for a group that goes on as another."""
         self.step, self._running = snapshot.step, list(snapshot.running)
-        self._state = snapshot.state
+        self._state, self._records = snapshot.state, list(snapshot.records)
 
     @property
     def positions(self) -> tuple[int, ...]:
         """Positions that run."""
-        return tuple(self._positions())
+        return tuple(i for i, running in enumerate(self._running) if running)
 
     def state(self, position: int) -> LaneState:
         """The state of a lane, copied to the CPU."""
+        return of_lane(self._state, position, step=self.step, record=self._records[position])
 
-        def of_lane(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {name: _row_major(value[position].detach().cpu()) for name, value in tensors.items()}
-
-        return LaneState(
-            step=self.step,
-            parameters=of_lane(self._state["parameters"]),
-            first_moment=of_lane(self._state["first_moment"]),
-            second_moment=of_lane(self._state["second_moment"]),
-            estimator=of_lane(self._state["estimator"]),
-            sums={name: float(value[position]) for name, value in self._state["sums"].items()},
-            weight=float(self._state["weight"]),
+    def _empty_inputs(self, lane: dict[str, Tensor]) -> Inputs:
+        steps, lanes, device = self._task.steps_per_epoch, len(self._keys), self._settings.device
+        return Inputs(
+            keys=self._keys,
+            lane=lane,
+            before=torch.zeros(1, dtype=torch.int64, device=device),
+            coefficients={
+                name: torch.zeros(steps, optimizer.rows, lanes, device=device)
+                for name, optimizer in self._optimizers.items()
+            },
+            order=self._batches.empty(),
         )
 
+    def _sparse_weights(self) -> frozenset[str]:
+        """Weights whose inputs are mostly zero, where there is a kernel that makes use of it."""
+        on_cpu = self._settings.device.type == "cpu"
+        return self._task.sparse_inputs if on_cpu and layers.library() == "native" else frozenset()
+
     def _begin(self, epoch: int) -> None:
-        """Put the epoch's coefficients and order of data in their places."""
+        """Put the epoch's coefficients and orders of data in their places."""
         if epoch == self._epoch:
             return
-        before, examples = epoch * self._task.steps_per_epoch, self._task.examples
-        self._inputs["before"].fill_(before)
-        table = self._optimizers.coefficients(before + 1, self._task.steps_per_epoch)
-        self._inputs["coefficients"].copy_(table)
-        if examples is not None:
-            self._inputs["order"].copy_(shuffled(self._keys, epoch, examples))
+        self._inputs["before"].fill_(epoch * self._task.steps_per_epoch)
+        self._fill_coefficients(epoch)
+        self._batches.fill(self._inputs["order"], epoch)
         self._epoch = epoch
+        if self.step == epoch * self._task.steps_per_epoch:
+            self._diagnose(epoch)
+
+    def _fill_coefficients(self, epoch: int) -> None:
+        first, count = epoch * self._task.steps_per_epoch + 1, self._task.steps_per_epoch
+        for name, optimizer in self._optimizers.items():
+            scales = (
+                [record["plateaus"][name]["scale"] for record in self._records] if optimizer.plateau else ()
+            )
+            self._inputs["coefficients"][name].copy_(optimizer.coefficients(first, count, scales))
+
+    def _next_evaluation(self) -> int:
+        """The step at which lanes are evaluated next: parts of an epoch are as equal as whole steps allow."""
+        per_epoch, parts = self._task.steps_per_epoch, self._task.evaluations_per_epoch
+        before = self.step // per_epoch * per_epoch
+        ends = (before + -(-part * per_epoch // parts) for part in range(1, parts + 1))
+        return next(end for end in ends if end > self.step)
 
     def _run(self, stop: int) -> None:
         """Do the steps up to ``stop``, compiled if they are to be and can be."""
-        count = stop - self.step
-        program = self._program() if self._compiled and count > 0 else None
-        if program is None:
-            self._run_as_it_is(stop)
-        else:
-            self._state = program.advance(self._state, self._inputs, count)
-            self.step = stop
-
-    def _run_as_it_is(self, stop: int) -> None:
+        assert self._epoch is not None
+        before = self._epoch * self._task.steps_per_epoch
         while self.step < stop:
-            short = self.step % self._task.steps_per_epoch >= self._step.full_steps
-            self._state = self._step(self._state, self._inputs, short=short)
+            shape = self._batches.shape(self.step - before)
+            count = self._batches.alike(self.step - before, stop - before)
+            if self.step == 0:
+                self._run_as_it_is(shape, 1)
+            elif (
+                self._settings.compiled
+                and shape.size == self._task.batch_size
+                and (program := self._program(shape))
+            ):
+                self._state = program.advance(self._state, self._inputs, count)
+                self.step += count
+            else:
+                self._run_as_it_is(shape, count)
+
+    def _run_as_it_is(self, shape: StepShape, count: int) -> None:
+        for _ in range(count):
+            self._state = self._step(self._state, self._inputs, shape=shape)
             self.step += 1
 
-    def _program(self) -> Program | None:
-        if self.compilation is None:
-            self.compilation = compilation(self._task, self._step, self._state, self._inputs, name=self._name)
-        return self.compilation.program
+    def _program(self, shape: StepShape) -> Program | None:
+        self._state = tree.input_major(self._state, self._sparse_weights())
+        if shape not in self._compilations:
+            self._compilations[shape] = self._settings.compiler.compilation(
+                self._task, self._step, shape, self._state, self._inputs, key=self._program_key
+            )
+        return self._compilations[shape].program
 
-    def _report(self, epoch: int | None) -> Advance:
-        """Fetch what the host needs in one transfer: steps of divergence, and metrics at an epoch's end."""
-        values = {} if epoch is None else self._epoch_metrics(epoch)
+    def _report(self, epoch: int, *, ends_epoch: bool) -> Advance:
+        """Fetch what the host needs in one transfer: steps of divergence, and metrics at an evaluation."""
+        values = self._means() if ends_epoch else {}
+        values |= self._measured(self._evaluation_number()) if epoch else {}
         rows = [self._state["diverged_at"], *(value.double() for value in values.values())]
         host = torch.stack(rows).cpu().numpy()
-        diverged = {i: int(host[0, i]) for i in self._positions() if host[0, i] != _NEVER}
+        diverged = {i: int(host[0, i]) for i in self.positions if host[0, i] != _NEVER}
         metrics = {}
-        for i in self._positions():
-            if epoch is not None and i not in diverged:
-                metrics[i] = dict(zip(values, host[1:, i].tolist(), strict=True))
+        for i in self.positions:
+            if epoch and i not in diverged:
                 if not np.isfinite(host[1:, i]).all():
                     diverged[i] = self.step
-        ended = tuple(i for i in metrics if self.step == self._last_steps[i] and i not in diverged)
+                metrics[i] = self._recorded(i, dict(zip(values, host[1:, i].tolist(), strict=True)), epoch)
+        if metrics and not ends_epoch:
+            self._fill_coefficients(epoch - 1)  # rates may have fallen
+        finite = {i: metrics[i] for i in metrics if ends_epoch and i not in diverged}
+        ended = tuple(i for i in finite if self.step == self._last_steps[i])
         self._retire((*diverged, *ended))
-        finite = {i: metrics[i] for i in metrics if i not in diverged}
-        return Advance(metrics=finite, epoch=epoch or 0, diverged=diverged, ended=ended)
+        return Advance(metrics=finite, epoch=epoch, diverged=diverged, ended=ended)
 
-    @torch.no_grad()
-    def _epoch_metrics(self, epoch: int) -> dict[str, Tensor]:
-        """Means of the epoch's training metrics, which start anew, and those measured now."""
-        sums, weight = self._state["sums"], self._state["weight"]
-        means = {name: value / weight for name, value in sums.items()}
-        for total in (*sums.values(), weight):
-            total.zero_()
-        noise = LaneNoise(self._keys, Purpose.EVALUATION, step=epoch)
-        return means | self._task.evaluate(self._state["parameters"], noise)
+    def _recorded(self, position: int, measured: dict[str, float], epoch: int) -> dict[str, float]:
+        """All metrics of a lane at an evaluation, after noting those that its record follows."""
+        record = self._recorder.advanced(self._records[position], position, measured)
+        self._records[position] = record
+        return self._recorder.reported(record, measured, epoch)
 
-    def _positions(self) -> list[int]:
-        return [i for i, running in enumerate(self._running) if running]
+    def _evaluation_number(self) -> int:
+        """Of the evaluation at this step, counted from 1."""
+        per_epoch, parts = self._task.steps_per_epoch, self._task.evaluations_per_epoch
+        whole, rest = divmod(self.step, per_epoch)
+        return whole * parts + rest * parts // per_epoch
+
+    def _means(self) -> dict[str, Tensor]:
+        """Means of the epoch's training metrics, whose sums start anew."""
+        means: dict[str, Tensor] = {}
+        for phase, sums in self._state["sums"].items():
+            weight = self._state["weight"][phase]
+            means |= {name: value / weight for name, value in sums.items()}
+            for total in (*sums.values(), weight):
+                total.zero_()
+        return means
+
+    def _measured(self, number: int) -> dict[str, Tensor]:
+        return evaluated(
+            self._task,
+            self._variables(),
+            self._estimator.info.properties,
+            self._keys,
+            number=number,
+            chunk=self._settings.chunk,
+        )
+
+    def _variables(self) -> Variables:
+        return Variables(groups=self._state["parameters"], buffers=self._state["buffers"])
+
+    def _diagnose(self, epoch: int) -> None:
+        """Measure gradients at the start of an epoch, if it is one of those that the trials name."""
+        if self._diagnostics is None or epoch + 1 not in self._diagnostics.epochs:
+            return
+        values = diagnostics.measured(
+            diagnostics.Subject(
+                task=self._task,
+                variables=self._variables(),
+                estimator=self._estimator,
+                lane=self._inputs["lane"],
+                keys=self._keys,
+                states=self._state["estimator"],
+            ),
+            self._diagnostics,
+            order=self._inputs["order"],
+            epoch=epoch + 1,
+        )
+        host = {name: value.double().cpu().tolist() for name, value in values.items()}
+        for i, record in enumerate(self._records):
+            measured = {name: numbers[i] for name, numbers in host.items() if math.isfinite(numbers[i])}
+            self._records[i] = {**record, "diagnostics": measured, "diagnosed": epoch + 1}
 
     def _retire(self, positions: Sequence[int]) -> None:
         if not positions:
@@ -259,72 +366,4 @@ class LaneGroup:
 
     def _freeze(self) -> None:
         """Lanes that do not run do not move."""
-        self._state["alive"].logical_and_(torch.tensor(self._running, device=self._device))
-
-
-def _row_major(value: Tensor) -> Tensor:
-    """A copy, whatever order the program wanted in memory."""
-    return value.clone(memory_format=torch.contiguous_format)
-
-
-def _initial(task: Task, keys: Tensor) -> State:
-    parameters = task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), len(keys))
-    device = keys.device
-    return State(
-        step=torch.zeros(1, dtype=torch.int64, device=device),
-        parameters=parameters,
-        first_moment={name: torch.zeros_like(p) for name, p in parameters.items()},
-        second_moment={name: torch.zeros_like(p) for name, p in parameters.items()},
-        estimator={},
-        sums={},
-        weight=torch.zeros(1, dtype=torch.float64, device=device),
-        alive=torch.ones(len(keys), dtype=torch.bool, device=device),
-        diverged_at=torch.zeros(len(keys), dtype=torch.float64, device=device),
-    )
-
-
-def _restored(states: Sequence[LaneState], device: torch.device) -> State:
-    lanes, first = len(states), states[0]
-    sums = {name: [state["sums"][name] for state in states] for name in first["sums"]}
-    return State(
-        step=torch.tensor([first["step"]], device=device),
-        parameters=_stacked([state["parameters"] for state in states], device),
-        first_moment=_stacked([state["first_moment"] for state in states], device),
-        second_moment=_stacked([state["second_moment"] for state in states], device),
-        estimator=_stacked([state["estimator"] for state in states], device),
-        sums={name: torch.tensor(v, dtype=torch.float64, device=device) for name, v in sums.items()},
-        weight=torch.tensor([first["weight"]], dtype=torch.float64, device=device),
-        alive=torch.ones(lanes, dtype=torch.bool, device=device),
-        diverged_at=torch.zeros(lanes, dtype=torch.float64, device=device),
-    )
-
-
-def _estimator(trial: TrialSpec) -> LaneEstimator:
-    """The estimator with its static parameters."""
-    info = registry.get(trial.estimator.id)
-    return LaneEstimator(
-        function=bind(info), properties=info.properties, static=dict(_static_values(trial)), lane={}
-    )
-
-
-def _static_values(trial: TrialSpec) -> tuple[tuple[str, Value], ...]:
-    """Parameters of the estimator that the lanes share."""
-    by_lane = _names_by_lane(trial)
-    return tuple((name, value) for name, value in trial.estimator.parameters if name not in by_lane)
-
-
-def _lane_parameters(trials: Sequence[TrialSpec], device: torch.device) -> dict[str, Tensor]:
-    """Parameters of the estimator that may differ by lane."""
-    return {
-        name: torch.tensor([float(trial.estimator.values[name]) for trial in trials], device=device)
-        for name in trials[0].estimator.values
-        if name in _names_by_lane(trials[0])
-    }
-
-
-def _names_by_lane(trial: TrialSpec) -> frozenset[str]:
-    return frozenset(p.name for p in registry.get(trial.estimator.id).parameters if p.lane)
-
-
-def _stacked(lanes: Sequence[Mapping[str, Tensor]], device: torch.device) -> Parameters:
-    return {name: torch.stack([lane[name] for lane in lanes]).to(device) for name in lanes[0]}
+        self._state["alive"].logical_and_(torch.tensor(self._running, device=self._settings.device))

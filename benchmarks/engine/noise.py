@@ -82,7 +82,8 @@ class LaneNoise:
         keys: ``(lanes, 2)``, from :func:`seed_keys`.
         purpose: which of a seed's streams.
         step: whose numbers, an integer or a tensor of one; below 2^32.
-        first_draw: where counting draws begins, so that several callers of one step have numbers of their own.
+        first_draw: where counting draws begins, so that several callers of one step have numbers of their
+            own.
     """
 
     def __init__(self, keys: Tensor, purpose: Purpose, *, step: int | Tensor, first_draw: int = 0) -> None:
@@ -135,8 +136,8 @@ class LaneNoise:
 class ExampleNoise:
     """Uniform noise for the examples of an evaluation: each example's own, whatever chunk it comes in.
 
-    Numbers are drawn for blocks of ``BLOCK`` examples and cut to those that are asked for. What has no axis of
-    examples (a draw that all share) gets the same numbers in every chunk.
+    Numbers are drawn for blocks of ``BLOCK`` examples and cut to those that are asked for. What has no axis
+    of examples (a draw that all share) gets the same numbers in every chunk.
 
     Args:
         keys: ``(lanes, 2)``, from :func:`seed_keys`.
@@ -153,7 +154,9 @@ class ExampleNoise:
         self, keys: Tensor, *, step: int, examples: int, first: int, count: int, stream: int = 0
     ) -> None:
         if examples > self.BLOCK * self._BLOCKS:
-            raise ValueError(f"an evaluation takes at most {self.BLOCK * self._BLOCKS:,} examples, got {examples:,}")
+            raise ValueError(
+                f"an evaluation takes at most {self.BLOCK * self._BLOCKS:,} examples, got {examples:,}"
+            )
         self._keys, self._step, self._examples = keys, step, examples
         self._first, self._count, self._stream, self._calls = first, count, stream, 0
 

@@ -1,7 +1,7 @@
 """Metrics that follow from the history of others: a mean of the last values, the best by another metric.
 
-They are computed by the host at every evaluation, one lane at a time, from numbers that it fetches anyway. What
-they keep is a plain dictionary, a part of the lane's state.
+They are computed by the host at every evaluation, one lane at a time, from numbers that it fetches anyway.
+What they keep is a plain dictionary, a part of the lane's state.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from benchmarks.tasks.info import Metric
 
 History = dict[str, list[float]]
-"""By name of the reduced metric: the last values of a mean, oldest first; or ``[best of the other, value]``."""
+"""By name of the reduced metric: the last values of a mean, oldest first; or ``[best of the other,
+value]``."""
 
 
 class Reductions:
@@ -31,7 +32,9 @@ class Reductions:
             assert metric.reduction is not None
             names = {metric.reduction.of} | ({metric.reduction.by} if metric.reduction.by else set())
             if unknown := sorted(names - set(self._goals)):
-                raise KeyError(f"{metric.name} is reduced from {unknown[0]!r}, which the task does not report")
+                raise KeyError(
+                    f"{metric.name} is reduced from {unknown[0]!r}, which the task does not report"
+                )
 
     def advanced(self, history: History, values: Mapping[str, float]) -> History:
         """The history after an evaluation that measured these values."""

@@ -18,9 +18,9 @@ from torch import Tensor
 from benchmarks.engine.batches import StepShape
 from benchmarks.engine.draw import LaneEstimator, States, TrainingDraw
 from benchmarks.engine.noise import LaneNoise, Purpose
-from benchmarks.engine.optimizers.group import GroupOptimizer, Slots
-from benchmarks.engine.optimizers.update import updated
-from benchmarks.kernels import layers
+from benchmarks.engine.optimizers import fused
+from benchmarks.engine.optimizers.group import GroupOptimizer
+from benchmarks.kernels.layers import WeightGradients
 from benchmarks.tasks.contract import Batch, Loss, Parameters, Phase, Task, Variables
 
 
@@ -32,9 +32,10 @@ class State(TypedDict):
         parameters: by group and name, ``(lanes, ...)``.
         buffers: by name, likewise.
         optimizer: what optimizers keep, by phase, slot and name of the parameter, likewise.
-        estimator: states of the estimator by name of the call; empty before its first step, or if it has none.
-        sums: of the epoch's training metrics times ``weight``, by phase and metric, float64 ``(lanes,)``; empty
-            before a trial's first step, when their names are not known.
+        estimator: states of the estimator by name of the call; empty before its first step, or if it has
+            none.
+        sums: of the epoch's training metrics times ``weight``, by phase and metric, float64 ``(lanes,)``;
+            empty before a trial's first step, when their names are not known.
         weight: examples in ``sums``, by phase, float64 ``(1,)``.
         alive: ``(lanes,)`` booleans; other lanes are frozen.
         diverged_at: the step whose loss or gradient was not finite, float64 ``(lanes,)``, 0 for never.
@@ -43,7 +44,7 @@ class State(TypedDict):
     step: Tensor
     parameters: dict[str, Parameters]
     buffers: Parameters
-    optimizer: dict[str, Slots]
+    optimizer: dict[str, dict[str, Parameters]]
     estimator: States
     sums: dict[str, dict[str, Tensor]]
     weight: dict[str, Tensor]
@@ -77,6 +78,9 @@ class _Moment:
     number: Tensor
     inputs: Inputs
     draw: TrainingDraw
+
+
+_DRAWS_OF_A_BATCH = 2**16
 
 
 class LaneStep:
@@ -117,8 +121,8 @@ class LaneStep:
             state: before the step; not changed, unless ``in_place``.
             inputs: of the step's epoch.
             shape: of its minibatches.
-            in_place: whether parameters and slots may be changed where they lie. Weights whose gradient is the
-                product of known factors then are, without that gradient being written to memory; they are
+            in_place: whether parameters and slots may be changed where they lie. Weights whose gradient is
+                the product of known factors then are, without that gradient being written to memory; they are
                 returned as the tensors they were.
         """
         number = state["step"] + 1
@@ -157,14 +161,14 @@ class LaneStep:
                 groups={**state["parameters"], phase.group: leaves}, buffers=state["buffers"]
             )
             loss = self._task.loss(phase, variables, self._batch(phase, at, size, length), draw)
-            with layers.weight_gradients() as known:
+            with fused.products() as known:
                 gradients = torch.autograd.grad(
                     loss.loss.sum(), tuple(leaves.values()), allow_unused=True, materialize_grads=True
                 )
         with torch.no_grad():
             moving = state["alive"] & loss.loss.detach().isfinite()
             row = at.inputs["coefficients"][phase.name].index_select(0, at.position).squeeze(0)
-            done = updated(
+            done = _updated(
                 self._optimizers[phase.name],
                 before,
                 state["optimizer"][phase.name],
@@ -182,7 +186,10 @@ class LaneStep:
                     name: _of_living_lanes(new, state["estimator"].get(name, {}), moving)
                     for name, new in draw.states.items()
                 },
-                "sums": {**state["sums"], phase.name: _accumulated(state["sums"].get(phase.name, {}), loss, moving)},
+                "sums": {
+                    **state["sums"],
+                    phase.name: _accumulated(state["sums"].get(phase.name, {}), loss, moving),
+                },
                 "weight": {**state["weight"], phase.name: state["weight"][phase.name] + loss.weight},
                 "alive": _still_alive(moving, done.gradient_sums),
             }
@@ -204,7 +211,45 @@ class LaneStep:
         return task.batch(phase.split, order.index_select(1, columns), noise, length=length)
 
 
-_DRAWS_OF_A_BATCH = 2**16
+@dataclass(frozen=True, slots=True, eq=False)
+class _Updated:
+    """A group of parameters after its update; sums of all numbers of each gradient, ``(lanes,)``."""
+
+    parameters: Parameters
+    slots: dict[str, Parameters]
+    gradient_sums: list[Tensor]
+
+
+def _updated(
+    optimizer: GroupOptimizer,
+    parameters: Parameters,
+    slots: dict[str, Parameters],
+    gradients: Parameters,
+    coefficients: Tensor,
+    moving: Tensor,
+    *,
+    known: WeightGradients | None,
+) -> _Updated:
+    """The update: in place where factors of gradients are known, else by the rule, which changes nothing."""
+    done: frozenset[str] = frozenset()
+    total: Tensor | None = None
+    if known is not None:
+        done, total = fused.updated_in_place(
+            optimizer, known, parameters, slots, gradients, coefficients=coefficients, moving=moving
+        )
+    rest = {name: gradient for name, gradient in gradients.items() if name not in done}
+    sums = [gradient.flatten(1).sum(1) for gradient in rest.values()]
+    new, new_slots = optimizer.step(
+        {name: parameters[name] for name in rest}, slots, rest, coefficients, moving
+    )
+    return _Updated(
+        parameters={name: new.get(name, old) for name, old in parameters.items()},
+        slots={
+            slot: {name: new_slots[slot].get(name, old) for name, old in tensors.items()}
+            for slot, tensors in slots.items()
+        },
+        gradient_sums=sums if total is None else [*sums, total],
+    )
 
 
 def _still_alive(alive: Tensor, sums: Sequence[Tensor]) -> Tensor:

@@ -2,15 +2,15 @@
 
 Shapes: lanes first, always; B examples or copies of a minibatch, K samples, V variables of n categories.
 
-A task is stateless: parameters, buffers, a minibatch and a :class:`Draw` come in, losses go out. Order of data,
-noise, optimizers, accumulation of metrics, evaluation, diagnostics, checkpoints and lanes that diverge are the
-engine's business. Whatever a task computes of one lane, it computes of that lane's tensors alone: nothing is
-averaged or shared across the first axis.
+A task is stateless: parameters, buffers, a minibatch and a :class:`Draw` come in, losses go out. Order of
+data, noise, optimizers, accumulation of metrics, evaluation, diagnostics, checkpoints and lanes that diverge
+are the engine's business. Whatever a task computes of one lane, it computes of that lane's tensors alone:
+nothing is averaged or shared across the first axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,8 +79,8 @@ class Loss:
 class Draw(Protocol):
     """The estimator with its hyper-parameters, noise and states filled in: the only door to it.
 
-    Calls have names. Noise and states are kept by name, so that what one call draws depends neither on how many
-    numbers another one needs nor on the estimator behind it. A name may be used several times in a step.
+    Calls have names. Noise and states are kept by name, so that what one call draws depends neither on how
+    many numbers another one needs nor on the estimator behind it. A name may be used several times in a step.
 
     In an evaluation there is no estimator: samples are plain draws and nothing has a gradient.
 
@@ -109,8 +109,8 @@ class Draw(Protocol):
                 a number of samples of their own take that.
 
         Returns:
-            ``(lanes, ...)``: the estimate of E[f]; its gradient with respect to ``logits`` is the estimator's,
-            that with respect to what f uses besides is the ordinary one.
+            ``(lanes, ...)``: the estimate of E[f]; its gradient with respect to ``logits`` is the
+            estimator's, that with respect to what f uses besides is the ordinary one.
         """
 
     def sample(self, name: str, logits: Tensor) -> Tensor:
@@ -163,9 +163,7 @@ class Task(Protocol):
     def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         """Loss and training metrics of one minibatch: a pure function."""
 
-    def evaluate(
-        self, split: Split, variables: Variables, batch: Batch, draw: Draw
-    ) -> Mapping[str, Tensor]:
+    def evaluate(self, split: Split, variables: Variables, batch: Batch, draw: Draw) -> Mapping[str, Tensor]:
         """Metrics of every example ``(lanes, B)``; the engine goes through the split and takes means."""
 
     def measure(self, variables: Variables) -> Mapping[str, Tensor]:
@@ -186,9 +184,7 @@ class TaskBase:
         """There is no data to index."""
         raise NotImplementedError(f"{type(self).__name__} has no data")
 
-    def evaluate(
-        self, split: Split, variables: Variables, batch: Batch, draw: Draw
-    ) -> Mapping[str, Tensor]:
+    def evaluate(self, split: Split, variables: Variables, batch: Batch, draw: Draw) -> Mapping[str, Tensor]:
         """There is no split to evaluate."""
         raise NotImplementedError(f"{type(self).__name__} evaluates no split")
 

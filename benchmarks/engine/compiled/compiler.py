@@ -47,7 +47,8 @@ class Compiler:
     ) -> Compilation:
         """The program of a step, from memory where this compiler has made it before.
 
-        Compiling takes seconds to a minute, less where another process left its results in the cache of torch.
+        Compiling takes seconds to a minute, less where another process left its results in the cache of
+        torch.
 
         Args:
             task: what ``step`` belongs to.

@@ -25,17 +25,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.datasets.loading import Images, load
-from benchmarks.kernels import layers
-from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult, draw, linear
+from benchmarks.tasks.contract import Batch, Draw, Loss, Parameters, Phase, TaskBase, Variables, linear
+from benchmarks.tasks.info import Split
 from estimators import NoiseSource, Value
 
 PIXELS = 784
 _HIDDEN = (512, 256)
 _LOG_FLOOR = 1e-10  # inside the logarithm of the KL term, as in the released code
-_TEST_CHUNK = 1000  # test images decoded at a time
 
 
-class CategoricalVAE:
+class CategoricalVAE(TaskBase):
     """The task for given parameters.
 
     Args:
@@ -46,8 +45,11 @@ class CategoricalVAE:
 
     Raises:
         DatasetUnavailable: the data set can be neither found nor fetched.
-        ValueError: the environment asks for a library of products that is not here.
     """
+
+    evaluated: tuple[Split, ...] = ("test",)
+    # Most pixels are black, and codes are one-hot, unless they are relaxed.
+    sparse_inputs = frozenset({"encoder.0.weight", "decoder.0.weight"})
 
     def __init__(
         self,
@@ -57,20 +59,16 @@ class CategoricalVAE:
         data_dir: Path | None = None,
         images: Images | None = None,
     ) -> None:
-        # Chosen now: a measurement cannot be a part of a recorded step.
-        skips_zeros = device.type == "cpu" and layers.library() == "native"
         images = images if images is not None else load(str(values["dataset"]), data_dir=data_dir)
-        self._train = images.train.to(device)
-        self._test = images.test.to(device)
+        self._images: dict[Split, Tensor] = {"train": images.train.to(device), "test": images.test.to(device)}
+        self.splits = {split: len(pixels) for split, pixels in self._images.items()}
+        self._device = device
         self.categories = int(values["categories"])
         self.latents = int(values["latents"])
         self.batch_size = int(values["batch_size"])
-        self.examples: int | None = len(self._train)
-        self.steps_per_epoch = -(-len(self._train) // self.batch_size)
-        # Most pixels are black, and codes are one-hot, unless they are relaxed.
-        self.input_major = frozenset({"encoder.0.weight", "decoder.0.weight"} if skips_zeros else ())
+        self.steps_per_epoch = -(-self.splits["train"] // self.batch_size)
 
-    def init(self, noise: NoiseSource, lanes: int) -> Parameters:
+    def init(self, noise: NoiseSource, lanes: int) -> Variables:
         """Weights and biases uniform in +-1/sqrt(fan-in), PyTorch's default."""
         code = self.latents * self.categories
         widths = {"encoder": (PIXELS, *_HIDDEN, code), "decoder": (code, *reversed(_HIDDEN), PIXELS)}
@@ -78,42 +76,36 @@ class CategoricalVAE:
         for half, sizes in widths.items():
             for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
                 for kind, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,))):
-                    u = noise.uniform((lanes, *shape), dtype=torch.float32, device=self._train.device)
+                    u = noise.uniform((lanes, *shape), dtype=torch.float32, device=self._device)
                     parameters[f"{half}.{layer}.{kind}"] = (2 * u - 1) / math.sqrt(fan_in)
-        return parameters
+        return Variables(groups={"model": parameters})
 
-    def batch(self, index: Tensor) -> Tensor:
+    def batch(self, split: Split, index: Tensor, noise: NoiseSource, *, length: int | None) -> Tensor:
         """Grey values ``(lanes, B, 784)`` in [0, 1]."""
-        return _grey(self._train.index_select(0, index.flatten())).view(*index.shape, PIXELS)
+        return _grey(self._images[split].index_select(0, index.flatten())).view(*index.shape, PIXELS)
 
-    def step(
-        self, parameters: Parameters, batch: Tensor | None, noise: NoiseSource, estimator: LaneEstimator
-    ) -> StepResult:
+    def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         """-ELBO of a minibatch with one estimate of the reconstruction term per image."""
-        if batch is None:
-            raise ValueError("the VAE needs a minibatch")
-        logits = self._encode(parameters, batch)
-        estimate = estimator(logits, lambda z: _bce(_decode(parameters, z), batch), noise)
-        bce, kl = estimate.surrogate.mean(-1), kl_to_uniform(logits).mean(-1)
+        bce, kl = (part.mean(-1) for part in self._parts(variables, batch, draw))
         loss = bce + kl
         metrics = {"train_neg_elbo": loss, "train_bce": bce, "train_kl": kl}
-        return StepResult(
+        return Loss(
             loss=loss,
             metrics={name: value.detach() for name, value in metrics.items()},
-            weight=batch.shape[1],
-            state=estimate.state,
+            weight=_images(batch).shape[1],
         )
 
-    def evaluate(self, parameters: Parameters, noise: NoiseSource) -> dict[str, Tensor]:
-        """Mean -ELBO over the test images, one draw each."""
-        lanes = next(iter(parameters.values())).shape[0]
-        total = torch.zeros(lanes, dtype=torch.float64, device=self._test.device)
-        for chunk in self._test.split(_TEST_CHUNK):
-            x = _grey(chunk).expand(lanes, -1, -1)
-            logits = self._encode(parameters, x)
-            bce = _bce(_decode(parameters, draw(logits, noise).unsqueeze(0)), x).squeeze(0)
-            total += (bce + kl_to_uniform(logits)).sum(-1, dtype=torch.float64)
-        return {"test_neg_elbo": total / len(self._test)}
+    def evaluate(self, split: Split, variables: Variables, batch: Batch, draw: Draw) -> dict[str, Tensor]:
+        """-ELBO of every image, one draw each."""
+        bce, kl = self._parts(variables, batch, draw)
+        return {f"{split}_neg_elbo": bce + kl}
+
+    def _parts(self, variables: Variables, batch: Batch, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Reconstruction and KL terms of every image, ``(lanes, B)``."""
+        x, parameters = _images(batch), variables.groups["model"]
+        logits = self._encode(parameters, x)
+        bce = draw.expect("code", logits, lambda z: _bce(_decode(parameters, z), x.unsqueeze(1)))
+        return bce, kl_to_uniform(logits)
 
     def _encode(self, parameters: Parameters, x: Tensor) -> Tensor:
         """Images ``(lanes, B, 784)`` to logits ``(lanes, B, L, C)``."""
@@ -129,14 +121,20 @@ def _layers(parameters: Parameters, half: str, x: Tensor) -> Tensor:
 
 
 def _decode(parameters: Parameters, z: Tensor) -> Tensor:
-    """Codes ``(K, lanes, B, L, C)`` to logits of pixels ``(K, lanes, B, 784)``."""
-    samples, lanes, batch = z.shape[:3]
-    rows = z.movedim(0, 1).reshape(lanes, samples * batch, -1)
-    return _layers(parameters, "decoder", rows).view(lanes, samples, batch, PIXELS).movedim(1, 0)
+    """Codes ``(lanes, K, B, L, C)`` to logits of pixels ``(lanes, K, B, 784)``."""
+    lanes, samples, batch = z.shape[:3]
+    rows = z.reshape(lanes, samples * batch, -1)
+    return _layers(parameters, "decoder", rows).view(lanes, samples, batch, PIXELS)
+
+
+def _images(batch: Batch) -> Tensor:
+    if not isinstance(batch, Tensor):
+        raise ValueError("the VAE needs a minibatch of images")
+    return batch
 
 
 def _bce(pixels: Tensor, x: Tensor) -> Tensor:
-    """Binary cross-entropy summed over pixels, ``(K, lanes, B)``, from logits y.
+    """Binary cross-entropy summed over pixels, ``(lanes, K, B)``, from logits y.
 
     max(y, 0) - y x + ln(1 + e^-|y|), written out so that value and gradient share one exponential; max(y, 0)
     as (y + |y|) / 2 has the right gradient at 0, too. The logarithm is off by at most 6e-8 a pixel, and the

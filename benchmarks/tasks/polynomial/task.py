@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult
+from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, TaskBase, Variables
 from estimators import NoiseSource, SeparableObjective, Value
 
 _START = 0.01
@@ -31,7 +31,7 @@ def targets(setting: str, latents: int) -> Tensor:
     return (torch.arange(latents, dtype=torch.float64) + 0.5) / latents
 
 
-class Polynomial:
+class Polynomial(TaskBase):
     """The task for given parameters.
 
     Args:
@@ -40,8 +40,6 @@ class Polynomial:
         data_dir: not used, this task has no data.
         dtype: of logits and samples.
     """
-
-    examples: int | None = None
 
     def __init__(
         self,
@@ -53,41 +51,32 @@ class Polynomial:
     ) -> None:
         self.steps_per_epoch = int(values["steps_per_epoch"])
         self.batch_size = int(values["batch_size"])
-        self.input_major: frozenset[str] = frozenset()
         self._p = float(values["p"])
         self._latents = int(values["latents"])
         self._c_V = targets(str(values["setting"]), self._latents).to(device)
         self._c_low_V = self._c_V.to(dtype)
         self._objective = SeparableObjective(terms=self._terms)
 
-    def init(self, noise: NoiseSource, lanes: int) -> Parameters:
+    def init(self, noise: NoiseSource, lanes: int) -> Variables:
         """Logits ``theta`` ``(lanes, 2, L)``, uniform in (-0.01, 0.01).
 
         Categories come before variables, which are many: loops over them are what vector instructions help.
         """
         like = self._c_low_V
         u = noise.uniform((lanes, 2, self._latents), dtype=like.dtype, device=like.device)
-        return {"theta": (2 * u - 1) * _START}
+        return Variables(groups={"model": {"theta": (2 * u - 1) * _START}})
 
-    def batch(self, index: Tensor) -> Tensor:
-        """There is no data to index."""
-        raise NotImplementedError("the polynomial task has no data")
-
-    def step(
-        self, parameters: Parameters, batch: Tensor | None, noise: NoiseSource, estimator: LaneEstimator
-    ) -> StepResult:
+    def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         """Mean over copies of the estimate of E[f]; a deterministic estimator needs only one copy."""
-        theta = parameters["theta"]
-        copies = 1 if estimator.properties.deterministic else self.batch_size
+        theta = variables.groups["model"]["theta"]
+        copies = 1 if draw.properties.deterministic else self.batch_size
         logits = theta.unsqueeze(1).expand(-1, copies, -1, -1).mT
-        estimate = estimator(logits, self._objective, noise)
-        loss = estimate.surrogate.mean(1)
-        metrics = {"train_loss": loss.detach()}
-        return StepResult(loss=loss, metrics=metrics, weight=self.batch_size, state=estimate.state)
+        loss = draw.expect("x", logits, self._objective).mean(1)
+        return Loss(loss=loss, metrics={"train_loss": loss.detach()}, weight=self.batch_size)
 
-    def evaluate(self, parameters: Parameters, noise: NoiseSource) -> dict[str, Tensor]:
+    def measure(self, variables: Variables) -> dict[str, Tensor]:
         """The exact expectation, computed in float64."""
-        return {"expected_loss": self.expected_loss(parameters["theta"])}
+        return {"expected_loss": self.expected_loss(variables.groups["model"]["theta"])}
 
     def expected_loss(self, theta: Tensor) -> Tensor:
         """(1/L) sum_i q_i (1 - c_i)^p + (1 - q_i) c_i^p, q_i = P(X_i = 1): ``(lanes, 2, L) -> (lanes,)``."""
@@ -97,7 +86,7 @@ class Polynomial:
         return (q * one + (1 - q) * zero).mean(-1)
 
     def _terms(self, samples: Tensor) -> Tensor:
-        """|X_i - c_i|^p / L for samples ``(K, ..., L, 2)``."""
+        """|X_i - c_i|^p / L for samples ``(lanes, K, ..., L, 2)``."""
         difference = samples[..., 0] - self._c_low_V
         # A square needs no absolute value, whose derivative costs more than the rest.
         power = difference.square() if self._p == 2 else difference.abs().pow(self._p)
