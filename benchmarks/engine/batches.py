@@ -1,9 +1,11 @@
 """Which examples every minibatch has: the order of an epoch, by lane.
 
 Without lengths, the examples of a split are shuffled anew in every epoch and cut into minibatches. Where
-examples differ in length, the shuffled order is cut into pools of ``POOL`` minibatches, each pool is sorted
-by length and its minibatches are shuffled: minibatches have examples of similar length, and every example
-comes once an epoch.
+examples differ in length they are sorted by it, equal lengths in the lane's own shuffled order, and cut into
+minibatches, which come in an order that is the epoch's alone. So every example comes once an epoch,
+minibatches have examples of similar length, and the length of a step's minibatch is the same in all lanes:
+what a lane computes does not depend on its lane-mates. What is left over when minibatches are cut, the
+longest examples, comes last.
 """
 
 from __future__ import annotations
@@ -13,12 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.engine.noise import LaneNoise, Purpose, shuffled
+from benchmarks.engine.noise import Purpose, seed_keys, shuffled
 from benchmarks.tasks.contract import Phase, Task
 from benchmarks.tasks.info import Split
 
-POOL = 100
-"""Minibatches that are sorted by length together."""
 LENGTH_STEP = 8
 """Minibatches of differing lengths are cut to multiples of it, so that few shapes serve all."""
 
@@ -97,30 +97,20 @@ class Batches:
         return longest[position % len(longest)] if longest else None
 
     def _by_length(self, split: Split, order: Tensor, epoch: int) -> Tensor:
-        """Pools sorted by length, their whole minibatches shuffled; a short last one stays the last."""
+        """Sorted by length, equal lengths in the lane's order, and cut into minibatches in the epoch's
+        order."""
         lengths, size = self._lengths[split].to(order.device), self._task.batch_size
-        pools = [
-            pool.gather(1, lengths[pool].argsort(dim=1, stable=True)) for pool in order.split(size * POOL, 1)
-        ]
-        noise = LaneNoise(self._keys, _PURPOSES[split], step=epoch, first_draw=1)
-        return torch.cat([_shuffled_batches(pool, size, noise) for pool in pools], 1)
+        by_length = order.gather(1, lengths[order].argsort(dim=1, stable=True))
+        whole = order.shape[1] // size
+        everyone = seed_keys([0], order.device)
+        rank = shuffled(everyone, epoch, whole, purpose=Purpose.ORDER_OF_LENGTHS)[0]
+        batches = by_length[:, : whole * size].reshape(len(order), whole, size)[:, rank]
+        return torch.cat([batches.flatten(1), by_length[:, whole * size :]], 1)
 
     def _longest_of(self, split: Split, order: Tensor) -> list[int]:
-        """The length of every minibatch: that of its longest example in any lane, rounded up."""
-        lengths = self._lengths[split].to(order.device)
-        ordered = lengths[order].cpu()
-        parts = [int(part.max()) for part in ordered.split(self._task.batch_size, 1)]
-        most = int(lengths.max())
+        """The length of every minibatch, which is the same in all lanes: its longest example's, rounded
+        up."""
+        lengths = self._lengths[split].to(order.device)[order[:1]].cpu()
+        parts = [int(part.max()) for part in lengths.split(self._task.batch_size, 1)]
+        most = int(self._lengths[split].max())
         return [min(-(-part // LENGTH_STEP) * LENGTH_STEP, most) for part in parts]
-
-
-def _shuffled_batches(pool: Tensor, size: int, noise: LaneNoise) -> Tensor:
-    """The whole minibatches of a pool in another order, by lane."""
-    whole = pool.shape[1] // size
-    if whole < 2:
-        return pool
-    lanes = pool.shape[0]
-    rank = noise.uniform((lanes, whole), dtype=torch.float64, device=pool.device).argsort(1)
-    batches = pool[:, : whole * size].reshape(lanes, whole, size)
-    moved = batches.gather(1, rank.unsqueeze(-1).expand(-1, -1, size)).flatten(1)
-    return torch.cat([moved, pool[:, whole * size :]], 1)

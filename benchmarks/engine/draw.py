@@ -119,10 +119,12 @@ class TrainingDraw:
         """See :meth:`benchmarks.tasks.contract.Draw.sample`.
 
         Raises:
-            ValueError: the estimator gives no sample with a gradient.
+            ValueError: the estimator gives no sample with a gradient, and the logits need one.
         """
         name = self._phase + name
         if self.properties.kind != "path":
+            if not logits.requires_grad:
+                return ops.draw(ops.softmax(logits), self._noise(name))
             raise ValueError(
                 f"the call {name!r} needs samples that carry a gradient, {self._estimator.info.id} gives "
                 "none; use a path estimator (st, stgs, reinmax, ...)"

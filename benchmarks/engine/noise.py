@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     DATA = 4
     DIAGNOSTICS = 5
     ORDER_OF_VALID = 6
+    ORDER_OF_LENGTHS = 7
 
 
 def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:

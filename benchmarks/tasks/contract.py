@@ -33,6 +33,10 @@ Batch = Tensor | Mapping[str, Tensor] | None
 class Phase:
     """One update of a step: whose loss on which data moves which parameters.
 
+    Only the parameters of its group require a gradient in its loss. A split other than the first phase's has
+    an order of its own, and begins anew when an epoch needs more of it; its minibatches are as large as the
+    first phase's.
+
     Attributes:
         name: key in metrics' weights and optimizer states.
         split: data that its minibatches come from.
@@ -104,7 +108,10 @@ class Draw(Protocol):
             name: of this call.
             logits: ``(lanes, ..., V, n)``.
             f: maps samples ``(lanes, K, ..., V, n)`` to values ``(lanes, K, ...)``; it may itself call
-                :meth:`expect` or :meth:`sample`, with logits whose first axes are those of its samples.
+                :meth:`expect` or :meth:`sample`, with logits whose first axes are those of its samples. It is
+                asked at points that need not be draws, and more than once: what else a task wants to know of
+                    a
+                draw (batch statistics, an accuracy) it finds out with :meth:`sample`.
             passes: of an estimator that draws one sample a pass; their mean is the estimate. Estimators with
                 a number of samples of their own take that.
 
@@ -116,7 +123,8 @@ class Draw(Protocol):
     def sample(self, name: str, logits: Tensor) -> Tensor:
         """One one-hot draw of every variable with the estimator's gradient: ``(lanes, ..., V, n)``.
 
-        For choices that depend on each other; in training the estimator must be a path estimator.
+        For choices that depend on each other. In training the estimator must be a path estimator, unless the
+        logits need no gradient.
         """
 
     def uniform(self, name: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
@@ -134,8 +142,9 @@ class Task(Protocol):
         evaluated: splits that an evaluation goes through.
         phases: updates of one step, in order.
         lengths: of the examples of a split ``(examples,)``, where those differ: minibatches are then made of
-            examples of similar length, and cut to the longest.
-        sparse_inputs: names of weights whose inputs are known to be mostly zero.
+            examples of similar length, and cut to about the longest. Which numbers a step draws may depend on
+            that length.
+        sparse_inputs: names of weights whose inputs are known to be mostly zero, whatever group they are in.
     """
 
     splits: Mapping[Split, int]
@@ -193,8 +202,8 @@ class TaskBase:
         return {}
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False) -> Tensor:
-    """A linear layer of its own weights in every lane: ``(lanes, B, i) -> (lanes, B, o)``.
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, mostly_zero: bool = False) -> Tensor:
+    """A linear layer of its own weights in every lane: ``(lanes, ..., i) -> (lanes, ..., o)``.
 
     Args:
         x: inputs.
@@ -202,6 +211,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False
         bias: ``(lanes, o)``.
         mostly_zero: whether x is known to be mostly zeros.
     """
-    if weight.shape[0] == 1:
-        return layers.linear(x, weight, bias, mostly_zero=mostly_zero)
-    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    rows = x.flatten(1, -2)
+    if bias is None:
+        y = rows @ weight.transpose(1, 2)
+    elif weight.shape[0] == 1:
+        y = layers.linear(rows, weight, bias, mostly_zero=mostly_zero)
+    else:
+        y = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+    return y.view(*x.shape[:-1], weight.shape[1])

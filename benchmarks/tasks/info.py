@@ -51,7 +51,9 @@ class Facts:
 
     Attributes:
         spaces: the variables behind every named call of ``expect`` or ``sample``.
-        sequential: whether choices depend on earlier ones through ``sample``; needs a path estimator.
+        sequential: whether it asks for samples that carry a gradient (``sample``), for choices that depend on
+            earlier ones; needs a path estimator.
+        nested: whether an objective itself calls the estimator.
         differentiable: whether objectives have gradients in the samples.
         flop: rough floating-point operations of a step with one evaluation of the objective, forward and
             backward, multiply and add counted apart.
@@ -60,6 +62,7 @@ class Facts:
     spaces: Mapping[str, Space]
     flop: float
     sequential: bool = False
+    nested: bool = False
     differentiable: bool = True
 
 
