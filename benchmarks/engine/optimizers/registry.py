@@ -1,7 +1,7 @@
 """The registry of optimizers: plain data, importable without torch.
 
-A sweep says ``optimizer: adam`` or ``optimizer: {id: sgd, momentum: 0.9, schedule: cosine}``; the learning rate
-is ``lr`` for all of them.
+A sweep says ``optimizer: adam`` or ``optimizer: {id: sgd, momentum: 0.9, schedule: cosine}``; the learning
+rate is ``lr`` for all of them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ class OptimizerInfo:
     Attributes:
         id: the name users write.
         title: the name pages show.
-        family: optimizers of one family that agree in all parameters may share a cohort.
+        family: optimizers of one family that agree in all parameters may share a cohort: their rules differ
+            in coefficients only.
         parameters: declared parameters besides the learning rate.
         version: raised whenever the numbers change.
-        target: ``module:class`` of the :class:`benchmarks.engine.optimizers.rule.Rule`, imported on first use.
+        target: ``module:class`` of the :class:`benchmarks.engine.optimizers.rule.Rule`, imported on first
+            use.
     """
 
     id: str
@@ -92,7 +94,7 @@ _ENTRIES = (
         family="adam",
         parameters=(*_MOMENTS, *_SHARED),
         version=1,
-        target="benchmarks.engine.optimizers.adam:Adam",
+        target="benchmarks.engine.optimizers.adam:RAdam",
     ),
     OptimizerInfo(
         id="sgd",
