@@ -23,11 +23,7 @@ def norms(gradients: Mapping[str, Tensor]) -> Tensor:
 
     Summed tensor by tensor, in one order for any number of lanes: a lane's norm has the same bits alone.
     """
-<<<<<<< HEAD
-    squares = [gradient.flatten(1).square().sum(1) for gradient in gradients.values()]
-=======
     squares = [gradient.square().reshape(len(gradient), -1).sum(1) for gradient in gradients.values()]
->>>>>>> optim
     total = squares[0]
     for part in squares[1:]:
         total = total + part
