@@ -22,7 +22,7 @@ of the Adaptive Learning Rate and Beyond", ICLR 2020.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -91,6 +91,3 @@ class RAdam(Adam):
         rectifier = np.sqrt((rho_t - 4) * (rho_t - 2) * rho / ((rho - 4) * (rho - 2) * rho_t))
         scale = c_1 / (rectifier * np.sqrt(c_2))
         return np.stack([np.where(adaptive, scale, 0.0), np.where(adaptive, self._eps * scale, c_1)])
-
-
-OPTIMIZERS = ("adam", "radam")
