@@ -251,7 +251,7 @@ def test_ctrl_c_reaches_this_process_and_not_the_teams() -> None:
 
 def test_time_left_follows_the_first_guess_then_what_cases_took(capsys: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 5.0, 35.0, 125.0, 135.0, 250.0])
-    tell = command.Progress(2, 100.0, clock=lambda: next(times))
+    tell = command.Announcer(2, 100.0, clock=lambda: next(times))
     tell.next("first")
     tell("round 1")
     tell.next("second")
