@@ -59,7 +59,7 @@ class TrialSpec:
         optimizer: ``adam`` or ``radam``.
         lr: learning rate.
         seed: determines initialisation, data order and noise, each through its own stream.
-        precision: of matrix products on a GPU, see :mod:`benchmarks.engine.precision`.
+        precision: of matmul on a GPU, see :mod:`benchmarks.engine.precision`.
     """
 
     task: Component

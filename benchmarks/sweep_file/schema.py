@@ -88,7 +88,7 @@ class SweepFile(Section):
     )
     priority: Annotated[Any, WithJsonSchema(_PRIORITY)] = Field(default=0, description="higher runs first")
     precision: Annotated[Any, WithJsonSchema(_PRECISION)] = Field(
-        default="float32", description="float32 or tf32, of matrix products on a GPU"
+        default="float32", description="float32 or tf32, of matmul on a GPU"
     )
 
 

@@ -27,7 +27,7 @@ _PRIORITY = Parameter(
     name="priority", type=int, default=0, minimum=MIN_PRIORITY, maximum=MAX_PRIORITY, description="Urgency."
 )
 _PRECISION = Parameter(
-    name="precision", type=str, default="float32", choices=PRECISIONS, description="Of products on a GPU."
+    name="precision", type=str, default="float32", choices=PRECISIONS, description="Of matmul on a GPU."
 )
 _UNKNOWN = ComponentGrid(id="", version=0, axes=())  # stands where an issue was noted
 
