@@ -30,7 +30,7 @@ from torch.nn import functional
 from benchmarks.kernels import operators
 from benchmarks.kernels.build import BuildError
 from benchmarks.kernels.operators import Factors
-from estimators._autograd import apply
+from estimators.building_blocks import apply
 
 Library = Literal["native", "torch"]
 
