@@ -99,7 +99,7 @@ class CellSpec:
         estimator: gradient estimator and its parameters.
         optimizer: update rule and its parameters besides the learning rate.
         lr: learning rate.
-        precision: of matrix products on a GPU, see :mod:`benchmarks.engine.precision`.
+        precision: of matmul on a GPU, see :mod:`benchmarks.engine.precision`.
         diagnostics: what is measured of gradients besides, if anything.
     """
 

@@ -1,6 +1,6 @@
 """Sweep files: from text or Python data to a :class:`Sweep`. Does not import torch.
 
-The same mistakes give the same problems whether a sweep comes as YAML, as JSON or as a dictionary.
+The same mistakes give the same issues whether a sweep comes as YAML, as JSON or as a dictionary.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 
 from benchmarks.sweep_file.document import parse
 from benchmarks.sweep_file.grid import ComponentGrid, EstimatorGrid, Sweep
-from benchmarks.sweep_file.issues import Problem, SpecError
+from benchmarks.sweep_file.issues import Issue, SpecError
 from benchmarks.sweep_file.schema import SweepFile
 from benchmarks.sweep_file.validation import validate
 
 __all__ = [
     "ComponentGrid",
     "EstimatorGrid",
-    "Problem",
+    "Issue",
     "SpecError",
     "Sweep",
     "SweepFile",

@@ -11,7 +11,7 @@ from service.api.deps import require_text
 from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
 from service.api.routes import boards, health, registry, sweeps, trials
 from service.api.routes.internal import internal_router
-from service.queue.reports import Ledger, QueueRules
+from service.queue.reports import QueueRules, Reports
 from service.resources import certificates
 from service.settings import Settings
 from service.web import estimators, pages
@@ -40,7 +40,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     for module in (sweeps, trials, boards, registry):
         app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])
     app.include_router(health.router)
-    app.include_router(internal_router(Ledger(engine, rules=QueueRules.of(settings))))
+    app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
     app.include_router(pages.router, dependencies=[Depends(require_text)])
     app.include_router(estimators.router, dependencies=[Depends(require_text)])
     add_static(app)

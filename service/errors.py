@@ -21,7 +21,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
-from benchmarks.sweep_file.issues import Problem
+from benchmarks.sweep_file.issues import Issue
 
 
 class HeunboardError(Exception):
@@ -51,12 +51,12 @@ class InvalidCertificate(HeunboardError):
     """What was sent is no certificate of this estimator; nothing was stored.
 
     Attributes:
-        problems: at least one.
+        issues: at least one.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        found = " ".join(str(problem) for problem in problems)
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        self.issues = tuple(issues)
+        found = " ".join(str(issue) for issue in issues)
         super().__init__(
             f"this is no certificate of the estimator here, and nothing was stored: {found} Send what "
             "`heunboard certify ID --publish` measures."

@@ -15,7 +15,7 @@ TRACEBACK_CHARACTERS = 20_000  # the end of a longer one is kept: it names the e
 MESSAGE_CHARACTERS = 2_000
 
 
-class TrialLedger:
+class LaneOutcomes:
     """Outcomes of the trials of one attempt, by lane.
 
     ``seconds`` of a trial is its share of the time: what a segment took is divided evenly among the lanes

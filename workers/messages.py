@@ -94,7 +94,7 @@ class Provenance(Message):
             loading torch and data, compiling, and the steps themselves (about five of one lane).
         fallback: what could not be compiled and why, a line each, so that a slower form took its place;
             ``None`` when nothing failed. A trial that is too short to be worth compiling is no failure.
-        products: the library with which the worker process multiplies matrices on a CPU, ``torch`` or
+        matmul: the library with which the worker process multiplies matrices on a CPU, ``torch`` or
             ``native``, whose results differ in the last bits (see :mod:`benchmarks.kernels.layers`);
             ``None`` while it has had none to multiply, and on a GPU.
     """
@@ -114,7 +114,7 @@ class Provenance(Message):
     compile_seconds: float | None = None
     first_step_seconds: float | None = None
     fallback: tuple[str, ...] | None = None
-    products: str | None = None
+    matmul: str | None = None
 
 
 class Outcome(Message):

@@ -1,6 +1,6 @@
 """What workers need from outside, as Protocols, and the plain records that cross the border.
 
-``service.queue.cohorts`` implements :class:`CohortQueue` and :class:`AttemptLedger` on SQL;
+``service.queue.cohorts`` implements :class:`CohortQueue` and :class:`AttemptReports` on SQL;
 ``workers.reporter`` implements :class:`AttemptReporter` over HTTP;
 ``workers.ray_launcher`` and ``workers.local_launcher`` implement :class:`Launcher`.
 """
@@ -62,7 +62,7 @@ class CohortQueue(Protocol):
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""
 
 
-class AttemptLedger(Protocol):
+class AttemptReports(Protocol):
     """The server's side of a running attempt, one method per route of ``/internal/v1/attempts/{id}``.
 
     Every method is one transaction, checks the secret first and may be repeated without effect. A wrong
@@ -110,7 +110,7 @@ class AttemptReporter(Protocol):
         """Report the end of the attempt."""
 
     def close(self) -> None:
-        """Give up what is in progress and release the connection."""
+        """Give up the call under way and release the connection."""
 
 
 class Launcher(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from benchmarks.spec import TrialSpec
-from workers.bookkeeping import CurveBuffer, TrialLedger
+from workers.bookkeeping import CurveBuffer, LaneOutcomes
 from workers.heartbeat import Heart, StopReason
 from workers.messages import Outcome, Provenance, StartReply
 from workers.ports import AttemptReporter, ReportError, Superseded
@@ -101,7 +101,7 @@ class _Run:
         self._clock = clock
         self._interval = reply.lease_seconds / HEARTBEATS_PER_LEASE
         self._specs = [trial.spec for trial in reply.trials]
-        self._trials = TrialLedger([trial.key for trial in reply.trials])
+        self._outcomes = LaneOutcomes([trial.key for trial in reply.trials])
         self._curves = CurveBuffer([trial.key for trial in reply.trials])
         self._began = clock()
         self._first_step_seconds: float | None = None
@@ -114,10 +114,10 @@ class _Run:
                 return "superseded"
             self._flush()
             if stop == "cancelled":
-                self._trials.cancel_rest()
-            outcomes = self._trials.outcomes()
+                self._outcomes.cancel_rest()
+            outcomes = self._outcomes.outcomes()
             self._reporter.finish(Outcome(outcomes=outcomes, provenance=self._provenance(device)))
-        return stop or ("failed" if self._trials.raised else "finished")
+        return stop or ("failed" if self._outcomes.raised else "finished")
 
     def _compute(
         self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart
@@ -128,7 +128,7 @@ class _Run:
         except ReportError:
             raise
         except Exception as error:  # whatever a task raises belongs to its trials, with the traceback
-            self._trials.fail_rest(error)
+            self._outcomes.fail_rest(error)
             return None
 
     def _iterate(self, lanes: Lanes, heart: Heart) -> StopReason | None:
@@ -139,7 +139,7 @@ class _Run:
             if self._first_step_seconds is None:
                 self._first_step_seconds = now - self._began
             self._note(lanes.execution)
-            self._trials.add(segment, seconds=now - mark)
+            self._outcomes.add(segment, seconds=now - mark)
             self._curves.add(segment)
             mark = now
             if now - flushed >= FLUSH_SECONDS:
@@ -147,7 +147,7 @@ class _Run:
                 flushed = now
             if stop := heart.stop_reason():
                 return stop
-        self._trials.require_all_ended()
+        self._outcomes.require_all_ended()
         return None
 
     def _note(self, execution: Execution) -> None:

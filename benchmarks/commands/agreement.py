@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(estimator: str) -> dict[tuple[str, int], list[float]]:
-    """Curves of all seeds, in this process, on one thread; one progress line an epoch."""
+    """Curves of all seeds, in this process, on one thread; one line an epoch."""
     import torch
 
     from benchmarks.engine.cohort import Cohort

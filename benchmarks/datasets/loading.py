@@ -1,11 +1,10 @@
-"""Image data sets: found, or fetched from public mirrors, and always checked.
+"""Images of the data sets of the catalogue: found, or fetched from public mirrors, and always checked.
 
 A file is looked for in ``HEUNBOARD_DATA_DIR`` (as ``<dir>/mnist/train-images-idx3-ubyte.gz``), then in the
 cache directory of the user, then on the mirrors, from where it goes into the cache. What is checked is the
 content after decompression: mirrors compress the same bytes differently.
 
-Sources: LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; Xiao, Rasul and Vollgraf,
-"Fashion-MNIST", 2017. The file format ("idx") is a big-endian header followed by bytes.
+The file format ("idx") is a big-endian header followed by bytes.
 """
 
 from __future__ import annotations
@@ -24,35 +23,13 @@ import pooch
 import torch
 from torch import Tensor
 
+from benchmarks.datasets.catalogue import DATA_SETS, DataSet, File
+
 _IDX_IMAGES = 0x0803  # magic number: unsigned bytes, three dimensions
 _HEADER_BYTES = 16
 
 Fetch = Callable[[str, Path], None]
 """Downloads a URL to a path; raises OSError or ValueError when it cannot."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class File:
-    """A gzipped idx file and the SHA-256 of its decompressed content."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataSet:
-    """Where a data set comes from.
-
-    Attributes:
-        id: name in sweep files, and of its folder.
-        train, test: its two image files.
-        mirrors: addresses of folders that hold the files, in the order they are tried.
-    """
-
-    id: str
-    train: File
-    test: File
-    mirrors: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,31 +48,8 @@ class WrongChecksum(Exception):
     """A file is not what it should be; the message names it."""
 
 
-_TRAIN, _TEST = "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"
-
-MNIST = DataSet(
-    id="mnist",
-    train=File(name=_TRAIN, sha256="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    test=File(name=_TEST, sha256="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    mirrors=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
-)
-FASHION_MNIST = DataSet(
-    id="fashion_mnist",
-    train=File(name=_TRAIN, sha256="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
-    test=File(name=_TEST, sha256="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
-    mirrors=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-    ),
-)
-DATA_SETS = {data_set.id: data_set for data_set in (MNIST, FASHION_MNIST)}
-
-
 def load(name: str, *, data_dir: Path | None = None) -> Images:
-    """The images of a registered data set; read and checked once per process.
+    """The images of a data set of the catalogue; read and checked once per process.
 
     Args:
         name: ``mnist`` or ``fashion_mnist``.

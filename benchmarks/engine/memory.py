@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 WIDTHS = (1, 8, 16, 32, 64)
-"""Widths of groups on an accelerator; a group of fewer trials is filled up with idle lanes, so that few
-programs serve all numbers of trials."""
+"""Width buckets of groups on an accelerator. A group of fewer trials is filled up with idle lanes, so that a
+few programs serve all numbers of trials."""
 SHARE = 0.7
 """The part of free memory that groups may take: a captured graph and a fragmented heap need the rest."""
 

@@ -1,6 +1,6 @@
-"""Precision of matrix products on CUDA devices: float32, or TF32 where a trial asks for it.
+"""Precision of matmul on CUDA devices: float32, or TF32 where a trial asks for it.
 
-TF32 rounds the inputs of products to 10 bits of mantissa. It is a part of a trial's key: its results are not
+TF32 rounds the inputs of a matmul to 10 bits of mantissa. It is a part of a trial's key: its results are not
 those of float32. A CPU has no such mode.
 """
 
@@ -28,7 +28,7 @@ def check(precision: Precision, device: torch.device) -> None:
 
 @contextmanager
 def products(precision: Precision) -> Iterator[None]:
-    """Matrix products of this precision, whatever was set before, which returns."""
+    """Matmul in this precision, whatever was set before, which returns."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     try:

@@ -1,14 +1,14 @@
-r"""Linear layers of one lane on a CPU: our own kernels, or torch's products where those are faster.
+r"""Linear layers of one lane on a CPU: our own kernels, or torch's matmul where that is faster.
 
 For y = x W^T + b, with g = dL/dy,
 
     dL/dx = g W        dL/dW = g^T x        dL/db = sum of g
 
-The kernels (:mod:`benchmarks.kernels`) know what torch's products do not: that an image is mostly zeros, and
+The kernels (:mod:`benchmarks.kernels`) know what torch's matmul does not: that an image is mostly zeros, and
 that the gradient of W is wanted for one update only, for which its factors g and x are enough
 (:class:`WeightGradients`). torch's library has to be clearly faster to be taken in their place, so that no
 process of a machine decides otherwise on a busy day, since the two round differently. Where the kernels
-cannot be compiled, torch's products are what remains.
+cannot be compiled, torch's matmul is what remains.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from torch.nn import functional
 from benchmarks.kernels import operators
 from benchmarks.kernels.build import BuildError
 from benchmarks.kernels.operators import Factors
-from estimators._autograd import apply
+from estimators.building_blocks import apply
 
 Library = Literal["native", "torch"]
 
-VARIABLE = "HEUNBOARD_PRODUCTS"
+VARIABLE = "HEUNBOARD_MATMUL"
 """Environment variable that names a library and spares the measurement."""
 ADVANTAGE = 1.25
-"""How many times as fast as the kernels torch's products must be to be taken."""
+"""How many times as fast as the kernels torch's matmul must be to be taken."""
 
 _BATCH = 100
 _SHAPES = ((784, 512, True), (512, 784, False), (256, 512, False))  # inputs, outputs, mostly zero
@@ -53,11 +53,11 @@ class WeightGradients:
         self._known: list[tuple[Tensor, Factors]] = []
 
     def add(self, gradient: Tensor, factors: Factors) -> None:
-        """Note what a gradient is the product of."""
+        """Note the factors of a gradient, whose matmul it is."""
         self._known.append((gradient, factors))
 
     def factors(self, gradient: Tensor) -> Factors | None:
-        """Of this very tensor; ``None`` if it is no product, or a sum of several."""
+        """Of this very tensor; ``None`` if it is not one matmul, as a sum of several is not."""
         return next((factors for known, factors in self._known if known is gradient), None)
 
 

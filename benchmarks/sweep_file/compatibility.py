@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.sweep_file.grid import Sweep
-from benchmarks.sweep_file.issues import Problems, at, listed
+from benchmarks.sweep_file.issues import Issues, at, listed
 from benchmarks.tasks import registry as tasks
 from estimators import registry
 
 
-def check_variables(sweep: Sweep, problems: Problems) -> None:
+def check_variables(sweep: Sweep, issues: Issues) -> None:
     """Refuse estimators of binary variables on tasks whose variables have more categories."""
     facts = tasks.get(sweep.task.id).facts
     widest = max(
@@ -16,7 +16,7 @@ def check_variables(sweep: Sweep, problems: Problems) -> None:
     )
     for i, entry in enumerate(sweep.estimators):
         if widest > 2 and registry.get(entry.estimator.id).properties.binary_only:
-            problems.add(
+            issues.add(
                 at("/estimators", i),
                 f"{entry.estimator.id} works on variables of 2 categories, those of this task have {widest}; "
                 f"leave it out, or use {listed(_for_any_variables(entry.estimator.id))}.",

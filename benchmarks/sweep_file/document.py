@@ -26,7 +26,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from benchmarks.sweep_file.issues import Problem, Problems, SpecError, at, shown
+from benchmarks.sweep_file.issues import Issue, Issues, SpecError, at, shown
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES, MAX_DEPTH, MAX_NODES
 
 _CORE_CONSTANTS: dict[str, bool | float | None] = {
@@ -72,7 +72,7 @@ def number(text: str) -> int | float | None:
     return float(text) if _FLOAT.fullmatch(text) else None
 
 
-def plain(raw: Any, problems: Problems, *, source: str) -> Any:
+def plain(raw: Any, issues: Issues, *, source: str) -> Any:
     """Parsed or Python data as dictionaries, lists and scalars; duplicate and non-text keys are noted.
 
     Tuples and ranges become lists.
@@ -80,7 +80,7 @@ def plain(raw: Any, problems: Problems, *, source: str) -> Any:
     Raises:
         SpecError: more than ``MAX_NODES`` values, or deeper than ``MAX_DEPTH``.
     """
-    return _Plain(problems, source).convert(raw, "", 0)
+    return _Plain(issues, source).convert(raw, "", 0)
 
 
 _TOO_DEEP = f"the file is nested deeper than {MAX_DEPTH} levels; a sweep file needs at most 4."
@@ -88,7 +88,7 @@ _TOO_MANY = f"the file has more than {MAX_NODES:,} keys and values, aliases in f
 
 
 def _refuse(source: str, message: str) -> NoReturn:
-    raise SpecError([Problem("", message)], source=source)
+    raise SpecError([Issue("", message)], source=source)
 
 
 def _decode(text: str | bytes, source: str) -> str:
@@ -106,8 +106,8 @@ def _decode(text: str | bytes, source: str) -> str:
 class _Plain:
     """Conversion to plain data under a budget of nodes."""
 
-    def __init__(self, problems: Problems, source: str) -> None:
-        self._problems = problems
+    def __init__(self, issues: Issues, source: str) -> None:
+        self._issues = issues
         self._source = source
         self._nodes = 0
 
@@ -125,7 +125,7 @@ class _Plain:
         """JSON and Python can hold half a surrogate pair, which no file or database takes."""
         clean = raw.encode("utf-8", "replace").decode()
         if clean != raw:
-            self._problems.add(path, f"the text {shown(raw)} has half a surrogate pair; leave it out.")
+            self._issues.add(path, f"the text {shown(raw)} has half a surrogate pair; leave it out.")
         return clean
 
     def _mapping(self, raw: Pairs | Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
@@ -134,11 +134,11 @@ class _Plain:
         result: dict[str, Any] = {}
         for name, value in pairs:
             if not isinstance(name, str):
-                self._problems.add(path, f"the key {shown(name)} is not text; keys are names.")
+                self._issues.add(path, f"the key {shown(name)} is not text; keys are names.")
                 continue
             key = self._text(name, path)
             if key in result:
-                self._problems.add(at(path, key), f"the key {shown(key)} stands here twice; keep one.")
+                self._issues.add(at(path, key), f"the key {shown(key)} stands here twice; keep one.")
             else:
                 result[key] = self.convert(value, at(path, key), depth + 1)
         return result

@@ -84,7 +84,7 @@ class Sweep:
         priority: higher runs first.
         description: free text.
         owner: whose it is, if somebody said.
-        precision: of matrix products on a GPU, in all trials.
+        precision: of matmul on a GPU, in all trials.
     """
 
     name: str

@@ -7,14 +7,14 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.sweep_file.limits import MAX_PROBLEMS
+from benchmarks.sweep_file.limits import MAX_ISSUES
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Issue:
     """One mistake.
 
     Attributes:
@@ -33,36 +33,36 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A sweep file that cannot be run; ``problems`` lists everything wrong with it, in no file order.
+    """A sweep file that cannot be run; ``issues`` lists everything wrong with it, in no file order.
 
     Attributes:
-        problems: at least one.
+        issues: at least one.
         source: what was read, e.g. a file name.
     """
 
-    def __init__(self, problems: Iterable[Problem], *, source: str = "sweep") -> None:
-        self.problems = tuple(problems)
+    def __init__(self, issues: Iterable[Issue], *, source: str = "sweep") -> None:
+        self.issues = tuple(issues)
         self.source = source
-        super().__init__("\n".join([f"{source} is not a valid sweep:", *(f"  {p}" for p in self.problems)]))
+        super().__init__("\n".join([f"{source} is not a valid sweep:", *(f"  {p}" for p in self.issues)]))
 
 
-class Problems:
-    """Collects problems, so that one reading of a file reports all of them."""
+class Issues:
+    """Collects issues, so that one reading of a file reports all of them."""
 
     def __init__(self) -> None:
-        self._found: list[Problem] = []
+        self._found: list[Issue] = []
 
     def add(self, path: str, message: str, *, given: object = None, names: Sequence[str] = ()) -> None:
-        """Note a problem; the suggestion is the name among ``names`` nearest to ``given``."""
-        self._found.append(Problem(path, message, nearest(given, names)))
+        """Note an issue; the suggestion is the name among ``names`` nearest to ``given``."""
+        self._found.append(Issue(path, message, nearest(given, names)))
 
     def raise_if_any(self, source: str) -> None:
-        """Raise :class:`SpecError` with what was collected, at most ``MAX_PROBLEMS`` of them."""
+        """Raise :class:`SpecError` with what was collected, at most ``MAX_ISSUES`` of them."""
         if not self._found:
             return
-        left = len(self._found) - MAX_PROBLEMS
-        more = [Problem("", f"and {left} more problems; mend these first.")] if left > 0 else []
-        raise SpecError(self._found[:MAX_PROBLEMS] + more, source=source)
+        left = len(self._found) - MAX_ISSUES
+        more = [Issue("", f"and {left} more issues; mend these first.")] if left > 0 else []
+        raise SpecError(self._found[:MAX_ISSUES] + more, source=source)
 
 
 def nearest(given: object, names: Sequence[str]) -> str | None:

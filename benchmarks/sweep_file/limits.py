@@ -38,5 +38,5 @@ MAX_LR = 1_000.0
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 """Range of a priority; higher runs first."""
 
-MAX_PROBLEMS = 100
-"""Problems reported at once; the rest are counted."""
+MAX_ISSUES = 100
+"""Issues reported at once; the rest are counted."""

@@ -12,13 +12,13 @@ from typing import Any
 
 from benchmarks.sweep_file.document import number
 from benchmarks.sweep_file.grid import Axes
-from benchmarks.sweep_file.issues import Problems, at, listed, shown
+from benchmarks.sweep_file.issues import Issues, at, listed, shown
 from benchmarks.sweep_file.limits import MAX_AXIS_VALUES
 from estimators.info import Parameter, Value
 
 
 def read_axes(
-    block: Mapping[str, Any], parameters: Sequence[Parameter], path: str, problems: Problems, *, of: str
+    block: Mapping[str, Any], parameters: Sequence[Parameter], path: str, issues: Issues, *, of: str
 ) -> Axes:
     """The values of every declared parameter, defaults where the block names none.
 
@@ -26,7 +26,7 @@ def read_axes(
         block: name -> value or list of values; ``id`` is skipped.
         parameters: what is declared.
         path: JSON pointer of the block.
-        problems: where mistakes are noted.
+        issues: where mistakes are noted.
         of: what the parameters belong to, for messages.
     """
     names = [parameter.name for parameter in parameters]
@@ -34,61 +34,59 @@ def read_axes(
     for key in block:
         if key not in names and key != "id":
             message = f"{of} has no parameter {shown(key)}; {known}."
-            problems.add(at(path, key), message, given=key, names=names)
-    return tuple((p.name, _axis_or_default(block, p, path, problems)) for p in parameters)
+            issues.add(at(path, key), message, given=key, names=names)
+    return tuple((p.name, _axis_or_default(block, p, path, issues)) for p in parameters)
 
 
 def _axis_or_default(
-    block: Mapping[str, Any], parameter: Parameter, path: str, problems: Problems
+    block: Mapping[str, Any], parameter: Parameter, path: str, issues: Issues
 ) -> tuple[Value, ...]:
     path = at(path, parameter.name)
     if parameter.name in block:
-        return read_axis(block[parameter.name], parameter, path, problems, most=MAX_AXIS_VALUES)
+        return read_axis(block[parameter.name], parameter, path, issues, most=MAX_AXIS_VALUES)
     if parameter.default is None:
-        problems.add(path, f"{parameter.name} must be given: {parameter.expected_text()}.")
+        issues.add(path, f"{parameter.name} must be given: {parameter.expected_text()}.")
         return ()
     return (parameter.default,)
 
 
-def read_axis(
-    raw: Any, parameter: Parameter, path: str, problems: Problems, *, most: int
-) -> tuple[Value, ...]:
+def read_axis(raw: Any, parameter: Parameter, path: str, issues: Issues, *, most: int) -> tuple[Value, ...]:
     """One value or a list of up to ``most`` distinct ones, in the order given."""
     if not isinstance(raw, list):
-        value = read_value(raw, parameter, path, problems)
+        value = read_value(raw, parameter, path, issues)
         return () if value is None else (value,)
     if not raw:
-        problems.add(path, f"the list is empty; give at least one value: {parameter.expected_text()}.")
+        issues.add(path, f"the list is empty; give at least one value: {parameter.expected_text()}.")
     if len(raw) > most:
-        problems.add(path, f"the list has {len(raw):,} values, at most {most:,} are allowed; shorten it.")
+        issues.add(path, f"the list has {len(raw):,} values, at most {most:,} are allowed; shorten it.")
         return ()
-    return _distinct(raw, parameter, path, problems)
+    return _distinct(raw, parameter, path, issues)
 
 
-def _distinct(raw: list[Any], parameter: Parameter, path: str, problems: Problems) -> tuple[Value, ...]:
+def _distinct(raw: list[Any], parameter: Parameter, path: str, issues: Issues) -> tuple[Value, ...]:
     first: dict[Value, int] = {}
     for i, item in enumerate(raw):
-        value = read_value(item, parameter, at(path, i), problems)
+        value = read_value(item, parameter, at(path, i), issues)
         if value is None:
             continue
         if value in first:
             same = f"{shown(item)} is already value {first[value]} of the list (counted from 0)"
-            problems.add(at(path, i), f"{same}; leave one out.")
+            issues.add(at(path, i), f"{same}; leave one out.")
         first.setdefault(value, i)
     return tuple(first)
 
 
-def read_value(raw: Any, parameter: Parameter, path: str, problems: Problems) -> Value | None:
+def read_value(raw: Any, parameter: Parameter, path: str, issues: Issues) -> Value | None:
     """One value as the declared type; ``None`` after noting why it is none."""
     if parameter.type is str:
-        return _text(raw, parameter, path, problems)
+        return _text(raw, parameter, path, issues)
     value = _read_number(raw)
     if value is None or not math.isfinite(_double(value)):
-        problems.add(path, f"expected {parameter.expected_text()}, got {shown(raw)}; write a finite number.")
+        issues.add(path, f"expected {parameter.expected_text()}, got {shown(raw)}; write a finite number.")
         return None
     objection = parameter.objection(value)
     if objection:
-        problems.add(
+        issues.add(
             path,
             f"{shown(raw)} {objection}; {parameter.name} is {parameter.expected_text()}{_advice(parameter)}.",
         )
@@ -110,10 +108,10 @@ def _read_number(raw: Any) -> int | float | None:
     return float(raw) if isinstance(raw, Real) else None
 
 
-def _text(raw: Any, parameter: Parameter, path: str, problems: Problems) -> str | None:
+def _text(raw: Any, parameter: Parameter, path: str, issues: Issues) -> str | None:
     if isinstance(raw, str) and raw in parameter.choices:
         return raw
-    problems.add(
+    issues.add(
         path, f"expected {parameter.expected_text()}, got {shown(raw)}.", given=raw, names=parameter.choices
     )
     return None

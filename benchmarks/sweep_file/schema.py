@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from pydantic_core import ErrorDetails
 
 from benchmarks.spec import PRECISIONS
-from benchmarks.sweep_file.issues import Problems, at, listed, shown
+from benchmarks.sweep_file.issues import Issues, at, listed, shown
 from benchmarks.sweep_file.limits import (
     MAX_AXIS_VALUES,
     MAX_DESCRIPTION_LENGTH,
@@ -88,7 +88,7 @@ class SweepFile(Section):
     )
     priority: Annotated[Any, WithJsonSchema(_PRIORITY)] = Field(default=0, description="higher runs first")
     precision: Annotated[Any, WithJsonSchema(_PRECISION)] = Field(
-        default="float32", description="float32 or tf32, of matrix products on a GPU"
+        default="float32", description="float32 or tf32, of matmul on a GPU"
     )
 
 
@@ -111,7 +111,7 @@ _EXPECTED = {
 }
 
 
-def read_fields(document: dict[str, Any], problems: Problems) -> dict[str, Any]:
+def read_fields(document: dict[str, Any], issues: Issues) -> dict[str, Any]:
     """The top-level values that have the right shape; what is wrong with the others is noted.
 
     Sections come as models; text keeps its type; names and numbers are not checked yet.
@@ -121,7 +121,7 @@ def read_fields(document: dict[str, Any], problems: Problems) -> dict[str, Any]:
     except ValidationError as error:
         details = error.errors(include_url=False)
     for detail in details:
-        _note(detail, problems)
+        _note(detail, issues)
     wrong = {str(detail["loc"][0]) for detail in details}
     rest = {key: value for key, value in document.items() if key not in wrong}
     stand_ins = {key: value for key, value in _STAND_INS.items() if key in wrong}
@@ -129,7 +129,7 @@ def read_fields(document: dict[str, Any], problems: Problems) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in wrong}
 
 
-def _note(detail: ErrorDetails, problems: Problems) -> None:
+def _note(detail: ErrorDetails, issues: Issues) -> None:
     location = detail["loc"]
     path = ""
     for part in location:
@@ -138,10 +138,10 @@ def _note(detail: ErrorDetails, problems: Problems) -> None:
     key = str(location[-1])
     if detail["type"] == "extra_forbidden":
         message = f"unknown key {shown(key)}; the keys here are {listed(fields)}."
-        problems.add(path, message, given=key, names=list(fields))
+        issues.add(path, message, given=key, names=list(fields))
         return
     given = detail["input"]
     facts: dict[str, Any] = dict(detail.get("ctx", {}))
     facts |= {"key": key, "input": shown(given), "length": len(given) if isinstance(given, str) else 0}
     facts["description"] = fields[key].description if key in fields else ""
-    problems.add(path, _EXPECTED[detail["type"]].format(**facts))
+    issues.add(path, _EXPECTED[detail["type"]].format(**facts))

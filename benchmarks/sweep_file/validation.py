@@ -11,7 +11,7 @@ from benchmarks.spec import PRECISIONS, Precision
 from benchmarks.sweep_file.compatibility import check_variables
 from benchmarks.sweep_file.document import plain
 from benchmarks.sweep_file.grid import ComponentGrid, EstimatorGrid, Sweep
-from benchmarks.sweep_file.issues import Problem, Problems, SpecError, at, listed, shown
+from benchmarks.sweep_file.issues import Issue, Issues, SpecError, at, listed, shown
 from benchmarks.sweep_file.limits import MAX_LR, MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_TRIALS, MIN_PRIORITY
 from benchmarks.sweep_file.parameters import read_axes, read_axis, read_value
 from benchmarks.sweep_file.schema import GridSection, SelectSection, read_fields
@@ -27,9 +27,9 @@ _PRIORITY = Parameter(
     name="priority", type=int, default=0, minimum=MIN_PRIORITY, maximum=MAX_PRIORITY, description="Urgency."
 )
 _PRECISION = Parameter(
-    name="precision", type=str, default="float32", choices=PRECISIONS, description="Of products on a GPU."
+    name="precision", type=str, default="float32", choices=PRECISIONS, description="Of matmul on a GPU."
 )
-_UNKNOWN = ComponentGrid(id="", version=0, axes=())  # stands where a problem was noted
+_UNKNOWN = ComponentGrid(id="", version=0, axes=())  # stands where an issue was noted
 
 Info = TypeVar("Info", TaskInfo, EstimatorInfo)
 
@@ -40,49 +40,49 @@ def validate(raw: Any, *, source: str) -> Sweep:
     Raises:
         SpecError: with everything that is wrong, each with its JSON pointer.
     """
-    problems = Problems()
-    document = plain(raw, problems, source=source)
+    issues = Issues()
+    document = plain(raw, issues, source=source)
     if not isinstance(document, dict):
         came = f"expected a mapping, got {shown(document)}"
-        raise SpecError([Problem("", f"{came}; start with `name: ...`.")], source=source)
-    sweep = _read(read_fields(document, problems), problems)
-    problems.raise_if_any(source)
+        raise SpecError([Issue("", f"{came}; start with `name: ...`.")], source=source)
+    sweep = _read(read_fields(document, issues), issues)
+    issues.raise_if_any(source)
     _check_size(sweep, source)
-    check_variables(sweep, problems)
-    problems.raise_if_any(source)
+    check_variables(sweep, issues)
+    issues.raise_if_any(source)
     return sweep
 
 
-def _read(fields: Mapping[str, Any], problems: Problems) -> Sweep:
-    """A sweep from the fields of right shape; incomplete where a problem was noted."""
-    info = _task_info(fields, problems)
-    metric, goal = _select(fields.get("select", SelectSection()), info, problems)
+def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
+    """A sweep from the fields of right shape; incomplete where an issue was noted."""
+    info = _task_info(fields, issues)
+    metric, goal = _select(fields.get("select", SelectSection()), info, issues)
     for key in ("name", "owner", "description"):
-        _check_printable(fields.get(key), at("", key), problems)
+        _check_printable(fields.get(key), at("", key), issues)
     return Sweep(
         name=fields.get("name", ""),
         description=fields.get("description", ""),
         owner=fields.get("owner"),
-        task=_grid(fields["task"], info, "/task", problems) if info else _UNKNOWN,
-        estimators=_estimators(fields, info, problems),
-        seeds=_seeds(fields["seeds"], problems) if "seeds" in fields else (),
+        task=_grid(fields["task"], info, "/task", issues) if info else _UNKNOWN,
+        estimators=_estimators(fields, info, issues),
+        seeds=_seeds(fields["seeds"], issues) if "seeds" in fields else (),
         metric=metric,
         goal=goal,
-        report=_report(fields.get("report"), info, problems),
-        priority=int(read_value(fields.get("priority", 0), _PRIORITY, "/priority", problems) or 0),
-        precision=_precision(fields, problems),
+        report=_report(fields.get("report"), info, issues),
+        priority=int(read_value(fields.get("priority", 0), _PRIORITY, "/priority", issues) or 0),
+        precision=_precision(fields, issues),
     )
 
 
-def _precision(fields: Mapping[str, Any], problems: Problems) -> Precision:
-    value = read_value(fields.get("precision", "float32"), _PRECISION, "/precision", problems)
+def _precision(fields: Mapping[str, Any], issues: Issues) -> Precision:
+    value = read_value(fields.get("precision", "float32"), _PRECISION, "/precision", issues)
     return cast(Precision, value or "float32")
 
 
-def _task_info(fields: Mapping[str, Any], problems: Problems) -> TaskInfo | None:
+def _task_info(fields: Mapping[str, Any], issues: Issues) -> TaskInfo | None:
     if "task" not in fields:
         return None
-    return _look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), problems)
+    return _look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), issues)
 
 
 def _look_up(
@@ -91,7 +91,7 @@ def _look_up(
     noun: str,
     get: Callable[[str], Info],
     ids: Sequence[str],
-    problems: Problems,
+    issues: Issues,
 ) -> Info | None:
     """The registry entry a block names."""
     id = block.get("id")
@@ -99,26 +99,26 @@ def _look_up(
         return get(id)
     there_are = f"there are {listed(ids)}"
     if "id" not in block:
-        problems.add(at(path, "id"), f"the key 'id' is missing; write which {noun} is meant: {there_are}.")
+        issues.add(at(path, "id"), f"the key 'id' is missing; write which {noun} is meant: {there_are}.")
     else:
-        problems.add(at(path, "id"), f"no {noun} {shown(id)}; {there_are}.", given=id, names=ids)
+        issues.add(at(path, "id"), f"no {noun} {shown(id)}; {there_are}.", given=id, names=ids)
     return None
 
 
 def _grid(
-    block: Mapping[str, Any], info: TaskInfo | EstimatorInfo, path: str, problems: Problems
+    block: Mapping[str, Any], info: TaskInfo | EstimatorInfo, path: str, issues: Issues
 ) -> ComponentGrid:
-    axes = read_axes(block, info.parameters, path, problems, of=info.id)
+    axes = read_axes(block, info.parameters, path, issues, of=info.id)
     return ComponentGrid(id=info.id, version=info.version, axes=axes)
 
 
 def _estimators(
-    fields: Mapping[str, Any], info: TaskInfo | None, problems: Problems
+    fields: Mapping[str, Any], info: TaskInfo | None, issues: Issues
 ) -> tuple[EstimatorGrid, ...]:
     optimizer, lr = _optimizer_parameters(info)
     section: GridSection = fields.get("grid", GridSection())
     shared = section.model_dump(exclude_unset=True)
-    axes = dict(read_axes(shared, (optimizer, lr), "/grid", problems, of="grid"))
+    axes = dict(read_axes(shared, (optimizer, lr), "/grid", issues, of="grid"))
     # An estimator without its own optimizer or learning rate takes the shared ones.
     default = EstimatorGrid(
         estimator=_UNKNOWN,
@@ -126,10 +126,10 @@ def _estimators(
         lrs=cast(tuple[float, ...], axes["lr"]),
     )
     entries = [
-        _estimator(entry, default, (optimizer, lr), at("/estimators", i), problems)
+        _estimator(entry, default, (optimizer, lr), at("/estimators", i), issues)
         for i, entry in enumerate(fields.get("estimators", []))
     ]
-    _check_overlaps(entries, problems)
+    _check_overlaps(entries, issues)
     return tuple(entries)
 
 
@@ -154,22 +154,22 @@ def _optimizer_parameters(info: TaskInfo | None) -> tuple[Parameter, Parameter]:
 
 
 def _estimator(
-    entry: Any, default: EstimatorGrid, shared: tuple[Parameter, Parameter], path: str, problems: Problems
+    entry: Any, default: EstimatorGrid, shared: tuple[Parameter, Parameter], path: str, issues: Issues
 ) -> EstimatorGrid:
     if isinstance(entry, str):
         # The pointer of a bare id is the entry itself, there is no /id below it.
         if entry not in estimators.registry.available():
             ids = estimators.registry.available()
             message = f"no estimator {shown(entry)}; there are {listed(ids)}."
-            problems.add(path, message, given=entry, names=ids)
+            issues.add(path, message, given=entry, names=ids)
             return default
-        return _estimator({"id": entry}, default, shared, path, problems)
+        return _estimator({"id": entry}, default, shared, path, issues)
     if not isinstance(entry, dict):
-        problems.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
+        issues.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
         return default
     registry = estimators.registry
-    info = _look_up(entry, path, "estimator", registry.get, registry.available(), problems)
-    return _estimator_grid(entry, info, default, shared, path, problems) if info else default
+    info = _look_up(entry, path, "estimator", registry.get, registry.available(), issues)
+    return _estimator_grid(entry, info, default, shared, path, issues) if info else default
 
 
 def _estimator_grid(
@@ -178,9 +178,9 @@ def _estimator_grid(
     default: EstimatorGrid,
     shared: tuple[Parameter, Parameter],
     path: str,
-    problems: Problems,
+    issues: Issues,
 ) -> EstimatorGrid:
-    axes = read_axes(block, (*info.parameters, *shared), path, problems, of=info.id)
+    axes = read_axes(block, (*info.parameters, *shared), path, issues, of=info.id)
     own = ComponentGrid(id=info.id, version=info.version, axes=axes[: len(info.parameters)])
     (_, optimizers), (_, lrs) = axes[len(info.parameters) :]
     grid = replace(default, estimator=own)
@@ -191,52 +191,52 @@ def _estimator_grid(
     return grid
 
 
-def _check_overlaps(entries: Sequence[EstimatorGrid], problems: Problems) -> None:
+def _check_overlaps(entries: Sequence[EstimatorGrid], issues: Issues) -> None:
     for i, entry in enumerate(entries):
         twin = next((j for j in range(i) if entry.estimator.id and entry.overlaps(entries[j])), None)
         if twin is not None:
-            problems.add(
+            issues.add(
                 at("/estimators", i),
                 f"{entry.estimator.id} repeats settings of /estimators/{twin}; leave them out of one.",
             )
 
 
-def _seeds(raw: Any, problems: Problems) -> tuple[int, ...]:
+def _seeds(raw: Any, issues: Issues) -> tuple[int, ...]:
     if isinstance(raw, list):
-        return cast(tuple[int, ...], read_axis(raw, _SEED, "/seeds", problems, most=MAX_SEEDS))
-    count = read_value(raw, _SEED_COUNT, "/seeds", problems)
+        return cast(tuple[int, ...], read_axis(raw, _SEED, "/seeds", issues, most=MAX_SEEDS))
+    count = read_value(raw, _SEED_COUNT, "/seeds", issues)
     return tuple(range(int(count or 0)))
 
 
-def _select(section: SelectSection, info: TaskInfo | None, problems: Problems) -> tuple[str, Goal]:
+def _select(section: SelectSection, info: TaskInfo | None, issues: Issues) -> tuple[str, Goal]:
     """Metric and goal; the task's own where the file names none."""
     if info is None:
         return "", "minimize"
     name = section.metric if section.metric is not None else info.select
     metric = info.metric(name)
     if metric is None:
-        _note_metric(name, info, "/select/metric", problems)
+        _note_metric(name, info, "/select/metric", issues)
         return "", "minimize"
     if section.goal not in (None, metric.goal):
         message = f"expected {metric.goal}, got {shown(section.goal)}; {metric.name} is better that way."
-        problems.add("/select/goal", message, given=section.goal, names=[metric.goal])
+        issues.add("/select/goal", message, given=section.goal, names=[metric.goal])
     return metric.name, metric.goal
 
 
-def _report(names: list[str] | None, info: TaskInfo | None, problems: Problems) -> tuple[str, ...]:
+def _report(names: list[str] | None, info: TaskInfo | None, issues: Issues) -> tuple[str, ...]:
     if info is None:
         return ()
     for i, name in enumerate(names or ()):
         if info.metric(name) is None:
-            _note_metric(name, info, at("/report", i), problems)
+            _note_metric(name, info, at("/report", i), issues)
         elif names and name in names[:i]:
-            problems.add(at("/report", i), f"{name} stands in the list twice; leave one out.")
+            issues.add(at("/report", i), f"{name} stands in the list twice; leave one out.")
     return tuple(names) if names else info.report
 
 
-def _note_metric(name: str, info: TaskInfo, path: str, problems: Problems) -> None:
+def _note_metric(name: str, info: TaskInfo, path: str, issues: Issues) -> None:
     names = [metric.name for metric in info.metrics]
-    problems.add(
+    issues.add(
         path,
         f"{info.id} reports no metric {shown(name)}; there are {listed(names)}.",
         given=name,
@@ -244,14 +244,14 @@ def _note_metric(name: str, info: TaskInfo, path: str, problems: Problems) -> No
     )
 
 
-def _check_printable(text: str | None, path: str, problems: Problems) -> None:
+def _check_printable(text: str | None, path: str, issues: Issues) -> None:
     """Refuse what a terminal or a database chokes on; a description may have several lines."""
     allowed = "\n\t" if path == "/description" else ""
     strange = next((c for c in text or "" if not c.isprintable() and c not in allowed), None)
     if strange is not None:
-        problems.add(path, f"the text has the unprintable character {strange!a}; leave it out.")
+        issues.add(path, f"the text has the unprintable character {strange!a}; leave it out.")
     elif text is not None and path != "/description" and not text.strip():
-        problems.add(path, "the text is blank; write at least one letter.")
+        issues.add(path, "the text is blank; write at least one letter.")
 
 
 def _check_size(sweep: Sweep, source: str) -> None:
@@ -262,4 +262,4 @@ def _check_size(sweep: Sweep, source: str) -> None:
         f"the grid has {sweep.count():,} trials ({boards:,} boards x {cells:,} cells x {seeds:,} seeds), "
         f"at most {MAX_TRIALS:,} are allowed; split the sweep."
     )
-    raise SpecError([Problem("", message)], source=source)
+    raise SpecError([Issue("", message)], source=source)

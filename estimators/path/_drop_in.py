@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Protocol, cast, overload
 from torch import Tensor
 
 from estimators._types import Noise
+from estimators.registry import get
 
 P = ParamSpec("P")
 
@@ -33,9 +34,12 @@ class DropIn(Protocol[P]):
 def drop_in(function: Callable[P, Tensor]) -> DropIn[P]:
     """``function``, which also takes ``tau`` for ``temperature``, both by position too, ``hard`` and ``dim``.
 
-    ``hard`` can only confirm what the forward value is: exactly one-hot, but for ``gumbel_softmax``.
+    ``hard`` can only confirm what the registry declares of the forward value: exactly one-hot, or relaxed.
+
+    Raises:
+        KeyError: no estimator has the name of the function.
     """
-    soft = function.__name__ == "gumbel_softmax"
+    one_hot = get(function.__name__).properties.hard_forward
 
     @functools.wraps(function)
     def aliased(
@@ -46,8 +50,8 @@ def drop_in(function: Callable[P, Tensor]) -> DropIn[P]:
         dim: int = -1,
         **given: Any,
     ) -> Tensor:
-        if hard is not None and hard == soft:
-            raise ValueError(_other_forward(function.__name__, soft))
+        if hard is not None and hard != one_hot:
+            raise ValueError(_other_forward(function.__name__, one_hot))
         if tau is not None and "temperature" in given:
             raise TypeError(f"{function.__name__} got temperature and tau, which are the same; leave one out")
         if tau is not None:
@@ -60,9 +64,7 @@ def drop_in(function: Callable[P, Tensor]) -> DropIn[P]:
     return cast(DropIn[P], aliased)
 
 
-def _other_forward(name: str, soft: bool) -> str:
-    if soft:
-        return (
-            "gumbel_softmax has a soft forward value and does not take hard=True; use `stgs`, its hard form"
-        )
-    return f"{name} is exactly one-hot and does not take hard=False; the soft form is `gumbel_softmax`"
+def _other_forward(name: str, one_hot: bool) -> str:
+    if one_hot:
+        return f"{name} is exactly one-hot and does not take hard=False; `gumbel_softmax` is relaxed"
+    return f"{name} has a relaxed forward value and does not take hard=True; `stgs` is exactly one-hot"

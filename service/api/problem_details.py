@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from benchmarks.sweep import Problem, SpecError
+from benchmarks.sweep import Issue, SpecError
 from service import errors
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def install(app: FastAPI, page: Render) -> None:
 
     def on_spec(request: Request, error: Exception) -> Response:
         assert isinstance(error, SpecError)
-        places = _places(error.problems)
+        places = _places(error.issues)
         return respond(request, document(request, 422, "invalid-sweep", str(error), places))
 
     def on_http(request: Request, error: Exception) -> Response:
@@ -114,8 +114,8 @@ def document(
     )
 
 
-def _places(problems: Iterable[Problem]) -> list[Place]:
-    return [Place(pointer=p.path, message=p.message, suggestion=p.suggestion) for p in problems]
+def _places(issues: Iterable[Issue]) -> list[Place]:
+    return [Place(pointer=p.path, message=p.message, suggestion=p.suggestion) for p in issues]
 
 
 def _wants_page(request: Request) -> bool:
@@ -151,5 +151,5 @@ def _ours(request: Request, error: errors.HeunboardError) -> ProblemDocument:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     kind = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(error).__name__).lstrip("-")
-    places = _places(error.problems) if isinstance(error, errors.InvalidCertificate) else []
+    places = _places(error.issues) if isinstance(error, errors.InvalidCertificate) else []
     return document(request, status, kind, str(error), places)

@@ -27,7 +27,8 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.datasets.loading import MNIST, DatasetUnavailable, WrongChecksum, load
+from benchmarks.datasets.catalogue import MNIST
+from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, load
 from service.cli import boards
 from service.cli.output import console
 from service.cli.progress_bar import watch

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.sweep import Problem, SpecError
+from benchmarks.sweep import Issue, SpecError
 from estimators.registry import PluginError
 from service.cli import boards, certify, servers, sweeps
 from service.client import ApiError, ClientError
@@ -61,10 +61,10 @@ def main() -> None:
     try:
         app()
     except SpecError as error:
-        _end(WRONG_INPUT, [str(problem) for problem in error.problems])
+        _end(WRONG_INPUT, [str(issue) for issue in error.issues])
     except ApiError as error:
         places = [
-            Problem(e["pointer"], e["message"], e.get("suggestion")) for e in error.problem.get("errors", [])
+            Issue(e["pointer"], e["message"], e.get("suggestion")) for e in error.problem.get("errors", [])
         ]
         wrong_input = error.status in (400, 404, 413, 422)
         _end(WRONG_INPUT if wrong_input else FAILED, [str(place) for place in places] or [str(error)])

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from benchmarks.sweep_file.issues import Problems, SpecError, nearest
+from benchmarks.sweep_file.issues import Issues, SpecError, nearest
 from benchmarks.sweep_file.parameters import read_axes
 from estimators import registry
 from estimators.info import EstimatorInfo, Value
@@ -46,12 +46,12 @@ def read_settings(texts: Sequence[str], info: EstimatorInfo) -> dict[str, Value]
         typer.BadParameter: all that is wrong with them.
     """
     given = _pairs(texts)
-    problems = Problems()
-    axes = read_axes(given, info.parameters, "", problems, of=f"estimator {info.id!r}")
+    issues = Issues()
+    axes = read_axes(given, info.parameters, "", issues, of=f"estimator {info.id!r}")
     try:
-        problems.raise_if_any("--set")
+        issues.raise_if_any("--set")
     except SpecError as error:
-        raise typer.BadParameter("; ".join(f"--set {str(p).lstrip('/')}" for p in error.problems)) from error
+        raise typer.BadParameter("; ".join(f"--set {str(p).lstrip('/')}" for p in error.issues)) from error
     return {name: values[0] for name, values in axes if name in given}
 
 

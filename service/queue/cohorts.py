@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.queue.reports import Ledger, hash_secret
+from service.queue.reports import Reports, hash_secret
 from service.states import TrialState
 from service.storage.engine import serialise, write
 from service.storage.queries import cells, claims, events
@@ -22,8 +22,8 @@ from workers.planning import Plannable, plan_cohorts
 from workers.ports import Claim
 
 
-class Queue(Ledger):
-    """Cohorts in the database: the dispatcher's side, with the running attempts' side of :class:`Ledger`."""
+class Queue(Reports):
+    """Cohorts in the database: the dispatcher's side, with the running attempts' side of :class:`Reports`."""
 
     def plan(self, *, max_lanes: int, slots: int) -> int:
         """Group queued trials that are in no cohort into cohorts; returns how many were made."""

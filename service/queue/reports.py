@@ -1,4 +1,4 @@
-"""What running attempts report: ``workers.ports.AttemptLedger`` on SQL. Every method is one transaction.
+"""What running attempts report: ``workers.ports.AttemptReports`` on SQL. Every method is one transaction.
 
 A report first writes to its cohort's row, naming the attempt (``queries.reports.hold``): that takes the lock,
 renews the lease, and finds no row when another attempt holds the cohort. Then nothing is stored but an event.
@@ -67,7 +67,7 @@ Repeated = Callable[[AttemptRecord], bool]
 """Whether a report is one that was stored before."""
 
 
-class Ledger:
+class Reports:
     """The running attempts' side of the queue.
 
     All reports raise :class:`NotFound` without such an attempt, :class:`WrongSecret` when the secret is not

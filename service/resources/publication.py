@@ -12,8 +12,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from benchmarks.sweep_file.issues import Problem, at, shown
-from benchmarks.sweep_file.limits import MAX_PROBLEMS
+from benchmarks.sweep_file.issues import Issue, at, shown
+from benchmarks.sweep_file.limits import MAX_ISSUES
 from estimators.certification.record import COMMON_PROBLEM, FORMAT, Certificate, Verdict
 from estimators.info import EstimatorInfo
 from service.errors import InvalidCertificate
@@ -130,50 +130,50 @@ def read(body: str | bytes, info: EstimatorInfo) -> Certificate:
     try:
         found = _Certificate.model_validate_json(body)
     except ValidationError as error:
-        raise InvalidCertificate([_problem(one) for one in error.errors()[:MAX_PROBLEMS]]) from None
+        raise InvalidCertificate([_issue(one) for one in error.errors()[:MAX_ISSUES]]) from None
     certificate = Certificate.from_json(found.model_dump())
-    if problems := [*_foreign(certificate, info), *_inconsistent(certificate, found.passed, info)]:
-        raise InvalidCertificate(problems)
+    if issues := [*_foreign(certificate, info), *_inconsistent(certificate, found.passed, info)]:
+        raise InvalidCertificate(issues)
     return certificate
 
 
-def _problem(error: ErrorDetails) -> Problem:
+def _issue(error: ErrorDetails) -> Issue:
     path = "".join(at("", part) for part in error["loc"])
     if error["type"] == "missing":
-        return Problem(path, "missing; every certificate has this field.")
+        return Issue(path, "missing; every certificate has this field.")
     if error["type"] == "extra_forbidden":
-        return Problem(path, "no certificate has this field; leave it out.")
+        return Issue(path, "no certificate has this field; leave it out.")
     got = "" if error["type"] == "json_invalid" else f", got {shown(error['input'])}"
-    return Problem(path, f"{error['msg']}{got}.")
+    return Issue(path, f"{error['msg']}{got}.")
 
 
-def _foreign(certificate: Certificate, info: EstimatorInfo) -> Iterator[Problem]:
+def _foreign(certificate: Certificate, info: EstimatorInfo) -> Iterator[Issue]:
     """What is not of this estimator."""
     if certificate.id != info.id:
-        yield Problem("/id", f"the certificate is of {shown(certificate.id)}, the address of {info.id!r}.")
+        yield Issue("/id", f"the certificate is of {shown(certificate.id)}, the address of {info.id!r}.")
     if certificate.title != info.title:
         same = "this id is another estimator where it was measured"
-        yield Problem("/title", f"expected {info.title!r}, got {shown(certificate.title)}: {same}.")
+        yield Issue("/title", f"expected {info.title!r}, got {shown(certificate.title)}: {same}.")
     if certificate.version != info.version:
-        yield Problem(
+        yield Issue(
             "/version",
             f"the certificate is of version {certificate.version}, the estimator here is at {info.version}; "
             "install the same package in both places and certify again.",
         )
     if certificate.parameters:
-        yield Problem("/parameters", "a server shows estimators at their defaults; certify without --set.")
+        yield Issue("/parameters", "a server shows estimators at their defaults; certify without --set.")
 
 
-def _inconsistent(certificate: Certificate, passed: bool, info: EstimatorInfo) -> Iterator[Problem]:
+def _inconsistent(certificate: Certificate, passed: bool, info: EstimatorInfo) -> Iterator[Issue]:
     """What does not fit together."""
     if passed != certificate.passed:
-        yield Problem("/passed", f"expected {shown(certificate.passed)}, as the findings say.")
+        yield Issue("/passed", f"expected {shown(certificate.passed)}, as the findings say.")
     ids = [problem.problem for problem in certificate.problems]
     if ids.count(COMMON_PROBLEM) != 1 or len(set(ids)) != len(ids):
-        yield Problem("/problems", f"expected each problem once and {COMMON_PROBLEM} among them.")
+        yield Issue("/problems", f"expected each problem once and {COMMON_PROBLEM} among them.")
     temperatures = [at.temperature for at in certificate.temperatures if at.point.scale == 1.0]
     low, high = info.temperature_range or (math.inf, math.inf)
     inside = sorted({temperature for temperature in temperatures if low <= temperature <= high})
     if temperatures != inside or len(inside) != len(certificate.temperatures):
         expected = "different temperatures of the declared range at scale 1, by rising temperature"
-        yield Problem("/temperatures", f"expected {expected}.")
+        yield Issue("/temperatures", f"expected {expected}.")

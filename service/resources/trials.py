@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -13,6 +14,9 @@ from service.storage.curves import unpack
 from service.storage.engine import read
 from service.storage.queries import trials
 from service.storage.queries.trials import TrialRow
+
+_RENAMED = {"products": "matmul"}
+"""Fields of provenance that older versions stored under another name."""
 
 
 def show_trial(engine: Engine, key: str) -> schemas.Trial:
@@ -61,11 +65,16 @@ def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
             error=one.error,
             started_at=one.started_at,
             finished_at=one.ended_at,
-            provenance=one.provenance,
+            provenance=_provenance(one.provenance),
         )
         for one in rows
     ]
     return schemas.AttemptList(key=key, attempts=attempts)
+
+
+def _provenance(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Stored provenance with the names of today."""
+    return stored and {_RENAMED.get(name, name): value for name, value in stored.items()}
 
 
 def _trial(connection: Connection, key: str) -> TrialRow:

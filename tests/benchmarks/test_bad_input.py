@@ -1,4 +1,4 @@
-"""Sweep files that are wrong: where the problem is, what it says, and that every form says the same."""
+"""Sweep files that are wrong: where the issue is, what it says, and that every form says the same."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks.sweep import Problem, SpecError, load_sweep, read_sweep
+from benchmarks.sweep import Issue, SpecError, load_sweep, read_sweep
 from benchmarks.sweep_file import limits
 from tests.benchmarks.test_sweep import minimal
 
 
-def problems_of(data: Any) -> tuple[Problem, ...]:
+def issues_of(data: Any) -> tuple[Issue, ...]:
     with pytest.raises(SpecError) as caught:
         read_sweep(data)
-    return caught.value.problems
+    return caught.value.issues
 
 
-def problems_in(text: str | bytes) -> tuple[Problem, ...]:
+def issues_in(text: str | bytes) -> tuple[Issue, ...]:
     with pytest.raises(SpecError) as caught:
         load_sweep(text)
-    return caught.value.problems
+    return caught.value.issues
 
 
 def as_yaml(data: Any) -> str:
@@ -181,13 +181,13 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_one_clear_problem(case: str) -> None:
+def test_one_clear_issue(case: str) -> None:
     data, path, message, suggestion = CASES[case]
-    found = problems_of(data)
-    assert [problem.path for problem in found if problem.path == path] == [path]
-    (problem,) = (problem for problem in found if problem.path == path)
-    assert message in problem.message
-    assert problem.suggestion == suggestion
+    found = issues_of(data)
+    assert [issue.path for issue in found if issue.path == path] == [path]
+    (issue,) = (issue for issue in found if issue.path == path)
+    assert message in issue.message
+    assert issue.suggestion == suggestion
     assert len(found) == 1 or case in {"misspelt key"}, found
 
 
@@ -196,18 +196,18 @@ ONE_FORM = {"too many seeds in a list"}
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in ONE_FORM])
-def test_the_same_problems_from_yaml_json_and_python(case: str) -> None:
+def test_the_same_issues_from_yaml_json_and_python(case: str) -> None:
     data = CASES[case][0]
-    expected = problems_of(data)
+    expected = issues_of(data)
     if case != "beyond the doubles" and case != "huge seed":
-        assert problems_in(as_yaml(data)) == expected
-        assert problems_in(json.dumps(data)) == expected
+        assert issues_in(as_yaml(data)) == expected
+        assert issues_in(json.dumps(data)) == expected
     else:  # text of 400 digits is read as infinity, Python's integer is not
-        assert [p.path for p in problems_in(json.dumps(data))] == [p.path for p in expected]
+        assert [p.path for p in issues_in(json.dumps(data))] == [p.path for p in expected]
 
 
-def test_all_problems_at_once() -> None:
-    found = problems_of(
+def test_all_issues_at_once() -> None:
+    found = issues_of(
         {
             "name": 1,
             "task": {"id": "polynomial", "p": 0},
@@ -219,7 +219,7 @@ def test_all_problems_at_once() -> None:
             "extra": 1,
         }
     )
-    assert {problem.path for problem in found} == {
+    assert {issue.path for issue in found} == {
         "/name",
         "/task/p",
         "/estimators/0",
@@ -234,14 +234,14 @@ def test_all_problems_at_once() -> None:
 
 
 def test_missing_keys() -> None:
-    found = problems_of({})
-    assert [problem.path for problem in found] == ["/name", "/task", "/estimators", "/seeds"]
-    assert all("is missing; write" in problem.message for problem in found)
+    found = issues_of({})
+    assert [issue.path for issue in found] == ["/name", "/task", "/estimators", "/seeds"]
+    assert all("is missing; write" in issue.message for issue in found)
 
 
-def test_many_problems_are_counted() -> None:
-    found = problems_of(minimal(seeds=[-1] * 500))
-    assert len(found) == limits.MAX_PROBLEMS + 1
+def test_many_issues_are_counted() -> None:
+    found = issues_of(minimal(seeds=[-1] * 500))
+    assert len(found) == limits.MAX_ISSUES + 1
     assert "400 more" in found[-1].message
 
 
@@ -280,43 +280,43 @@ def test_the_error_reads_well() -> None:
     ],
 )
 def test_broken_text(text: str | bytes, message: str) -> None:
-    (problem,) = problems_in(text)
-    assert problem.path == ""
-    assert message in problem.message
+    (issue,) = issues_in(text)
+    assert issue.path == ""
+    assert message in issue.message
 
 
 def test_duplicate_keys_in_yaml_and_json() -> None:
     yaml = "name: a\ntask: {id: polynomial, p: 2, p: 3}\nestimators: [st]\nseeds: 1\nseeds: 2\n"
     text = '{"name": "a", "task": {"id": "polynomial", "p": 2, "p": 3}, '
     text += '"estimators": ["st"], "seeds": 1, "seeds": 2}'
-    assert problems_in(yaml) == problems_in(text)
-    assert [problem.path for problem in problems_in(yaml)] == ["/task/p", "/seeds"]
+    assert issues_in(yaml) == issues_in(text)
+    assert [issue.path for issue in issues_in(yaml)] == ["/task/p", "/seeds"]
 
 
 def test_keys_that_are_no_names() -> None:
-    assert problems_in("name: a\ntask: {id: polynomial}\nestimators: [st]\nseeds: 1\n3: x\n") == problems_of(
+    assert issues_in("name: a\ntask: {id: polynomial}\nestimators: [st]\nseeds: 1\n3: x\n") == issues_of(
         minimal(estimators=["st"]) | {3: "x"}
     )
 
 
 def test_pointers_are_escaped_and_encodable() -> None:
-    assert [problem.path for problem in problems_of(minimal(**{"a/b~c": 1}))] == ["/a~1b~0c"]
-    found = problems_in('{"\\ud800": 1}')
-    json.dumps([problem.path + problem.message for problem in found], ensure_ascii=False).encode()
+    assert [issue.path for issue in issues_of(minimal(**{"a/b~c": 1}))] == ["/a~1b~0c"]
+    found = issues_in('{"\\ud800": 1}')
+    json.dumps([issue.path + issue.message for issue in found], ensure_ascii=False).encode()
 
 
 def test_a_large_python_range_is_not_expanded() -> None:
-    (problem,) = problems_of(minimal(seeds=range(10**12)))
-    assert "more than 50,000" in problem.message
+    (issue,) = issues_of(minimal(seeds=range(10**12)))
+    assert "more than 50,000" in issue.message
 
 
 def test_binary_estimators_are_refused_where_variables_have_more_categories() -> None:
     task = {"id": "categorical_vae", "categories": [2, 8]}
-    (problem,) = problems_of(minimal(task=task, estimators=["rloo", "disarm"]))
-    assert problem.path == "/estimators/1"
-    assert "those of this task have 8" in problem.message
-    assert "rloo" in problem.message
-    assert "arms" not in problem.message
+    (issue,) = issues_of(minimal(task=task, estimators=["rloo", "disarm"]))
+    assert issue.path == "/estimators/1"
+    assert "those of this task have 8" in issue.message
+    assert "rloo" in issue.message
+    assert "arms" not in issue.message
 
 
 def test_binary_estimators_are_welcome_on_binary_variables() -> None:

@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.datasets import loading
-from benchmarks.datasets.loading import DataSet, DatasetUnavailable, File, WrongChecksum, read
+from benchmarks.datasets.catalogue import DATA_SETS, DataSet, File
+from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, read
+from benchmarks.tasks import registry as tasks
+from estimators.info import Value
 
 TRAIN = struct.pack(">IIII", 0x0803, 3, 2, 2) + bytes(range(12))
 TEST = struct.pack(">IIII", 0x0803, 1, 2, 2) + bytes([255, 0, 128, 7])
 MADE_UP = DataSet(
     id="made_up",
-    train=File(name="train.gz", sha256=hashlib.sha256(TRAIN).hexdigest()),
-    test=File(name="test.gz", sha256=hashlib.sha256(TEST).hexdigest()),
+    title="Made up",
+    pixels=4,
+    train=File(name="train.gz", sha256=hashlib.sha256(TRAIN).hexdigest(), examples=3),
+    test=File(name="test.gz", sha256=hashlib.sha256(TEST).hexdigest(), examples=1),
     mirrors=("https://first.invalid/", "https://second.invalid/"),
 )
 
@@ -93,7 +98,9 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_content_that_is_not_images_is_refused(tmp_path: Path, content: bytes) -> None:
     odd = DataSet(
         id="made_up",
-        train=File(name="train.gz", sha256=hashlib.sha256(content).hexdigest()),
+        title="Not images",
+        pixels=4,
+        train=File(name="train.gz", sha256=hashlib.sha256(content).hexdigest(), examples=3),
         test=MADE_UP.test,
         mirrors=(),
     )
@@ -102,7 +109,7 @@ def test_content_that_is_not_images_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_availability_is_a_yes_or_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(loading.DATA_SETS, "made_up", MADE_UP)
+    monkeypatch.setitem(DATA_SETS, "made_up", MADE_UP)
     monkeypatch.setenv("HEUNBOARD_DATA_DIR", str(store(tmp_path / "there")))
     assert loading.is_available("made_up")
     wrong = store(tmp_path / "wrong", TRAIN[:-1] + b"!")
@@ -118,8 +125,23 @@ MD5 = {  # as published for the decompressed files
 @pytest.mark.data
 @pytest.mark.usefixtures("real_data_dir")
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_real_files_have_the_published_checksums(name: str) -> None:
-    images = loading.load(name)
+def test_real_files_have_the_published_checksums_and_the_sizes_of_the_catalogue(name: str) -> None:
+    images, data = loading.load(name), DATA_SETS[name]
+    assert images.train.shape == (data.train.examples, data.pixels)
+    assert images.test.shape == (data.test.examples, data.pixels)
     for pixels, md5 in zip((images.train, images.test), MD5[name], strict=True):
         header = struct.pack(">IIII", 0x0803, len(pixels), 28, 28)
         assert hashlib.md5(header + pixels.numpy().tobytes(), usedforsecurity=False).hexdigest() == md5
+
+
+def test_the_catalogue_is_what_a_sweep_may_name_and_how_long_an_epoch_is() -> None:
+    vae = tasks.get("categorical_vae")
+    parameter = vae.parameter("dataset")
+    assert parameter is not None
+    assert parameter.choices == tuple(DATA_SETS)
+    for id, data in DATA_SETS.items():
+        values: dict[str, Value] = {p.name: p.default for p in vae.parameters if p.default is not None}
+        values |= {"dataset": id, "batch_size": 7_000}
+        assert vae.splits(values) == {"train": 60_000, "test": 10_000}
+        assert vae.steps_per_epoch(values) == 9  # eight minibatches of 7,000, one of 4,000
+        assert data.title in vae.describe(values)

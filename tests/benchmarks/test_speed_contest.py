@@ -81,7 +81,7 @@ def test_verdicts(ratio: float, verdict: str) -> None:
 
 
 def row(ratio: float) -> report.Row:
-    return report.Row(contest=contest((ratio,), (1.0,)), floor={"products": 1.0, "noise": 0.5})
+    return report.Row(contest=contest((ratio,), (1.0,)), floor={"matmul": 1.0, "noise": 0.5})
 
 
 def report_of(*rows: report.Row, failures: dict[str, str] | None = None) -> report.Report:
@@ -184,7 +184,7 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [case["name"] for case in result["cases"]] == ["tiny-vae", "tiny-polynomial"]
     for case in result["cases"]:
         check_case(case)
-    vae, polynomial = (case["ours"]["products"] for case in result["cases"])
+    vae, polynomial = (case["ours"]["matmul"] for case in result["cases"])
     assert (set(vae) <= {"torch", "native"}, len(vae), polynomial) == (True, 1, [])
     out = capsys.readouterr().out
     assert "s left" in out
@@ -245,13 +245,13 @@ def test_ctrl_c_reaches_this_process_and_not_the_teams() -> None:
         assert team.turn(0.05) > 0
         (last,) = team.dismiss()
     assert last.peak_bytes > 50e6
-    assert last.products is None, "the polynomial has no products"
+    assert last.matmul is None, "the polynomial multiplies no matrices"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_time_left_follows_the_first_guess_then_what_cases_took(capsys: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 5.0, 35.0, 125.0, 135.0, 250.0])
-    tell = command.Progress(2, 100.0, clock=lambda: next(times))
+    tell = command.Announcer(2, 100.0, clock=lambda: next(times))
     tell.next("first")
     tell("round 1")
     tell.next("second")

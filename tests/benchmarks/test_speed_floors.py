@@ -44,18 +44,18 @@ def test_random_numbers_and_functions_of_a_step(name: str, noise: int, log: int,
         ("polynomial-st", 256, 0),
     ],
 )
-def test_parameters_and_products_of_a_step(name: str, updates: int, mflop: int) -> None:
+def test_parameters_and_matmuls_of_a_step(name: str, updates: int, mflop: int) -> None:
     counts = count(BY_NAME[name])
     assert counts.updates == updates
     # a multiplication and an addition count as two
-    assert sum(2 * m * k * n for m, k, n in counts.products) == pytest.approx(1e6 * mflop, rel=0.002)
+    assert sum(2 * m * k * n for m, k, n in counts.matmuls) == pytest.approx(1e6 * mflop, rel=0.002)
 
 
 def test_a_floor_is_counts_at_rates() -> None:
-    counts = Counts(products=(), noise=1000, log=10, exp=100, updates=7)
+    counts = Counts(matmuls=(), noise=1000, log=10, exp=100, updates=7)
     parts = floor(counts, rates.Rates(exp=1e-9, log=2e-9, noise=3e-9, adam=1e-3))
     assert parts == pytest.approx(
-        {"products": 0.0, "noise": 3e-6, "functions": 1.2e-7, "updates": 7e-3}, rel=1e-12
+        {"matmul": 0.0, "noise": 3e-6, "functions": 1.2e-7, "updates": 7e-3}, rel=1e-12
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.sweep import Sweep, SweepFile, load_sweep, read_sweep
 from benchmarks.sweep_file import limits
-from benchmarks.sweep_file.issues import Problems
+from benchmarks.sweep_file.issues import Issues
 from benchmarks.sweep_file.parameters import read_value
 from estimators.info import Parameter
 
@@ -115,7 +115,7 @@ def test_spellings_of_a_number_are_one_trial(lr: Any) -> None:
 
 def test_negative_zero_is_zero() -> None:
     anything = Parameter(name="x", type=float, default=None, description="")
-    value = read_value("-0.0", anything, "/x", Problems())
+    value = read_value("-0.0", anything, "/x", Issues())
     assert repr(value) == "0.0"  # a key is made of the spelling
 
 

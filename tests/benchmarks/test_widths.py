@@ -56,7 +56,7 @@ def test_at_a_fixed_width_a_trial_has_the_same_bits_whatever_its_lane_mates(
         assert curves[0] == together[lane]
 
 
-def test_groups_have_usual_widths() -> None:
+def test_groups_have_the_widths_of_buckets() -> None:
     def widths(count: int, most: int) -> list[int]:
         return [placed.group.width for placed in cohort(*many(count), group_width=most)._groups]
 

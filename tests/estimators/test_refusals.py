@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.sweep_file.issues import Problems, SpecError
+from benchmarks.sweep_file.issues import Issues, SpecError
 from benchmarks.sweep_file.parameters import read_value
 from estimators import EstimatorInfo, Parameter, bind
 from estimators.info import LARGEST_NUMBER, SMALLEST_NUMBER
@@ -57,10 +57,10 @@ DECLARED = [(info, parameter) for info in ALL for parameter in info.parameters]
 def test_python_refuses_what_a_sweep_file_refuses(info: EstimatorInfo, parameter: Parameter) -> None:
     """The same values, with what came, what was expected and, where there is some, advice."""
     for value in wrong_values(parameter):
-        problems = Problems()
-        assert read_value(value, parameter, "", problems) is None
+        issues = Issues()
+        assert read_value(value, parameter, "", issues) is None
         with pytest.raises(SpecError, match=re.escape(parameter.expected_text())):
-            problems.raise_if_any("")
+            issues.raise_if_any("")
         with pytest.raises(ValueError, match=f"{info.id}: {parameter.name} must be") as refusal:
             bind(info)(lanes_for(info, 2), F, **{parameter.name: value})
         assert parameter.expected_text() in str(refusal.value)

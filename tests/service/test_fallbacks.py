@@ -16,7 +16,7 @@ from tests.support.sweeps import COMPILED, FELL_BACK, PROVENANCE, small_sweep
 from tests.support.web import application, browser_of, compute
 
 (FAILURE,) = FELL_BACK.fallback or ()
-NEW_FIELDS = {"executor", "compile_seconds", "first_step_seconds", "fallback"}
+NEW_FIELDS = {"executor", "compile_seconds", "first_step_seconds", "fallback", "matmul"}
 
 
 @pytest.fixture
@@ -28,6 +28,14 @@ def answers(http: httpx.Client, sweep: str) -> tuple[dict[str, Any], dict[str, A
     """The sweep and its only board."""
     found = http.get(f"/api/v1/sweeps/{sweep}").json()
     return found, http.get(f"/api/v1/boards/{found['boards'][0]['id']}").json()
+
+
+def attempt_of(http: httpx.Client, sweep: str) -> dict[str, Any]:
+    """The only attempt of the sweep's first trial."""
+    trial = http.get(f"/api/v1/sweeps/{sweep}/trials").json()["trials"][0]
+    (attempt,) = http.get(f"/api/v1/trials/{trial['key']}/attempts").json()["attempts"]
+    found: dict[str, Any] = attempt
+    return found
 
 
 def pages(http: httpx.Client, sweep: str) -> list[str]:
@@ -71,9 +79,16 @@ def test_provenance_of_older_versions_is_read(engine: Engine, http: httpx.Client
     sweep, board = answers(http, id)
     assert sweep["fallbacks"] == board["fallbacks"] == board["versions"]["executor"] == []
     assert "Steps done as" not in pages(http, id)[-1]
-    trial = http.get(f"/api/v1/sweeps/{id}/trials").json()["trials"][0]
-    (attempt,) = http.get(f"/api/v1/trials/{trial['key']}/attempts").json()["attempts"]
-    assert attempt["provenance"] == old
+    assert attempt_of(http, id)["provenance"] == old
+
+
+def test_provenance_has_the_names_of_today(engine: Engine, http: httpx.Client) -> None:
+    id = compute(engine, small_sweep())
+    now = PROVENANCE.model_dump(mode="json") | {"matmul": "native"}
+    old = {"products" if name == "matmul" else name: value for name, value in now.items()}
+    with write(engine) as connection:
+        connection.execute(sa.update(Attempt).values(provenance=old))
+    assert attempt_of(http, id)["provenance"] == now
 
 
 def test_attempts_that_failed_alike_are_counted_together() -> None:

@@ -322,4 +322,4 @@ def test_an_invalid_certificate_lists_all_that_is_wrong() -> None:
     wrong = document() | {"version": 7, "id": "x", "parameters": {"temperature": 2.0}}
     with pytest.raises(InvalidCertificate) as refused:
         publication.read(json.dumps(wrong), get("st"))
-    assert {problem.path for problem in refused.value.problems} == {"/version", "/id", "/parameters"}
+    assert {issue.path for issue in refused.value.issues} == {"/version", "/id", "/parameters"}

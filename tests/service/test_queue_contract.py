@@ -21,7 +21,7 @@ from service.storage.models import Attempt, Cell, CellSummary, Cohort, CurveSegm
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import CurveSegment as CurveMessage
 from workers.messages import Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
-from workers.ports import AttemptLedger, Claim, CohortQueue
+from workers.ports import AttemptReports, Claim, CohortQueue
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ class TestQueueContract:
 
     def test_implements_the_ports(self, queue: Queue) -> None:
         dispatcher: CohortQueue = queue
-        ledger: AttemptLedger = queue  # both assignments are checked by mypy
+        reports: AttemptReports = queue  # both assignments are checked by mypy
         assert dispatcher.claim(owner="d", limit=1) == []
         with pytest.raises(NotFound):
-            ledger.start(1, "secret")
+            reports.start(1, "secret")
 
     def test_life_of_a_cohort(self, engine: Engine, queue: Queue) -> None:
         claim, reply = started(engine, queue)

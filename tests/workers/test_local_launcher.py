@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.datasets.loading import DATA_SETS
+from benchmarks.datasets.catalogue import DATA_SETS
 from benchmarks.process import allocator, compile_cache
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.processes import alive, family, until

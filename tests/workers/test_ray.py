@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.datasets.loading import DATA_SETS
+from benchmarks.datasets.catalogue import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
 from workers.dispatcher import Dispatcher, DispatcherSettings

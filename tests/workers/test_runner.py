@@ -90,7 +90,7 @@ def test_provenance_tells_how_steps_were_done_and_when_the_first_was() -> None:
     run_attempt(reporter, build=ScriptedCohort(two_segments), clock=clock)
     found = outcome_of(reporter).provenance
     assert (found.executor, found.compile_seconds, found.first_step_seconds) == ("loop", 1.5, 4.0)
-    assert found.products == "native"
+    assert found.matmul == "native"
     assert found.fallback is None
 
 
@@ -118,7 +118,7 @@ def test_attempt_without_a_step_has_no_executor() -> None:
     run_attempt(reporter, build=ScriptedCohort(fails_at_once))
     found = outcome_of(reporter).provenance
     assert (found.executor, found.compile_seconds, found.first_step_seconds) == (None, None, None)
-    assert found.products is None
+    assert found.matmul is None
 
 
 def test_error_goes_to_the_trials_that_had_not_ended() -> None:

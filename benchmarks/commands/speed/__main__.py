@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASE
 
 def _measure(options: argparse.Namespace, cases: Sequence[Case]) -> report.Report:
     """All cases, or those that were finished when Ctrl-C came."""
-    tell = Progress(len(cases), _START_SECONDS + 2 * options.rounds * options.seconds)
+    tell = Announcer(len(cases), _START_SECONDS + 2 * options.rounds * options.seconds)
     tell("rates of this machine")
     measured = report.Report(settings=_settings(options), rates=rates.measure())
     try:
@@ -100,7 +100,7 @@ def _package(tell: Callable[[str], None]) -> list[reinmax_package.Comparison]:
     return [reinmax_package.compare(shape) for shape in reinmax_package.SHAPES]
 
 
-class Progress:
+class Announcer:
     """Lines that say what goes on and how long it will still take.
 
     Args:

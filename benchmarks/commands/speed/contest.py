@@ -38,14 +38,14 @@ class SideResult:
         rates: steps per second of all its processes together, one number per round.
         first_step_seconds: from the start of a process to its first steps, the slowest process.
         peak_bytes: resident memory at most, the largest process.
-        products: libraries that its processes chose for products on a CPU; none for the reference, which
+        matmul: libraries that its processes chose for matmul on a CPU; none for the reference, which
             takes what torch takes.
     """
 
     rates: tuple[float, ...]
     first_step_seconds: float
     peak_bytes: int
-    products: tuple[str, ...] = ()
+    matmul: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -125,7 +125,7 @@ def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: in
                 rates=tuple(rates[side]),
                 first_step_seconds=team.first_step_seconds,
                 peak_bytes=max(last.peak_bytes for last in lasts[side]),
-                products=tuple(sorted({last.products for last in lasts[side] if last.products})),
+                matmul=tuple(sorted({last.matmul for last in lasts[side] if last.matmul})),
             )
             for side, team in teams.items()
         }

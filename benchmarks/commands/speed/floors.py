@@ -1,6 +1,6 @@
 """The least time of one step of one trial: what has to be computed, at the rates of this machine.
 
-Counted: matrix products, random numbers, logarithms and exponentials, updates. Not counted: additions and
+Counted: matmul, random numbers, logarithms and exponentials, updates. Not counted: additions and
 products of numbers, moving activations, calling functions, waiting for memory that other cores use. Only
 estimators of :mod:`benchmarks.commands.speed.cases` are known here.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.commands.speed.cases import Case
-from benchmarks.commands.speed.rates import Product, Rates, chain
+from benchmarks.commands.speed.rates import Matmul, Rates, chain
 from estimators.info import Value
 
 _ENCODER = (784, 512, 256)
@@ -23,12 +23,12 @@ class Counts:
     """What a step of a case has to compute.
 
     Attributes:
-        products: matrix products, in order.
+        matmuls: their shapes, in order.
         noise, log, exp: random numbers, logarithms, exponentials.
         updates: trainable parameters.
     """
 
-    products: tuple[Product, ...]
+    matmuls: tuple[Matmul, ...]
     noise: int
     log: int
     exp: int
@@ -36,9 +36,9 @@ class Counts:
 
 
 def floor(counts: Counts, rates: Rates) -> dict[str, float]:
-    """Seconds of the parts of a step: ``products``, ``noise``, ``functions`` and ``updates``."""
+    """Seconds of the parts of a step: ``matmul``, ``noise``, ``functions`` and ``updates``."""
     return {
-        "products": chain(counts.products) if counts.products else 0.0,
+        "matmul": chain(counts.matmuls) if counts.matmuls else 0.0,
         "noise": rates.noise * counts.noise,
         "functions": rates.log * counts.log + rates.exp * counts.exp,
         "updates": rates.adam * counts.updates,
@@ -54,12 +54,12 @@ def count(case: Case) -> Counts:
     values = case.values
     noise, log, exp = _sampling(case)
     if not case.needs_images:
-        return Counts(products=(), noise=noise, log=log, exp=exp, updates=2 * int(values["latents"]))
+        return Counts(matmuls=(), noise=noise, log=log, exp=exp, updates=2 * int(values["latents"]))
     layers = _layers(values)
     batch = int(values["batch_size"])
     code = batch * int(values["latents"]) * int(values["categories"])
     return Counts(
-        products=_products(layers, batch),
+        matmuls=_matmuls(layers, batch),
         noise=noise,
         log=log + batch * _ENCODER[0] + code,
         exp=exp + batch * _ENCODER[0] + code,
@@ -88,11 +88,11 @@ def _sampling(case: Case) -> tuple[int, int, int]:
     return hard + relaxed, relaxed * (1 if categories == 2 else 2), relaxed
 
 
-def _products(layers: list[tuple[int, int]], batch: int) -> tuple[Product, ...]:
+def _matmuls(layers: list[tuple[int, int]], batch: int) -> tuple[Matmul, ...]:
     """Forward, then backward the gradients of weights and of inputs.
 
     The images need no gradient. The code is one-hot: the decoder's first layer picks columns of its weights,
-    and the gradient of these adds to the columns picked; only the gradient of the code is a product.
+    and the gradient of these adds to the columns picked; only the gradient of the code is a matmul.
     """
     dense = [*layers[: len(_ENCODER)], *layers[len(_ENCODER) + 1 :]]
     forward = [(batch, inputs, outputs) for inputs, outputs in dense]

@@ -1,4 +1,4 @@
-"""What this machine can do on one thread: matrix products, functions, random numbers, updates.
+"""What this machine can do on one thread: matmul, functions, random numbers, updates.
 
 Each rate is that of the fastest of many repeats, with what PyTorch and NumPy offer to everybody.
 """
@@ -22,8 +22,8 @@ SECONDS = 0.1
 
 _BLOCK = 2**14  # numbers, 64 KiB: the first or second cache holds them
 
-Product = tuple[int, int, int]
-"""(m, k, n) of a matrix product ``(m, k) @ (k, n)``."""
+Matmul = tuple[int, int, int]
+"""(m, k, n) of ``(m, k) @ (k, n)``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,9 +70,9 @@ def fastest(work: Callable[[], object]) -> float:
     return best
 
 
-def chain(products: Sequence[Product]) -> float:
-    """Seconds of these products one after the other, each by its fastest implementation."""
-    work = [_fastest_product(product) for product in products]
+def chain(matmuls: Sequence[Matmul]) -> float:
+    """Seconds of these matmuls one after the other, each by its fastest implementation."""
+    work = [_fastest_matmul(matmul) for matmul in matmuls]
 
     def all_of_them() -> None:
         for one in work:
@@ -81,9 +81,9 @@ def chain(products: Sequence[Product]) -> float:
     return fastest(all_of_them)
 
 
-def _fastest_product(product: Product) -> Callable[[], Tensor]:
+def _fastest_matmul(matmul: Matmul) -> Callable[[], Tensor]:
     """PyTorch's own choice of library, or oneDNN with operands in its layout: which is faster varies."""
-    m, k, n = product
+    m, k, n = matmul
     a, b = torch.randn(m, k), torch.randn(k, n)
     ways: list[Callable[[], Tensor]] = [lambda: torch.mm(a, b)]
     if torch.backends.mkldnn.is_available():

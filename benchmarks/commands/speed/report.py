@@ -210,7 +210,7 @@ def _side_json(contest: Contest, side: SideResult) -> dict[str, Any]:
         "trials_per_hour": contest.trials_per_hour(side),
         "first_step_seconds": side.first_step_seconds,
         "peak_bytes": side.peak_bytes,
-        "products": list(side.products),
+        "matmul": list(side.matmul),
     }
 
 

@@ -36,10 +36,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class LastWord:
-    """Resident bytes at most, and the library chosen for products on a CPU."""
+    """Resident bytes at most, and the library chosen for matmul on a CPU."""
 
     peak_bytes: int
-    products: str | None
+    matmul: str | None
 
 
 def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int, started: float) -> None:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.datasets.catalogue import DATA_SETS, DataSet
 from benchmarks.tasks.categorical_vae.references import references
-from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs
 from estimators.info import Parameter, Value
 
 
+def _data_set(v: Mapping[str, Value]) -> DataSet:
+    return DATA_SETS[str(v["dataset"])]
+
+
 def _describe(v: Mapping[str, Value]) -> str:
-    data = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}[str(v["dataset"])]
     epochs = "1 epoch" if v["epochs"] == 1 else f"{v['epochs']} epochs"
-    return f"Categorical VAE {v['categories']}×{v['latents']} on {data}, {epochs}"
+    return f"Categorical VAE {v['categories']}×{v['latents']} on {_data_set(v).title}, {epochs}"
+
+
+def _splits(v: Mapping[str, Value]) -> Mapping[Split, int]:
+    data = _data_set(v)
+    return {"train": data.train.examples, "test": data.test.examples}
+
+
+def _steps_per_epoch(v: Mapping[str, Value]) -> int:
+    return -(-_data_set(v).train.examples // int(v["batch_size"]))
 
 
 def _facts(v: Mapping[str, Value]) -> Facts:
     categories, latents = int(v["categories"]), int(v["latents"])
-    weights = 2 * (784 * 512 + 512 * 256 + 256 * categories * latents)
+    weights = 2 * (_data_set(v).pixels * 512 + 512 * 256 + 256 * categories * latents)
     return Facts(
         spaces={"code": Space(variables=latents, categories=categories)},
-        flop=6.0 * weights * int(v["batch_size"]),  # two for a product, three passes
+        flop=6.0 * weights * int(v["batch_size"]),  # multiply and add, three passes
     )
 
 
@@ -32,7 +45,7 @@ INFO = TaskInfo(
             name="dataset",
             type=str,
             default="mnist",
-            choices=("mnist", "fashion_mnist"),
+            choices=tuple(DATA_SETS),
             description="Grey values in [0, 1] as inputs and targets.",
         ),
         Parameter(
@@ -52,7 +65,7 @@ INFO = TaskInfo(
             maximum=10_000,
             description="Images per update.",
         ),
-        epochs(default=160, description="Passes over the 60,000 training images."),
+        epochs(default=160, description="Passes over the training images."),
     ),
     metrics=(
         Metric(
@@ -95,8 +108,8 @@ INFO = TaskInfo(
     version=2,
     describe=_describe,
     facts=_facts,
-    splits=lambda v: {"train": 60_000, "test": 10_000},
-    steps_per_epoch=lambda v: -(-60_000 // int(v["batch_size"])),
+    splits=_splits,
+    steps_per_epoch=_steps_per_epoch,
     references=references,
     target="benchmarks.tasks.categorical_vae.task:CategoricalVAE",
 )

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.errors import WrongSecret
 from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome, StartReply
-from workers.ports import AttemptLedger
+from workers.ports import AttemptReports
 
 PREFIX = "/internal/v1/attempts/{attempt_id}"
 
@@ -25,8 +25,8 @@ def _secret(
 Secret = Annotated[str, Depends(_secret)]
 
 
-def internal_router(ledger: AttemptLedger) -> APIRouter:
-    """The routes, which store what they are told in ``ledger``.
+def internal_router(reports: AttemptReports) -> APIRouter:
+    """The routes, which store what they are told in ``reports``.
 
     They answer 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
     and 422 to a report that does not fit. All may be repeated without effect.
@@ -35,18 +35,18 @@ def internal_router(ledger: AttemptLedger) -> APIRouter:
 
     @router.post("/start")
     def start(attempt_id: int, secret: Secret) -> StartReply:
-        return ledger.start(attempt_id, secret)
+        return reports.start(attempt_id, secret)
 
     @router.post("/heartbeat")
     def heartbeat(attempt_id: int, secret: Secret, message: Heartbeat) -> HeartbeatReply:
-        return ledger.heartbeat(attempt_id, secret, message)
+        return reports.heartbeat(attempt_id, secret, message)
 
     @router.post("/metrics", status_code=status.HTTP_204_NO_CONTENT)
     def metrics(attempt_id: int, secret: Secret, message: MetricsBatch) -> None:
-        ledger.metrics(attempt_id, secret, message)
+        reports.metrics(attempt_id, secret, message)
 
     @router.post("/finish", status_code=status.HTTP_204_NO_CONTENT)
     def finish(attempt_id: int, secret: Secret, message: Outcome) -> None:
-        ledger.finish(attempt_id, secret, message)
+        reports.finish(attempt_id, secret, message)
 
     return router

@@ -152,7 +152,7 @@ def test_the_environment_decides_and_its_mistakes_are_told(monkeypatch: pytest.M
         assert layers.library() == name
         layers.library.cache_clear()
     monkeypatch.setenv(layers.VARIABLE, "mkl")
-    with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'mkl'; it is torch or native"):
+    with pytest.raises(ValueError, match="HEUNBOARD_MATMUL is 'mkl'; it is torch or native"):
         layers.library()
 
 
@@ -168,7 +168,7 @@ def test_without_a_compiler_torch_remains_and_a_warning_says_so(
     assert "Linear layers are left to torch: no compiler" in caplog.text
     layers.library.cache_clear()
     monkeypatch.setenv(layers.VARIABLE, "native")
-    with pytest.raises(ValueError, match="HEUNBOARD_PRODUCTS is 'native', but no compiler"):
+    with pytest.raises(ValueError, match="HEUNBOARD_MATMUL is 'native', but no compiler"):
         layers.library()
 
 
