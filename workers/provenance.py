@@ -53,7 +53,7 @@ def describe(
         compile_seconds=execution.compile_seconds if execution else None,
         first_step_seconds=first_step_seconds,
         fallback=(execution.failures or None) if execution else None,
-        matmul=execution.products if execution else None,
+        matmul=execution.matmul if execution else None,
     )
 
 

@@ -3,7 +3,7 @@
 The engine owns the order of data, noise, optimizers, accumulation of metrics, lanes that diverge and states
 to resume from. Lanes are held in groups that advance together. On a CPU a group is one lane, and the groups
 take turns, segment by segment: weights and moments of one lane stay in the cache, and nothing is gained by
-batching products of different weights. On an accelerator groups are as wide as memory allows, of few usual
+batching the matmuls of different weights. On an accelerator groups are as wide as memory allows, of few
 widths; one that runs out of memory goes on from its last segment as two of half the width.
 
 What a trial computes does not depend on its lane-mates, on where segments end, or on a stop and resume; with
@@ -93,7 +93,7 @@ class Execution:
         failures: what could not be compiled or did not fit into memory, a line each; then something slower
             took its place.
         compile_seconds: time spent on compiling programs; 0 where this process had compiled them before.
-        products: the library with which this process multiplies matrices on a CPU, if it has come to choose
+        matmul: the library with which this process multiplies matrices on a CPU, if it has come to choose
             one (:mod:`benchmarks.kernels.layers`); ``None`` on other devices.
         evaluations: evaluations of f a step and example; 0 before the first step.
     """
@@ -101,7 +101,7 @@ class Execution:
     forms: tuple[str, ...]
     failures: tuple[str, ...]
     compile_seconds: float
-    products: layers.Library | None = None
+    matmul: layers.Library | None = None
     evaluations: int = 0
 
 
@@ -197,7 +197,7 @@ class Cohort:
                 *sorted({failure for result in results for failure in result.failures}),
             ),
             compile_seconds=sum(result.seconds for result in results),
-            products=layers.chosen() if self._device.type == "cpu" else None,
+            matmul=layers.chosen() if self._device.type == "cpu" else None,
             evaluations=max((group.evaluations for group in begun), default=0),
         )
 
@@ -235,7 +235,7 @@ class Cohort:
         del before
 
     def _mode(self) -> AbstractContextManager[None]:
-        return precision.products(self._trials[0].precision)
+        return precision.matmul_precision(self._trials[0].precision)
 
     def _settings(self, *, compiled: bool) -> Settings:
         return Settings(

@@ -14,7 +14,8 @@ an unbiased estimate of the squared norm of what m tends to, so that
     cosine_corrected  <g, m> / (|g| sqrt <m_1, m_2>)
     bias_corrected    sqrt(|g|^2 - 2 <g, m> + <m_1, m_2>) / |g|
 
-Where a root has nothing positive to be taken of, noise hides the mean, and the number is left out.
+where a bias that noise hides, with a negative number under the root, is 0. What cannot be told at all (the
+norm of a mean that noise hides, a share of an exact gradient of 0) is left out.
 
 Source: the definitions without correction are those of Figure 4 in Liu et al., "Bridging Discrete and
 Backpropagation: Straight-Through and Beyond", NeurIPS 2023, and of the code released with it.
@@ -224,7 +225,7 @@ def _accuracy(exact: Tensor, mean: Tensor, halves: Tensor) -> dict[str, Tensor]:
         "cosine": product / (size * mean.norm(dim=1)),
         "bias": (exact - mean).norm(dim=1) / size,
         "cosine_corrected": product / (size * halves.sqrt()),
-        "bias_corrected": (size.square() - 2 * product + halves).sqrt() / size,
+        "bias_corrected": (size.square() - 2 * product + halves).clamp_min(0).sqrt() / size,
     }
 
 

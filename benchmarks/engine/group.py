@@ -111,7 +111,7 @@ class LaneGroup:
         self._estimator = resolved_estimator(trials[0])
         self._optimizers = optimizers_of(task, trials, self._last_steps)
         self._step = LaneStep(task, self._estimator, self._optimizers)
-        # A captured graph keeps the precision of its products, whatever is set when it is replayed.
+        # A captured graph keeps the precision of its matmuls, whatever is set when it is replayed.
         self._program_key = (
             trials[0].estimator.id,
             tuple(self._estimator.static.items()),

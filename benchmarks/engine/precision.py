@@ -27,7 +27,7 @@ def check(precision: Precision, device: torch.device) -> None:
 
 
 @contextmanager
-def products(precision: Precision) -> Iterator[None]:
+def matmul_precision(precision: Precision) -> Iterator[None]:
     """Matmul in this precision, whatever was set before, which returns."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

@@ -161,7 +161,7 @@ class LaneStep:
                 groups={**state["parameters"], phase.group: leaves}, buffers=state["buffers"]
             )
             loss = self._task.loss(phase, variables, self._batch(phase, at, size, length), draw)
-            with fused.products() as known:
+            with fused.weight_gradients() as known:
                 gradients = torch.autograd.grad(
                     loss.loss.sum(), tuple(leaves.values()), allow_unused=True, materialize_grads=True
                 )

@@ -1,4 +1,4 @@
-r"""Linear layers of one lane on a CPU: our own kernels, or torch's matmul where that is faster.
+r"""Linear layers of one lane on a CPU: our own kernels, or torch's matmul where the environment says so.
 
 For y = x W^T + b, with g = dL/dy,
 
@@ -6,19 +6,17 @@ For y = x W^T + b, with g = dL/dy,
 
 The kernels (:mod:`benchmarks.kernels`) know what torch's matmul does not: that an image is mostly zeros, and
 that the gradient of W is wanted for one update only, for which its factors g and x are enough
-(:class:`WeightGradients`). torch's library has to be clearly faster to be taken in their place, so that no
-process of a machine decides otherwise on a busy day, since the two round differently. Where the kernels
-cannot be compiled, torch's matmul is what remains.
+(:class:`WeightGradients`). The two round differently, so which one is taken is configuration, not a
+measurement of the moment, and is recorded with every attempt. Where the kernels cannot be compiled, torch's
+matmul is what remains.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -35,13 +33,7 @@ from estimators.building_blocks import apply
 Library = Literal["native", "torch"]
 
 VARIABLE = "HEUNBOARD_MATMUL"
-"""Environment variable that names a library and spares the measurement."""
-ADVANTAGE = 1.25
-"""How many times as fast as the kernels torch's matmul must be to be taken."""
-
-_BATCH = 100
-_SHAPES = ((784, 512, True), (512, 784, False), (256, 512, False))  # inputs, outputs, mostly zero
-_REPEATS = 12
+"""Environment variable that names a library: ``native`` (the default) or ``torch``."""
 
 _logger = logging.getLogger(__name__)
 
@@ -126,16 +118,21 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False
 
 @functools.cache
 def library() -> Library:
-    """What this process multiplies with, decided at the first call.
+    """What this process multiplies with: the kernels, unless the environment says torch or they cannot be
+    had.
 
-    That call must not be one that is recorded or compiled: it measures.
+    Nothing is measured: two machines of one configuration compute with the same library. The first call,
+        which
+    may compile the kernels, must not be a part of what is recorded.
 
     Raises:
         ValueError: the environment names no library, or one that is not here.
     """
     named = os.environ.get(VARIABLE)
     if named not in (None, "", "torch", "native"):
-        raise ValueError(f"{VARIABLE} is {named!r}; it is torch or native, or not set for the faster of both")
+        raise ValueError(
+            f"{VARIABLE} is {named!r}; it is torch or native, or not set for native where it works"
+        )
     if named == "torch":
         return "torch"
     try:
@@ -145,56 +142,9 @@ def library() -> Library:
             raise ValueError(f"{VARIABLE} is 'native', but {error}; leave it out for torch") from error
         _logger.warning("Linear layers are left to torch: %s", error)
         return "torch"
-    return "native" if named or advantage_of_torch() < ADVANTAGE else "torch"
+    return "native"
 
 
 def chosen() -> Library | None:
     """What this process has chosen; ``None`` before it had to."""
     return library() if library.cache_info().currsize else None
-
-
-def advantage_of_torch() -> float:
-    """How many times as fast as the kernels torch is, for a step of typical layers on one thread.
-
-    Both make the layers' outputs and the gradients of their inputs; torch also those of the weights, the
-    kernels the weights' updates.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        seconds = [_seconds(*shape) for shape in _SHAPES]
-        return sum(native for native, _ in seconds) / sum(with_torch for _, with_torch in seconds)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _seconds(inputs: int, outputs: int, mostly_zero: bool) -> tuple[float, float]:
-    """Seconds of a layer by the kernels and by torch: the fastest of turns."""
-    x, g, bias = torch.ones(_BATCH, inputs), torch.ones(_BATCH, outputs), torch.ones(outputs)
-    if mostly_zero:
-        x[:, torch.arange(inputs) % 5 > 0] = 0
-    weight, first, second = (torch.ones(1, outputs, inputs) for _ in range(3))
-    if mostly_zero:
-        weight, first, second = map(operators.input_major, (weight, first, second))
-    rule, moving = torch.ones(2, 1), torch.ones(1, dtype=torch.bool)
-    factors = [Factors(x, g, mostly_zero)]
-
-    def by_kernels() -> None:
-        operators.linear(x, weight[0], bias, mostly_zero=mostly_zero)
-        if not mostly_zero:
-            operators.linear(g, weight[0].T, None)
-        operators.update([weight], [first], [second], factors, rule=rule, moving=moving)
-
-    def by_torch() -> None:
-        functional.linear(x, weight[0], bias)
-        if not mostly_zero:
-            torch.mm(g, weight[0])
-        torch.mm(g.T, x)
-
-    ways: list[Callable[[], None]] = [by_kernels, by_torch]
-    seconds: list[list[float]] = [[], []]
-    for _, (work, taken) in itertools.product(range(_REPEATS), zip(ways, seconds, strict=True)):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return min(seconds[0]), min(seconds[1])

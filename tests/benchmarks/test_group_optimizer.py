@@ -314,7 +314,7 @@ class TestInPlace:
         optimizer = GroupOptimizer([("adam", {})], rates=[0.01], total_steps=[10])
         parameters, (gradients, _) = self.start(), self.gradients(1)
         slots, row = optimizer.initial(parameters), optimizer.coefficients(1, 1)[0]
-        with fused.products() as known:
+        with fused.weight_gradients() as known:
             pass
         done = fused.updated_in_place(
             optimizer, known, parameters, slots, gradients, coefficients=row, moving=torch.tensor([True])

@@ -126,27 +126,14 @@ def test_double_matrices_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> N
         layers.linear(*tensors)
 
 
-@pytest.mark.parametrize(
-    ("advantage", "chosen"), [(0.5, "native"), (1.0, "native"), (1.2, "native"), (1.3, "torch")]
-)
-def test_torch_is_taken_where_it_is_clearly_faster(
-    monkeypatch: pytest.MonkeyPatch, advantage: float, chosen: str
-) -> None:
-    monkeypatch.setattr(layers, "advantage_of_torch", lambda: advantage)
+def test_the_kernels_are_taken_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured: two machines of one configuration agree."""
+    monkeypatch.delenv(layers.VARIABLE, raising=False)
     assert layers.chosen() is None
-    assert layers.library() == chosen
-    monkeypatch.setattr(layers, "advantage_of_torch", lambda: 2 / advantage)
-    assert layers.library() == layers.chosen() == chosen, "measured once"
-
-
-def test_the_advantage_is_measured_on_one_thread_and_leaves_the_threads_alone() -> None:
-    before = torch.get_num_threads()
-    assert 0.1 < layers.advantage_of_torch() < 10
-    assert torch.get_num_threads() == before
+    assert layers.library() == layers.chosen() == "native"
 
 
 def test_the_environment_decides_and_its_mistakes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "advantage_of_torch", lambda: pytest.fail("was measured"))
     for name in ("torch", "native"):
         monkeypatch.setenv(layers.VARIABLE, name)
         assert layers.library() == name
@@ -247,7 +234,7 @@ def test_compiled_lanes_with_kernels_have_the_curves_of_eager_ones_and_bits_of_t
     lanes = cohort(*trials, compiled=True)
     compiled = curves(lanes)
     assert lanes.execution == dataclasses.replace(
-        lanes.execution, forms=("steps",), failures=(), products="native"
+        lanes.execution, forms=("steps",), failures=(), matmul="native"
     )
     assert curves(cohort(trials[1], compiled=True)) == compiled[1:]
     eager = curves(cohort(*trials, compiled=False))

@@ -246,7 +246,7 @@ def test_precision_holds_inside_and_what_was_set_returns(wanted: Precision, befo
     given = matmul.allow_tf32
     try:
         matmul.allow_tf32 = before
-        with precision.products(wanted):
+        with precision.matmul_precision(wanted):
             assert matmul.allow_tf32 is (wanted == "tf32")
         assert matmul.allow_tf32 is before
     finally:

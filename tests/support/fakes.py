@@ -100,7 +100,7 @@ class FakeReporter:
 
 
 NO_COMPILER = "loop: InvalidCxxCompiler: no working C++ compiler"
-COMPILED = Execution(forms=("loop",), failures=(), compile_seconds=1.5, products="native")
+COMPILED = Execution(forms=("loop",), failures=(), compile_seconds=1.5, matmul="native")
 FELL_BACK = Execution(forms=("eager",), failures=(NO_COMPILER,), compile_seconds=0.5)
 
 

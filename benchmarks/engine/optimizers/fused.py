@@ -4,7 +4,7 @@ The gradient of a layer's weights is a product, g^T x. Where it serves the updat
 can be changed where they lie while the product is formed, tile by tile (:mod:`benchmarks.kernels`): the
 weights pass through memory once. What the engine does:
 
-    with products() as known:
+    with weight_gradients() as known:
         gradients = dict(zip(names, torch.autograd.grad(...)))
     done, total = updated_in_place(optimizer, known, parameters, slots, gradients, ...)
     # the names in ``done`` are finished: their tensors are changed; the others take ``optimizer.step``
@@ -26,7 +26,7 @@ from benchmarks.kernels.layers import WeightGradients
 
 
 @contextmanager
-def products() -> Iterator[WeightGradients]:
+def weight_gradients() -> Iterator[WeightGradients]:
     """Collects which gradients are products, and of what, while a backward pass runs."""
     with layers.weight_gradients() as known:
         yield known
@@ -46,7 +46,7 @@ def updated_in_place(
 
     Args:
         optimizer: of the group; only a plain Adam has an update of this kind.
-        known: what :func:`products` gave.
+        known: what :func:`weight_gradients` gave.
         parameters: ``(1, ...)`` each.
         slots: the optimizer's; a weight's lie in memory in the order of the weight.
         gradients: the very tensors that the backward pass returned.
