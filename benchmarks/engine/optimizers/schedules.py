@@ -52,6 +52,8 @@ def rates(
     """
     if schedule not in ("constant", "cosine", "linear"):
         raise ValueError(f"unknown schedule {schedule!r}; there are constant, cosine, linear")
+    if schedule == "constant":
+        return np.tile(np.array(lr, dtype=np.float64), (count, 1))
     shares = {
         total: [
             _share(schedule, min(done, total) / total, final_lr)
@@ -64,12 +66,10 @@ def rates(
 
 
 def _share(schedule: str, x: float, final: float) -> float:
-    """s(x). By the host's cosine, whose bits depend on no other lane and no other step."""
+    """s(x) of a schedule that moves. By the host's cosine, whose bits depend on no other lane and no other step."""
     if schedule == "linear":
         return 1 + (final - 1) * x
-    if schedule == "cosine":
-        return final + (1 - final) * (1 + math.cos(math.pi * x)) / 2
-    return 1.0
+    return final + (1 - final) * (1 + math.cos(math.pi * x)) / 2
 
 
 class PlateauState(TypedDict):
