@@ -66,7 +66,7 @@ def rates(
 
 
 def _share(schedule: str, x: float, final: float) -> float:
-    """s(x) of a schedule that moves. By the host's cosine, whose bits depend on no other lane and no other step."""
+    """s(x) of a schedule that moves; by the host's cosine, whose bits depend on no other lane or step."""
     if schedule == "linear":
         return 1 + (final - 1) * x
     return final + (1 - final) * (1 + math.cos(math.pi * x)) / 2
