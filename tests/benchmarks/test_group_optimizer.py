@@ -246,6 +246,16 @@ def test_which_optimizers_are_plain_adam(id: str, values: dict[str, Value], plai
     assert GroupOptimizer([(id, values)], rates=[0.1], total_steps=[5]).is_plain_adam == plain
 
 
+def test_programs_are_shared_by_what_a_step_depends_on() -> None:
+    """Not by rates, lengths and kinds within a family."""
+    keys = {
+        GroupOptimizer([(id, values)], rates=[rate], total_steps=[5]).key
+        for rate in (0.1, 0.2)
+        for id, values in (("adam", {}), ("radam", {"eps": 1e-8}), ("adam", {"beta1": 0.8}), ("sgd", {}))
+    }
+    assert len(keys) == 3
+
+
 def test_every_registered_rule_has_what_a_family_shares() -> None:
     by_family: dict[str, set[tuple[tuple[str, ...], int]]] = {}
     for id in registry.available():
@@ -310,7 +320,7 @@ class TestInPlace:
         assert done == (frozenset(), None)
         assert torch.equal(parameters["weight"], self.start()["weight"])
 
-    def test_without_products_nothing_changes(self) -> None:
+    def test_without_known_factors_nothing_changes(self) -> None:
         optimizer = GroupOptimizer([("adam", {})], rates=[0.01], total_steps=[10])
         parameters, (gradients, _) = self.start(), self.gradients(1)
         slots, row = optimizer.initial(parameters), optimizer.coefficients(1, 1)[0]
