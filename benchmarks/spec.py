@@ -1,8 +1,8 @@
 """What is trained: the frozen specification of a trial and its key. Does not import torch.
 
-The canonical form, of which keys are made, leaves out what says nothing: a parameter at its neutral value (see
-:class:`estimators.info.Parameter`), float32, no diagnostics. A parameter that is declared later renames no
-stored result, and a specification stored before it was declared reads back with its neutral value.
+The canonical form, of which keys are made, leaves out what says nothing: a parameter at its neutral value
+(see :class:`estimators.info.Parameter`), float32, no diagnostics. A parameter that is declared later renames
+no stored result, and a specification stored before it was declared reads back with its neutral value.
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ class TrialSpec(CellSpec):
 def cohort_signature(spec: CellSpec) -> str:
     """Hash of what the trials of one cohort share.
 
-    Shared are task, estimator, their static parameters, precision, diagnostics, and the optimizer's family and
-    parameters. Seed, learning rate and every parameter declared ``lane`` may differ inside a cohort, and so
-    may optimizers of one family (Adam and RAdam) whose parameters are equal.
+    Shared are task, estimator, their static parameters, precision, diagnostics, and the optimizer's family
+    and parameters. Seed, learning rate and every parameter declared ``lane`` may differ inside a cohort, and
+    so may optimizers of one family (Adam and RAdam) whose parameters are equal.
 
     Raises:
         KeyError: the registries do not know the task, the estimator or the optimizer.
