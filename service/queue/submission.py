@@ -103,7 +103,7 @@ def expand(sweep: Sweep) -> Iterator[CellTrials]:
             spec=spec,
             signature=cohort_signature(spec),
             steps=tasks.get(spec.task.id).total_steps(spec.task.values),
-            seeds={spec.seeded(seed).key: seed for seed in sweep.seeds},
+            seeds=spec.trial_keys(sweep.seeds),
         )
 
 
