@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -135,6 +136,11 @@ class CellSpec:
     def seeded(self, seed: int) -> TrialSpec:
         """The trial of this cell with that seed."""
         return TrialSpec(**{field.name: getattr(self, field.name) for field in fields(CellSpec)}, seed=seed)
+
+    def trial_keys(self, seeds: Iterable[int]) -> dict[str, int]:
+        """Trial key -> seed, as ``seeded(seed).key``; what all seeds share is written out once."""
+        shared = CellSpec.to_json(self)
+        return {digest(shared | {"seed": seed}): seed for seed in seeds}
 
     @property
     def cell_key(self) -> str:

@@ -83,7 +83,7 @@ def plain(raw: Any, issues: Issues, *, source: str) -> Any:
     return _Plain(issues, source).convert(raw, "", 0)
 
 
-_TOO_DEEP = f"the file is nested deeper than {MAX_DEPTH} levels; a sweep file needs at most 4."
+_TOO_DEEP = f"the file is nested deeper than {MAX_DEPTH} levels; a sweep file needs at most 6."
 _TOO_MANY = f"the file has more than {MAX_NODES:,} keys and values, aliases in full; split the sweep."
 
 

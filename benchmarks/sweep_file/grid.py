@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.spec import Component, Precision, TrialSpec, optimizer_from_json
+from benchmarks.engine.optimizers import registry as optimizers
+from benchmarks.spec import CellSpec, Component, Diagnostics, Precision, TrialSpec
 from benchmarks.tasks.info import Goal
 from estimators.info import Value
 
@@ -18,7 +19,7 @@ Axes = tuple[tuple[str, tuple[Value, ...]], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentGrid:
-    """A task or an estimator with a list of values for each of its parameters."""
+    """A task, an estimator or an optimizer with a list of values for each of its parameters."""
 
     id: str
     version: int
@@ -34,6 +35,13 @@ class ComponentGrid:
             pairs = tuple(sorted(zip(names, combination, strict=True)))
             yield Component(id=self.id, version=self.version, parameters=pairs)
 
+    def overlaps(self, other: ComponentGrid) -> bool:
+        """Whether a combination belongs to both: products meet where every axis does."""
+        if self.id != other.id:
+            return False
+        pairs = zip(self.axes, other.axes, strict=True)
+        return all(not set(mine).isdisjoint(theirs) for (_, mine), (_, theirs) in pairs)
+
     def to_json(self) -> dict[str, Any]:
         """As a block of a sweep file."""
         return {"id": self.id} | {name: list(values) for name, values in self.axes}
@@ -41,32 +49,29 @@ class ComponentGrid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EstimatorGrid:
-    """One entry under ``estimators``: an estimator's grid and the optimizer's."""
+    """One entry under ``estimators``: an estimator's grid, the optimizers' and the learning rates."""
 
     estimator: ComponentGrid
-    optimizers: tuple[str, ...]
+    optimizers: tuple[ComponentGrid, ...]
     lrs: tuple[float, ...]
 
     def __len__(self) -> int:
         """Number of cells on one board."""
-        return len(self.estimator) * len(self.optimizers) * len(self.lrs)
+        return len(self.estimator) * sum(map(len, self.optimizers)) * len(self.lrs)
 
-    def __iter__(self) -> Iterator[tuple[Component, str, float]]:
-        return itertools.product(self.estimator, self.optimizers, self.lrs)
-
-    def overlaps(self, other: EstimatorGrid) -> bool:
-        """Whether a cell belongs to both: products meet where every axis does."""
-        if self.estimator.id != other.estimator.id:
-            return False
-        pairs = zip(self._axes(), other._axes(), strict=True)
-        return all(not set(mine).isdisjoint(theirs) for mine, theirs in pairs)
-
-    def _axes(self) -> list[tuple[Value, ...]]:
-        return [*(values for _, values in self.estimator.axes), self.optimizers, self.lrs]
+    def __iter__(self) -> Iterator[tuple[Component, Component, float]]:
+        return itertools.product(self.estimator, itertools.chain.from_iterable(self.optimizers), self.lrs)
 
     def to_json(self) -> dict[str, Any]:
         """As a block of a sweep file, with its own optimizers and learning rates."""
-        return self.estimator.to_json() | {"optimizer": list(self.optimizers), "lr": list(self.lrs)}
+        own = {"optimizer": [_optimizer_block(grid) for grid in self.optimizers], "lr": list(self.lrs)}
+        return self.estimator.to_json() | own
+
+
+def _optimizer_block(grid: ComponentGrid) -> str | dict[str, Any]:
+    """As in a sweep file: the id alone where nothing else is said."""
+    defaults = tuple((p.name, (p.default,)) for p in optimizers.get(grid.id).parameters)
+    return grid.id if grid.axes == defaults else grid.to_json()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +90,7 @@ class Sweep:
         description: free text.
         owner: whose it is, if somebody said.
         precision: of matmul on a GPU, in all trials.
+        diagnostics: what is measured of gradients in all trials, if anything.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Sweep:
     description: str = ""
     owner: str | None = None
     precision: Precision = "float32"
+    diagnostics: Diagnostics | None = None
 
     def boards(self) -> Iterator[Component]:
         """The task configurations, one board each."""
@@ -107,18 +114,22 @@ class Sweep:
         """Number of trials, without expanding."""
         return len(self.task) * sum(map(len, self.estimators)) * len(self.seeds)
 
-    def expand(self) -> Iterator[TrialSpec]:
-        """Every trial once: board by board, cell by cell, seed by seed."""
+    def cells(self) -> Iterator[CellSpec]:
+        """Every cell once, board by board."""
         for task, entry in itertools.product(self.task, self.estimators):
-            for (estimator, optimizer, lr), seed in itertools.product(entry, self.seeds):
-                yield TrialSpec(
+            for estimator, optimizer, lr in entry:
+                yield CellSpec(
                     task=task,
                     estimator=estimator,
-                    optimizer=optimizer_from_json(optimizer),
+                    optimizer=optimizer,
                     lr=lr,
-                    seed=seed,
                     precision=self.precision,
+                    diagnostics=self.diagnostics,
                 )
+
+    def expand(self) -> Iterator[TrialSpec]:
+        """Every trial once: board by board, cell by cell, seed by seed."""
+        return (cell.seeded(seed) for cell in self.cells() for seed in self.seeds)
 
     def to_json(self) -> dict[str, Any]:
         """The sweep as a sweep file with nothing left to defaults; reading it gives the same sweep."""
@@ -133,4 +144,4 @@ class Sweep:
             "report": list(self.report),
             "priority": self.priority,
             "precision": self.precision,
-        }
+        } | ({} if self.diagnostics is None else {"diagnostics": self.diagnostics.to_json()})

@@ -9,7 +9,7 @@ MAX_NODES = 50_000
 """Keys and values in a sweep file, every use of a YAML alias counted in full."""
 
 MAX_DEPTH = 8
-"""Nesting of mappings and lists; the deepest valid file needs 4."""
+"""Nesting of mappings and lists; the deepest valid file needs 6."""
 
 MAX_TRIALS = 100_000
 """Trials of one sweep."""
@@ -26,6 +26,9 @@ MAX_AXIS_VALUES = 1_000
 MAX_ESTIMATORS = 200
 """Entries under ``estimators``."""
 
+MAX_OPTIMIZERS = 100
+"""Entries of one list of optimizers."""
+
 MAX_NAME_LENGTH = 100
 """Characters of a sweep's name and of its owner's."""
 
@@ -34,6 +37,12 @@ MAX_DESCRIPTION_LENGTH = 10_000
 
 MAX_LR = 1_000.0
 """Largest learning rate."""
+
+MAX_DRAWS = 65_536
+"""Repeated estimates of diagnostics."""
+
+MAX_EXAMPLES = 10_000
+"""Examples in the fixed batch of diagnostics."""
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 """Range of a priority; higher runs first."""

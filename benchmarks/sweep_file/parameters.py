@@ -29,12 +29,23 @@ def read_axes(
         issues: where mistakes are noted.
         of: what the parameters belong to, for messages.
     """
-    names = [parameter.name for parameter in parameters]
+    check_names(block, [parameter.name for parameter in parameters], path, issues, of=of)
+    return axes_of(block, parameters, path, issues)
+
+
+def check_names(
+    block: Mapping[str, Any], names: Sequence[str], path: str, issues: Issues, *, of: str
+) -> None:
+    """Note keys of a block that are not among ``names``; ``id`` is skipped."""
     known = f"it takes {listed(names)}" if names else "it takes none"
     for key in block:
         if key not in names and key != "id":
             message = f"{of} has no parameter {shown(key)}; {known}."
             issues.add(at(path, key), message, given=key, names=names)
+
+
+def axes_of(block: Mapping[str, Any], parameters: Sequence[Parameter], path: str, issues: Issues) -> Axes:
+    """As :func:`read_axes`, of a block that may hold other keys besides."""
     return tuple((p.name, _axis_or_default(block, p, path, issues)) for p in parameters)
 
 

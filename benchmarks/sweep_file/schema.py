@@ -13,8 +13,11 @@ from benchmarks.sweep_file.issues import Issues, at, listed, shown
 from benchmarks.sweep_file.limits import (
     MAX_AXIS_VALUES,
     MAX_DESCRIPTION_LENGTH,
+    MAX_DRAWS,
     MAX_ESTIMATORS,
+    MAX_EXAMPLES,
     MAX_NAME_LENGTH,
+    MAX_OPTIMIZERS,
     MAX_PRIORITY,
     MAX_SEED,
     MAX_SEEDS,
@@ -31,6 +34,34 @@ _BLOCK: dict[str, Any] = {
     "required": ["id"],
     "additionalProperties": _VALUES,
 }
+_NAMED: list[dict[str, Any]] = [{"type": "string"}, _BLOCK]
+_OPTIMIZERS: dict[str, Any] = {
+    "anyOf": [
+        *_NAMED,
+        {"type": "array", "items": {"anyOf": _NAMED}, "minItems": 1, "maxItems": MAX_OPTIMIZERS},
+    ]
+}
+_ESTIMATOR: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        _BLOCK | {"properties": {"id": {"type": "string"}, "optimizer": _OPTIMIZERS}},
+    ]
+}
+_EPOCH: dict[str, Any] = {"type": "integer", "minimum": 1}
+_EPOCHS: dict[str, Any] = {
+    "anyOf": [
+        _EPOCH,
+        {
+            "type": "array",
+            "items": _EPOCH,
+            "minItems": 1,
+            "maxItems": MAX_AXIS_VALUES,
+            "uniqueItems": True,
+        },
+    ]
+}
+_DRAWS: dict[str, Any] = {"type": "integer", "minimum": 2, "maximum": MAX_DRAWS, "multipleOf": 2}
+_EXAMPLES: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MAX_EXAMPLES}
 _SEED: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
 _SEEDS: dict[str, Any] = {
     "anyOf": [
@@ -54,7 +85,10 @@ class Section(BaseModel):
 class GridSection(Section):
     """Optimizers and learning rates of every estimator that does not bring its own."""
 
-    optimizer: Values = Field(default=None, description="one optimizer or a list")
+    optimizer: Annotated[Any, WithJsonSchema(_OPTIMIZERS)] = Field(
+        default=None,
+        description="one optimizer or a list; each an id, or a mapping with an id and parameters",
+    )
     lr: Values = Field(default=None, description="one learning rate or a list")
 
 
@@ -63,6 +97,16 @@ class SelectSection(Section):
 
     metric: str | None = Field(default=None, description="a metric of the task")
     goal: str | None = Field(default=None, description="minimize or maximize")
+
+
+class DiagnosticsSection(Section):
+    """What is measured of gradients during training."""
+
+    epochs: Annotated[Any, WithJsonSchema(_EPOCHS)] = Field(description="after which epochs, e.g. [1, 2]")
+    draws: Annotated[Any, WithJsonSchema(_DRAWS)] = Field(default=1024, description="repeated estimates")
+    examples: Annotated[Any, WithJsonSchema(_EXAMPLES)] = Field(
+        default=100, description="examples of the fixed batch"
+    )
 
 
 class SweepFile(Section):
@@ -77,7 +121,7 @@ class SweepFile(Section):
         description="the task's id and parameters, e.g. {id: polynomial, p: 2}"
     )
     estimators: Annotated[
-        list[Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, _BLOCK]})]],
+        list[Annotated[Any, WithJsonSchema(_ESTIMATOR)]],
         Field(min_length=1, max_length=MAX_ESTIMATORS),
     ] = Field(description="a list of ids, or of mappings with an id and parameters")
     grid: GridSection = Field(default=GridSection(), description="optimizer and lr")
@@ -90,6 +134,7 @@ class SweepFile(Section):
     precision: Annotated[Any, WithJsonSchema(_PRECISION)] = Field(
         default="float32", description="float32 or tf32, of matmul on a GPU"
     )
+    diagnostics: DiagnosticsSection | None = Field(default=None, description="epochs, draws and examples")
 
 
 _STAND_INS: dict[str, Any] = {"name": "stand-in", "task": {}, "estimators": [None], "seeds": 1}
@@ -97,6 +142,7 @@ _SECTIONS: dict[tuple[int | str, ...], type[Section]] = {
     (): SweepFile,
     ("grid",): GridSection,
     ("select",): SelectSection,
+    ("diagnostics",): DiagnosticsSection,
 }
 _EXPECTED = {
     "string_type": "expected text, got {input}; put it in quotes if it is meant as text.",

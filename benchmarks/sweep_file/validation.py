@@ -1,19 +1,21 @@
-"""A sweep file held against the registries of tasks and estimators. Does not import torch."""
+"""A sweep file held against the registries of tasks, estimators and optimizers. Does not import torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import estimators.registry
 from benchmarks.spec import PRECISIONS, Precision
 from benchmarks.sweep_file.compatibility import check_variables
+from benchmarks.sweep_file.components import look_up, read_grid
+from benchmarks.sweep_file.diagnostics import read_diagnostics
 from benchmarks.sweep_file.document import plain
 from benchmarks.sweep_file.grid import ComponentGrid, EstimatorGrid, Sweep
 from benchmarks.sweep_file.issues import Issue, Issues, SpecError, at, listed, shown
-from benchmarks.sweep_file.limits import MAX_LR, MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_TRIALS, MIN_PRIORITY
-from benchmarks.sweep_file.parameters import read_axes, read_axis, read_value
+from benchmarks.sweep_file.limits import MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_TRIALS, MIN_PRIORITY
+from benchmarks.sweep_file.optimizers import TRAINING, Training
+from benchmarks.sweep_file.parameters import axes_of, check_names, read_axis, read_value
 from benchmarks.sweep_file.schema import GridSection, SelectSection, read_fields
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Goal, TaskInfo
@@ -30,8 +32,6 @@ _PRECISION = Parameter(
     name="precision", type=str, default="float32", choices=PRECISIONS, description="Of matmul on a GPU."
 )
 _UNKNOWN = ComponentGrid(id="", version=0, axes=())  # stands where an issue was noted
-
-Info = TypeVar("Info", TaskInfo, EstimatorInfo)
 
 
 def validate(raw: Any, *, source: str) -> Sweep:
@@ -59,11 +59,12 @@ def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
     metric, goal = _select(fields.get("select", SelectSection()), info, issues)
     for key in ("name", "owner", "description"):
         _check_printable(fields.get(key), at("", key), issues)
+    task = read_grid(fields["task"], info, "/task", issues) if info else _UNKNOWN
     return Sweep(
         name=fields.get("name", ""),
         description=fields.get("description", ""),
         owner=fields.get("owner"),
-        task=_grid(fields["task"], info, "/task", issues) if info else _UNKNOWN,
+        task=task,
         estimators=_estimators(fields, info, issues),
         seeds=_seeds(fields["seeds"], issues) if "seeds" in fields else (),
         metric=metric,
@@ -71,6 +72,7 @@ def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
         report=_report(fields.get("report"), info, issues),
         priority=int(read_value(fields.get("priority", 0), _PRIORITY, "/priority", issues) or 0),
         precision=_precision(fields, issues),
+        diagnostics=read_diagnostics(fields.get("diagnostics"), task, issues),
     )
 
 
@@ -82,119 +84,64 @@ def _precision(fields: Mapping[str, Any], issues: Issues) -> Precision:
 def _task_info(fields: Mapping[str, Any], issues: Issues) -> TaskInfo | None:
     if "task" not in fields:
         return None
-    return _look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), issues)
-
-
-def _look_up(
-    block: Mapping[str, Any],
-    path: str,
-    noun: str,
-    get: Callable[[str], Info],
-    ids: Sequence[str],
-    issues: Issues,
-) -> Info | None:
-    """The registry entry a block names."""
-    id = block.get("id")
-    if isinstance(id, str) and id in ids:
-        return get(id)
-    there_are = f"there are {listed(ids)}"
-    if "id" not in block:
-        issues.add(at(path, "id"), f"the key 'id' is missing; write which {noun} is meant: {there_are}.")
-    else:
-        issues.add(at(path, "id"), f"no {noun} {shown(id)}; {there_are}.", given=id, names=ids)
-    return None
-
-
-def _grid(
-    block: Mapping[str, Any], info: TaskInfo | EstimatorInfo, path: str, issues: Issues
-) -> ComponentGrid:
-    axes = read_axes(block, info.parameters, path, issues, of=info.id)
-    return ComponentGrid(id=info.id, version=info.version, axes=axes)
+    return look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), issues)
 
 
 def _estimators(
     fields: Mapping[str, Any], info: TaskInfo | None, issues: Issues
 ) -> tuple[EstimatorGrid, ...]:
-    optimizer, lr = _optimizer_parameters(info)
     section: GridSection = fields.get("grid", GridSection())
     shared = section.model_dump(exclude_unset=True)
-    axes = dict(read_axes(shared, (optimizer, lr), "/grid", issues, of="grid"))
-    # An estimator without its own optimizer or learning rate takes the shared ones.
-    default = EstimatorGrid(
-        estimator=_UNKNOWN,
-        optimizers=cast(tuple[str, ...], axes["optimizer"]),
-        lrs=cast(tuple[float, ...], axes["lr"]),
-    )
+    check_names(shared, TRAINING, "/grid", issues, of="grid")
+    training = Training.of_task(info).replaced(shared, "/grid", issues)
     entries = [
-        _estimator(entry, default, (optimizer, lr), at("/estimators", i), issues)
+        _estimator(entry, training, at("/estimators", i), issues)
         for i, entry in enumerate(fields.get("estimators", []))
     ]
     _check_overlaps(entries, issues)
     return tuple(entries)
 
 
-def _optimizer_parameters(info: TaskInfo | None) -> tuple[Parameter, Parameter]:
-    """Optimizer and learning rate as parameters; without a task, what any task accepts."""
-    infos = [info] if info else [tasks.get(id) for id in tasks.available()]
-    choices = tuple(dict.fromkeys(name for each in infos for name in each.optimizers))
-    optimizer = Parameter(
-        name="optimizer", type=str, default=choices[0], choices=choices, description="Update rule."
-    )
-    lr = Parameter(
-        name="lr",
-        type=float,
-        default=infos[0].default_lr,
-        minimum=0.0,
-        open_minimum=True,
-        maximum=MAX_LR,
-        lane=True,
-        description="Learning rate.",
-    )
-    return optimizer, lr
-
-
-def _estimator(
-    entry: Any, default: EstimatorGrid, shared: tuple[Parameter, Parameter], path: str, issues: Issues
-) -> EstimatorGrid:
+def _estimator(entry: Any, training: Training, path: str, issues: Issues) -> EstimatorGrid:
+    nothing = EstimatorGrid(estimator=_UNKNOWN, optimizers=(), lrs=())
     if isinstance(entry, str):
         # The pointer of a bare id is the entry itself, there is no /id below it.
         if entry not in estimators.registry.available():
             ids = estimators.registry.available()
             message = f"no estimator {shown(entry)}; there are {listed(ids)}."
             issues.add(path, message, given=entry, names=ids)
-            return default
-        return _estimator({"id": entry}, default, shared, path, issues)
+            return nothing
+        return _estimator({"id": entry}, training, path, issues)
     if not isinstance(entry, dict):
         issues.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
-        return default
+        return nothing
     registry = estimators.registry
-    info = _look_up(entry, path, "estimator", registry.get, registry.available(), issues)
-    return _estimator_grid(entry, info, default, shared, path, issues) if info else default
+    info = look_up(entry, path, "estimator", registry.get, registry.available(), issues)
+    return nothing if info is None else _estimator_grid(entry, info, training, path, issues)
 
 
 def _estimator_grid(
-    block: Mapping[str, Any],
-    info: EstimatorInfo,
-    default: EstimatorGrid,
-    shared: tuple[Parameter, Parameter],
-    path: str,
-    issues: Issues,
+    block: Mapping[str, Any], info: EstimatorInfo, training: Training, path: str, issues: Issues
 ) -> EstimatorGrid:
-    axes = read_axes(block, (*info.parameters, *shared), path, issues, of=info.id)
-    own = ComponentGrid(id=info.id, version=info.version, axes=axes[: len(info.parameters)])
-    (_, optimizers), (_, lrs) = axes[len(info.parameters) :]
-    grid = replace(default, estimator=own)
-    if "optimizer" in block:
-        grid = replace(grid, optimizers=cast(tuple[str, ...], optimizers))
-    if "lr" in block:
-        grid = replace(grid, lrs=cast(tuple[float, ...], lrs))
-    return grid
+    check_names(block, [*(p.name for p in info.parameters), *TRAINING], path, issues, of=info.id)
+    own = training.replaced(block, path, issues)
+    return EstimatorGrid(
+        estimator=ComponentGrid(
+            id=info.id, version=info.version, axes=axes_of(block, info.parameters, path, issues)
+        ),
+        optimizers=own.optimizers,
+        lrs=own.lrs,
+    )
 
 
 def _check_overlaps(entries: Sequence[EstimatorGrid], issues: Issues) -> None:
+    """Note entries that share a cell with an earlier one."""
+    if sum(map(len, entries)) > MAX_TRIALS:
+        return  # refused for its size, and too large to look at every cell
+    first: dict[object, int] = {}
     for i, entry in enumerate(entries):
-        twin = next((j for j in range(i) if entry.estimator.id and entry.overlaps(entries[j])), None)
-        if twin is not None:
+        twin = min(first.setdefault(cell, i) for cell in entry) if len(entry) else i
+        if twin < i:
             issues.add(
                 at("/estimators", i),
                 f"{entry.estimator.id} repeats settings of /estimators/{twin}; leave them out of one.",

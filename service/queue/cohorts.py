@@ -9,10 +9,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec
 from service.queue.reports import Reports, hash_secret
 from service.states import TrialState
 from service.storage.engine import serialise, write
@@ -105,8 +105,8 @@ def _plannable(trials: Iterable[UnplannedTrial]) -> list[Plannable[int]]:
     ]
 
 
-def _label(spec: dict[str, Any], lanes: int) -> str:
-    return f"{spec['task']['id']} {spec['estimator']['id']} x{lanes}"
+def _label(spec: CellSpec, lanes: int) -> str:
+    return f"{spec.task.id} {spec.estimator.id} x{lanes}"
 
 
 def _attempts(

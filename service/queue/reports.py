@@ -98,7 +98,9 @@ class Reports:
             cohort_id=held.id,
             number=held.number,
             lease_seconds=self._rules.lease.total_seconds(),
-            trials=tuple(LaneTrial(key=lane.key, spec=lane.spec | {"seed": lane.seed}) for lane in lanes),
+            trials=tuple(
+                LaneTrial(key=lane.key, spec=lane.cell.seeded(lane.seed).to_json()) for lane in lanes
+            ),
         )
 
     def heartbeat(self, attempt_id: int, secret: str, message: Heartbeat) -> HeartbeatReply:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from benchmarks.spec import cohort_signature
-from benchmarks.sweep import Sweep
+from benchmarks.spec import CellSpec, cohort_signature
+from benchmarks.sweep import SpecError, Sweep, read_sweep
 from benchmarks.tasks import registry as tasks
 from service.errors import IdempotencyKeyReused
 from service.states import TrialState
@@ -45,9 +44,7 @@ class CellTrials:
 
     key: str
     task_key: str
-    task: dict[str, Any]
-    estimator: str
-    spec: dict[str, Any]
+    spec: CellSpec
     signature: str
     steps: int
     seeds: dict[str, int]
@@ -99,18 +96,14 @@ def count_known(engine: Engine, sweep: Sweep) -> tuple[int, int]:
 
 def expand(sweep: Sweep) -> Iterator[CellTrials]:
     """The sweep's cells; whatever all seeds of a cell share is computed once."""
-    for _, group in groupby(sweep.expand(), key=lambda trial: trial.cell):
-        trials = list(group)
-        first = trials[0]
+    for spec in sweep.cells():
         yield CellTrials(
-            key=first.cell_key,
-            task_key=first.task_key,
-            task=first.task.to_json("task"),
-            estimator=first.estimator.id,
-            spec=first.cell.to_json(),
-            signature=cohort_signature(first),
-            steps=tasks.get(first.task.id).total_steps(first.task.values),
-            seeds={trial.key: trial.seed for trial in trials},
+            key=spec.cell_key,
+            task_key=spec.task_key,
+            spec=spec,
+            signature=cohort_signature(spec),
+            steps=tasks.get(spec.task.id).total_steps(spec.task.values),
+            seeds=spec.trial_keys(sweep.seeds),
         )
 
 
@@ -118,10 +111,18 @@ def _repeated(connection: Connection, sweep: Sweep, idempotency_key: str) -> Sub
     stored = submission.sweep_with_key(connection, idempotency_key)
     if stored is None:
         return None
-    if stored.document != sweep.to_json():
+    if not _describes(stored.document, sweep):
         raise IdempotencyKeyReused
     known = stored.trials - stored.new_trials
     return SubmitResult(sweep_id=stored.id, trials=stored.trials, new=stored.new_trials, known=known)
+
+
+def _describes(document: dict[str, Any], sweep: Sweep) -> bool:
+    """Whether a stored sweep file says the same; an older version may have spelt it otherwise."""
+    try:
+        return read_sweep(document) == sweep
+    except SpecError:
+        return False
 
 
 def _insert_new(
@@ -172,7 +173,7 @@ def _share_known(connection: Connection, known: Sequence[KnownTrial], *, sweep: 
 
 
 def _board_ids(connection: Connection, wanted: Sequence[CellTrials]) -> dict[str, int]:
-    tasks_by_key = {cell.task_key: cell.task for cell in wanted}
+    tasks_by_key = {cell.task_key: cell.spec.task for cell in wanted}
     found = submission.board_ids(connection, list(tasks_by_key))
     missing = [{"task_key": key, "task": task} for key, task in tasks_by_key.items() if key not in found]
     if missing:
@@ -187,7 +188,7 @@ def _cell_ids(connection: Connection, wanted: Sequence[CellTrials], boards: dict
         {
             "cell_key": cell.key,
             "board_id": boards[cell.task_key],
-            "estimator": cell.estimator,
+            "estimator": cell.spec.estimator.id,
             "spec": cell.spec,
         }
         for cell in wanted

@@ -14,7 +14,6 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from benchmarks.scoring import seeds
-from benchmarks.spec import Component
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Reference, TaskInfo
 from service.errors import InvalidRequest, NotFound
@@ -76,7 +75,7 @@ def show_board(
         board = boards.board_by_key(connection, task_key)
         if board is None:
             raise NotFound(f"there is no board {task_key!r}")
-        info = tasks.get(board.task["id"])
+        info = tasks.get(board.task.id)
         chooser = select or info.select
         shown = list(dict.fromkeys([chooser, *(info.report if report is None else report)]))
         _require_metrics(info, shown)
@@ -151,13 +150,13 @@ def _board(
 ) -> schemas.Board:
     ids = [choice.cell.id for choice in choices]
     metrics = _summaries(boards.final_values(connection, ids, shown), shown)
-    references = info.references(Component.from_json(board.task, "task").values)
+    references = describe.references(board.task)
     running = boards.running_trials(connection, board.id)
     provenances = boards.provenances(connection, ids)
     return schemas.Board(
         id=board.task_key,
         title=describe.board_title(board.task),
-        task=board.task,
+        task=describe.component(board.task),
         metrics=[describe.metric_info(info, name) for name in shown],
         select=shown[0],
         goal=describe.metric_info(info, shown[0]).goal,
@@ -181,8 +180,8 @@ def _require_metrics(info: TaskInfo, names: Iterable[str]) -> None:
 
 def _newest_version(cells: Iterable[CellRow]) -> list[CellRow]:
     found = list(cells)
-    newest = max(cell.spec["estimator"]["version"] for cell in found)
-    return [cell for cell in found if cell.spec["estimator"]["version"] == newest]
+    newest = max(cell.spec.estimator.version for cell in found)
+    return [cell for cell in found if cell.spec.estimator.version == newest]
 
 
 def _mean(cell: CellRow) -> float:
@@ -209,8 +208,8 @@ def _row(
     cell = choice.cell
     return schemas.BoardRow(
         estimator=cell.estimator,
-        title=describe.estimator_title(cell.spec),
-        version=cell.spec["estimator"]["version"],
+        title=describe.estimator_title(cell.spec.estimator),
+        version=cell.spec.estimator.version,
         cell=cell.cell_key,
         setting=describe.setting(cell.spec),
         n=cell.n or 0,

@@ -1,52 +1,82 @@
-"""Specifications and registry entries in the words of ``service.resources.schemas``."""
+"""Specifications and registry entries in the words of ``service.resources.schemas``.
+
+A stored specification may come from a version that knew other ids and parameters: what this version cannot
+say of it is left out, and nothing here raises.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from benchmarks.spec import Component
+from benchmarks.spec import CellSpec, Component, TrialSpec
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Metric, TaskInfo
+from benchmarks.tasks.info import Metric, Reference, TaskInfo
 from estimators import registry as estimators
+from estimators.info import Parameter, Value
 from service.resources import schemas
 
 
-def setting(spec: dict[str, Any]) -> schemas.Setting:
+def setting(spec: CellSpec) -> schemas.Setting:
     """Everything of a cell besides its task and estimator."""
-    parameters = spec["estimator"]["parameters"]
     return schemas.Setting(
-        parameters=parameters,
-        optimizer=spec["optimizer"],
-        lr=spec["lr"],
-        precision=spec.get("precision", "float32"),
+        parameters=spec.estimator.stated("estimator"),
+        optimizer=spec.optimizer.id,
+        optimizer_parameters=spec.optimizer.stated("optimizer"),
+        lr=spec.lr,
+        precision=spec.precision,
     )
 
 
-def trial_label(spec: dict[str, Any], seed: int) -> str:
+def trial_label(spec: TrialSpec) -> str:
     """A trial in one line, e.g. ``ReinMax temperature=1.1, adam 0.001, seed 3``."""
-    values = " ".join(f"{name}={value}" for name, value in spec["estimator"]["parameters"].items())
-    name = f"{estimator_title(spec)} {values}".rstrip()
-    return f"{name}, {spec['optimizer']} {spec['lr']:g}, seed {seed}"
+    estimator = assignments(estimator_title(spec.estimator), spec.estimator.stated("estimator"))
+    rule = assignments(spec.optimizer.id, spec.optimizer.stated("optimizer"))
+    return f"{estimator}, {rule} {spec.lr:g}, seed {spec.seed}"
 
 
-def estimator_title(spec: dict[str, Any]) -> str:
+def assignments(name: str, values: Mapping[str, Value]) -> str:
+    """A name with its parameters: ``sgd momentum=0.9``."""
+    return " ".join([name, *(f"{key}={value}" for key, value in values.items())])
+
+
+def estimator_title(estimator: Component) -> str:
     """The name pages show; the id of an estimator that this version does not know."""
-    id: str = spec["estimator"]["id"]
-    return estimators.get(id).title if id in estimators.available() else id
+    known = estimator.id in estimators.available()
+    return estimators.get(estimator.id).title if known else estimator.id
 
 
-def board_title(task: dict[str, Any]) -> str:
-    """The title of a board; the id of a task that this version does not know."""
-    component = Component.from_json(task, "task")
-    if component.id not in tasks.available():
-        return component.id
-    return tasks.get(component.id).describe(component.values)
+def board_title(task: Component) -> str:
+    """The title of a board; id, version and parameters of a task that this version cannot describe."""
+    info = known_task(task)
+    if info is not None:
+        return info.describe(task.values)
+    values = ", ".join(f"{name} {value}" for name, value in task.parameters)
+    return f"{task.id} version {task.version}" + (f": {values}" if values else "")
 
 
-def board_link(task_key: str, task: dict[str, Any], *, trials: int, succeeded: int) -> schemas.BoardLink:
+def component(task: Component) -> schemas.TaskSetting:
+    """A task as the API answers it, with every parameter."""
+    return schemas.TaskSetting(id=task.id, version=task.version, parameters=task.values)
+
+
+def references(task: Component) -> tuple[Reference, ...]:
+    """Numbers to show beside those of a board; none for a task that this version cannot describe."""
+    info = known_task(task)
+    return () if info is None else info.references(task.values)
+
+
+def known_task(task: Component) -> TaskInfo | None:
+    """The registry entry, if every parameter that it declares has a value that it still allows."""
+    if task.id not in tasks.available():
+        return None
+    info, values = tasks.get(task.id), task.values
+    return info if all(p.name in values and _allowed(p, values[p.name]) for p in info.parameters) else None
+
+
+def board_link(task_key: str, task: Component, *, trials: int, succeeded: int) -> schemas.BoardLink:
     """A board as it stands in lists."""
     return schemas.BoardLink(
-        id=task_key, title=board_title(task), task=task["id"], trials=trials, succeeded=succeeded
+        id=task_key, title=board_title(task), task=task.id, trials=trials, succeeded=succeeded
     )
 
 
@@ -56,3 +86,9 @@ def metric_info(info: TaskInfo, name: str) -> schemas.MetricInfo:
         name=name, title=name, unit="", goal="minimize", split="train", description=""
     )
     return schemas.MetricInfo.model_validate(metric)
+
+
+def _allowed(parameter: Parameter, value: Value) -> bool:
+    if parameter.type is str:
+        return value in parameter.choices
+    return not isinstance(value, str) and not parameter.objection(value)

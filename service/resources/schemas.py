@@ -64,12 +64,21 @@ class SweepList(Answer):
 
 
 class Setting(Answer):
-    """Everything of a cell besides its task and estimator."""
+    """Everything of a cell besides its task and estimator; neutral values of parameters are left out."""
 
     parameters: dict[str, Value]
     optimizer: str
+    optimizer_parameters: dict[str, Value] = {}
     lr: float
     precision: str
+
+
+class TaskSetting(Answer):
+    """A task with its parameters."""
+
+    id: str
+    version: int
+    parameters: dict[str, Value]
 
 
 class CellProgress(Answer):
@@ -254,7 +263,7 @@ class Board(Answer):
 
     id: str
     title: str
-    task: dict[str, Any]
+    task: TaskSetting
     metrics: list[MetricInfo]
     select: str
     goal: str

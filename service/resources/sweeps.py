@@ -96,9 +96,9 @@ def trial(row: TrialRow, metrics: dict[str, float]) -> schemas.Trial:
     """A stored trial as it is shown."""
     return schemas.Trial(
         key=row.key,
-        label=describe.trial_label(row.spec, row.seed),
+        label=describe.trial_label(row.spec),
         state=row.state,
-        spec=row.spec | {"seed": row.seed},
+        spec=row.spec.to_json(),
         metrics=dict(metrics),
         error=row.error,
         traceback=row.traceback,
@@ -150,8 +150,8 @@ def _cells(connection: Connection, sweep_id: int) -> list[schemas.CellProgress]:
         schemas.CellProgress(
             cell=cell.cell_key,
             board=cell.task_key,
-            estimator=cell.spec["estimator"]["id"],
-            title=describe.estimator_title(cell.spec),
+            estimator=cell.spec.estimator.id,
+            title=describe.estimator_title(cell.spec.estimator),
             setting=describe.setting(cell.spec),
             counts=counts[cell.id],
             seeds=sum(counts[cell.id].values()),
@@ -163,7 +163,7 @@ def _cells(connection: Connection, sweep_id: int) -> list[schemas.CellProgress]:
 def _failure(row: TrialRow) -> schemas.Failure:
     return schemas.Failure(
         key=row.key,
-        label=describe.trial_label(row.spec, row.seed),
+        label=describe.trial_label(row.spec),
         error=row.error or "",
         traceback=row.traceback,
     )

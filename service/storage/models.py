@@ -22,7 +22,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from benchmarks.spec import KEY_LENGTH
+from benchmarks.spec import KEY_LENGTH, CellSpec, Component
 from service.states import AttemptState, CohortState, TrialState
 
 NAMES = {
@@ -59,6 +59,36 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class TaskJson(TypeDecorator[Component]):
+    """A task: a :class:`Component` in Python, its canonical form in the database."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Component | None, dialect: Dialect) -> Json | None:
+        """The canonical form."""
+        return None if value is None else value.to_json("task")
+
+    def process_result_value(self, value: Json | None, dialect: Dialect) -> Component | None:
+        """Of this version or an older one."""
+        return None if value is None else Component.from_json(value, "task")
+
+
+class CellJson(TypeDecorator[CellSpec]):
+    """A cell: a :class:`CellSpec` in Python, its canonical form in the database."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: CellSpec | None, dialect: Dialect) -> Json | None:
+        """The canonical form."""
+        return None if value is None else value.to_json()
+
+    def process_result_value(self, value: Json | None, dialect: Dialect) -> CellSpec | None:
+        """Of this version or an older one."""
+        return None if value is None else CellSpec.from_json(value)
 
 
 class Base(DeclarativeBase):
@@ -109,8 +139,7 @@ class Board(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     task_key: Mapped[str] = mapped_column(KEY, unique=True)
-    task: Mapped[Json]
-    """``Component.to_json`` of the task."""
+    task: Mapped[Component] = mapped_column(TaskJson())
 
 
 class Cell(Base):
@@ -129,8 +158,7 @@ class Cell(Base):
     cell_key: Mapped[str] = mapped_column(KEY, unique=True)
     board_id: Mapped[int] = mapped_column(ForeignKey("board.id"))
     estimator: Mapped[str] = mapped_column(NAME)
-    spec: Mapped[Json]
-    """``TrialSpec.to_json`` without the seed."""
+    spec: Mapped[CellSpec] = mapped_column(CellJson())
     trials: Mapped[int] = mapped_column(default=0)
     """Seeds that somebody asked for. This and the next three are kept with every transition."""
     succeeded: Mapped[int] = mapped_column(default=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from benchmarks.engine.optimizers import registry as optimizers
 from estimators.info import Value
 
 MAX_DECIMALS = 6
@@ -59,16 +60,28 @@ def rate(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}".replace("-", "−")
 
 
-def setting(parameters: Mapping[str, Value], optimizer: str, lr: float, precision: str) -> str:
+def setting(
+    parameters: Mapping[str, Value],
+    optimizer: str,
+    lr: float,
+    precision: str,
+    optimizer_parameters: Mapping[str, Value] | None = None,
+) -> str:
     """One line: ``τ 1.3 · Adam 5e−4``; a precision other than float32 is named at the end."""
-    values = ", ".join(
-        f"{SYMBOLS.get(k, k)} {v:g}" if not isinstance(v, str) else f"{k} {v}" for k, v in parameters.items()
-    )
-    names = {"adam": "Adam", "radam": "RAdam"}
-    rule = f"{names.get(optimizer, optimizer)} {rate(lr)}"
+    values = _assignments(parameters)
+    title = optimizers.get(optimizer).title if optimizer in optimizers.available() else optimizer
+    rule = f"{title} {rate(lr)}"
+    if optimizer_parameters:
+        rule += f", {_assignments(optimizer_parameters)}"
     if precision != "float32":
         rule += f" · {precision.upper()}"
     return f"{values} · {rule}" if values else rule
+
+
+def _assignments(values: Mapping[str, Value]) -> str:
+    return ", ".join(
+        f"{k} {v}" if isinstance(v, str) else f"{SYMBOLS.get(k, k)} {v:g}" for k, v in values.items()
+    )
 
 
 def duration(seconds: float | None) -> str:

@@ -129,9 +129,9 @@ def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
         ("Trials", f"{shown:,} shown, {board.trials:,} in the board" + (f" ({waiting})" if waiting else "")),
         ("Settings tried", f"{settings} for each estimator"),
         ("Chosen on", f"{metric_label(chosen)} ({chosen.split} data), mean of {span} seeds"),
-        ("Task", ", ".join(_assignment(k, v) for k, v in board.task["parameters"].items())),
+        ("Task", ", ".join(_assignment(k, v) for k, v in board.task.parameters.items())),
     ]
-    versions = [f"{board.task['id']} {board.task['version']}"]
+    versions = [f"{board.task.id} {board.task.version}"]
     versions += [f"{row.estimator} {row.version}" for row in board.rows]
     versions += [f"{name} {', '.join(found)}" for name, found in board.versions.items() if name in RELEASES]
     pairs.append(("Versions", "; ".join(versions)))
@@ -234,7 +234,7 @@ def _reference(
 
 def _selectable(board: Board) -> list[dict[str, str]]:
     """Every metric that the task declares, in its order; those of the board for an unregistered task."""
-    task = board.task["id"]
+    task = board.task.id
     known: Sequence[Metric | MetricInfo] = board.metrics
     if task in tasks.available():
         known = tasks.get(task).metrics

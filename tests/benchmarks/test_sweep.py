@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.engine.optimizers import registry as optimizers
+from benchmarks.spec import Diagnostics
 from benchmarks.sweep import Sweep, SweepFile, load_sweep, read_sweep
 from benchmarks.sweep_file import limits
 from benchmarks.sweep_file.issues import Issues
 from benchmarks.sweep_file.parameters import read_value
+from benchmarks.tasks import registry as tasks
 from estimators.info import Parameter
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +154,100 @@ def test_aliases_and_python_sequences() -> None:
     assert read_sweep(minimal(seeds=range(2, 5), grid={"lr": (0.1, 0.2)})).seeds == (2, 3, 4)
 
 
+@pytest.fixture
+def every_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The polynomial task takes every optimizer."""
+    info = tasks.get("polynomial")
+    monkeypatch.setitem(tasks._BY_ID, info.id, dataclasses.replace(info, optimizers=optimizers.available()))
+
+
+@pytest.mark.usefixtures("every_optimizer")
+def test_optimizers_are_ids_mappings_and_lists_of_both() -> None:
+    sgd = {"id": "sgd", "momentum": ["0.9", 0.95], "schedule": "cosine"}
+    text = json.dumps(minimal(grid={"optimizer": ["adam", sgd], "lr": [0.1, 1]}))
+    found = [(s.optimizer.id, s.optimizer.stated("optimizer"), s.lr) for s in load_sweep(text).expand()]
+    assert found == [
+        (id, values, lr)
+        for id, values in (
+            ("adam", {}),
+            ("sgd", {"momentum": 0.9, "schedule": "cosine"}),
+            ("sgd", {"momentum": 0.95, "schedule": "cosine"}),
+        )
+        for lr in (0.1, 1.0)
+    ]
+
+
+@pytest.mark.usefixtures("every_optimizer")
+def test_an_estimator_may_bring_an_optimizer_with_parameters() -> None:
+    block = {"id": "st", "optimizer": {"id": "rmsprop", "alpha": 0.5}, "lr": 1}
+    specs = list(read_sweep(minimal(estimators=["reinmax", block], grid={"optimizer": "sgd"})).expand())
+    assert [spec.optimizer.id for spec in specs] == ["sgd", "rmsprop"]
+    assert specs[1].optimizer.values == {
+        "alpha": 0.5,
+        "eps": 1e-8,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "clip_norm": 0.0,
+        "schedule": "constant",
+        "final_lr": 0.0,
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["adam", ["adam"], {"id": "adam"}, {"id": "adam", "beta1": "0.9"}])
+def test_spellings_of_an_optimizer_are_one_trial(optimizer: Any) -> None:
+    assert only_trial(grid={"optimizer": optimizer}).key == only_trial().key
+
+
+@pytest.mark.usefixtures("every_optimizer")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grid": {"optimizer": ["radam", {"id": "sgd", "momentum": [0.5, 0.9], "nesterov": "yes"}]}},
+        {"estimators": ["st", {"id": "reinmax", "optimizer": {"id": "adam", "beta1": [0.9, 0.5]}}]},
+        {"diagnostics": {"epochs": [3, 1]}},
+        {"diagnostics": {"epochs": 2, "draws": 2, "examples": 1}},
+    ],
+    ids=str,
+)
+def test_a_sweep_is_read_back_from_what_it_writes(changes: dict[str, Any]) -> None:
+    sweep = read_sweep(minimal(**changes))
+    assert load_sweep(json.dumps(sweep.to_json())) == sweep
+
+
+def test_a_sweep_without_new_keys_is_written_as_ever() -> None:
+    """Stored documents are compared with those of later versions."""
+    document = read_sweep(minimal()).to_json()
+    assert document["estimators"] == [
+        {"id": "reinmax", "temperature": [1.0], "optimizer": ["adam"], "lr": [1e-3]}
+    ]
+    assert "diagnostics" not in document
+
+
+def test_cells_are_the_trials_without_seeds() -> None:
+    sweep = load_sweep(FULL)
+    assert list(sweep.expand()) == [cell.seeded(seed) for cell in sweep.cells() for seed in sweep.seeds]
+    keys = [(key, seed) for cell in sweep.cells() for key, seed in cell.trial_keys(sweep.seeds).items()]
+    assert keys == [(trial.key, trial.seed) for trial in sweep.expand()]
+
+
+def test_diagnostics_of_every_trial() -> None:
+    sweep = read_sweep(minimal(diagnostics={"epochs": [3, "1"]}, seeds=2))
+    assert sweep.diagnostics == Diagnostics(epochs=(1, 3), draws=1024, examples=100)
+    assert {spec.diagnostics for spec in sweep.expand()} == {sweep.diagnostics}
+    all_given = {"epochs": 40, "draws": limits.MAX_DRAWS, "examples": limits.MAX_EXAMPLES}
+    assert read_sweep(minimal(diagnostics=all_given)).diagnostics == Diagnostics(
+        epochs=(40,), draws=65_536, examples=10_000
+    )
+    assert read_sweep(minimal(diagnostics=None)).diagnostics is None
+
+
+def test_the_documentation_names_every_optimizer_and_parameter() -> None:
+    text = DOCS.read_text()
+    for info in map(optimizers.get, optimizers.available()):
+        for name in (info.id, *(parameter.name for parameter in info.parameters)):
+            assert f"`{name}`" in text, (info.id, name)
+
+
 def test_values_at_the_limits_are_accepted() -> None:
     name, text = "n" * limits.MAX_NAME_LENGTH, "d" * limits.MAX_DESCRIPTION_LENGTH
     sweep = read_sweep(minimal(name=name, owner=name, description=text, priority=limits.MAX_PRIORITY))
@@ -190,7 +288,7 @@ def test_documented_examples_are_valid() -> None:
 
 def test_the_documentation_names_every_key_and_every_limit() -> None:
     text = DOCS.read_text()
-    for key in (*SweepFile.model_fields, "optimizer", "lr", "metric", "goal"):
+    for key in (*SweepFile.model_fields, "optimizer", "lr", "metric", "goal", "epochs", "draws", "examples"):
         assert f"`{key}`" in text, key
     for name, value in vars(limits).items():
         if name.isupper():

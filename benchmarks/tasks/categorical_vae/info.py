@@ -103,7 +103,7 @@ INFO = TaskInfo(
     ),
     select="train_neg_elbo",
     report=("train_neg_elbo", "test_neg_elbo"),
-    optimizers=("adam", "radam"),
+    optimizers=("adam", "radam", "sgd", "rmsprop"),
     default_lr=5e-4,
     version=2,
     describe=_describe,

@@ -82,7 +82,7 @@ INFO = TaskInfo(
     ),
     select="expected_loss",
     report=("expected_loss", "train_loss"),
-    optimizers=("adam", "radam"),
+    optimizers=("adam", "radam", "sgd", "rmsprop"),
     default_lr=1e-3,
     version=1,
     describe=_describe,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from service.api.deps import EngineDep, Limit, PageToken
-from service.resources import boards, schemas
+from service.resources import boards, describe, schemas
 
 router = APIRouter(prefix="/boards", tags=["boards"])
 
@@ -82,7 +82,7 @@ def _lines(board: schemas.Board) -> Iterator[list[object]]:
             row.estimator,
             row.version,
             parameters,
-            setting.optimizer,
+            describe.assignments(setting.optimizer, setting.optimizer_parameters),
             setting.lr,
             setting.precision,
         ]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec, Component
 from service.states import CohortState, TrialState
 from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, CurveSegment, Trial, TrialMetric
 
@@ -17,7 +18,7 @@ class BoardRow(NamedTuple):
 
     id: int
     task_key: str
-    task: dict[str, Any]
+    task: Component
     trials: int
     succeeded: int
     failed: int
@@ -30,7 +31,7 @@ class CellRow(NamedTuple):
     id: int
     cell_key: str
     estimator: str
-    spec: dict[str, Any]
+    spec: CellSpec
     trials: int
     succeeded: int
     failed: int
@@ -143,7 +144,7 @@ def provenances(connection: Connection, cell_ids: Sequence[int]) -> list[dict[st
     return [provenance for provenance in connection.scalars(query) if provenance is not None]
 
 
-def _boards() -> sa.Select[int, str, dict[str, Any], int, int, int, int]:
+def _boards() -> sa.Select[int, str, Component, int, int, int, int]:
     sums = (Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)
     total = (sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.Integer) for column in sums)
     trials, succeeded, failed, cancelled = total

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
+from benchmarks.spec import CellSpec
 from service.states import AttemptState, CohortState, TrialState
 from service.storage.models import Attempt, Cell, Cohort, Trial
 from service.storage.queries.moves import chunks, move
@@ -52,9 +53,9 @@ def unplanned_trials(connection: Connection) -> list[UnplannedTrial]:
     return [UnplannedTrial(*row) for row in rows]
 
 
-def cell_specs(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+def cell_specs(connection: Connection, trial_ids: Sequence[int]) -> dict[int, CellSpec]:
     """Trial id -> specification of its cell."""
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, CellSpec] = {}
     for some in chunks(trial_ids):
         rows = connection.execute(sa.select(Trial.id, Cell.spec).join(Cell).where(Trial.id.in_(some)))
         found.update({id: spec for id, spec in rows})

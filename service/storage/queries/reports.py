@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec
 from service.states import AttemptState, CohortState, TrialState
 from service.storage.models import Attempt, Cell, Cohort, CurveSegment, Trial, TrialMetric
 from service.storage.queries.moves import move
@@ -39,7 +40,7 @@ class Lane(NamedTuple):
     key: str
     cell_id: int
     seed: int
-    spec: dict[str, Any]
+    cell: CellSpec
 
 
 def hold(

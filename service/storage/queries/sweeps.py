@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec
 from service.states import CohortState, TrialState
 from service.storage.models import Attempt, Board, Cell, Cohort, Sweep, SweepTrial, Trial
 
@@ -59,7 +60,7 @@ class CellRow(NamedTuple):
     id: int
     cell_key: str
     task_key: str
-    spec: dict[str, Any]
+    spec: CellSpec
 
 
 class FallbackRow(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec, TrialSpec
 from service.states import AttemptState, TrialState
 from service.storage.models import Attempt, Cell, CurveSegment, SweepTrial, Trial, TrialMetric
 from service.storage.queries.moves import chunks
@@ -20,13 +21,18 @@ class TrialRow(NamedTuple):
     id: int
     key: str
     seed: int
-    spec: dict[str, Any]
+    cell: CellSpec
     state: TrialState
     cohort_id: int | None
     attempt_id: int | None
     error: str | None
     traceback: str | None
     seconds: float | None
+
+    @property
+    def spec(self) -> TrialSpec:
+        """The specification of the trial."""
+        return self.cell.seeded(self.seed)
 
 
 class SegmentRow(NamedTuple):
@@ -119,7 +125,7 @@ def cohort_attempts(connection: Connection, cohort_id: int) -> list[AttemptRow]:
 
 
 def _trials() -> sa.Select[
-    int, str, int, dict[str, Any], TrialState, int | None, int | None, str | None, str | None, float | None
+    int, str, int, CellSpec, TrialState, int | None, int | None, str | None, str | None, float | None
 ]:
     return sa.select(
         Trial.id,

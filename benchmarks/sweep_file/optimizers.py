@@ -1,0 +1,122 @@
+"""What ``grid`` and the entries of ``estimators`` say of training: ``optimizer`` and ``lr``.
+
+An optimizer is an id, or a mapping with an id and parameters; several stand in a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from benchmarks.engine.optimizers import registry
+from benchmarks.sweep_file.components import look_up, read_grid
+from benchmarks.sweep_file.grid import ComponentGrid
+from benchmarks.sweep_file.issues import Issues, at, listed, shown
+from benchmarks.sweep_file.limits import MAX_AXIS_VALUES, MAX_LR, MAX_OPTIMIZERS
+from benchmarks.sweep_file.parameters import read_axis
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import TaskInfo
+from estimators.info import Parameter
+
+TRAINING = ("optimizer", "lr")
+"""The keys that are read here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """Optimizers and learning rates, and what a task allows of them.
+
+    Attributes:
+        accepted: ids of the optimizers that the task takes.
+        lr: the learning rate as a parameter.
+        optimizers: grids of optimizers.
+        lrs: learning rates.
+    """
+
+    accepted: tuple[str, ...]
+    lr: Parameter
+    optimizers: tuple[ComponentGrid, ...]
+    lrs: tuple[float, ...]
+
+    @classmethod
+    def of_task(cls, info: TaskInfo | None) -> Training:
+        """The defaults of a task; where it is not known, everything is accepted that any task accepts."""
+        infos = [info] if info else [tasks.get(id) for id in tasks.available()]
+        accepted = tuple(dict.fromkeys(id for each in infos for id in each.optimizers))
+        return cls(
+            accepted=accepted,
+            lr=_learning_rate(infos[0].default_lr),
+            optimizers=(read_grid({}, registry.get(accepted[0]), "", Issues()),),
+            lrs=(infos[0].default_lr,),
+        )
+
+    def replaced(self, block: Mapping[str, Any], path: str, issues: Issues) -> Training:
+        """With what a block says of its own; ``path`` is its JSON pointer."""
+        own = self
+        if "optimizer" in block:
+            found = read_optimizers(block["optimizer"], self.accepted, at(path, "optimizer"), issues)
+            own = replace(own, optimizers=found)
+        if "lr" in block:
+            values = read_axis(block["lr"], self.lr, at(path, "lr"), issues, most=MAX_AXIS_VALUES)
+            own = replace(own, lrs=cast(tuple[float, ...], values))
+        return own
+
+
+def _learning_rate(default: float) -> Parameter:
+    return Parameter(
+        name="lr",
+        type=float,
+        default=default,
+        minimum=0.0,
+        open_minimum=True,
+        maximum=MAX_LR,
+        lane=True,
+        description="Learning rate.",
+    )
+
+
+def read_optimizers(
+    raw: Any, accepted: Sequence[str], path: str, issues: Issues
+) -> tuple[ComponentGrid, ...]:
+    """The optimizers that a value of ``optimizer`` stands for, no setting of parameters in two of them.
+
+    Args:
+        raw: the value.
+        accepted: ids that the task takes.
+        path: JSON pointer of the value.
+        issues: where mistakes are noted.
+    """
+    if not isinstance(raw, list):
+        grid = _read(raw, accepted, path, issues)
+        return () if grid is None else (grid,)
+    if not raw:
+        issues.add(path, f"the list is empty; give at least one of {listed(accepted)}.")
+    if len(raw) > MAX_OPTIMIZERS:
+        most = f"at most {MAX_OPTIMIZERS:,} are allowed"
+        issues.add(path, f"the list has {len(raw):,} entries, {most}; shorten it.")
+        return ()
+    grids = [_read(item, accepted, at(path, i), issues) for i, item in enumerate(raw)]
+    _check_overlaps(grids, path, issues)
+    return tuple(grid for grid in grids if grid is not None)
+
+
+def _read(raw: Any, accepted: Sequence[str], path: str, issues: Issues) -> ComponentGrid | None:
+    if isinstance(raw, dict):
+        info = look_up(raw, path, "optimizer", registry.get, accepted, issues)
+        return None if info is None else read_grid(raw, info, path, issues)
+    if isinstance(raw, str) and raw in accepted:
+        return read_grid({"id": raw}, registry.get(raw), path, issues)
+    expected = f"expected one of {listed(accepted)}, or a mapping with such an id"
+    issues.add(path, f"{expected}, got {shown(raw)}.", given=raw, names=accepted)
+    return None
+
+
+def _check_overlaps(grids: Sequence[ComponentGrid | None], path: str, issues: Issues) -> None:
+    for i, grid in enumerate(grids):
+        twin = next((j for j, other in enumerate(grids[:i]) if grid and other and grid.overlaps(other)), None)
+        if grid is not None and twin is not None:
+            issues.add(
+                at(path, i),
+                f"{grid.id} repeats settings of {at(path, twin)}; leave them out of one.",
+            )
