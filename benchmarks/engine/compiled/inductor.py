@@ -100,7 +100,7 @@ def many_programs() -> AbstractContextManager[Any]:
 
 
 def cpu_options() -> dict[str, Any]:
-    """Options of inductor on a CPU: ours, and products of numbers fused with sums where this version of torch can."""
+    """Options of inductor on a CPU: ours, and multiplications fused with sums where torch can do that."""
     from torch._inductor import config  # imported here: it takes a second, and compiling needs it anyway
 
     fused: dict[type, object] = {str: "fast", bool: True}
