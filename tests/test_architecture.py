@@ -39,9 +39,6 @@ TORCH_FREE = (
     "service.client",
 )
 
-BEING_REWRITTEN = ("benchmarks/tasks/contract.py", "benchmarks/engine/compiled/programs.py")
-"""Files that still import private modules of estimators in place of ``estimators.building_blocks``."""
-
 
 def python_files(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -76,8 +73,6 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_private_modules_are_imported_by_their_own_package_alone(package: str) -> None:
     for path in python_files(*(other for other in PACKAGES if other != package)):
-        if str(path.relative_to(ROOT)) in BEING_REWRITTEN:
-            continue
         private = {
             name
             for name in imported(path)

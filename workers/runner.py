@@ -132,7 +132,7 @@ class _Run:
             return None
 
     def _iterate(self, lanes: Lanes, heart: Heart) -> StopReason | None:
-        """Take segments until the last one or until told to stop; send curves about once a second."""
+        """Take segments until the last one or a request to stop; send curves about once a second."""
         mark = flushed = self._clock()
         for segment in lanes.segments():
             now = self._clock()
@@ -152,9 +152,9 @@ class _Run:
 
     def _note(self, execution: Execution) -> None:
         """Keep how steps are done; say once in the worker's log when that is slower than it could be."""
-        told = self._execution is not None and self._execution.failures
+        warned = self._execution is not None and self._execution.failures
         self._execution = execution
-        if execution.failures and not told:
+        if execution.failures and not warned:
             _log.warning(
                 "training steps could not be compiled and take a slower form; results are right. "
                 "Compiling needs a C++ compiler (g++) on the worker. What failed: %s",

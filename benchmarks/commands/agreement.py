@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, print the table; exit status 1 when a figure disagrees, 2 when the data set is missing."""
     options = _options(arguments)
     try:
-        load("mnist")  # a missing data set is told now, not by every process
+        load("mnist")  # a missing data set is an error here, not in every process
     except (DatasetUnavailable, WrongChecksum) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -23,8 +23,8 @@ from estimators import (
     SeparableObjective,
     Value,
     bind,
+    building_blocks,
 )
-from estimators import _ops as ops
 
 States = dict[str, dict[str, Tensor]]
 """States of stateful estimators by name of the call, every tensor ``(lanes, ...)``."""
@@ -124,7 +124,7 @@ class TrainingDraw:
         name = self._phase + name
         if self.properties.kind != "path":
             if not logits.requires_grad:
-                return ops.draw(ops.softmax(logits), self._noise(name))
+                return building_blocks.draw(building_blocks.softmax(logits), self._noise(name))
             raise ValueError(
                 f"the call {name!r} needs samples that carry a gradient, {self._estimator.info.id} gives "
                 "none; use a path estimator (st, stgs, reinmax, ...)"
@@ -188,7 +188,7 @@ class EvaluationDraw:
 
     def sample(self, name: str, logits: Tensor) -> Tensor:
         """One one-hot draw of every variable."""
-        return ops.draw(ops.softmax(logits), self._noise(name))
+        return building_blocks.draw(building_blocks.softmax(logits), self._noise(name))
 
     def uniform(self, name: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
         """Uniform numbers of the task's own."""

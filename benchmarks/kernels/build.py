@@ -54,8 +54,8 @@ def load(
     compiler = shlex.split(environment.get(COMPILER) or "g++")
     folder = folder or compile_cache.folder(environment) or _own_folder()
     text = source.read_bytes()
-    told = "\n".join([*compiler, *FLAGS, compile_cache.processor()]).encode()
-    path = folder / f"kernels-{hashlib.sha256(text + told).hexdigest()[:16]}.so"
+    settings = "\n".join([*compiler, *FLAGS, compile_cache.processor()]).encode()
+    path = folder / f"kernels-{hashlib.sha256(text + settings).hexdigest()[:16]}.so"
     if not path.exists():
         _compile([*compiler, *FLAGS], source, path)
     try:

@@ -205,7 +205,7 @@ def _agreement(means: Tensor, errors: Tensor, expected: Tensor) -> Outcome:
     if bool(((means - expected).abs() <= limit).all()):
         return Outcome("agrees", True)
     factor = (means * expected).sum() / expected.square().sum()
-    other = abs(factor.item() - 1) > 0.005  # or it would be told as 1
+    other = abs(factor.item() - 1) > 0.005  # or it would be written as 1
     spread = z_limit(10 * means.numel()) * (errors + DEFINITION_TOLERANCE * size)
     if other and bool(((means - factor * expected).abs() <= spread * max(1.0, abs(factor.item()))).all()):
         advice = f"multiply the gradient by {1 / factor.item():.3g}" if factor else ""

@@ -1,4 +1,4 @@
-"""An estimator under guard: what it does wrong is told in words, whichever measurement comes upon it."""
+"""An estimator under guard: what it does wrong becomes an error in words, whichever measurement finds it."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _run(options: argparse.Namespace, out: Console) -> bool:
 
 
 def sweep_files(out: Console) -> list[Path]:
-    """What is demonstrated: with the VAE where MNIST can be had, else ``out`` is told in one line why not."""
+    """What is demonstrated: with the VAE where MNIST is available, else ``out`` says why not."""
     problem = _mnist_problem_in_time()
     if problem is None:
         return [POLYNOMIAL, VAE]

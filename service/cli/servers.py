@@ -18,7 +18,7 @@ from service.client import default_url
 from service.errors import InvalidSettings
 from service.settings import Settings, load_settings
 
-GRACE_S = 3  # for requests under way when the web service is told to end
+GRACE_S = 3  # for requests under way when the web service is asked to end
 
 Launcher = Literal["auto", "ray", "local"]
 

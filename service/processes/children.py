@@ -115,7 +115,7 @@ class Child:
         """Start the process again when it has ended by itself, after a pause that doubles each time.
 
         Args:
-            notify: told in one line what happened.
+            notify: called with one line about what happened.
             stop: ends the pause, and then nothing is started.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Wiring of ``heunboard dispatch``: queue + launcher + dispatcher, until the process is told to stop."""
+"""Wiring of ``heunboard dispatch``: queue + launcher + dispatcher, until a signal stops the process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LauncherName = Literal["auto", "ray", "local"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DispatchOptions:
-    """What ``heunboard dispatch`` can be told.
+    """Options of ``heunboard dispatch``.
 
     Attributes:
         worker_url: address of the web service as the workers reach it.

@@ -28,7 +28,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpOptions:
-    """What ``heunboard up`` can be told.
+    """Options of ``heunboard up``.
 
     Attributes:
         port: loopback port of the web service; 0 takes a free one.

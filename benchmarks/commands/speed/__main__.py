@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASE
     chosen = _chosen(options, cases)
     try:
         for images in {case.images for case in chosen if case.needs_images}:
-            images()  # a missing data set is told now, not by every process
+            images()  # a missing data set is an error here, not in every process
     except (DatasetUnavailable, WrongChecksum) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -104,7 +104,7 @@ def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: in
         rounds: turns of each side.
         seconds: of a turn.
         warm_up: steps of every trial before the first turn.
-        note: told what goes on.
+        note: called with a line about what is being done.
 
     Raises:
         SideFailed: a process ended early or hung.

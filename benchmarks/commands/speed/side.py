@@ -1,4 +1,4 @@
-"""A process of one side of a contest: it warms up, then works when it is told to and waits otherwise."""
+"""A process of one side of a contest: it warms up, then works on request and waits otherwise."""
 
 from __future__ import annotations
 

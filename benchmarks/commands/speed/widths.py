@@ -123,7 +123,7 @@ def _memory(case: Case, width: int, device: str) -> tuple[int | None, int | None
 
 
 def _clock(device: str) -> Callable[[], float]:
-    """Seconds, after the device has done what it was told."""
+    """Seconds, after the device has finished all work that was queued."""
     if torch.device(device).type == "cpu":
         return time.perf_counter
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from estimators._tracing import traced
+from estimators.building_blocks import traced
 
 _MOST_PROGRAMS = 256
 """Loops share the code that dynamo looks at, and it counts versions of a code."""
@@ -100,7 +100,7 @@ def many_programs() -> AbstractContextManager[Any]:
 
 
 def cpu_options() -> dict[str, Any]:
-    """What inductor is told on a CPU: ours, and products fused with sums where this version of torch can."""
+    """Options of inductor on a CPU: ours, and multiplications fused with sums where torch can do that."""
     from torch._inductor import config  # imported here: it takes a second, and compiling needs it anyway
 
     fused: dict[type, object] = {str: "fast", bool: True}

@@ -27,7 +27,7 @@ from benchmarks.kernels.layers import WeightGradients
 
 @contextmanager
 def weight_gradients() -> Iterator[WeightGradients]:
-    """Collects which gradients are products, and of what, while a backward pass runs."""
+    """Collects which gradients are one matmul, and its factors, while a backward pass runs."""
     with layers.weight_gradients() as known:
         yield known
 

@@ -26,7 +26,7 @@ Secret = Annotated[str, Depends(_secret)]
 
 
 def internal_router(reports: AttemptReports) -> APIRouter:
-    """The routes, which store what they are told in ``reports``.
+    """The routes, which hand each message to ``reports``.
 
     They answer 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
     and 422 to a report that does not fit. All may be repeated without effect.
