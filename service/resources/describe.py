@@ -6,7 +6,6 @@ from typing import Any
 
 from benchmarks.spec import Component
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Metric, TaskInfo
 from estimators import registry as estimators
 from service.resources import schemas
 
@@ -48,11 +47,3 @@ def board_link(task_key: str, task: dict[str, Any], *, trials: int, succeeded: i
     return schemas.BoardLink(
         id=task_key, title=board_title(task), task=task["id"], trials=trials, succeeded=succeeded
     )
-
-
-def metric_info(info: TaskInfo, name: str) -> schemas.MetricInfo:
-    """A metric of the task; one that it does not declare is shown by its name alone."""
-    metric = info.metric(name) or Metric(
-        name=name, title=name, unit="", goal="minimize", split="train", description=""
-    )
-    return schemas.MetricInfo.model_validate(metric)
