@@ -7,19 +7,20 @@ from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import problem_details
-from service.api.deps import require_text
 from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
 from service.api.routes import boards, health, registry, sweeps, trials
 from service.api.routes.internal import internal_router
+from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
 from service.resources import certificates
+from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
-from service.web import estimators, pages
+from service.web import boards as board_pages
+from service.web import estimators as estimator_pages
+from service.web import sweeps as sweep_pages
 from service.web.assets import add_static
 from service.web.render import problem_page
 from workers.version import package_version
-
-API = "/api/v1"
 
 
 def create_app(settings: Settings, engine: Engine) -> FastAPI:
@@ -30,19 +31,17 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         docs_url=None,  # FastAPI's documentation pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        responses={
-            "default": {"model": problem_details.ProblemDocument, "description": "A problem (RFC 9457)."}
-        },
+        responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
     app.state.published = settings.data_home / certificates.FOLDER
     problem_details.install(app, problem_page)
     for module in (sweeps, trials, boards, registry):
-        app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])
+        app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    app.include_router(pages.router, dependencies=[Depends(require_text)])
-    app.include_router(estimators.router, dependencies=[Depends(require_text)])
+    for pages in (board_pages, sweep_pages, estimator_pages):
+        app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

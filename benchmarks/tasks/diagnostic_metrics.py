@@ -43,6 +43,14 @@ def diagnostic_metrics(calls: Iterable[str]) -> tuple[Metric, ...]:
     return tuple(_metric(call, kind) for call, kind in names)
 
 
+def diagnostic_metric(name: str) -> Metric | None:
+    """The diagnostic metric of that name, whatever call it speaks of; ``None`` if it is none."""
+    prefix, _, rest = name.partition(".")
+    call, _, kind = rest.rpartition(".")
+    known = _OF_THE_MEAN if call == PARAMETERS else tuple(_KINDS)
+    return _metric(call, kind) if prefix == PREFIX and call and kind in known else None
+
+
 def _metric(call: str, kind: str) -> Metric:
     title, goal, description = _KINDS[kind]
     return Metric(
