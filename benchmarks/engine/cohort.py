@@ -307,7 +307,7 @@ class Cohort:
             for i, metrics in done.metrics.items()
             for name, value in metrics.items()
         )
-        ended = [LaneEnd(lane=lanes[i], metrics=done.metrics[i], diverged_at=None) for i in done.ended]
+        ended = [LaneEnd(lane=lanes[i], metrics=final, diverged_at=None) for i, final in done.ended.items()]
         diverged = [LaneEnd(lane=lanes[i], metrics={}, diverged_at=at) for i, at in done.diverged.items()]
         return Segment(
             steps_done=total - sum(placed.group.steps_left for placed in self._groups),

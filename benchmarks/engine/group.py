@@ -37,13 +37,14 @@ class Advance:
         metrics: per position that finished an epoch, its metrics.
         epoch: the epoch (counted from 1) those metrics belong to.
         diverged: position -> step whose loss or gradient was not finite.
-        ended: positions that reached their last step.
+        ended: position that reached its last step -> final metrics: the epoch's, and diagnostics as last
+            measured.
     """
 
     metrics: dict[int, dict[str, float]]
     epoch: int
     diverged: dict[int, int]
-    ended: tuple[int, ...]
+    ended: dict[int, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -296,7 +297,11 @@ class LaneGroup:
         if metrics and not ends_epoch:
             self._fill_coefficients(epoch - 1)  # rates may have fallen
         finite = {i: metrics[i] for i in metrics if ends_epoch and i not in diverged}
-        ended = tuple(i for i in finite if self.step == self._last_steps[i])
+        ended = {
+            i: self._records[i]["diagnostics"] | values
+            for i, values in finite.items()
+            if self.step == self._last_steps[i]
+        }
         self._retire((*diverged, *ended))
         return Advance(metrics=finite, epoch=epoch, diverged=diverged, ended=ended)
 

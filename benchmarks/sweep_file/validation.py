@@ -18,7 +18,8 @@ from benchmarks.sweep_file.optimizers import TRAINING, Training
 from benchmarks.sweep_file.parameters import axes_of, check_names, read_axis, read_value
 from benchmarks.sweep_file.schema import GridSection, SelectSection, read_fields
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Goal, TaskInfo
+from benchmarks.tasks.diagnostic_metrics import diagnostic_metric, diagnostic_metrics
+from benchmarks.tasks.info import Goal, Metric, TaskInfo
 from estimators.info import EstimatorInfo, Parameter
 
 _SEED = Parameter(name="seed", type=int, default=None, minimum=0, maximum=MAX_SEED, description="One seed.")
@@ -56,10 +57,11 @@ def validate(raw: Any, *, source: str) -> Sweep:
 def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
     """A sweep from the fields of right shape; incomplete where an issue was noted."""
     info = _task_info(fields, issues)
-    metric, goal = _select(fields.get("select", SelectSection()), info, issues)
     for key in ("name", "owner", "description"):
         _check_printable(fields.get(key), at("", key), issues)
     task = read_grid(fields["task"], info, "/task", issues) if info else _UNKNOWN
+    diagnostics = read_diagnostics(fields.get("diagnostics"), task, issues)
+    metric, goal, report = _rule(fields, info, task, issues)
     return Sweep(
         name=fields.get("name", ""),
         description=fields.get("description", ""),
@@ -69,10 +71,10 @@ def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
         seeds=_seeds(fields["seeds"], issues) if "seeds" in fields else (),
         metric=metric,
         goal=goal,
-        report=_report(fields.get("report"), info, issues),
+        report=report,
         priority=int(read_value(fields.get("priority", 0), _PRIORITY, "/priority", issues) or 0),
         precision=_precision(fields, issues),
-        diagnostics=read_diagnostics(fields.get("diagnostics"), task, issues),
+        diagnostics=diagnostics,
     )
 
 
@@ -155,39 +157,58 @@ def _seeds(raw: Any, issues: Issues) -> tuple[int, ...]:
     return tuple(range(int(count or 0)))
 
 
-def _select(section: SelectSection, info: TaskInfo | None, issues: Issues) -> tuple[str, Goal]:
+def _rule(
+    fields: Mapping[str, Any], info: TaskInfo | None, task: ComponentGrid, issues: Issues
+) -> tuple[str, Goal, tuple[str, ...]]:
+    """The metric that chooses with its goal, and those that are reported."""
+    if info is None:
+        return "", "minimize", ()
+    readable = all(values for _, values in task.axes)
+    metrics = _metrics(info, task, diagnosed=fields.get("diagnostics") is not None and readable)
+    metric, goal = _select(fields.get("select", SelectSection()), info, metrics, issues)
+    return metric, goal, _report(fields.get("report"), info, metrics, issues)
+
+
+def _metrics(info: TaskInfo, task: ComponentGrid, *, diagnosed: bool) -> dict[str, Metric]:
+    """What trials of the sweep report: those of the task, and of diagnostics where it asks for some."""
+    calls = {call for board in task for call in info.facts(board.values).spaces} if diagnosed else set()
+    found = (*info.metrics, *(diagnostic_metrics(sorted(calls)) if diagnosed else ()))
+    return {metric.name: metric for metric in found}
+
+
+def _select(
+    section: SelectSection, info: TaskInfo, metrics: Mapping[str, Metric], issues: Issues
+) -> tuple[str, Goal]:
     """Metric and goal; the task's own where the file names none."""
-    if info is None:
-        return "", "minimize"
     name = section.metric if section.metric is not None else info.select
-    metric = info.metric(name)
-    if metric is None:
-        _note_metric(name, info, "/select/metric", issues)
+    if name not in metrics:
+        _note_metric(name, info, metrics, "/select/metric", issues)
         return "", "minimize"
-    if section.goal not in (None, metric.goal):
-        message = f"expected {metric.goal}, got {shown(section.goal)}; {metric.name} is better that way."
-        issues.add("/select/goal", message, given=section.goal, names=[metric.goal])
-    return metric.name, metric.goal
+    goal = metrics[name].goal
+    if section.goal not in (None, goal):
+        message = f"expected {goal}, got {shown(section.goal)}; {name} is better that way."
+        issues.add("/select/goal", message, given=section.goal, names=[goal])
+    return name, goal
 
 
-def _report(names: list[str] | None, info: TaskInfo | None, issues: Issues) -> tuple[str, ...]:
-    if info is None:
-        return ()
+def _report(
+    names: list[str] | None, info: TaskInfo, metrics: Mapping[str, Metric], issues: Issues
+) -> tuple[str, ...]:
     for i, name in enumerate(names or ()):
-        if info.metric(name) is None:
-            _note_metric(name, info, at("/report", i), issues)
+        if name not in metrics:
+            _note_metric(name, info, metrics, at("/report", i), issues)
         elif names and name in names[:i]:
             issues.add(at("/report", i), f"{name} stands in the list twice; leave one out.")
     return tuple(names) if names else info.report
 
 
-def _note_metric(name: str, info: TaskInfo, path: str, issues: Issues) -> None:
-    names = [metric.name for metric in info.metrics]
+def _note_metric(name: str, info: TaskInfo, metrics: Mapping[str, Metric], path: str, issues: Issues) -> None:
+    near = "" if diagnostic_metric(name) is None else "; those of `diagnostics` need that section"
     issues.add(
         path,
-        f"{info.id} reports no metric {shown(name)}; there are {listed(names)}.",
+        f"{info.id} reports no metric {shown(name)}; there are {listed(metrics)}{near}.",
         given=name,
-        names=names,
+        names=list(metrics),
     )
 
 
