@@ -37,6 +37,7 @@ class Parameter:
             first.
         minimum, maximum: range of a number, ends included unless ``open_minimum``.
         choices: the allowed values of a ``str``.
+        binary_choices: those of them that take variables of two categories only.
         lane: whether the trials of one cohort may differ in it (temperature, learning rate); a
             parameter that is not a lane parameter changes shapes or code and splits cohorts.
         multiple_of: what an ``int`` must be divisible by.
@@ -52,6 +53,7 @@ class Parameter:
     maximum: float = math.inf
     open_minimum: bool = False
     choices: tuple[str, ...] = ()
+    binary_choices: tuple[str, ...] = ()
     lane: bool = False
     multiple_of: int = 1
     advice: str = ""

@@ -29,6 +29,7 @@ EXPECTATION = Parameter(
     type=str,
     default="draws",
     choices=("draws", "exact"),
+    binary_choices=("exact",),
     description="Mean over num_draws, or the exact one by quadrature, for two categories.",
 )
 
