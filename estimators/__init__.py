@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from estimators.evaluations import EvaluationCount
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties, Value
 from estimators.registry import PluginError, available, get
 
@@ -54,6 +55,7 @@ __all__ = [
     "Citation",
     "Estimate",
     "EstimatorInfo",
+    "EvaluationCount",
     "Noise",
     "NoiseSource",
     "Objective",

@@ -68,7 +68,7 @@ def _row(info: EstimatorInfo) -> tuple[str, ...]:
         "–" if facts.order is None else str(facts.order),
         _yes(facts.binary_only),
         _yes(info.stateful),
-        info.cost,
+        info.cost.text,
     )
 
 

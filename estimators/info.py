@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from estimators.evaluations import EvaluationCount, Sizes
 
 Value = float | int | str
 """A hyper-parameter as it stands in a sweep file after validation."""
@@ -35,6 +37,7 @@ class Parameter:
             first.
         minimum, maximum: range of a number, ends included unless ``open_minimum``.
         choices: the allowed values of a ``str``.
+        binary_choices: those of them that take variables of two categories only.
         lane: whether the trials of one cohort may differ in it (temperature, learning rate); a
             parameter that is not a lane parameter changes shapes or code and splits cohorts.
         multiple_of: what an ``int`` must be divisible by.
@@ -50,6 +53,7 @@ class Parameter:
     maximum: float = math.inf
     open_minimum: bool = False
     choices: tuple[str, ...] = ()
+    binary_choices: tuple[str, ...] = ()
     lane: bool = False
     multiple_of: int = 1
     advice: str = ""
@@ -175,7 +179,7 @@ class EstimatorInfo:
         title: the name pages show.
         parameters: declared hyper-parameters besides the optimizer's.
         properties: see :class:`Properties`.
-        cost: evaluations of f per estimate, as a formula in K (num_samples), n and V.
+        cost: evaluations of f per estimate, a formula in K (num_samples), n and V.
         equation: the estimate in plain mathematical text.
         citation: source.
         version: raised whenever the numbers that the function returns change; part of a trial's key.
@@ -187,16 +191,39 @@ class EstimatorInfo:
     title: str
     parameters: tuple[Parameter, ...]
     properties: Properties
-    cost: str
+    cost: EvaluationCount
     equation: str
     citation: Citation
     version: int
     target: str
     state_target: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.cost, EvaluationCount):  # a text, as in plug-ins of older versions
+            raise TypeError(
+                f"cost of {self.id!r} is {self.cost!r}, expected an estimators.EvaluationCount; "
+                "estimators.evaluations has the usual ones, ONE and SAMPLES"
+            )
+
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""
         return next((p for p in self.parameters if p.name == name), None)
+
+    def evaluations(
+        self, values: Mapping[str, Value], *, variables: int, categories: int, separable: bool = False
+    ) -> int:
+        """Evaluations of f for an estimate with these hyper-parameters, defaults for those left out.
+
+        Args:
+            values: hyper-parameters by name.
+            variables: V, number of variables drawn together.
+            categories: n, of each.
+            separable: f is a sum of one term per variable.
+        """
+        declared = self.parameter("num_samples")
+        samples = 1 if declared is None else int(values.get("num_samples", declared.default or 1))
+        sizes = Sizes(samples=samples, variables=variables, categories=categories, separable=separable)
+        return self.cost.count(sizes)
 
     @property
     def temperature_range(self) -> tuple[float, float] | None:

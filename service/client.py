@@ -112,6 +112,9 @@ class Client:
     def submit(self, sweep: str | Mapping[str, Any], *, idempotency_key: str | None = None) -> Document:
         """Submit a sweep: the text of a sweep file, or a mapping. Returns its id and what it will compute.
 
+        ``plan`` of the answer is what :meth:`plan` said a moment before; its ``warning`` is not null when
+        that is more than a day of device time.
+
         Raises:
             ApiError: the sweep is not valid; ``problem["errors"]`` lists every mistake with its JSON pointer.
         """
@@ -119,7 +122,11 @@ class Client:
         return self._post("/sweeps", sweep, key)
 
     def plan(self, sweep: str | Mapping[str, Any]) -> Document:
-        """What submitting would do: trials, those already known, those to compute. Stores nothing."""
+        """What submitting would do: trials, known ones, those to compute, device time. Stores nothing.
+
+        ``device_seconds`` of the answer, and of each of its ``estimators``, has ``low``, ``expected`` and
+        ``high``: seconds of one device.
+        """
         return self._post("/sweeps/plan", sweep, {})
 
     def sweep(self, id: int | str) -> Document:

@@ -2,29 +2,147 @@
 
 from __future__ import annotations
 
-from benchmarks.sweep_file.grid import Sweep
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.sweep_file.grid import ComponentGrid, Sweep
 from benchmarks.sweep_file.issues import Issues, at, listed
-from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.info import Facts, Space, TaskInfo
 from estimators import registry
+from estimators.info import EstimatorInfo
+
+NAMED = 8
+"""Estimators that a refusal names at most."""
 
 
-def check_variables(sweep: Sweep, issues: Issues) -> None:
-    """Refuse estimators of binary variables on tasks whose variables have more categories."""
-    facts = tasks.get(sweep.task.id).facts
-    widest = max(
-        space.categories for board in sweep.boards() for space in facts(board.values).spaces.values()
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demands:
+    """What the boards of a sweep ask of an estimator, all of them together.
+
+    Attributes:
+        spaces: the variables of every named call on every board.
+        sequential: some board has choices that depend on earlier ones.
+        differentiable: objectives of all boards have gradients in the samples.
+    """
+
+    spaces: frozenset[Space]
+    sequential: bool
+    differentiable: bool
+
+    @classmethod
+    def of(cls, boards: Iterable[Facts]) -> Demands:
+        """The strictest of each kind."""
+        facts = list(boards)
+        return cls(
+            spaces=frozenset(space for one in facts for space in one.spaces.values()),
+            sequential=any(one.sequential for one in facts),
+            differentiable=all(one.differentiable for one in facts),
+        )
+
+    @property
+    def widest(self) -> int:
+        """Most categories of a variable."""
+        return max((space.categories for space in self.spaces), default=0)
+
+
+def check_compatibility(sweep: Sweep, task: TaskInfo, issues: Issues) -> None:
+    """Note every entry under ``estimators`` that cannot be computed on the sweep's boards, and what could."""
+    demands = Demands.of(task.facts(board.values) for board in sweep.boards())
     for i, entry in enumerate(sweep.estimators):
-        if widest > 2 and registry.get(entry.estimator.id).properties.binary_only:
+        info = registry.get(entry.estimator.id)
+        if refusal := objection(info, demands):
+            advice = _advice(info, demands)
+            issues.add(at("/estimators", i), f"{info.id} {refusal}; leave it out{advice}.")
+        else:
+            _check_choices(entry.estimator, info, demands, at("/estimators", i), issues)
+
+
+def objection(info: EstimatorInfo, demands: Demands) -> str:
+    """Why the estimator cannot work there, after its name; empty if it can."""
+    return next((text for rule in _RULES if (text := rule(info, demands))), "")
+
+
+def alternatives(info: EstimatorInfo, demands: Demands) -> list[str]:
+    """Estimators that can work there, those most like ``info`` first: of its kind, as unbiased as it is."""
+    others = [registry.get(id) for id in registry.available()]
+    able = [other for other in others if not objection(other, demands)]
+    return [other.id for other in sorted(able, key=lambda other: _unlikeness(info, other))]
+
+
+def _check_choices(
+    grid: ComponentGrid, info: EstimatorInfo, demands: Demands, path: str, issues: Issues
+) -> None:
+    """Note values of parameters that take variables of two categories only, where there are more."""
+    for name, values in grid.axes:
+        parameter = info.parameter(name)
+        if parameter is None or demands.widest <= 2:
+            continue
+        binary = parameter.binary_choices
+        if found := [value for value in values if value in binary]:
+            others = listed(choice for choice in parameter.choices if choice not in binary)
             issues.add(
-                at("/estimators", i),
-                f"{entry.estimator.id} works on variables of 2 categories, those of this task have {widest}; "
-                f"leave it out, or use {listed(_for_any_variables(entry.estimator.id))}.",
+                at(path, name),
+                f"{info.id} with {name} {found[0]} {_binary(demands)}; use {others}.",
             )
 
 
-def _for_any_variables(id: str) -> list[str]:
-    """Estimators that use the same of f as ``id`` and take variables of any number of categories."""
-    infos = [registry.get(other) for other in registry.available()]
-    kind = registry.get(id).properties.kind
-    return [info.id for info in infos if info.properties.kind == kind and not info.properties.binary_only]
+def _binary(demands: Demands) -> str:
+    return f"works on variables of 2 categories, those of this task have {demands.widest}"
+
+
+def _two_categories(info: EstimatorInfo, demands: Demands) -> str:
+    return _binary(demands) if info.properties.binary_only and demands.widest > 2 else ""
+
+
+def _dependent_choices(info: EstimatorInfo, demands: Demands) -> str:
+    if not demands.sequential or info.properties.kind == "path":
+        return ""
+    return "works on choices made at once, those of this task depend on earlier ones: path estimators do that"
+
+
+def _gradients(info: EstimatorInfo, demands: Demands) -> str:
+    if demands.differentiable or not info.properties.needs_grad:
+        return ""
+    return "needs the gradient of the objective, that of this task has none"
+
+
+def _evaluations(info: EstimatorInfo, demands: Demands) -> str:
+    most = info.cost.most
+    if most is None:
+        return ""
+    for space in sorted(demands.spaces, key=lambda space: (space.variables, space.categories), reverse=True):
+        if _count(info, space) > most:
+            outcomes = f"{space.categories}^{space.variables} joint outcomes"
+            return (
+                f"evaluates the objective at most {most:,} times, the variables of this task have {outcomes}"
+            )
+    return ""
+
+
+_RULES: Sequence[Callable[[EstimatorInfo, Demands], str]] = (
+    _two_categories,
+    _dependent_choices,
+    _gradients,
+    _evaluations,
+)
+
+
+def _count(info: EstimatorInfo, space: Space) -> int:
+    """Evaluations at the defaults: an estimator with a limit has it by the size of the space."""
+    return info.evaluations(
+        {}, variables=space.variables, categories=space.categories, separable=space.separable
+    )
+
+
+def _unlikeness(info: EstimatorInfo, other: EstimatorInfo) -> tuple[bool, bool]:
+    mine, theirs = info.properties, other.properties
+    return theirs.kind != mine.kind, theirs.unbiased != mine.unbiased
+
+
+def _advice(info: EstimatorInfo, demands: Demands) -> str:
+    """What to use instead, as the end of a sentence."""
+    ids = alternatives(info, demands)
+    if not ids:
+        return ", as no registered estimator can work there"
+    more = f" or one of {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return f", or use {listed(ids[:NAMED])}{more}"

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import estimators.registry
 from benchmarks.spec import PRECISIONS, Precision
-from benchmarks.sweep_file.compatibility import check_variables
+from benchmarks.sweep_file.compatibility import check_compatibility
 from benchmarks.sweep_file.components import look_up, read_grid
 from benchmarks.sweep_file.diagnostics import read_diagnostics
 from benchmarks.sweep_file.document import plain
@@ -49,7 +49,7 @@ def validate(raw: Any, *, source: str) -> Sweep:
     sweep = _read(read_fields(document, issues), issues)
     issues.raise_if_any(source)
     _check_size(sweep, source)
-    check_variables(sweep, issues)
+    check_compatibility(sweep, tasks.get(sweep.task.id), issues)
     issues.raise_if_any(source)
     return sweep
 

@@ -38,11 +38,13 @@ class Space:
         variables: V, number of variables drawn together.
         categories: n, of each.
         separable: f is a sum of one term per variable, so that its expectation needs n evaluations, not n^V.
+        rows: how often they are drawn in a step: examples of a minibatch, copies.
     """
 
     variables: int
     categories: int
     separable: bool = False
+    rows: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

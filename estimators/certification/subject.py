@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from estimators._adapter import bind
 from estimators._types import Estimate
+from estimators.evaluations import EvaluationCount, one, per_sample
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties, Value
 
 OWN = Citation(key="own", authors="unknown", title="unpublished", venue="unpublished", year=0, kind="misc")
@@ -88,7 +89,7 @@ def describe(
         title=name,
         parameters=_parameters(signature),
         properties=Properties(kind=detected, unbiased=detected == "score", needs_grad=True),
-        cost="counted",
+        cost=EvaluationCount(text="counted", count=one if detected == "path" else per_sample),
         equation="not given",
         citation=OWN,
         version=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from estimators.citations import REINMAX
+from estimators.evaluations import ONE
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties
 from estimators.parameters import ETA, NUM_DRAWS, temperature
 
@@ -28,6 +29,7 @@ EXPECTATION = Parameter(
     type=str,
     default="draws",
     choices=("draws", "exact"),
+    binary_choices=("exact",),
     description="Mean over num_draws, or the exact one by quadrature, for two categories.",
 )
 
@@ -63,7 +65,7 @@ ENTRIES = (
         title="Straight-through",
         parameters=(AROUND_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=1),
-        cost="1",
+        cost=ONE,
         equation="(1/tau) J(pi_tau) g",
         citation=Citation(
             key="bengio2013estimating",
@@ -84,7 +86,7 @@ ENTRIES = (
         title="Straight-through Gumbel-softmax",
         parameters=(UP_TO_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="(1/tau) J(softmax((theta + G)/tau)) g, G standard Gumbel, D = onehot(argmax(theta + G))",
         citation=GUMBEL_SOFTMAX,
         version=2,
@@ -98,7 +100,7 @@ ENTRIES = (
             FORWARD_TEMPERATURE,
         ),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="(1/tau) J(softmax((theta + G)/tau)) g, D = onehot(argmax(theta/tau_f + G))",
         citation=Citation(
             key="shah2024improving",
@@ -117,7 +119,7 @@ ENTRIES = (
         title="Gumbel-softmax (soft forward value)",
         parameters=(UP_TO_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, hard_forward=False),
-        cost="1",
+        cost=ONE,
         equation="(1/tau) J(y) g at y = softmax((theta + G)/tau), G standard Gumbel",
         citation=GUMBEL_SOFTMAX,
         version=2,
@@ -128,7 +130,7 @@ ENTRIES = (
         title="Gumbel-Rao",
         parameters=(UP_TO_ONE, NUM_DRAWS, EXPECTATION),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="(1/(K tau)) sum_k J(y_k) g, y_k = softmax(V_k/tau), V_k perturbed logits given D",
         citation=Citation(
             key="paulus2021rao",
@@ -146,7 +148,7 @@ ENTRIES = (
         title="Gapped straight-through",
         parameters=(UP_TO_ONE, GAP),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="(1/tau) J(softmax(t/tau)) g, t_i = M, t_j = min(theta_j, M - gap), M = max theta",
         citation=GAPPED,
         version=2,
@@ -157,7 +159,7 @@ ENTRIES = (
         title="Gapped straight-through, expected gap",
         parameters=(UP_TO_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="as gst with gap = -log(1 - pi_i) / pi_i",
         citation=GAPPED,
         version=2,
@@ -168,7 +170,7 @@ ENTRIES = (
         title="ReinMax",
         parameters=(AROUND_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
-        cost="1",
+        cost=ONE,
         equation="2 J((pi_tau + D)/2) g - (1/2) J(pi) g",
         citation=REINMAX,
         version=2,
@@ -179,7 +181,7 @@ ENTRIES = (
         title="Zero-temperature Gumbel-Rao",
         parameters=(),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
-        cost="1",
+        cost=ONE,
         equation="(1/2) [D_k (g_i - <pi, g>) + pi_k (g_k - g_i)]",
         citation=Citation(
             key="shekhovtsov2023cold",
@@ -197,7 +199,7 @@ ENTRIES = (
         title="ReinMax with the uniform mean as baseline",
         parameters=(AROUND_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
-        cost="1",
+        cost=ONE,
         equation="(1/2) [(g_i - mean g) (D - pi) + J(pi) g / (n pi_tau,i)]",
         citation=REINMAX,
         version=2,
@@ -208,7 +210,7 @@ ENTRIES = (
         title="ReinMax with the uniform mean as baseline, as released",
         parameters=(AROUND_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, sums_to_zero=False),
-        cost="1",
+        cost=ONE,
         equation="(1/2) [(g_i - mean g) (D - pi) + (D pi g - pi <pi, g>) / (n pi_tau,i + 1e-12)]",
         citation=REINMAX,
         version=2,
@@ -219,7 +221,7 @@ ENTRIES = (
         title="Straight-through with the uniform mean as baseline",
         parameters=(AROUND_ONE,),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=1),
-        cost="1",
+        cost=ONE,
         equation="(1/(n pi_i)) (1/tau) J(pi_tau) g",
         citation=Citation(
             key="gregor2014deep",
@@ -239,7 +241,7 @@ ENTRIES = (
         title="ReinMax-Rao",
         parameters=(UP_TO_ONE, NUM_DRAWS),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="(2/(K tau)) sum_k J(y_k) g - (1/2) J(pi) g, y_k relaxed given D for logits log((pi + D)/2)",
         citation=BEYOND_REINMAX,
         version=2,
@@ -250,7 +252,7 @@ ENTRIES = (
         title="ReinMax with a control variate",
         parameters=(UP_TO_ONE, NUM_DRAWS, ETA),
         properties=Properties(kind="path", unbiased=False, needs_grad=True, order=2),
-        cost="1",
+        cost=ONE,
         equation=(
             "reinmax(tau=1) - (eta/tau) [J(y) g - (1/K) sum_k J(y_k) g], y relaxed given D for logits "
             "log((pi + D)/2)"
@@ -264,7 +266,7 @@ ENTRIES = (
         title="ReinMax with a control variate, as released",
         parameters=(UP_TO_ONE, NUM_DRAWS, ETA),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
-        cost="1",
+        cost=ONE,
         equation="as reinmax_cv with softmax((log((pi + D)/2) + y')/tau) for y, y' relaxed given D for theta",
         citation=BEYOND_REINMAX,
         version=2,

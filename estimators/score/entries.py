@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from estimators.citations import REINMAX
+from estimators.evaluations import SAMPLES, EvaluationCount, all_outcomes
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties
 from estimators.score import entries_antithetic as antithetic
 from estimators.score import entries_control_variates as control_variates
-from estimators.score.parameters import LEARNING_RATE, decay, hidden_units, num_samples
+from estimators.score.parameters import (
+    LEARNING_RATE,
+    MAX_OUTCOMES,
+    SAMPLES_AND_NETWORK,
+    decay,
+    hidden_units,
+    num_samples,
+)
 
 _WILLIAMS = Citation(
     key="williams1992simple",
@@ -24,7 +32,9 @@ _BASELINES = (
         title="Exact gradient",
         parameters=(),
         properties=Properties(kind="exact", unbiased=True, needs_grad=False, deterministic=True),
-        cost="n^V (n for a sum of per-variable terms)",
+        cost=EvaluationCount(
+            text="n^V (n for a sum of per-variable terms)", count=all_outcomes, most=MAX_OUTCOMES
+        ),
         equation="sum over outcomes D of p(D) (f(D) - E f) (D - pi)",
         citation=REINMAX,
         version=1,
@@ -35,7 +45,7 @@ _BASELINES = (
         title="REINFORCE",
         parameters=(num_samples(default=1),),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
-        cost="K",
+        cost=SAMPLES,
         equation="(1/K) sum_k f(D_k) (D_k - pi)",
         citation=_WILLIAMS,
         version=2,
@@ -46,7 +56,7 @@ _BASELINES = (
         title="REINFORCE, moving average",
         parameters=(num_samples(default=1), decay(0.95)),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
-        cost="K",
+        cost=SAMPLES,
         equation="(1/K) sum_k (f(D_k) - c) (D_k - pi), then c <- decay c + (1 - decay) mean f",
         citation=_WILLIAMS,
         version=2,
@@ -58,7 +68,7 @@ _BASELINES = (
         title="RLOO",
         parameters=(num_samples(default=4, minimum=2, advice="`reinforce_ema` takes one"),),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, min_samples=2),
-        cost="K",
+        cost=SAMPLES,
         equation="(1/K) sum_k (f_k - mean_{j != k} f_j) (D_k - pi)",
         citation=Citation(
             key="kool2019buy",
@@ -88,7 +98,7 @@ _BASELINES = (
             ),
         ),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
-        cost="K, and a network",
+        cost=SAMPLES_AND_NETWORK,
         equation="(1/K) sum_k (f(D_k) - C(pi) - c) (D_k - pi), C a network, c a moving average",
         citation=Citation(
             key="mnih2014neural",

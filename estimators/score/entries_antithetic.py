@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estimators.evaluations import SAMPLES, EvaluationCount, pairs_of_categories
 from estimators.info import Citation, EstimatorInfo, Properties
 from estimators.score.parameters import num_samples
 
@@ -19,7 +20,7 @@ ENTRIES = (
         title="DisARM (U2G)",
         parameters=(PAIRED_SAMPLES,),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, binary_only=True, min_samples=2),
-        cost="K",
+        cost=SAMPLES,
         equation=(
             "(1/2) (f(b) - f(b')) (b - b') sigmoid(|eta|), b = 1[1-u < p], b' = 1[u < p]; mean over K/2 pairs"
         ),
@@ -39,7 +40,7 @@ ENTRIES = (
         title="DisARM-Tree",
         parameters=(PAIRED_SAMPLES,),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, min_samples=2),
-        cost="K",
+        cost=SAMPLES,
         equation=(
             "DisARM at the tree nodes on both paths, +-(1/2) (f - f') (b - p) at those on one, times the "
             "Jacobian of node logits; mean over K/2 pairs"
@@ -60,7 +61,7 @@ ENTRIES = (
         title="ARMS",
         parameters=(num_samples(default=4, minimum=2, advice="`reinforce_ema` takes one"),),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, binary_only=True, min_samples=2),
-        cost="K",
+        cost=SAMPLES,
         equation=(
             "(1/(K-1)) sum_k (f_k - fbar) (b_k - p) p(1-p) / (p - P(b_1 = b_2 = 1)), antithetic b_1 .. b_K"
         ),
@@ -80,7 +81,7 @@ ENTRIES = (
         title="ARM",
         parameters=(PAIRED_SAMPLES,),
         properties=Properties(kind="score", unbiased=True, needs_grad=False, binary_only=True, min_samples=2),
-        cost="K",
+        cost=SAMPLES,
         equation="(f(b) - f(b')) (u - 1/2), b = 1[1-u < p], b' = 1[u < p]; mean over K/2 pairs",
         citation=Citation(
             key="yin2019arm",
@@ -98,7 +99,7 @@ ENTRIES = (
         title="ARSM",
         parameters=(),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
-        cost="n (n - 1) / 2 + 1",
+        cost=EvaluationCount(text="n (n - 1) / 2 + 1", count=pairs_of_categories),
         equation=(
             "sum_j (f_cj - (1/n) sum_m f_mj) (1/n - d_j), "
             "f_cj at argmin(log d - theta) with d_c and d_j exchanged"

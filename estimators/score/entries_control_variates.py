@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from estimators.evaluations import EvaluationCount, per_sample, samples_and_mean, three_per_sample
 from estimators.info import Citation, EstimatorInfo, Properties
 from estimators.score.parameters import (
     LEARNING_RATE,
     RELAXATION,
+    SAMPLES_AND_NETWORK,
     coefficient,
     hidden_units,
     num_samples,
@@ -19,7 +21,7 @@ ENTRIES = (
             num_samples(default=1, description="Samples per estimate, besides one evaluation at the mean."),
         ),
         properties=Properties(kind="score+grad", unbiased=True, needs_grad=True, min_samples=2),
-        cost="K + 1",
+        cost=EvaluationCount(text="K + 1", count=samples_and_mean),
         equation="(1/K) sum_k [f_k - f(pi) - <f'(pi), D_k - pi>] (D_k - pi) + J(pi) f'(pi)",
         citation=Citation(
             key="gu2016muprop",
@@ -42,7 +44,7 @@ ENTRIES = (
             LEARNING_RATE,
         ),
         properties=Properties(kind="score+grad", unbiased=True, needs_grad=True, min_samples=3),
-        cost="3 K",
+        cost=EvaluationCount(text="3 K", count=three_per_sample),
         equation="[f(D) - eta f(x~)] (D - pi) + eta d/dtheta (f(x) - f(x~)), x relaxed, x~ relaxed given D",
         citation=Citation(
             key="tucker2017rebar",
@@ -64,7 +66,7 @@ ENTRIES = (
         title="RELAX",
         parameters=(num_samples(default=1), RELAXATION, LEARNING_RATE, hidden_units(32)),
         properties=Properties(kind="score", unbiased=True, needs_grad=False),
-        cost="K, and a network",
+        cost=SAMPLES_AND_NETWORK,
         equation=(
             "[f(D) - c(x~)] (D - pi) + d/dtheta (c(x) - c(x~)), c a network, x relaxed, x~ relaxed given D"
         ),
@@ -96,7 +98,7 @@ ENTRIES = (
         properties=Properties(
             kind="score+grad", unbiased=True, needs_grad=True, binary_only=True, min_samples=2
         ),
-        cost="K, with gradients",
+        cost=EvaluationCount(text="K, with gradients", count=per_sample),
         equation=(
             "(1/K) sum_k [f_k + a_k - mean_{j != k} (f_j + a_j)] (D_k - pi) - alpha J(pi) mean_k f'_k, "
             "a_k = alpha <mean_{j != k} f'_j, D_k - pi>"
@@ -128,7 +130,7 @@ ENTRIES = (
         properties=Properties(
             kind="score+grad", unbiased=True, needs_grad=True, binary_only=True, min_samples=2
         ),
-        cost="K, with gradients, and a network",
+        cost=EvaluationCount(text="K, with gradients, and a network", count=per_sample),
         equation=(
             "(1/K) sum_k { [f_k - mean_{j != k} (f_j + alpha (A h_j)(x_j))] s_k + beta (A [h'_k s])(x_k) }, "
             "A a Stein operator, h and h' a network"

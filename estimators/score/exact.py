@@ -19,8 +19,8 @@ from estimators._checks import can_look_at
 from estimators._ops import jacobian_product, one_hot
 from estimators._score import attach_gradient, evaluate, variable_log_probabilities
 from estimators._types import Estimate, Noise, Objective, SeparableObjective
+from estimators.score.parameters import MAX_OUTCOMES
 
-MAX_OUTCOMES = 16_384
 CHUNK_ELEMENTS = 2**22
 """Numbers in the samples of one chunk: 16 MiB in float32."""
 
@@ -90,8 +90,9 @@ def _outcomes(variables: int, n: int, *, device: torch.device) -> Tensor:
     count = n**variables
     if count > MAX_OUTCOMES:
         raise ValueError(
-            f"{variables} variables of {n} categories have {count:.4g} joint outcomes, `exact` enumerates at "
-            f"most {MAX_OUTCOMES}; wrap a sum of per-variable terms in SeparableObjective, or draw samples"
+            f"{variables} variables of {n} categories have {n}^{variables} joint outcomes, `exact` "
+            f"enumerates at most {MAX_OUTCOMES}; wrap a sum of per-variable terms in SeparableObjective, or "
+            "draw samples"
         )
     index = torch.arange(count, device=device).unsqueeze(-1)
     return index // n ** torch.arange(variables, device=device) % n

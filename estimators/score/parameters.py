@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from estimators.evaluations import EvaluationCount, per_sample
 from estimators.info import Parameter
 from estimators.parameters import temperature
 
 DECAY_LIMIT = 0.9999
+MAX_OUTCOMES = 16_384
+"""Joint outcomes that `exact` enumerates at most."""
+
+SAMPLES_AND_NETWORK = EvaluationCount(text="K, and a network", count=per_sample)
 
 
 def num_samples(

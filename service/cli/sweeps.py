@@ -39,13 +39,22 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end; the exit status is the outcome.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before a sweep of more than a day is submitted.")
+    ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a sweep; trials that are known already are not computed again."""
+    """Submit a sweep; trials that are known already are not computed again.
+
+    Of more than a day of device time there is a warning, and on a terminal a question before.
+    """
     text = checked(file)
     with Client(url) as client:
+        asked = not yes and is_terminal() and _confirm(client.plan(text))
         sweep = client.submit(text)
+        if not asked:
+            _warn(sweep["plan"])
         if not as_json:
             _announce(client, sweep)
         if wait:
@@ -59,7 +68,7 @@ def submit(
 
 
 def plan(file: SweepFile, url: Url = None, as_json: AsJson = False) -> None:
-    """Say what submitting a sweep would compute; nothing is stored."""
+    """Say what submitting a sweep would compute and how long one device takes; nothing is stored."""
     text = checked(file)
     with Client(url) as client:
         answer = client.plan(text)
@@ -70,6 +79,10 @@ def plan(file: SweepFile, url: Url = None, as_json: AsJson = False) -> None:
         f"{answer['trials']:,} trials: {answer['known']:,} already known, "
         f"[bold]{answer['to_compute']:,}[/] to compute"
     )
+    if answer["to_compute"]:
+        console().print(f"device time {_device_time(answer['device_seconds'])}", highlight=False)
+        console().print(_plan_table(answer["estimators"]))
+    _warn(answer)
 
 
 def status(
@@ -120,10 +133,61 @@ def _announce(client: Client, sweep: dict[str, Any]) -> None:
     known = sweep["progress"]["counts"].get("succeeded", 0)
     console().print(
         f"Sweep [bold]{sweep['id']}[/] {escape(sweep['name'])}: "
-        f"{sweep['trials']:,} trials, {known:,} already known"
+        f"{sweep['trials']:,} trials, {known:,} already known{_cost(sweep['plan'])}"
         f"\n{client.url}/sweeps/{sweep['id']}",
         highlight=False,
     )
+
+
+def _cost(plan: dict[str, Any]) -> str:
+    """The device time as a line of its own, if there is anything to compute."""
+    return f"\ndevice time {_device_time(plan['device_seconds'])}" if plan["to_compute"] else ""
+
+
+def _device_time(time: dict[str, Any]) -> str:
+    """``about 3 h 10 min (2 h 5 min to 5 h 0 min; from 12 finished attempts)``."""
+    attempts = time["attempts"]
+    basis = "shipped rates of another machine" if not attempts else _finished_attempts(attempts)
+    low, expected, high = (duration(time[name]) for name in ("low", "expected", "high"))
+    return f"about {expected} ({low} to {high}; from {basis})"
+
+
+def _finished_attempts(number: int) -> str:
+    return "1 finished attempt" if number == 1 else f"{number:,} finished attempts"
+
+
+def _plan_table(estimators: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("estimator")
+    for name in ("trials", "known", "to compute", "device time", "from", "to"):
+        table.add_column(name, justify="right")
+    for line in estimators:
+        time = line["device_seconds"]
+        table.add_row(
+            escape(line["estimator"]),
+            *(f"{line[name]:,}" for name in ("trials", "known", "to_compute")),
+            *(duration(time[name]) for name in ("expected", "low", "high")),
+        )
+    return table
+
+
+def _warn(plan: dict[str, Any]) -> None:
+    if plan["warning"]:
+        console(stderr=True).print(f"[yellow]warning[/] {escape(plan['warning'])}", highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirm(plan: dict[str, Any]) -> bool:
+    """Ask before much is submitted; whether there was a question, which was answered with yes."""
+    _warn(plan)
+    if not plan["warning"]:
+        return False
+    typer.confirm("Submit it?", abort=True, err=True)
+    return True
 
 
 def _conclude(client: Client, sweep: dict[str, Any]) -> None:

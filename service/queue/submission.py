@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -30,12 +30,14 @@ class SubmitResult:
         trials: trials that the sweep wants.
         new: trials that nobody wanted before.
         known: the rest: computed, queued or running already, or queued again after a failure.
+        planned: its cells, with what was left to compute of each.
     """
 
     sweep_id: int
     trials: int
     new: int
     known: int
+    planned: tuple[PlannedCell, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +49,17 @@ class CellTrials:
     spec: CellSpec
     signature: str
     steps: int
+    """Of one trial."""
     seeds: dict[str, int]
     """Trial key -> seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedCell:
+    """A cell of a sweep, and how many of its trials nobody has computed."""
+
+    cell: CellTrials
+    to_compute: int
 
 
 def submit(
@@ -65,8 +76,10 @@ def submit(
     wanted = list(expand(sweep))
     with write(engine) as connection:
         serialise(connection, "submit")
+        known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
+        planned = _planned(wanted, known)
         if idempotency_key is not None and (stored := _repeated(connection, sweep, idempotency_key)):
-            return stored
+            return replace(stored, planned=planned)
         now = clock(connection)
         sweep_id = submission.insert_sweep(
             connection,
@@ -77,21 +90,27 @@ def submit(
             idempotency_key=idempotency_key,
             now=now,
         )
-        known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
         new = _insert_new(connection, wanted, known, sweep=sweep, sweep_id=sweep_id)
         _share_known(connection, list(known.values()), sweep=sweep, sweep_id=sweep_id)
         submission.note_new_trials(connection, sweep_id, new)
         detail = f"{sweep.name}: {new + len(known)} trials, {new} of them new"
         events.record(connection, "sweep_submitted", detail, at=now, sweep_id=sweep_id)
-    return SubmitResult(sweep_id=sweep_id, trials=new + len(known), new=new, known=len(known))
+    return SubmitResult(
+        sweep_id=sweep_id, trials=new + len(known), new=new, known=len(known), planned=planned
+    )
 
 
-def count_known(engine: Engine, sweep: Sweep) -> tuple[int, int]:
-    """How many of the sweep's trials need no computing any more, and how many it has."""
-    keys = [key for cell in expand(sweep) for key in cell.seeds]
+def plan(engine: Engine, sweep: Sweep) -> tuple[PlannedCell, ...]:
+    """The sweep's cells, with what is left to compute of each."""
+    wanted = list(expand(sweep))
     with read(engine) as connection:
-        known = submission.known_trials(connection, keys)
-    return sum(trial.state is TrialState.SUCCEEDED for trial in known.values()), len(keys)
+        known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
+    return _planned(wanted, known)
+
+
+def _planned(wanted: Sequence[CellTrials], known: dict[str, KnownTrial]) -> tuple[PlannedCell, ...]:
+    done = {key for key, trial in known.items() if trial.state is TrialState.SUCCEEDED}
+    return tuple(PlannedCell(cell=cell, to_compute=len(cell.seeds.keys() - done)) for cell in wanted)
 
 
 def expand(sweep: Sweep) -> Iterator[CellTrials]:

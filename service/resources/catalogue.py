@@ -17,7 +17,7 @@ def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
         title=info.title,
         version=info.version,
         equation=info.equation,
-        cost=info.cost,
+        cost=info.cost.text,
         parameters=[_parameter(p) for p in info.parameters],
         properties=dataclasses.asdict(info.properties),
         citation=dataclasses.asdict(info.citation),

@@ -85,7 +85,7 @@ def _assignments(values: Mapping[str, Value]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """``48 s``, ``3 min 20 s``, ``2 h 5 min``; empty when unknown."""
+    """``48 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``; empty when unknown."""
     if seconds is None or not math.isfinite(seconds):
         return ""
     whole = round(seconds)
@@ -93,7 +93,9 @@ def duration(seconds: float | None) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
 
 
 def compact(value: float) -> str:

@@ -161,12 +161,44 @@ class SweepDetail(SweepLine):
     fallbacks: list[Fallback]
 
 
+class DeviceTime(Answer):
+    """Seconds that one device computes; several devices share them.
+
+    ``low`` and ``high`` end an 80 % prediction interval when it rests on finished ``attempts``; without any
+    they are a wide judgement around shipped rates of another machine.
+    """
+
+    low: float
+    expected: float
+    high: float
+    attempts: int
+
+
+class EstimatorPlan(Answer):
+    """What one estimator has to do in a sweep."""
+
+    estimator: str
+    trials: int
+    known: int
+    to_compute: int
+    device_seconds: DeviceTime
+
+
 class Plan(Answer):
-    """What submitting a sweep would do."""
+    """What submitting a sweep would do; ``warning`` says when that is much."""
 
     trials: int
     known: int
     to_compute: int
+    device_seconds: DeviceTime
+    estimators: list[EstimatorPlan]
+    warning: str | None
+
+
+class SubmittedSweep(SweepDetail):
+    """A sweep that was just submitted, with what was left to compute at that moment."""
+
+    plan: Plan
 
 
 class Trial(Answer):

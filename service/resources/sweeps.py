@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
 
-from benchmarks.sweep import Sweep
 from service.errors import NotFound
-from service.queue import submission
 from service.resources import describe, metrics, paging, schemas
 from service.resources.remaining import PENDING, progress
 from service.states import TrialState, sweep_state
@@ -20,12 +18,6 @@ from service.storage.queries.trials import TrialRow
 
 SHOWN_FAILURES = 20
 """Failures with their tracebacks on the page of a sweep; the list of its trials has all."""
-
-
-def plan(engine: Engine, sweep: Sweep) -> schemas.Plan:
-    """What submitting the sweep would do."""
-    known, trials = submission.count_known(engine, sweep)
-    return schemas.Plan(trials=trials, known=known, to_compute=trials - known)
 
 
 def list_sweeps(engine: Engine, *, limit: int, page_token: str | None = None) -> schemas.SweepList:

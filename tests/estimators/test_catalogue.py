@@ -32,7 +32,13 @@ def test_it_has_what_the_registry_has() -> None:
 @pytest.mark.parametrize("info", catalogue.BUILT_IN, ids=lambda info: info.id)
 def test_a_section_holds_all_that_is_declared(info: estimators.EstimatorInfo) -> None:
     text = section(info.id)
-    for fact in (info.title, info.equation, info.cost, f"Version: {info.version}.", info.citation.bibtex()):
+    for fact in (
+        info.title,
+        info.equation,
+        info.cost.text,
+        f"Version: {info.version}.",
+        info.citation.bibtex(),
+    ):
         assert fact in text
     for parameter in info.parameters:
         assert f"| `{parameter.name}` | {parameter.type.__name__} | {parameter.default} | " in text

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estimators import EstimatorInfo, bind, initial_state
+from estimators import EstimatorInfo, SeparableObjective, bind, initial_state
 from estimators.info import SMALLEST_NUMBER
 from tests.estimators.battery import (
     JACOBIAN,
@@ -250,12 +250,35 @@ def test_cost_is_as_declared(info: EstimatorInfo, num_samples: int) -> None:
         info, lanes_for(info, 2), counting, seeded(), **({"num_samples": samples} if adjustable else {})
     )
     assert sum(seen) == estimate.evaluations
-    assert estimate.evaluations == {
-        "n^V (n for a sum of per-variable terms)": 3**2,
-        "n (n - 1) / 2 + 1": 4,
-        "K + 1": samples + 1,
-        "3 K": 3 * samples,
-    }.get(info.cost, samples)
+    V, n = 2, 2 if info.properties.binary_only else 3
+    assert estimate.evaluations == info.evaluations({"num_samples": samples}, variables=V, categories=n)
+
+
+def spelled_out(text: str, K: int, V: int, n: int) -> int:
+    """The number that a formula as people read it gives."""
+    formula = text.partition(" (n for")[0].partition(",")[0]
+    for old, new in (("^", "**"), ("3 K", "3 * K"), ("n (", "n * ("), ("/", "//")):
+        formula = formula.replace(old, new)
+    return int(eval(formula, {"K": K, "V": V, "n": n}))
+
+
+@every
+@pytest.mark.parametrize(("V", "n"), [(1, 2), (3, 2), (2, 5)])
+def test_declared_evaluations_are_what_the_formula_says(info: EstimatorInfo, V: int, n: int) -> None:
+    least = info.parameter("num_samples")
+    for K in (2, 6) if least else (1,):
+        declared = info.evaluations({"num_samples": K}, variables=V, categories=n)
+        assert declared == spelled_out(info.cost.text, K, V, n)
+        assert declared >= info.properties.min_samples
+
+
+@every
+def test_evaluations_of_a_sum_of_terms_are_declared(info: EstimatorInfo) -> None:
+    logits = lanes_for(info, 2)
+    f = SeparableObjective(lambda D: (D * torch.arange(D.shape[-1], dtype=D.dtype)).sum(-1))
+    _, estimate = gradient(info, logits, f, seeded())
+    V, n = logits.shape[-2:]
+    assert estimate.evaluations == info.evaluations({}, variables=V, categories=n, separable=True)
 
 
 @every

@@ -39,7 +39,7 @@ def _value_and_gradient(objective: Callable[[Tensor], Tensor]) -> tuple[Tensor, 
 
 
 def test_too_many_outcomes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"15 variables of 2 categories have 3.277e\+04 joint outcomes"):
+    with pytest.raises(ValueError, match=r"15 variables of 2 categories have 2\^15 joint outcomes"):
         exact(torch.zeros(15, 2), lambda D: D.sum((-1, -2)))
     largest = exact(torch.zeros(14, 2, dtype=torch.float64), lambda D: D.sum((-1, -2)))
     assert largest.surrogate.item() == pytest.approx(14, abs=1e-10)

@@ -18,9 +18,10 @@ ROOT = Path(estimators.__file__).parent.parent
 
 PLUGIN = """
 from estimators import Citation, EstimatorInfo, Properties, get
+from estimators.evaluations import ONE
 
 INFO = EstimatorInfo(
-    id="mine", title="Mine", parameters=(), cost="1", equation="g", version=1, target="myplugin:mine",
+    id="mine", title="Mine", parameters=(), cost=ONE, equation="g", version=1, target="myplugin:mine",
     properties=Properties(kind="path", unbiased=False, needs_grad=True),
     citation=Citation(key="me2024", authors="Me", title="Mine", venue="arXiv:1", year=2024, kind="misc"),
 )
@@ -77,7 +78,7 @@ def test_entries_are_complete(id: str) -> None:
     info = get(id)
     assert info.id == id
     assert info.load() is getattr(estimators, id)
-    assert all((info.title, info.cost, info.equation, info.citation.url))
+    assert all((info.title, info.cost.text, info.equation, info.citation.url))
     for parameter in info.parameters:
         assert parameter.default is not None
         assert parameter.description.endswith(".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -38,7 +39,9 @@ def http(engine: Engine) -> httpx.Client:
 def test_submit_answers_201_and_where_the_sweep_is(http: httpx.Client) -> None:
     answer = http.post("/api/v1/sweeps", content=SWEEP, headers=YAML)
     assert answer.status_code == 201
-    assert http.get(answer.headers["Location"]).json() == answer.json()
+    submitted = answer.json()
+    assert submitted.pop("plan")["to_compute"] == 6
+    assert http.get(answer.headers["Location"]).json() == submitted
     assert (answer.json()["trials"], answer.json()["state"]) == (6, "queued")
     assert answer.json()["created_at"].endswith("Z")
 
@@ -62,15 +65,50 @@ def test_same_idempotency_key_stores_one_sweep(http: httpx.Client) -> None:
 
 def test_plan_counts_what_is_known_and_stores_nothing(http: httpx.Client, engine: Engine) -> None:
     plan = http.post("/api/v1/sweeps/plan", content=SWEEP, headers=YAML).json()
-    assert plan == {"trials": 6, "known": 0, "to_compute": 6}
+    assert counts(plan) == (6, 0, 6)
     assert http.get("/api/v1/sweeps").json()["sweeps"] == []
     compute(engine, small_sweep())
     more = SWEEP.replace("seeds: 3", "seeds: 5")
-    assert http.post("/api/v1/sweeps/plan", content=more, headers=YAML).json() == {
-        "trials": 10,
-        "known": 6,
-        "to_compute": 4,
-    }
+    plan = http.post("/api/v1/sweeps/plan", content=more, headers=YAML).json()
+    assert counts(plan) == (10, 6, 4)
+    assert [(line["estimator"], *counts(line)) for line in plan["estimators"]] == [
+        ("st", 5, 3, 2),
+        ("reinmax", 5, 3, 2),
+    ]
+
+
+def counts(plan: dict[str, Any]) -> tuple[int, int, int]:
+    return plan["trials"], plan["known"], plan["to_compute"]
+
+
+def test_plan_tells_device_time_from_the_table_then_from_finished_attempts(
+    http: httpx.Client, engine: Engine
+) -> None:
+    """Attempts of the small sweep report half a second a trial of ten steps, whatever the table says."""
+    plan = http.post("/api/v1/sweeps/plan", content=SWEEP, headers=YAML).json()
+    time = plan["device_seconds"]
+    assert 0 < time["low"] < time["expected"] < time["high"]
+    assert (time["attempts"], plan["warning"]) == (0, None)
+    compute(engine, small_sweep())
+    more = SWEEP.replace("seeds: 3", "seeds: 23")
+    plan = http.post("/api/v1/sweeps/plan", content=more, headers=YAML).json()
+    assert plan["device_seconds"]["expected"] == pytest.approx(2 * 20 * 0.5)
+    assert plan["device_seconds"]["attempts"] == 1
+    ends = [sum(line["device_seconds"][end] for line in plan["estimators"]) for end in ("low", "high")]
+    assert ends == pytest.approx([plan["device_seconds"]["low"], plan["device_seconds"]["high"]])
+    known = http.post("/api/v1/sweeps/plan", content=SWEEP, headers=YAML).json()
+    assert known["device_seconds"] == {"low": 0, "expected": 0, "high": 0, "attempts": 0}
+
+
+def test_more_than_a_day_is_warned_of_and_submitted_all_the_same(http: httpx.Client, engine: Engine) -> None:
+    compute(engine, small_sweep())
+    longer = SWEEP.replace("epochs: 2, steps_per_epoch: 5", "epochs: 1000, steps_per_epoch: 3")
+    longer = longer.replace("seeds: 3", "seeds: 1000")
+    answer = http.post("/api/v1/sweeps", content=longer, headers=YAML)
+    plan = answer.json()["plan"]
+    assert answer.status_code == 201
+    assert plan["device_seconds"]["expected"] == pytest.approx(2 * 1000 * 3000 * 0.05)  # 0.5 s for 10 steps
+    assert plan["warning"].startswith("the sweep takes about 3.5 days of one device (")
 
 
 def test_every_mistake_is_pointed_at_and_nothing_is_stored(http: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -117,6 +118,53 @@ def test_plan_submit_status_and_board_of_a_computed_sweep(run: Run, engine: Engi
     assert "3 of 3" in board
 
 
+DAYS = GOOD.replace("epochs: 2, steps_per_epoch: 5", "epochs: 1000, steps_per_epoch: 3").replace(
+    "seeds: 3", "seeds: 1000"
+)
+"""Six million steps, at the half second for ten that computed trials report: 3.5 days."""
+
+
+def test_plan_tells_device_time_by_estimator(run: Run, engine: Engine, url: str) -> None:
+    compute(engine, small_sweep())
+    lines = run("plan", "-", stdin=GOOD.replace("seeds: 3", "seeds: 23"))[1].splitlines()
+    assert lines[0] == "46 trials: 6 already known, 40 to compute"
+    assert re.fullmatch(r"device time about 20 s \(\d+ s to \d+ s; from 1 finished attempt\)", lines[1])
+    assert [line.split()[:6] for line in lines[3:]] == [
+        [id, "23", "3", "20", "10", "s"] for id in ("st", "reinmax")
+    ]
+
+
+def test_a_sweep_of_days_is_submitted_with_a_warning(run: Run, engine: Engine, url: str) -> None:
+    """Without a terminal nobody is asked."""
+    compute(engine, small_sweep())
+    assert "warning the sweep takes about 3.5 days of one device" in run("plan", "-", stdin=DAYS)[2]
+    status, out, err = run("submit", "-", stdin=DAYS)
+    assert (status, "Sweep 2" in out) == (0, True)
+    assert "warning the sweep takes about 3.5 days of one device" in err
+    assert "device time about 3 d 11 h (" in out
+
+
+def sweeps_of(url: str) -> int:
+    with Client(url) as client:
+        return len(client.sweeps())
+
+
+def test_on_a_terminal_a_sweep_of_days_is_asked_about(
+    run: Run, engine: Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(engine, small_sweep())
+    days = tmp_path / "days.yaml"
+    days.write_text(DAYS)
+    monkeypatch.setattr("service.cli.sweeps.is_terminal", lambda: True)
+    status, _, err = run("submit", str(days), stdin="n\n")
+    assert (status, "Submit it? [y/N]" in err) == (1, True)
+    assert sweeps_of(url) == 1
+    assert run("submit", str(days), stdin="y\n")[0] == 0
+    status, _, err = run("submit", str(days), "--yes")
+    assert (status, "Submit it?" in err, "3.5 days" in err) == (0, False, True)
+    assert sweeps_of(url) == 3
+
+
 def test_with_json_every_command_prints_the_answer_of_the_api(run: Run, engine: Engine, url: str) -> None:
     compute(engine, small_sweep())
 
@@ -150,6 +198,7 @@ def test_wait_ends_with_1_and_shows_the_error_when_the_sweep_failed(
         "failures_left_out": 7,
         "fallbacks": [],
         "boards": [],
+        "plan": {"to_compute": 0, "warning": None},
     }
     monkeypatch.setattr(Client, "submit", lambda *_: failed)
     monkeypatch.setattr(Client, "sweep", lambda *_: failed)

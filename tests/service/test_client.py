@@ -38,7 +38,9 @@ def served(engine: Engine) -> Iterator[Client]:
 def test_plans_submits_and_reads_everything_back(engine: Engine, served: Client) -> None:
     compute(engine, small_sweep())
     document = small_sweep().to_json()
-    assert served.plan(document) == {"trials": 6, "known": 6, "to_compute": 0}
+    plan = served.plan(document)
+    assert (plan["trials"], plan["known"], plan["to_compute"]) == (6, 6, 0)
+    assert plan["device_seconds"]["expected"] == 0
     sweep = served.wait(served.submit(document)["id"], timeout=0)
     assert sweep["state"] == "succeeded"
     trials = served.trials(sweep["id"])

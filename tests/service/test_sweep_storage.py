@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from service.errors import IdempotencyKeyReused, InvalidPageToken, InvalidSettings, NotFound
+from service.queue import submission
 from service.queue.cohorts import Queue
 from service.queue.reports import QueueRules
 from service.queue.submission import SubmitResult, submit
-from service.resources import sweeps
+from service.resources import planning, sweeps
 from service.settings import load_settings
 from service.states import TrialState
 from service.storage.engine import is_sqlite, read
@@ -41,7 +42,7 @@ def test_plan_counts_what_is_computed(engine: Engine) -> None:
     reply = queue.start(claim.attempt_id, claim.secret)
     queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
     before = sizes(engine)
-    plan = sweeps.plan(engine, small_sweep(name="plan"))
+    plan = planning.plan(engine, submission.plan(engine, small_sweep(name="plan")))
     assert (plan.trials, plan.known, plan.to_compute) == (6, 3, 3)
     assert sizes(engine) == before
 

@@ -29,11 +29,11 @@ def _steps_per_epoch(v: Mapping[str, Value]) -> int:
 
 
 def _facts(v: Mapping[str, Value]) -> Facts:
-    categories, latents = int(v["categories"]), int(v["latents"])
+    categories, latents, batch = int(v["categories"]), int(v["latents"]), int(v["batch_size"])
     weights = 2 * (_data_set(v).pixels * 512 + 512 * 256 + 256 * categories * latents)
     return Facts(
-        spaces={"code": Space(variables=latents, categories=categories)},
-        flop=6.0 * weights * int(v["batch_size"]),  # multiply and add, three passes
+        spaces={"code": Space(variables=latents, categories=categories, rows=batch)},
+        flop=6.0 * weights * batch,  # multiply and add, three passes
     )
 
 

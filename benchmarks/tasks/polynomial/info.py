@@ -19,9 +19,8 @@ def _describe(v: Mapping[str, Value]) -> str:
 
 def _facts(v: Mapping[str, Value]) -> Facts:
     latents, copies = int(v["latents"]), int(v["batch_size"])
-    return Facts(
-        spaces={"x": Space(variables=latents, categories=2, separable=True)}, flop=50.0 * latents * copies
-    )
+    space = Space(variables=latents, categories=2, separable=True, rows=copies)
+    return Facts(spaces={"x": space}, flop=50.0 * latents * copies)
 
 
 INFO = TaskInfo(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from benchmarks.sweep import Sweep, load_sweep
 from service.dependencies import EngineDep, Limit, PageToken
 from service.queue import submission
-from service.resources import schemas, sweeps
+from service.resources import planning, schemas, sweeps
 from service.states import TrialState
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
@@ -54,17 +54,18 @@ IdempotencyKey = Annotated[
 @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=SWEEP_BODY)
 def submit(
     engine: EngineDep, sweep: SweepBody, response: Response, idempotency_key: IdempotencyKey = None
-) -> schemas.SweepDetail:
+) -> schemas.SubmittedSweep:
     """Submit a sweep. Trials that are known are not computed again."""
     stored = submission.submit(engine, sweep, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/sweeps/{stored.sweep_id}"
-    return sweeps.show_sweep(engine, str(stored.sweep_id))
+    shown = sweeps.show_sweep(engine, str(stored.sweep_id))
+    return schemas.SubmittedSweep(**dict(shown), plan=planning.plan(engine, stored.planned))
 
 
 @router.post("/plan", openapi_extra=SWEEP_BODY)
 def plan(engine: EngineDep, sweep: SweepBody) -> schemas.Plan:
-    """What submitting this sweep would compute. Stores nothing."""
-    return sweeps.plan(engine, sweep)
+    """What submitting this sweep would compute, and how long one device takes. Stores nothing."""
+    return planning.plan(engine, submission.plan(engine, sweep))
 
 
 @router.get("")

@@ -1,0 +1,224 @@
+"""Device time: work counted from facts, the table of rates, intervals from finished work."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.cost import prediction, table
+from benchmarks.cost.prediction import DeviceTime, Load, Predictor
+from benchmarks.cost.table import Footing, Row, Table
+from benchmarks.cost.work import of_step
+from benchmarks.engine import cohort
+from benchmarks.spec import TrialSpec, cohort_signature
+from benchmarks.sweep import read_sweep
+
+LONG = {"id": "polynomial", "latents": 8, "batch_size": 4, "epochs": 40}  # 8,000 steps, 1,600 flop each
+VAE = {"id": "categorical_vae", "categories": 8, "latents": 4}
+TINY = Table(
+    machine="one that does a flop a second",
+    start_seconds=100.0,
+    overhead_seconds=2.0,
+    number_seconds=0.5,
+    flop_per_second={"polynomial": 1.0, "": 10.0},
+    uncompiled=3.0,
+    rows=(),
+)
+
+
+def trial(task: dict[str, Any], estimator: Any) -> TrialSpec:
+    document = {"name": "a", "task": task, "estimators": [estimator], "seeds": 1}
+    (spec,) = read_sweep(document).expand()
+    return spec
+
+
+def load(task: dict[str, Any], estimator: Any, *, trials: int = 1, steps: int = 8000) -> Load:
+    """Trials of ``steps`` steps each."""
+    spec = trial(task, estimator)
+    return Load(
+        task=spec.task,
+        estimator=spec.estimator,
+        signature=cohort_signature(spec),
+        steps=trials * steps,
+        trials=trials,
+    )
+
+
+def row(task: dict[str, Any], estimator: Any, seconds: float, *, compiled: bool = True) -> Row:
+    spec = trial(task, estimator)
+    return Row(task=spec.task, estimator=spec.estimator, compiled=compiled, seconds_per_step=seconds)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "evaluations", "draws"),
+    [
+        ("st", 1, 1),
+        ("exact", 2, 1),  # a sum of terms of two categories
+        ({"id": "rloo", "num_samples": 6}, 6, 1),
+        ({"id": "muprop", "num_samples": 6}, 7, 1),
+        ({"id": "rebar", "num_samples": 6}, 18, 1),
+        ({"id": "gumbel_rao", "num_draws": 50}, 1, 50),
+    ],
+    ids=str,
+)
+def test_work_follows_from_facts(estimator: Any, evaluations: int, draws: int) -> None:
+    spec = trial(LONG, estimator)
+    work = of_step(spec.task, spec.estimator)
+    assert work.flop == 50 * 8 * 4 * evaluations
+    assert work.numbers == 4 * 8 * 2 * draws
+
+
+def test_work_of_the_vae() -> None:
+    spec = trial(VAE, "arsm")
+    weights = 2 * (784 * 512 + 512 * 256 + 256 * 32)
+    work = of_step(spec.task, spec.estimator)
+    assert work.flop == 6 * weights * 100 * (8 * 7 / 2 + 1)
+    assert work.numbers == 100 * 4 * 8
+
+
+def test_other_versions_are_not_guessed() -> None:
+    spec = trial(LONG, "st")
+    with pytest.raises(KeyError, match="polynomial has version 1, not 0"):
+        of_step(replace(spec.task, version=0), spec.estimator)
+
+
+def test_specifications_older_than_a_parameter_get_its_default() -> None:
+    spec = trial(LONG, "gumbel_rao")
+    older = replace(spec.estimator, parameters=())
+    assert of_step(spec.task, older) == of_step(spec.task, spec.estimator)
+
+
+def test_the_table_is_a_model_with_ratios() -> None:
+    spec, other = trial(LONG, "st"), trial(LONG, "reinmax")
+    seconds = 2 + 1600 + 64 * 0.5  # overhead, flop, numbers
+    bare = TINY.seconds(spec.task, spec.estimator, steps=10_000, each=5000)
+    assert bare == pytest.approx(10_000 * seconds + 100)
+    assert TINY.footing(spec.task, spec.estimator) is Footing.NOTHING
+    measured = replace(TINY, rows=(row(LONG, "st", 2 * seconds), row(LONG, "stgs", 8 * seconds)))
+    assert measured.footing(spec.task, spec.estimator) is Footing.ESTIMATOR
+    assert measured.footing(other.task, other.estimator) is Footing.TASK
+    own = measured.seconds(spec.task, spec.estimator, steps=5000, each=5000)
+    assert own == pytest.approx(5000 * 2 * seconds + 100)
+    assert measured.seconds(other.task, other.estimator, steps=5000, each=5000) == pytest.approx(
+        5000 * 4 * seconds + 100  # the geometric mean of 2 and 8
+    )
+
+
+def test_short_trials_are_not_compiled() -> None:
+    spec = trial(LONG, "st")
+    assert table.COMPILED_FROM_STEPS == cohort.COMPILED_FROM_STEPS
+    short = TINY.seconds(spec.task, spec.estimator, steps=8000, each=3999)
+    assert short == pytest.approx(3 * 8000 * (2 + 1600 + 32))
+    measured = replace(TINY, rows=(row(LONG, "st", 5.0), row(LONG, "st", 7.0, compiled=False)))
+    assert measured.seconds(spec.task, spec.estimator, steps=10, each=10) == pytest.approx(70)
+
+
+def test_the_shipped_table_gives_its_rows_back() -> None:
+    shipped = table.shipped()
+    for one in shipped.rows:
+        each, start = (10_000, shipped.start_seconds) if one.compiled else (100, 0.0)
+        seconds = shipped.seconds(one.task, one.estimator, steps=10_000, each=each)
+        assert seconds == pytest.approx(10_000 * one.seconds_per_step + start, rel=1e-6)
+    found = {(one.task.id, one.estimator.id) for one in shipped.rows}
+    for task in ("polynomial", "categorical_vae"):
+        assert {(task, "reinmax"), (task, "gumbel_rao"), (task, "rloo")} <= found
+
+
+def test_without_history_the_interval_is_wide() -> None:
+    measured = replace(TINY, rows=(row(LONG, "st", 1.0),))
+    for estimator, factor in (("st", 3), ("reinmax", 5)):
+        time = Predictor(table=measured).device_time(load(LONG, estimator))
+        assert (time.high / time.expected, time.expected / time.low) == pytest.approx((factor, factor))
+        assert time.attempts == 0
+    vae = Predictor(table=measured).device_time(load(VAE, "st"))
+    assert vae.high / vae.expected == pytest.approx(12)
+
+
+def test_history_of_the_same_program_sets_the_rate() -> None:
+    """Three attempts took 2 x e^(-0.2, 0, 0.2) of the table's seconds: the interval with scipy's t."""
+    done = load(LONG, "st", trials=4)
+    seconds = TINY.seconds(done.task, done.estimator, steps=done.steps, each=done.each)
+    logs = np.log(2) + np.array([-0.2, 0.0, 0.2])
+    predictor = Predictor([(done, seconds * math.exp(r)) for r in logs], TINY)
+    time = predictor.device_time(load(LONG, "st", trials=4))
+    assert time.expected == pytest.approx(2 * seconds)
+    assert time.attempts == 3
+    scale = math.sqrt((4 * 0.15**2 + 0.08) / 6)
+    reach = stats.t.ppf(0.9, 6) * scale * math.sqrt(1 + 1 / 3)
+    assert time.high == pytest.approx(2 * seconds * math.exp(reach))
+    assert time.low == pytest.approx(2 * seconds * math.exp(-reach))
+
+
+def test_the_likest_work_decides() -> None:
+    def finished(task: dict[str, Any], estimator: Any, ratio: float) -> tuple[Load, float]:
+        done = load(task, estimator)
+        return done, ratio * TINY.seconds(done.task, done.estimator, steps=done.steps, each=done.each)
+
+    def ratio(predictor: Predictor, task: dict[str, Any], estimator: Any) -> float:
+        new = load(task, estimator)
+        tabulated = TINY.seconds(new.task, new.estimator, steps=new.steps, each=new.each)
+        return predictor.device_time(new).expected / tabulated
+
+    wide = LONG | {"latents": 16}
+    history = [finished(LONG, "st", 2), finished(LONG, "stgs", 8), finished(VAE, "st", 32)]
+    predictor = Predictor(history, TINY)
+    assert ratio(predictor, LONG, {"id": "st", "temperature": 0.5}) == pytest.approx(2)  # the same program
+    assert ratio(predictor, wide, "st") == pytest.approx(2)  # the same task and estimator
+    assert ratio(predictor, wide, "reinmax") == pytest.approx(4)  # the task
+    assert ratio(Predictor(history[:2], TINY), VAE, "reinmax") == pytest.approx(4)  # the machine
+    short = Predictor([(load(LONG, "st", steps=10), 1e9)], TINY)
+    assert short.device_time(load(LONG, "st")).attempts == 0  # was not compiled, says nothing of long trials
+
+
+def test_less_like_work_gives_a_wider_interval() -> None:
+    done = load(LONG, "st")
+    predictor = Predictor([(done, 1e5)], TINY)
+    new = (done, load(LONG | {"latents": 16}, "st"), load(LONG, "reinmax"), load(VAE, "rloo"))
+    widths = [time.high / time.expected for time in map(predictor.device_time, new)]
+    assert widths == sorted(widths)
+    assert 1 < widths[0] < widths[-1] < 12
+
+
+def test_the_interval_holds_as_often_as_it_says() -> None:
+    """Machines with a rate and a scatter of their own, around 0.15: 80 % of the next attempts lie inside."""
+    generator, inside, done = np.random.default_rng(0), 0, load(LONG, "st")
+    for _ in range(2000):
+        scatter = 0.15 * math.sqrt(prediction.DEGREES / generator.chisquare(prediction.DEGREES))
+        seconds = np.exp(generator.normal() + scatter * generator.normal(size=4))
+        time = Predictor([(done, s) for s in seconds[:3]], TINY).device_time(done)
+        inside += time.low <= seconds[3] <= time.high
+    assert abs(inside / 2000 - 0.8) < 0.03  # 3.4 standard errors
+
+
+def test_only_the_newest_attempts_count() -> None:
+    done = load(LONG, "st")
+    history = [(done, 50.0)] * prediction.NEWEST + [(done, 5e6)] * 100
+    time = Predictor(history, TINY).device_time(done)
+    assert time.expected == pytest.approx(50.0)
+    assert time.attempts == prediction.NEWEST
+
+
+def test_unknown_history_is_passed_over() -> None:
+    done = load(LONG, "st")
+    gone = replace(done, estimator=replace(done.estimator, id="gone"))
+    old = replace(done, task=replace(done.task, version=0))
+    assert Predictor([(gone, 1.0), (old, 1.0)], TINY).device_time(done).attempts == 0
+
+
+def test_times_add_up() -> None:
+    one, two = DeviceTime(low=1, expected=2, high=4, attempts=3), DeviceTime(low=10, expected=20, high=40)
+    assert one + two == DeviceTime(low=11, expected=22, high=44, attempts=3)
+    assert Predictor(table=TINY).device_time(load(LONG, "st", trials=0)) == DeviceTime()
+
+
+def test_nothing_here_imports_torch() -> None:
+    code = "import sys, benchmarks.cost.prediction; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
