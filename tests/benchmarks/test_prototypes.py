@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from torch import Tensor
 from torch.nn import functional
 
 import estimators
-from benchmarks.engine.noise import seed_keys
-from benchmarks.tasks.contract import Phase, Variables
-from benchmarks.tasks.info import TaskInfo
+from benchmarks.engine.cohort import Cohort
+from benchmarks.engine.draw import EvaluationDraw, LaneEstimator, TrainingDraw
+from benchmarks.engine.noise import ExampleNoise, LaneNoise, Purpose, seed_keys
+from benchmarks.spec import TrialSpec, optimizer_from_json
+from benchmarks.tasks import registry
+from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, Task, Variables
+from benchmarks.tasks.info import Split, TaskInfo
 from estimators import Value
-from tests.support.driver import Driver, PlainDraw, gradient, minibatch, start, wanting
 from tests.support.prototypes.infos import (
     BERNOULLI_VAE,
     EDGES,
@@ -28,15 +32,19 @@ from tests.support.prototypes.infos import (
     TREE_LSTM,
 )
 from tests.support.statistics import assert_mean
+from tests.support.trials import component
 
 CPU = torch.device("cpu")
 THREE = seed_keys([4, 5, 6])
-STEPS = 3
+MANY = 10_000
+"""Lanes that differ in their noise alone: so many independent draws."""
 
 
-def build(info: TaskInfo, dtype: torch.dtype = torch.float32, **values: Any) -> Any:
-    """The task with its defaults but for ``values``."""
-    return info.load()(defaults(info) | values, device=CPU, dtype=dtype)
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prototypes are among the registered tasks."""
+    known, get = {info.id: info for info in INFOS}, registry.get
+    monkeypatch.setattr(registry, "get", lambda id: known[id] if id in known else get(id))
 
 
 def defaults(info: TaskInfo) -> dict[str, Value]:
@@ -44,31 +52,71 @@ def defaults(info: TaskInfo) -> dict[str, Value]:
     return {p.name: p.default for p in info.parameters if p.default is not None}
 
 
-def same_start(task: Any, lanes: int) -> Variables:
-    """Parameters of one seed in many lanes: replicates of one another but for their noise."""
+def build(info: TaskInfo, dtype: torch.dtype = torch.float32, **values: Any) -> Any:
+    """The task with its defaults but for ``values``."""
+    return info.load()(defaults(info) | values, device=CPU, dtype=dtype)
+
+
+def training_draw(estimator: str, keys: Tensor, *, step: int = 1) -> TrainingDraw:
+    """The engine's, with the estimator's defaults."""
+    bound, lane = estimator_of(estimator, len(keys))
+    return TrainingDraw(bound, lane=lane, keys=keys, step=step, states={})
+
+
+def estimator_of(id: str, lanes: int) -> tuple[LaneEstimator, dict[str, Tensor]]:
+    """An estimator with its defaults: parameters that lanes share, and those by lane."""
+    info = estimators.get(id)
+    given = {p.name: p.default for p in info.parameters if p.default is not None}
+    by_lane = {p.name for p in info.parameters if p.lane} & given.keys()
+    static = {name: value for name, value in given.items() if name not in by_lane}
+    lane = {name: torch.full((lanes,), float(given[name])) for name in by_lane}
+    return LaneEstimator.bound(info, static), lane
+
+
+def evaluation_draw(keys: Tensor, examples: int) -> EvaluationDraw:
+    """The engine's, for all examples of a split."""
+
+    def noise(stream: int) -> ExampleNoise:
+        return ExampleNoise(keys, step=1, examples=examples, first=0, count=examples, stream=stream)
+
+    return EvaluationDraw(estimators.get("st").properties, noise, CPU)
+
+
+def start(task: Task, keys: Tensor) -> Variables:
+    """Where training starts."""
+    return task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), len(keys))
+
+
+def same_start(task: Task, lanes: int) -> Variables:
+    """Where one seed starts, in many lanes."""
     alone = start(task, seed_keys([7]))
-    groups = {
-        group: {name: tensor.expand(lanes, *tensor.shape[1:]).clone() for name, tensor in tensors.items()}
-        for group, tensors in alone.groups.items()
-    }
-    buffers = {
-        name: tensor.expand(lanes, *tensor.shape[1:]).clone() for name, tensor in alone.buffers.items()
-    }
-    return Variables(groups=groups, buffers=buffers)
+    groups = {group: widened(tensors, lanes) for group, tensors in alone.groups.items()}
+    return Variables(groups=groups, buffers=widened(alone.buffers, lanes))
 
 
-def trained(info: TaskInfo, keys: Tensor, estimator: str = "reinmax") -> Driver:
-    """A driver after a few steps."""
-    driver = Driver(build(info), estimator, keys, lr=1e-2)
-    for _ in range(STEPS):
-        driver.step()
-    return driver
+def widened(tensors: Mapping[str, Tensor], lanes: int) -> dict[str, Tensor]:
+    """One lane's tensors in many lanes."""
+    return {name: tensor.expand(lanes, *tensor.shape[1:]).clone() for name, tensor in tensors.items()}
 
 
-def tensors(variables: Variables) -> dict[str, Tensor]:
-    """All of them, by name."""
-    found = {f"{g}/{name}": t for g, group in variables.groups.items() for name, t in group.items()}
-    return {**found, **variables.buffers}
+def minibatch(task: Task, split: Split, keys: Tensor, *, step: int, size: int | None = None) -> Batch:
+    """The minibatch of a step: the split's examples in turn, the same in every lane."""
+    index = (step * task.batch_size + torch.arange(size or task.batch_size)) % task.splits[split]
+    length = int(task.lengths[split][index].max()) if split in task.lengths else None
+    noise = LaneNoise(keys, Purpose.DATA, step=step)
+    return task.batch(split, index.expand(len(keys), -1), noise, length=length)
+
+
+def gradient(
+    task: Task, phase: Phase, variables: Variables, batch: Batch, draw: Draw
+) -> tuple[Loss, dict[str, Tensor]]:
+    """Loss and gradient of a phase's group, as the engine takes it."""
+    for group, tensors in variables.groups.items():
+        for tensor in tensors.values():
+            tensor.requires_grad_(group == phase.group)
+    loss = task.loss(phase, variables, batch, draw)
+    leaves = variables.groups[phase.group]
+    return loss, dict(zip(leaves, torch.autograd.grad(loss.loss.sum(), tuple(leaves.values())), strict=True))
 
 
 class Chooser:
@@ -101,103 +149,73 @@ def first_legal(_: int, logits: Tensor) -> Tensor:
     return torch.zeros(logits.shape[:-1], dtype=torch.long)
 
 
-# Every prototype
+# Training by the engine
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-@pytest.mark.parametrize("info", INFOS, ids=lambda info: info.id)
-def test_losses_gradients_and_metrics_are_by_lane(info: TaskInfo, lanes: int) -> None:
-    task, keys = build(info), THREE[:lanes]
-    variables = start(task, keys)
-    for phase in task.phases:
-        batch = minibatch(task, phase.split, keys, step=1)
-        loss, gradients = gradient(task, phase, variables, batch, PlainDraw("reinmax", keys))
-        assert loss.weight == task.batch_size
-        assert loss.loss.shape == (lanes,)
-        assert all(value.shape == (lanes,) and not value.requires_grad for value in loss.metrics.values())
-        for name, tensor in variables.groups[phase.group].items():
-            assert gradients[name].shape == tensor.shape
-            assert tensor.shape[0] == lanes
-            assert gradients[name].isfinite().all()
+def spec(info: TaskInfo, estimator: str, *, seed: int, lr: float, **values: Value) -> TrialSpec:
+    """A trial of a prototype."""
+    of = estimators.get(estimator)
+    return TrialSpec(
+        task=component(info.id, info.version, info.parameters, values),
+        estimator=component(estimator, of.version, of.parameters, {}),
+        optimizer=optimizer_from_json("adam"),
+        lr=lr,
+        seed=seed,
+    )
 
 
-@pytest.mark.parametrize("info", INFOS, ids=lambda info: info.id)
-def test_declared_metrics_splits_and_steps_are_those_of_the_task(info: TaskInfo) -> None:
-    task = build(info)
-    driver = Driver(task, "reinmax", THREE, lr=1e-2)
-    found = driver.step().keys() | task.measure(driver.variables).keys()
-    for split in task.evaluated:
-        found |= driver.evaluate(split).keys()
-    assert found == {metric.name for metric in info.metrics if metric.reduction is None}
-    values = defaults(info)
-    assert task.splits == info.splits(values)
-    assert task.steps_per_epoch == info.steps_per_epoch(values)
-    for metric in info.metrics:
-        if metric.reduction is not None:
-            assert {metric.reduction.of, metric.reduction.by or metric.reduction.of} <= found
-    assert {info.select, *info.report} <= {metric.name for metric in info.metrics}
-
-
-@pytest.mark.parametrize("info", INFOS, ids=lambda info: info.id)
-def test_a_lane_has_the_same_bits_whatever_its_mates(info: TaskInfo) -> None:
-    here, there = (tensors(trained(info, keys).variables) for keys in (THREE, seed_keys([9, 5, 8])))
-    for name, tensor in here.items():
-        assert torch.equal(tensor[1], there[name][1]), name
-    assert any(not torch.equal(tensor[0], there[name][0]) for name, tensor in here.items())
-
-
-@pytest.mark.parametrize("info", INFOS, ids=lambda info: info.id)
-def test_a_lane_agrees_with_itself_alone(info: TaskInfo) -> None:
-    """Gradients of float32, not what Adam makes of them: it blows up what is near 0."""
-    task = build(info)
-    for phase in task.phases:
-        together = first_gradients(task, phase, THREE)
-        for lane in range(3):
-            alone = first_gradients(task, phase, THREE[lane : lane + 1])
-            for name, tensor in together.items():
-                torch.testing.assert_close(tensor[lane], alone[name][0], rtol=1e-4, atol=1e-6)
-
-
-def first_gradients(task: Any, phase: Phase, keys: Tensor) -> dict[str, Tensor]:
-    """Those of a phase where training starts."""
-    batch = minibatch(task, phase.split, keys, step=1)
-    return gradient(task, phase, start(task, keys), batch, PlainDraw("reinmax", keys, step=1))[1]
-
-
-@pytest.mark.parametrize("info", INFOS, ids=lambda info: info.id)
-def test_evaluation_does_not_depend_on_its_chunks(info: TaskInfo) -> None:
-    """Except where samples are drawn: those of an example depend on its place."""
-    if info is BERNOULLI_VAE:
-        return
-    driver = trained(info, THREE)
-    task, draw = driver.task, PlainDraw("reinmax", THREE, training=False)
-    count = task.splits["valid"]
-    whole = minibatch(task, "valid", THREE, step=0, size=count)
-    assert isinstance(whole, Mapping)
-    parts = [{name: t[:, i : i + 7] for name, t in whole.items()} for i in range(0, count, 7)]
-    values = task.evaluate("valid", driver.variables, whole, draw)
-    pieces = [task.evaluate("valid", driver.variables, part, draw) for part in parts]
-    for name, value in values.items():
-        assert value.shape == (3, count)
-        assert torch.equal(value, torch.cat([piece[name] for piece in pieces], 1))
+def curves(trials: Sequence[TrialSpec], **options: Any) -> dict[str, Tensor]:
+    """Metrics ``(lanes, epochs)`` of trials that run to the end."""
+    found: dict[str, dict[tuple[int, int], float]] = {}
+    for segment in Cohort(trials, **options).segments():
+        assert all(end.diverged_at is None for end in segment.ended)
+        for point in segment.points:
+            found.setdefault(point.metric, {})[point.lane, point.epoch] = point.value
+    return {
+        name: torch.tensor([values[place] for place in sorted(values)]).view(len(trials), -1)
+        for name, values in found.items()
+    }
 
 
 @pytest.mark.parametrize(
-    ("info", "estimator", "steps", "metric", "share"),
+    ("info", "estimator", "epochs", "metric", "share"),
     [
-        (BERNOULLI_VAE, "reinmax", 200, "train_neg_elbo", 0.9),
-        (BERNOULLI_VAE, "reinforce_ema", 200, "train_neg_elbo", 0.9),
-        (BERNOULLI_VAE, "relax", 200, "train_neg_elbo", 0.9),
-        (TREE_LSTM, "reinmax", 100, "train_loss", 0.3),
-        (TREE_LSTM, "stgs", 100, "train_loss", 0.3),
-        (SEARCH_CELL, "reinmax", 60, "search_loss", 0.8),
-        (SEARCH_CELL, "rloo", 60, "search_loss", 0.8),
+        (BERNOULLI_VAE, "reinmax", 40, "train_neg_elbo", 0.9),
+        (BERNOULLI_VAE, "reinforce_ema", 40, "train_neg_elbo", 0.9),
+        (BERNOULLI_VAE, "relax", 40, "train_neg_elbo", 0.9),
+        (TREE_LSTM, "reinmax", 10, "train_loss", 0.3),
+        (TREE_LSTM, "stgs", 10, "train_loss", 0.3),
+        (SEARCH_CELL, "reinmax", 10, "search_loss", 0.8),
+        (SEARCH_CELL, "rloo", 10, "search_loss", 0.8),
     ],
 )
-def test_losses_fall(info: TaskInfo, estimator: str, steps: int, metric: str, share: float) -> None:
-    driver = Driver(build(info), estimator, THREE, lr=2e-2)
-    curve = torch.stack([driver.step()[metric] for _ in range(steps)])
-    assert (curve[-10:].mean(0) < share * curve[:5].mean(0)).all()
+def test_a_trained_task_learns(
+    info: TaskInfo, estimator: str, epochs: int, metric: str, share: float
+) -> None:
+    trials = [spec(info, estimator, seed=seed, lr=2e-2, epochs=epochs) for seed in (1, 2)]
+    found = curves(trials, group_width=2)
+    assert found.keys() == {metric.name for metric in info.metrics}
+    assert (found[metric][:, -1] < share * found[metric][:, 0]).all()
+
+
+@pytest.mark.parametrize("estimator", [id for id in estimators.available() if id != "rebar"])
+def test_every_estimator_trains_both_layers(estimator: str) -> None:
+    """`rebar` differentiates the gradient of f again, which an estimate inside f does not have."""
+    assert (
+        curves([spec(BERNOULLI_VAE, estimator, seed=1, lr=1e-2, epochs=1)])["train_neg_elbo"].isfinite().all()
+    )
+
+
+def test_the_rate_of_the_tree_falls_when_the_validation_stalls() -> None:
+    """Twelve evaluations, of which most have nothing left to improve."""
+    cohort = Cohort([spec(TREE_LSTM, "reinmax", seed=1, lr=2e-2, epochs=40)])
+    accuracy: list[float] = []
+    for segment in cohort.segments():
+        accuracy += [point.value for point in segment.points if point.metric == "valid_accuracy"]
+        if len(accuracy) == 20:
+            break
+    assert accuracy[-6:] == [1.0] * 6
+    assert cohort.lane_state(0)["record"]["plateaus"]["train"]["scale"] <= 0.5
 
 
 # Bernoulli VAE
@@ -209,9 +227,9 @@ def codes(variables: int, x: Tensor) -> list[Tensor]:
     return [torch.tensor(bits, dtype=x.dtype).expand(len(x), -1) for bits in values]
 
 
-def enumerated_neg_elbo(task: Any, variables: Variables, x: Tensor) -> Tensor:
+def enumerated_neg_elbo(group: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """-ELBO ``(B,)`` of lane 0: the sum over u and l of q(u, l|x) [ln q(u, l|x) - ln p(u, l, x)]."""
-    model = {name: tensor[0] for name, tensor in variables.groups["model"].items()}
+    model = {name: tensor[0] for name, tensor in group.items()}
 
     def layer(name: str, x: Tensor) -> Tensor:
         return functional.linear(x, model[f"{name}.weight"], model[f"{name}.bias"])
@@ -233,18 +251,20 @@ def enumerated_neg_elbo(task: Any, variables: Variables, x: Tensor) -> Tensor:
 def vae_truth() -> tuple[Any, Tensor, float, dict[str, Tensor]]:
     """The VAE in float64, a minibatch, and its loss and gradient by enumeration."""
     task = build(BERNOULLI_VAE, torch.float64)
-    variables = wanting(start(task, seed_keys([7])), "model")
+    variables = start(task, seed_keys([7]))
     x = minibatch(task, "train", seed_keys([7]), step=0)
     assert isinstance(x, Tensor)
-    loss = enumerated_neg_elbo(task, variables, x[0]).mean()
     group = variables.groups["model"]
+    for tensor in group.values():
+        tensor.requires_grad_()
+    loss = enumerated_neg_elbo(group, x[0]).mean()
     gradients = torch.autograd.grad(loss, tuple(group.values()))
     return task, x, loss.item(), {name: g[0] for name, g in zip(group, gradients, strict=True)}
 
 
 def test_exact_vae_equals_enumeration(vae_truth: tuple[Any, Tensor, float, dict[str, Tensor]]) -> None:
     task, x, value, truth = vae_truth
-    loss, found = gradient(task, Phase(), same_start(task, 1), x, PlainDraw("exact", seed_keys([7])))
+    loss, found = gradient(task, Phase(), same_start(task, 1), x, training_draw("exact", seed_keys([7])))
     assert loss.loss.item() == pytest.approx(value, rel=1e-12)
     for name, expected in truth.items():
         torch.testing.assert_close(found[name][0], expected, rtol=1e-9, atol=1e-12)
@@ -256,9 +276,9 @@ def test_unbiased_estimators_have_the_gradient_of_both_layers(
 ) -> None:
     """Ten thousand lanes that differ in their noise; false alarm 1e-6 a tensor."""
     task, x, value, truth = vae_truth
-    keys = seed_keys(range(10_000))
+    keys = seed_keys(range(MANY))
     batch = x.expand(len(keys), -1, -1)
-    loss, found = gradient(task, Phase(), same_start(task, len(keys)), batch, PlainDraw(estimator, keys))
+    loss, found = gradient(task, Phase(), same_start(task, len(keys)), batch, training_draw(estimator, keys))
     assert_mean(loss.loss.detach(), torch.tensor(value, dtype=x.dtype), detects=0.1)
     for name, expected in truth.items():
         assert_mean(found[name], expected, detects=0.2)
@@ -278,9 +298,9 @@ def test_path_estimators_are_unbiased_in_the_loss_and_the_decoder(
 
 def replicates(x: Tensor, *, samples: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and gradient in ten thousand lanes that differ in their noise."""
-    task, keys = build(BERNOULLI_VAE, torch.float64, samples=samples), seed_keys(range(10_000))
+    task, keys = build(BERNOULLI_VAE, torch.float64, samples=samples), seed_keys(range(MANY))
     batch = x.expand(len(keys), -1, -1)
-    loss, found = gradient(task, Phase(), same_start(task, len(keys)), batch, PlainDraw("reinmax", keys))
+    loss, found = gradient(task, Phase(), same_start(task, len(keys)), batch, training_draw("reinmax", keys))
     return loss.loss.detach(), found
 
 
@@ -290,16 +310,41 @@ def test_passes_are_independent_samples(vae_truth: tuple[Any, Tensor, float, dic
     assert four == pytest.approx(one / 4, rel=0.1)
 
 
-@pytest.mark.parametrize("estimator", [id for id in estimators.available() if id != "rebar"])
-def test_every_estimator_trains_both_layers(estimator: str) -> None:
-    """`rebar` differentiates the gradient of f again, which an estimate inside f does not have."""
-    driver = Driver(build(BERNOULLI_VAE), estimator, THREE, lr=1e-2)
-    before = {name: tensor.detach().clone() for name, tensor in driver.variables.groups["model"].items()}
-    for _ in range(2):
-        assert driver.step()["train_neg_elbo"].isfinite().all()
-    for name, tensor in driver.variables.groups["model"].items():
-        assert tensor.isfinite().all()
-        assert not torch.equal(tensor, before[name])
+def test_path_gradients_pass_through_both_layers() -> None:
+    """At given codes with straight-through gradients, against the same written out for one image."""
+    task = build(BERNOULLI_VAE, torch.float64)
+    variables, bits = start(task, seed_keys([7])), torch.tensor([1, 0, 1, 1])
+    batch = minibatch(task, "train", seed_keys([7]), step=0, size=1)
+    assert isinstance(batch, Tensor)
+    draw = Chooser(lambda _, logits: bits[: logits.shape[-2]].expand(logits.shape[:-1]))
+    loss, found = gradient(task, Phase(), variables, batch, draw)
+    group = variables.groups["model"]
+    expected = neg_elbo_at(group, batch[0], bits.double())
+    assert loss.loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    for name, g in zip(group, torch.autograd.grad(expected, tuple(group.values())), strict=True):
+        torch.testing.assert_close(found[name], g, rtol=1e-9, atol=1e-14)
+
+
+def neg_elbo_at(model: Mapping[str, Tensor], x: Tensor, bits: Tensor) -> Tensor:
+    """-ELBO of one image with u and l the first of ``bits``, straight through."""
+
+    def layer(name: str, x: Tensor) -> Tensor:
+        return functional.linear(x, model[f"{name}.weight"][0], model[f"{name}.bias"][0])
+
+    def through(eta: Tensor) -> Tensor:
+        return bits[: eta.shape[-1]] + eta.sigmoid() - eta.sigmoid().detach()
+
+    def kl(a: Tensor, b: Tensor) -> Tensor:
+        q = torch.distributions.Bernoulli(logits=a)
+        return torch.distributions.kl_divergence(q, torch.distributions.Bernoulli(logits=b)).sum()
+
+    hidden = functional.leaky_relu(layer("encoder", x), 0.3)
+    upper = layer("upper", hidden)
+    u = through(upper)
+    lower = layer("lower", torch.cat([hidden, u], -1))
+    pixels = layer("pixels", functional.leaky_relu(layer("decoder", through(lower)), 0.3))
+    misfit = functional.binary_cross_entropy_with_logits(pixels, x, reduction="sum")
+    return kl(upper, model["prior.upper"]) + kl(lower, layer("prior", u)) + misfit
 
 
 def test_images_are_binarised_anew_at_every_use() -> None:
@@ -336,18 +381,21 @@ def node_of_children(model: Mapping[str, Tensor], left: Tensor, right: Tensor) -
 
 
 def scores_of_tree(
-    model: Mapping[str, Tensor], tokens: Tensor, choices: tuple[int, ...]
+    model: Mapping[str, Tensor], tokens: Tensor, choices: tuple[int, ...], *, scale: float = 1.0
 ) -> tuple[Tensor, float]:
-    """Scores of the classes, and ln of the probability of the choices; the last merge is forced."""
+    """Scores of the classes, and ln of the probability of the choices; the last merge is forced.
+
+    ``scale`` is what dropout multiplies with what it keeps.
+    """
     embedded = model["embedding.weight"][0].T[tokens] + model["embedding.bias"][0]
-    nodes = list(embedded @ model["leaf.weight"][0].T + model["leaf.bias"][0])
+    nodes = list(scale * embedded @ model["leaf.weight"][0].T + model["leaf.bias"][0])
     log_p, width = 0.0, model["query"].shape[-1]
     for chosen in (*choices, 0):
         parents = [node_of_children(model, *pair) for pair in itertools.pairwise(nodes)]
         logits = torch.stack([parent[:width] @ model["query"][0] for parent in parents]) / math.sqrt(width)
         log_p += float(logits.log_softmax(0)[chosen])
         nodes[chosen : chosen + 2] = [parents[chosen]]
-    return model["classifier.weight"][0] @ nodes[0][:width] + model["classifier.bias"][0], log_p
+    return model["classifier.weight"][0] @ (scale * nodes[0][:width]) + model["classifier.bias"][0], log_p
 
 
 @pytest.fixture
@@ -369,9 +417,17 @@ def test_choices_build_the_tree_they_say(tree: Any, choices: tuple[int, ...]) ->
     assert loss.item() == pytest.approx(float(-scores.log_softmax(0)[batch["label"][0, 0]]), rel=1e-12)
 
 
+def test_dropout_scales_what_it_keeps() -> None:
+    task = build(TREE_LSTM, torch.float64, dropout=0.75)
+    variables, batch = start(task, seed_keys([1])), sequences(task, 5, of_length(task, 5))
+    loss = task.loss(Phase(), variables, batch, Chooser(first_legal)).loss
+    scores, _ = scores_of_tree(variables.groups["model"], batch["tokens"][0, 0], (0, 0, 0), scale=4.0)
+    assert loss.item() == pytest.approx(float(-scores.log_softmax(0)[batch["label"][0, 0]]), rel=1e-12)
+
+
 def test_expected_loss_is_that_of_all_trees(tree: Any) -> None:
     """Ten thousand lanes of one sequence; false alarm 1e-6."""
-    keys = seed_keys(range(10_000))
+    keys = seed_keys(range(MANY))
     variables = same_start(tree, len(keys))
     batch = sequences(tree, 5, of_length(tree, 5))
     label = batch["label"][0, 0]
@@ -381,7 +437,7 @@ def test_expected_loss_is_that_of_all_trees(tree: Any) -> None:
     expected = sum(q * -scores.log_softmax(0)[label] for q, (scores, _) in zip(p, found, strict=True))
     wide = {name: tensor.expand(len(keys), *tensor.shape[1:]) for name, tensor in batch.items()}
     for estimator in ("stgs", "reinmax"):
-        losses = tree.loss(Phase(), variables, wide, PlainDraw(estimator, keys)).loss
+        losses = tree.loss(Phase(), variables, wide, training_draw(estimator, keys)).loss
         assert_mean(losses, torch.as_tensor(expected), detects=1e-3)
 
 
@@ -398,15 +454,18 @@ def test_only_pairs_inside_of_a_sequence_can_be_chosen(tree: Any) -> None:
     "estimator", [id for id in estimators.available() if estimators.get(id).properties.kind == "path"]
 )
 def test_no_path_estimator_chooses_what_is_masked(tree: Any, estimator: str) -> None:
-    class Recording(PlainDraw):
+    class Recording(TrainingDraw):
         def sample(self, name: str, logits: Tensor) -> Tensor:
             drawn = super().sample(name, logits)
             assert (drawn[logits == -torch.inf] == 0).all()
             return drawn
 
     keys = seed_keys(range(20))
+    bound, lane = estimator_of(estimator, len(keys))
     batch = minibatch(tree, "train", keys, step=1)
-    _, gradients = gradient(tree, Phase(), start(tree, keys), batch, Recording(estimator, keys))
+    _, gradients = gradient(
+        tree, Phase(), start(tree, keys), batch, Recording(bound, lane=lane, keys=keys, step=1, states={})
+    )
     assert all(g.isfinite().all() for g in gradients.values())
 
 
@@ -423,7 +482,7 @@ def test_padding_changes_nothing(tree: Any) -> None:
         batch = sequences(tree, length, *indices)
         assert batch["tokens"].shape == (1, 3, length)
         loss, gradients = gradient(tree, Phase(), variables, batch, Chooser(likeliest))
-        accuracy = tree.evaluate("train", variables, batch, PlainDraw("st", seed_keys([1]), training=False))
+        accuracy = tree.evaluate("train", variables, batch, evaluation_draw(seed_keys([1]), len(indices)))
         results.append((loss.loss, gradients, accuracy))
     short, *padded = results
     for value, found, right in padded:
@@ -447,10 +506,10 @@ def test_dropout_is_drawn_in_training_only() -> None:
     task = build(TREE_LSTM, dropout=0.5)
     variables, batch = start(task, THREE), minibatch(task, "train", THREE, step=1)
     one, two = (
-        task.loss(Phase(), variables, batch, PlainDraw("st", THREE, step=step)).loss for step in (1, 2)
+        task.loss(Phase(), variables, batch, training_draw("st", THREE, step=step)).loss for step in (1, 2)
     )
     assert not torch.equal(one, two)
-    draws = (PlainDraw("st", THREE, step=step, training=False) for step in (1, 2))
+    draws = (evaluation_draw(THREE, task.batch_size) for step in (1, 2))
     first, second = (task.evaluate("train", variables, batch, draw)["train_accuracy"] for draw in draws)
     assert torch.equal(first, second)
 
@@ -483,14 +542,14 @@ def test_the_search_is_the_expected_loss_of_all_cells() -> None:
     task = build(SEARCH_CELL, torch.float64)
     variables, batch = start(task, seed_keys([3])), minibatch(task, "valid", seed_keys([3]), step=1)
     assert isinstance(batch, Mapping)
-    log_p = wanting(variables, "architecture").groups["architecture"]["logits"][0].log_softmax(-1)
+    log_p = variables.groups["architecture"]["logits"].requires_grad_()[0].log_softmax(-1)
     expected = torch.zeros((), dtype=torch.float64)
     for cell in itertools.product(range(OPERATIONS), repeat=EDGES):
         with torch.no_grad():
             of_cell = functional.cross_entropy(plain_cell(variables, batch["x"][0], cell), batch["y"][0])
         expected = expected + log_p[range(EDGES), cell].sum().exp() * of_cell
     (truth,) = torch.autograd.grad(expected, variables.groups["architecture"]["logits"])
-    loss, found = gradient(task, ARCHITECTURE, variables, batch, PlainDraw("exact", seed_keys([3])))
+    loss, found = gradient(task, ARCHITECTURE, variables, batch, training_draw("exact", seed_keys([3])))
     assert loss.loss.item() == pytest.approx(expected.item(), rel=1e-12)
     torch.testing.assert_close(found["logits"], truth, rtol=1e-9, atol=1e-14)
 
@@ -531,15 +590,18 @@ def test_running_statistics_are_torchs_but_for_the_biased_variance() -> None:
 
 
 def test_the_search_moves_no_statistics_and_the_evaluation_reads_them() -> None:
-    driver = trained(SEARCH_CELL, THREE)
-    batch = minibatch(driver.task, "valid", THREE, step=1)
-    assert not driver.task.loss(ARCHITECTURE, driver.variables, batch, PlainDraw("reinmax", THREE)).buffers
-    driver.variables.groups["architecture"]["logits"].data[..., 3] = 1
-    before = driver.evaluate("valid")["valid_accuracy"]
-    for name, buffer in driver.variables.buffers.items():
-        if name.endswith("mean"):
-            buffer += torch.linspace(0, 100, buffer.shape[-1])
-    assert not torch.equal(driver.evaluate("valid")["valid_accuracy"], before)
+    task = build(SEARCH_CELL)
+    variables, count = start(task, THREE), task.splits["valid"]
+    batch = minibatch(task, "valid", THREE, step=0, size=count)
+    assert not task.loss(ARCHITECTURE, variables, batch, training_draw("reinmax", THREE)).buffers
+    variables.groups["architecture"]["logits"][..., 3] = 1
+    moved = {name: b + torch.linspace(0, 9, 6) for name, b in variables.buffers.items()}
+    found = [
+        task.evaluate("valid", each, batch, evaluation_draw(THREE, count))["valid_accuracy"]
+        for each in (variables, dataclasses.replace(variables, buffers=moved))
+    ]
+    assert found[0].shape == (3, count)
+    assert not torch.equal(found[0], found[1])
 
 
 def test_accuracy_is_looked_up_for_the_likeliest_cell() -> None:
@@ -554,10 +616,10 @@ def test_accuracy_is_looked_up_for_the_likeliest_cell() -> None:
     assert found.tolist() == table[[0, 1 + 2 * 4 + 3 * 16, 3 + 16]].tolist()
 
 
-def test_phases_have_their_own_data_and_tensors() -> None:
-    assert (WEIGHTS.split, ARCHITECTURE.split) == ("train", "valid")
-    for phase, group in ((WEIGHTS, "weights"), (ARCHITECTURE, "architecture")):
-        task = build(SEARCH_CELL)
-        found = first_gradients(task, phase, THREE)
-        assert found.keys() == start(task, THREE).groups[group].keys()
-        assert all((g != 0).any() for name, g in found.items() if name in ("stem.weight", "logits"))
+@pytest.mark.parametrize("phase", [WEIGHTS, ARCHITECTURE], ids=lambda phase: phase.name)
+def test_a_phase_has_its_own_data_and_tensors(phase: Phase) -> None:
+    assert phase.split == {"weights": "train", "architecture": "valid"}[phase.name]
+    task = build(SEARCH_CELL)
+    batch = minibatch(task, phase.split, THREE, step=1)
+    _, found = gradient(task, phase, start(task, THREE), batch, training_draw("reinmax", THREE))
+    assert (found["stem.weight" if phase is WEIGHTS else "logits"] != 0).any()

@@ -75,6 +75,7 @@ BERNOULLI_VAE = TaskInfo(
             "lower": Space(variables=LOWER, categories=2),
         },
         flop=6.0 * 16 * (2 * PIXELS + 2 * LOWER + 2 * UPPER) * int(v["batch_size"]),
+        nested=True,
     ),
     splits=lambda v: VAE_SPLITS,
     steps_per_epoch=lambda v: _steps(VAE_SPLITS, v),

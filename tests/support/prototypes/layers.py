@@ -35,8 +35,7 @@ def initial(
 def affine(parameters: Mapping[str, Tensor], name: str, x: Tensor, *, mostly_zero: bool = False) -> Tensor:
     """The map of that name, ``(lanes, ..., i) -> (lanes, ..., o)``."""
     weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-    rows = linear(x.reshape(len(x), -1, x.shape[-1]), weight, bias, mostly_zero=mostly_zero)
-    return rows.view(*x.shape[:-1], -1)
+    return linear(x, weight, bias, mostly_zero=mostly_zero)
 
 
 def aligned(x: Tensor, like: Tensor) -> Tensor:
