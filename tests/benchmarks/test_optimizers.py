@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.optimizers import registry
-from benchmarks.engine.optimizers.adam import LaneOptimizers, updated
 from benchmarks.engine.optimizers.group import GroupOptimizer
 from benchmarks.engine.optimizers.rmsprop import RMSprop
 from benchmarks.engine.optimizers.sgd import SGD
@@ -214,24 +213,3 @@ def test_what_is_not_needed_is_not_kept() -> None:
 def test_nesterov_without_momentum_is_refused() -> None:
     with pytest.raises(ValueError, match="Nesterov's momentum needs a momentum above 0"):
         SGD(nesterov="yes")
-
-
-class TestLaneOptimizers:
-    """The functions of plain Adam that a group of one tensor replaces."""
-
-    def test_they_have_the_bits_of_the_group(self) -> None:
-        kinds, rates = ["adam", "radam"], [1e-3, 0.3]
-        group = GroupOptimizer([(kind, {}) for kind in kinds], rates=rates, total_steps=[9, 9])
-        table = LaneOptimizers(kinds, rates).coefficients(3, 20)
-        assert torch.equal(table, group.coefficients(3, 20))
-        p, m, g = torch.randn(3, 2, 50, generator=torch.Generator().manual_seed(0))
-        moving = torch.tensor([True, False])
-        slots = {"first_moment": {"w": m}, "second_moment": {"w": m.square()}}
-        parameters, slots = group.step({"w": p}, slots, {"w": g}, table[0], moving)
-        old = updated(p, m, m.square(), g, table[0], moving)
-        new = (parameters["w"], slots["first_moment"]["w"], slots["second_moment"]["w"])
-        assert all(torch.equal(a, b) for a, b in zip(old, new, strict=True))
-
-    def test_an_unknown_optimizer_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="unknown optimizer 'sgd'; there are adam, radam"):
-            LaneOptimizers(["adam", "sgd"], [1.0] * 2)
