@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.noise import Purpose, seed_keys, shuffled
-from benchmarks.tasks.contract import Phase, Task
+from benchmarks.tasks.contract import Task
 from benchmarks.tasks.info import Split
 
 LENGTH_STEP = 8
@@ -73,12 +73,12 @@ class Batches:
 
     def shape(self, position: int) -> StepShape:
         """The shape of the step at a position of the epoch that was filled in last."""
-        task = self._task
-        first = task.phases[0].split
-        left = task.splits[first] - position * task.batch_size if first in task.splits else task.batch_size
         return StepShape(
-            size=min(task.batch_size, left),
-            lengths=tuple(self._length(phase, position) for phase in task.phases),
+            size=self._size(position),
+            lengths=tuple(
+                self._longest[phase.split][position] if phase.split in self._longest else None
+                for phase in self._task.phases
+            ),
         )
 
     def alike(self, position: int, stop: int) -> int:
@@ -92,9 +92,11 @@ class Batches:
             (i - position for i in range(position + 1, stop) if self.shape(i) != shape), stop - position
         )
 
-    def _length(self, phase: Phase, position: int) -> int | None:
-        longest = self._longest.get(phase.split)
-        return longest[position % len(longest)] if longest else None
+    def _size(self, position: int) -> int:
+        task = self._task
+        first = task.phases[0].split
+        left = task.splits[first] - position * task.batch_size if first in task.splits else task.batch_size
+        return min(task.batch_size, left)
 
     def _by_length(self, split: Split, order: Tensor, epoch: int) -> Tensor:
         """Sorted by length, equal lengths in the lane's order, and cut into minibatches in the epoch's
@@ -108,9 +110,14 @@ class Batches:
         return torch.cat([batches.flatten(1), by_length[:, whole * size :]], 1)
 
     def _longest_of(self, split: Split, order: Tensor) -> list[int]:
-        """The length of every minibatch, which is the same in all lanes: its longest example's, rounded
-        up."""
-        lengths = self._lengths[split].to(order.device)[order[:1]].cpu()
-        parts = [int(part.max()) for part in lengths.split(self._task.batch_size, 1)]
-        most = int(self._lengths[split].max())
-        return [min(-(-part // LENGTH_STEP) * LENGTH_STEP, most) for part in parts]
+        """The length of every step, which is the same in all lanes: its longest example's, rounded up.
+
+        Steps go on at the front where a split ends, in the middle of a minibatch or not.
+        """
+        lengths = self._lengths[split].to(order.device)[order[0]].tolist()
+        most, longest = max(lengths), []
+        for position in range(self._task.steps_per_epoch):
+            first = position * self._task.batch_size
+            part = max(lengths[i % len(lengths)] for i in range(first, first + self._size(position)))
+            longest.append(min(-(-part // LENGTH_STEP) * LENGTH_STEP, most))
+        return longest

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import estimators
+from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.tasks.categorical_vae.task import CategoricalVAE, _bce, kl_to_uniform
-from benchmarks.tasks.contract import LaneEstimator, Parameters
+from benchmarks.tasks.contract import Draw, Loss, Parameters, Phase, Variables
+from tests.support.draws import certain, training
 from tests.support.trials import made_up_images, run, small_vae, trial
 
 SPEC = trial("categorical_vae")
@@ -22,20 +24,24 @@ LATENTS, CATEGORIES = 5, 3
 
 def parameters(vae: CategoricalVAE, *seeds: int) -> Parameters:
     start = vae.init(LaneNoise(seed_keys(seeds), Purpose.INITIALISATION, step=0), len(seeds))
-    return {name: value.requires_grad_() for name, value in start.items()}
+    return {name: value.requires_grad_() for name, value in start.groups["model"].items()}
 
 
-def constant(code: Tensor) -> LaneEstimator:
-    """An estimator that always draws one code and passes no gradient to the logits."""
+def images(vae: CategoricalVAE, index: Tensor) -> Tensor:
+    """A minibatch of training images."""
+    noise = LaneNoise(seed_keys(range(len(index))), Purpose.DATA, step=0)
+    return vae.batch("train", index, noise, length=None)
 
-    def function(logits: Tensor, objective: Callable[[Tensor], Tensor], **_: object) -> estimators.Estimate:
-        samples = code.expand(1, *logits.shape)
-        values = objective(samples)
-        return estimators.Estimate(
-            surrogate=values[0], samples=samples, values=values.detach(), evaluations=1
-        )
 
-    return LaneEstimator(function=function, properties=estimators.get("st").properties, static={}, lane={})
+def step(vae: CategoricalVAE, values: Parameters, batch: Tensor, draw: Draw) -> Loss:
+    return vae.loss(Phase(), Variables(groups={"model": values}), batch, draw)
+
+
+def negative_elbo(vae: CategoricalVAE, values: Parameters, *seeds: int) -> Tensor:
+    """Of the test images at the first evaluation, by lane."""
+    properties = estimators.get("st").properties
+    variables = Variables(groups={"model": values})
+    return evaluated(vae, variables, properties, seed_keys(seeds), number=1)["test_neg_elbo"]
 
 
 def plain_model(values: Parameters, lane: int) -> tuple[nn.Sequential, nn.Sequential]:
@@ -69,8 +75,7 @@ def test_loss_and_gradients_equal_a_plain_model(lanes: int) -> None:
     values = parameters(vae, *range(lanes))
     index = torch.arange(20 * lanes).view(lanes, 20) % 50
     code = torch.eye(CATEGORIES)[torch.tensor([0, 2, 1, 1, 0])]
-    noise = LaneNoise(seed_keys(range(lanes)), Purpose.TRAINING, step=0)
-    result = vae.step(values, vae.batch(index), noise, constant(code))
+    result = step(vae, values, images(vae, index), certain(code))
     gradients = dict(zip(values, torch.autograd.grad(result.loss.sum(), tuple(values.values())), strict=True))
     for lane in range(lanes):
         model = plain_model(values, lane)
@@ -100,16 +105,8 @@ def test_initialisation_is_uniform_within_one_over_root_fan_in() -> None:
 
 def test_metrics_split_the_loss() -> None:
     vae = small_vae(SPEC)
-    batch = vae.batch(torch.arange(20).view(1, 20))
-    estimator = LaneEstimator(
-        function=estimators.bind("reinmax"),
-        properties=estimators.get("reinmax").properties,
-        static={},
-        lane={"temperature": torch.ones(1)},
-    )
-    result = vae.step(
-        parameters(vae, 0), batch, LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0), estimator
-    )
+    batch = images(vae, torch.arange(20).view(1, 20))
+    result = step(vae, parameters(vae, 0), batch, training("reinmax", seeds=[0], temperatures=[1.0]))
     parts = result.metrics["train_bce"] + result.metrics["train_kl"]
     torch.testing.assert_close(result.metrics["train_neg_elbo"], parts)
     torch.testing.assert_close(result.loss.detach(), parts)
@@ -119,7 +116,9 @@ def test_metrics_split_the_loss() -> None:
 def test_grey_values_are_the_bytes_over_255() -> None:
     vae = small_vae(SPEC)
     index = torch.tensor([[3, 1], [0, 49]])
-    torch.testing.assert_close(vae.batch(index), made_up_images().train[index].float() / 255, rtol=0, atol=0)
+    torch.testing.assert_close(
+        images(vae, index), made_up_images().train[index].float() / 255, rtol=0, atol=0
+    )
 
 
 def test_kl_of_hand_made_posteriors() -> None:
@@ -135,7 +134,7 @@ def test_evaluation_draws_once_per_image_and_averages_over_the_test_set() -> Non
     values = parameters(vae, 0, 1)
     with torch.no_grad():
         values["decoder.0.weight"].zero_()
-        got = vae.evaluate(values, LaneNoise(seed_keys([0, 1]), Purpose.EVALUATION, step=0))["test_neg_elbo"]
+        got = negative_elbo(vae, values, 0, 1)
         x = made_up_images().test.float() / 255
         want = [plain_loss(plain_model(values, i), x, torch.eye(3)[[0] * 5]).item() for i in range(2)]
     assert got.tolist() == pytest.approx(want, rel=1e-5)
@@ -143,13 +142,8 @@ def test_evaluation_draws_once_per_image_and_averages_over_the_test_set() -> Non
 
 def test_evaluation_noise_is_the_lane_s_own() -> None:
     vae = small_vae(SPEC)
-    with torch.no_grad():
-        both = vae.evaluate(parameters(vae, 0, 1), LaneNoise(seed_keys([0, 1]), Purpose.EVALUATION, step=0))[
-            "test_neg_elbo"
-        ]
-        alone = vae.evaluate(parameters(vae, 1), LaneNoise(seed_keys([1]), Purpose.EVALUATION, step=0))[
-            "test_neg_elbo"
-        ]
+    both = negative_elbo(vae, parameters(vae, 0, 1), 0, 1)
+    alone = negative_elbo(vae, parameters(vae, 1), 1)
     assert both[1].item() == pytest.approx(alone[0].item(), rel=1e-6)
 
 

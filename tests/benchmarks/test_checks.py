@@ -22,13 +22,15 @@ from torch import Tensor
 import estimators
 from benchmarks.datasets import loading
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.engine.optimizers.adam import LaneOptimizers, updated
+from benchmarks.engine.optimizers.group import GroupOptimizer
 from benchmarks.tasks import registry
 from benchmarks.tasks.categorical_vae.task import CategoricalVAE, kl_to_uniform
-from benchmarks.tasks.contract import LaneEstimator
+from benchmarks.tasks.contract import Parameters
 from benchmarks.tasks.polynomial.task import Polynomial, targets
 from estimators import SeparableObjective
 from estimators.info import Value
+from tests.benchmarks.test_categorical_vae import images, step
+from tests.support.draws import training
 from tests.support.statistics import assert_z
 from tests.support.trials import made_up_images
 
@@ -150,21 +152,24 @@ def exact_adam() -> dict[tuple[float, str, int], float]:
     The gradient is q (1 - q) ((1 - c)^p - c^p) / L; that the estimator ``exact`` gives the same is tested
     with the task.
     """
-    theta = torch.zeros(len(PROBLEMS), 2, 128, dtype=torch.float64)
-    first, second = torch.zeros_like(theta), torch.zeros_like(theta)
-    optimizers = LaneOptimizers(["adam"] * len(PROBLEMS), [1e-3] * len(PROBLEMS))
+    lanes = len(PROBLEMS)
+    parameters = {"theta": torch.zeros(lanes, 2, 128, dtype=torch.float64)}
+    adam = GroupOptimizer([("adam", {})] * lanes, rates=[1e-3] * lanes, total_steps=[8000] * lanes)
+    slots = adam.initial(parameters)
     c = [targets(setting, 128) for _, setting in PROBLEMS]
     rise = torch.stack([(1 - x).pow(p) - x.pow(p) for x, (p, _) in zip(c, PROBLEMS, strict=True)]) / 128
-    alive = torch.ones(len(PROBLEMS), dtype=torch.bool)
+    moving = torch.ones(lanes, dtype=torch.bool)
     losses = {}
-    for step, row in enumerate(optimizers.coefficients(1, 8000), start=1):
+    for done, row in enumerate(adam.coefficients(1, 8000), start=1):
+        theta = parameters["theta"]
         q = (theta[:, 0] - theta[:, 1]).sigmoid()
         slope = q * (1 - q) * rise
-        theta, first, second = updated(theta, first, second, torch.stack([slope, -slope], 1), row, alive)
-        if step in (200, 1000, 4000, 8000):
+        gradient = {"theta": torch.stack([slope, -slope], 1)}
+        parameters, slots = adam.step(parameters, slots, gradient, row, moving)
+        if done in (200, 1000, 4000, 8000):
             for lane, (p, setting) in enumerate(PROBLEMS):
-                loss = polynomial(p, setting, 128).expected_loss(theta[lane : lane + 1])
-                losses[p, setting, step] = loss.item()
+                loss = polynomial(p, setting, 128).expected_loss(parameters["theta"][lane : lane + 1])
+                losses[p, setting, done] = loss.item()
     return losses
 
 
@@ -177,8 +182,12 @@ def vae(categories: int, latents: int) -> CategoricalVAE:
     return CategoricalVAE(values, device=CPU, images=made_up_images())
 
 
+def start_of(task: CategoricalVAE) -> Parameters:
+    return task.init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1).groups["model"]
+
+
 def parameter_counts(categories: int, latents: int) -> tuple[float, ...]:
-    start = vae(categories, latents).init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1)
+    start = start_of(vae(categories, latents))
     halves = [
         sum(v.numel() for k, v in start.items() if k.startswith(half)) for half in ("encoder", "decoder")
     ]
@@ -193,26 +202,16 @@ def largest_kl(categories: int, latents: int) -> float:
 
 def log_2_of_codes(categories: int, latents: int) -> float:
     """From the width of the encoder's output and the number of categories."""
-    width = (
-        vae(categories, latents)
-        .init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1)["encoder.2.bias"]
-        .numel()
-    )
+    width = start_of(vae(categories, latents))["encoder.2.bias"].numel()
     return width / categories * math.log2(categories)
 
 
 def check_flat_elbo(row: Row) -> None:
     """-ELBO of a step with all parameters 0, up to the rounding of a sum of 784 float32 terms."""
     task = vae(8, 4)
-    zeros = {
-        k: torch.zeros_like(v)
-        for k, v in task.init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1).items()
-    }
-    estimator = LaneEstimator(
-        function=estimators.bind("st"), properties=estimators.get("st").properties, static={}, lane={}
-    )
-    batch = task.batch(torch.arange(10).view(1, 10))
-    loss = task.step(zeros, batch, LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0), estimator).loss
+    zeros = {name: torch.zeros_like(value) for name, value in start_of(task).items()}
+    batch = images(task, torch.arange(10).view(1, 10))
+    loss = step(task, zeros, batch, training("st", seeds=[0])).loss
     assert loss.item() == pytest.approx(row.values[0], rel=1e-6)
 
 

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
 
 from benchmarks.engine import denormals
 from benchmarks.engine.cohort import Cohort
-from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult
+from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, Variables
 from benchmarks.tasks.polynomial.task import Polynomial
-from estimators import NoiseSource
 from tests.support.trials import trial
 
 DENORMAL = 1e-40  # of float32, whose smallest normal number is 1.2e-38
@@ -52,11 +50,9 @@ class _Probe(Polynomial):
 
     seen: list[bool]
 
-    def step(
-        self, parameters: Parameters, batch: Tensor | None, noise: NoiseSource, estimator: LaneEstimator
-    ) -> StepResult:
+    def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         self.seen.append(denormals.are_flushed())
-        return super().step(parameters, batch, noise, estimator)
+        return super().loss(phase, variables, batch, draw)
 
 
 @pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot flush denormals")

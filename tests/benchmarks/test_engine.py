@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import random
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from benchmarks.engine.cohort import Cohort, LaneEnd, Segment
-from benchmarks.engine.group import LaneState
+from benchmarks.engine.lane_state import LaneState
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.categorical_vae.task import CategoricalVAE
-from benchmarks.tasks.contract import LaneEstimator, Parameters, StepResult
+from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, Variables
+from benchmarks.tasks.info import Split
 from benchmarks.tasks.polynomial.task import Polynomial
 from estimators import NoiseSource
 from tests.support.trials import cohort, made_up_images, run, trial
@@ -78,24 +80,25 @@ class Recording(CategoricalVAE):
         super().__init__(spec.task.values, device=torch.device("cpu"), images=made_up_images())
         self.seen: list[list[float]] = []
 
-    def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """Note the indices."""
-        self.seen.append(index.flatten().tolist())
-        return super().batch(index)
+    def batch(
+        self, split: Split, index: torch.Tensor, noise: NoiseSource, *, length: int | None
+    ) -> torch.Tensor:
+        """Note the indices of training."""
+        if split == "train":
+            self.seen.append(index.flatten().tolist())
+        return super().batch(split, index, noise, length=length)
 
-    def step(
-        self, parameters: Parameters, batch: torch.Tensor | None, noise: NoiseSource, estimator: LaneEstimator
-    ) -> StepResult:
-        """Note a draw."""
-        self.seen.append(noise.uniform((1, 3), dtype=torch.float32, device=torch.device("cpu")).tolist()[0])
-        return super().step(parameters, batch, noise, estimator)
+    def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
+        """Note a draw from the stream of the estimator's call."""
+        self.seen.append(draw.uniform("code", (1, 3), dtype=torch.float32).tolist()[0])
+        return super().loss(phase, variables, batch, draw)
 
 
 def test_equal_seeds_share_start_data_order_and_noise_whatever_the_estimator() -> None:
     starts, records = [], []
     for estimator in ("st", "stgs", "reinmax"):
         spec = trial("categorical_vae", estimator, seed=5)
-        starts.append(cohort(spec).lane_state(0)["parameters"])
+        starts.append(cohort(spec).lane_state(0)["parameters"]["model"])
         task = Recording(spec)
         run(spec, task=task)
         records.append(task.seen)
@@ -152,19 +155,17 @@ class Breaking(Polynomial):
         super().__init__(values, device=torch.device("cpu"))
         self._at, self._where, self._calls = at, where, 0
 
-    def init(self, noise: NoiseSource, lanes: int) -> Parameters:
+    def init(self, noise: NoiseSource, lanes: int) -> Variables:
         """Mark lane 0 by a parameter that takes no part otherwise."""
         mark = torch.zeros(lanes, 1)
         mark[0] = 1
-        return {**super().init(noise, lanes), "mark": mark}
+        return Variables(groups={"model": {**super().init(noise, lanes).groups["model"], "mark": mark}})
 
-    def step(
-        self, parameters: Parameters, batch: torch.Tensor | None, noise: NoiseSource, estimator: LaneEstimator
-    ) -> StepResult:
+    def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         """Break lane 0 at the chosen call."""
         self._calls += 1
-        result = super().step(parameters, batch, noise, estimator)
-        mark = parameters["mark"][:, 0]
+        result = super().loss(phase, variables, batch, draw)
+        mark = variables.groups["model"]["mark"][:, 0]
         loss = result.loss + 0 * mark
         if self._calls == self._at and self._where == "loss":
             loss = loss / (1 - mark)
@@ -172,7 +173,7 @@ class Breaking(Polynomial):
             root = (1 - mark).sqrt()  # finite at 1, with an infinite slope
             loss = loss + (root - root.detach())
         metrics = {name: loss.detach() for name in result.metrics}
-        return StepResult(loss=loss, metrics=metrics, weight=result.weight, state=result.state)
+        return dataclasses.replace(result, loss=loss, metrics=metrics)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

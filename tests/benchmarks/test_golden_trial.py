@@ -11,11 +11,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-import estimators
+from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys, shuffled
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.contract import LaneEstimator, Task
+from benchmarks.tasks.contract import Phase, Task, Variables
 from benchmarks.tasks.polynomial.task import Polynomial
+from tests.support.draws import training
 from tests.support.trials import run, small_vae, trial
 
 RELATIVE = 1e-6
@@ -57,13 +58,10 @@ VAE: dict[str, float] = {
 def plain_loop(spec: TrialSpec, task: Task) -> dict[str, float]:
     """Final metrics of the trial by a loop without lanes and with an optimizer of torch: the same numbers."""
     keys = seed_keys([spec.seed])
-    info = estimators.get(spec.estimator.id)
-    lane = {name: torch.tensor([value]) for name, value in spec.estimator.parameters if name == "temperature"}
-    estimator = LaneEstimator(
-        function=estimators.bind(info), properties=info.properties, static={}, lane=lane
-    )
-    start = task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), 1)
+    temperatures = [float(value) for name, value in spec.estimator.parameters if name == "temperature"]
+    start = task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), 1).groups["model"]
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
+    variables = Variables(groups={"model": parameters})
     rule = {"adam": torch.optim.Adam, "radam": torch.optim.RAdam}[spec.optimizer.id]
     optimizer = rule(list(parameters.values()), lr=spec.lr)
     step = 0
@@ -71,9 +69,12 @@ def plain_loop(spec: TrialSpec, task: Task) -> dict[str, float]:
         sums: dict[str, float] = {}
         for rows in minibatches(task, keys, epoch):
             step += 1
-            batch = None if rows is None else task.batch(rows)
-            noise = LaneNoise(keys, Purpose.TRAINING, step=step)
-            result = task.step(parameters, batch, noise, estimator)
+            draw = training(
+                spec.estimator.id, seeds=[spec.seed], temperatures=temperatures or None, step=step
+            )
+            data = LaneNoise(keys, Purpose.DATA, step=step)
+            batch = None if rows is None else task.batch("train", rows, data, length=None)
+            result = task.loss(Phase(), variables, batch, draw)
             optimizer.zero_grad()
             result.loss.sum().backward()
             optimizer.step()
@@ -81,16 +82,15 @@ def plain_loop(spec: TrialSpec, task: Task) -> dict[str, float]:
             for name, value in result.metrics.items():
                 sums[name] = sums.get(name, 0) + value.item() * result.weight
     weight = sums.pop("weight")
-    with torch.no_grad():
-        noise = LaneNoise(keys, Purpose.EVALUATION, step=epoch + 1)
-        last = {name: value.item() for name, value in task.evaluate(parameters, noise).items()}
-    return {name: value / weight for name, value in sums.items()} | last
+    last = evaluated(task, variables, draw.properties, keys, number=epoch + 1)
+    measured = {name: value.item() for name, value in last.items()}
+    return {name: value / weight for name, value in sums.items()} | measured
 
 
 def minibatches(task: Task, keys: torch.Tensor, epoch: int) -> list[torch.Tensor | None]:
-    if task.examples is None:
+    if "train" not in task.splits:
         return [None] * task.steps_per_epoch
-    return list(shuffled(keys, epoch, task.examples).split(task.batch_size, 1))
+    return list(shuffled(keys, epoch, task.splits["train"]).split(task.batch_size, 1))
 
 
 @pytest.mark.parametrize(("estimator", "optimizer"), POLYNOMIAL)

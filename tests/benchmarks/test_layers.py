@@ -196,7 +196,10 @@ def test_programs_keep_weights_input_major_and_states_leave_in_the_order_of_torc
     others = {(256, 512, False), (15, 256, False), (512, 256, False), (784, 512, False)}  # (outputs, inputs)
     assert updates == skipping | others
     state = lanes.lane_state(0)
-    for tensors in (state["parameters"], state["first_moment"], state["second_moment"]):
+    slots = state["optimizer"]["train"]
+    assert set(slots) == {"first_moment", "second_moment"}
+    for tensors in (state["parameters"]["model"], slots["first_moment"], slots["second_moment"]):
+        assert len(tensors) == 12
         assert all(tensor.is_contiguous() for tensor in tensors.values())
 
 

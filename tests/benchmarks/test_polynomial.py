@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 import estimators
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.tasks.contract import LaneEstimator
+from benchmarks.tasks.contract import Draw, Loss, Phase, Variables
 from benchmarks.tasks.polynomial.task import Polynomial, targets
-from estimators import NoiseSource
+from estimators import NoiseSource, Objective, Properties
 from estimators.info import Value
+from tests.support.draws import training
 from tests.support.trials import SMALL_POLYNOMIAL
 
 CPU = torch.device("cpu")
@@ -20,10 +22,12 @@ def task(**values: Value) -> Polynomial:
     return Polynomial(SMALL_POLYNOMIAL | {"p": 2.0, "setting": "A"} | values, device=CPU, dtype=torch.float64)
 
 
-def bound(estimator: str, temperatures: list[float] | None = None) -> LaneEstimator:
-    info = estimators.get(estimator)
-    lane = {} if temperatures is None else {"temperature": torch.tensor(temperatures, dtype=torch.float64)}
-    return LaneEstimator(function=estimators.bind(info), properties=info.properties, static={}, lane=lane)
+def step(polynomial: Polynomial, theta: Tensor, draw: Draw) -> Loss:
+    return polynomial.loss(Phase(), Variables(groups={"model": {"theta": theta}}), None, draw)
+
+
+def doubles(estimator: str, seeds: list[int], temperatures: list[float]) -> Draw:
+    return training(estimator, seeds=seeds, temperatures=temperatures, dtype=torch.float64)
 
 
 def noise(*seeds: int) -> NoiseSource:
@@ -31,7 +35,7 @@ def noise(*seeds: int) -> NoiseSource:
 
 
 def test_logits_start_uniform_within_a_hundredth() -> None:
-    theta = task(latents=2000).init(noise(1, 2), 2)["theta"]
+    theta = task(latents=2000).init(noise(1, 2), 2).groups["model"]["theta"]
     assert theta.shape == (2, 2, 2000)
     assert theta.abs().max() < 0.01
     assert theta.abs().max() > 0.0099
@@ -49,33 +53,43 @@ def test_exact_estimator_gives_the_gradient_of_the_expected_loss(p: float, setti
     polynomial = task(p=p, setting=setting)
     theta = torch.randn(3, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     theta.requires_grad_()
-    result = polynomial.step({"theta": theta}, None, noise(1, 2, 3), bound("exact"))
+    result = step(polynomial, theta, training("exact", seeds=[1, 2, 3]))
     expected = polynomial.expected_loss(theta)
     torch.testing.assert_close(result.loss, expected)
     got, want = (torch.autograd.grad(loss.sum(), theta)[0] for loss in (result.loss, expected))
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-14)
 
 
+class Spy:
+    """Notes the shapes of the logits that it is given."""
+
+    training = True
+
+    def __init__(self, properties: Properties) -> None:
+        self.properties = properties
+        self.shapes: list[tuple[int, ...]] = []
+
+    def expect(self, name: str, logits: Tensor, f: Objective, *, passes: int = 1) -> Tensor:
+        """No estimate: a number for each element."""
+        self.shapes.append(tuple(logits.shape))
+        return logits.sum((-1, -2))
+
+    def sample(self, name: str, logits: Tensor) -> Tensor:
+        """Not asked."""
+        raise AssertionError("the task has one variable, and an expectation")
+
+    def uniform(self, name: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
+        """Not asked."""
+        raise AssertionError("the task draws nothing of its own")
+
+
 def test_a_deterministic_estimator_sees_one_copy_and_others_the_batch() -> None:
     """Asked of the properties, not of the name."""
     polynomial = task(batch_size=16)
-    shapes = []
-
-    def spy(logits: torch.Tensor, *args: object, **kwargs: object) -> estimators.Estimate:
-        shapes.append(tuple(logits.shape))
-        value = logits.sum((-1, -2))
-        return estimators.Estimate(surrogate=value, samples=None, values=value, evaluations=1)
-
-    theta = torch.zeros(2, 2, 8, dtype=torch.float64)
-    for name in ("exact", "st"):
-        properties = estimators.get(name).properties
-        polynomial.step(
-            {"theta": theta},
-            None,
-            noise(1, 2),
-            LaneEstimator(function=spy, properties=properties, static={}, lane={}),
-        )
-    assert shapes == [(2, 1, 8, 2), (2, 16, 8, 2)]
+    spies = [Spy(estimators.get(name).properties) for name in ("exact", "st")]
+    for spy in spies:
+        step(polynomial, torch.zeros(2, 2, 8, dtype=torch.float64), spy)
+    assert [spy.shapes for spy in spies] == [[(2, 1, 8, 2)], [(2, 16, 8, 2)]]
 
 
 def test_sampled_loss_is_the_mean_over_copies_and_coordinates() -> None:
@@ -83,7 +97,7 @@ def test_sampled_loss_is_the_mean_over_copies_and_coordinates() -> None:
     polynomial = task(p=2.0)
     theta = torch.zeros(1, 2, 8, dtype=torch.float64)
     theta[:, 0, ::2], theta[:, 1, 1::2] = 100.0, 100.0
-    result = polynomial.step({"theta": theta}, None, noise(1), bound("st", [1.0]))
+    result = step(polynomial, theta, doubles("st", [1], [1.0]))
     assert result.loss.item() == pytest.approx((0.55**2 + 0.45**2) / 2, rel=1e-12)
     assert result.metrics["train_loss"].item() == result.loss.item()
 
@@ -95,7 +109,7 @@ def test_temperatures_act_lane_by_lane() -> None:
     gradients = []
     for temperatures in ([1.0, 1.0], [1.0, 2.0]):
         leaf = theta.clone().requires_grad_()
-        loss = polynomial.step({"theta": leaf}, None, noise(4, 4), bound("st", temperatures)).loss
+        loss = step(polynomial, leaf, doubles("st", [4, 4], temperatures)).loss
         gradients.append(torch.autograd.grad(loss.sum(), leaf)[0])
     assert torch.equal(gradients[0][0], gradients[1][0])
     assert not torch.allclose(gradients[0][1], gradients[1][1])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -16,8 +15,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import estimators
 from benchmarks.engine import cohort as cohort_module
+from benchmarks.engine.batches import StepShape
 from benchmarks.engine.cohort import Cohort
-from benchmarks.engine.compiled import programs
+from benchmarks.engine.compiled import forms, inductor, tree
+from benchmarks.engine.compiled.compiler import Compiler
+from benchmarks.engine.compiled.forms import Build, Form, Program
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.spec import TrialSpec
@@ -37,15 +39,11 @@ def replayed(launch: Callable[[], object]) -> Callable[[], object]:
     return launch
 
 
-def as_graph(step: LaneStep, state: State, inputs: Inputs) -> programs.Program:
-    return programs.Graph(step, state, inputs, capture=replayed, length=SHORT)
+def as_graph(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
+    return forms.Graph(step, shape, state, inputs, capture=replayed, length=SHORT)
 
 
-FORMS: dict[programs.Form, Callable[[LaneStep, State, Inputs], programs.Program]] = {
-    "loop": programs.Loop,
-    "steps": programs.Steps,
-    "graph": as_graph,
-}
+FORMS: dict[Form, Build] = {"loop": forms.Loop, "steps": forms.Steps, "graph": as_graph}
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +55,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def only(monkeypatch: pytest.MonkeyPatch, *forms: programs.Form) -> None:
-    """Have these forms tried, in this order, and nothing remembered."""
-    monkeypatch.setattr(programs, "_COMPILED", WeakKeyDictionary())
-    monkeypatch.setattr(programs, "_forms", lambda state: {form: FORMS[form] for form in forms})
+def trying(builds: Mapping[Form, Build]) -> Compiler:
+    """A compiler that tries these forms, in this order, and remembers nothing yet."""
+    return Compiler(forms=lambda state: builds)
+
+
+def only(form: Form) -> Compiler:
+    return trying({form: FORMS[form]})
 
 
 def mixed(task: str) -> list[TrialSpec]:
@@ -106,18 +107,35 @@ def assert_close(
         ("graph", "categorical_vae", 3),
     ],
 )
-def test_every_form_computes_what_eager_steps_compute(
-    monkeypatch: pytest.MonkeyPatch, form: programs.Form, task: str, width: int
-) -> None:
+def test_every_form_computes_what_eager_steps_compute(form: Form, task: str, width: int) -> None:
     """With short last minibatches in the VAE, which are not compiled."""
-    only(monkeypatch, form)
     trials = mixed(task)
-    lanes = cohort(*trials, compiled=True, group_width=width)
+    lanes = cohort(*trials, compiled=True, group_width=width, compiler=only(form))
     curves = curves_of(lanes)
     assert lanes.execution.forms == (form,)
     assert lanes.execution.failures == ()
     assert lanes.execution.compile_seconds > 0
     assert_close(curves, values(trials, compiled=False))
+
+
+class Recorded:
+    """Steps as they were recorded, not compiled."""
+
+    form: Form = "steps"
+
+    def __init__(self, step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> None:
+        def one_step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return tree.tensors(step(*tree.split(tensors, state, inputs), shape=shape, in_place=True))
+
+        examples = [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)]
+        self._graph = inductor.recorded(one_step, examples)
+
+    def advance(self, state: State, inputs: Inputs, count: int) -> State:
+        """One after the other."""
+        for _ in range(count):
+            done = self._graph(*tree.tensors(state), *tree.tensors(inputs))
+            state = tree.like(state, iter(done))
+        return state
 
 
 BINARY = [id for id in estimators.available() if estimators.get(id).properties.binary_only]
@@ -128,14 +146,10 @@ EVERYWHERE = [id for id in estimators.available() if id not in BINARY]
     ("task", "estimator"),
     [("polynomial", id) for id in estimators.available()] + [("categorical_vae", id) for id in EVERYWHERE],
 )
-def test_every_estimator_is_recorded_as_it_runs(
-    monkeypatch: pytest.MonkeyPatch, task: str, estimator: str
-) -> None:
+def test_every_estimator_is_recorded_as_it_runs(task: str, estimator: str) -> None:
     """The recorded step, run as it was recorded: nothing in an estimator depends on numbers of one step."""
-    monkeypatch.setattr(programs, "_compiled", lambda graph, *_: graph)
-    only(monkeypatch, "steps")
     trials = [trial(task, estimator, seed=seed, latents=3) for seed in (0, 1)]
-    lanes = cohort(*trials, compiled=True, group_width=2)
+    lanes = cohort(*trials, compiled=True, group_width=2, compiler=trying({"steps": Recorded}))
     curves = curves_of(lanes)
     assert lanes.execution.failures == ()
     assert lanes.execution.forms == ("steps",)
@@ -158,7 +172,7 @@ def average_of_draws() -> tuple[float, float]:
     with traced():
         graph = make_fx(average)(*inputs)
     eager = average(*inputs)
-    options = programs._cpu_options() | {"cpp.simdlen": 256}
+    options = inductor.cpu_options() | {"cpp.simdlen": 256}
     compiled = torch.compile(graph, fullgraph=True, options=options)(*inputs)
     return (compiled - eager).abs().max().item(), eager.abs().max().item()
 
@@ -194,7 +208,7 @@ def test_compiled_gradients_of_relaxed_samples_are_those_of_eager_ones(id: str, 
     inputs = (logits, weights, tau, keys)
     with traced():
         graph = make_fx(gradient)(*inputs)
-    compiled = torch.compile(graph, fullgraph=True, options=programs._cpu_options())
+    compiled = torch.compile(graph, fullgraph=True, options=inductor.cpu_options())
     with torch.no_grad():
         torch.testing.assert_close(compiled(*inputs), gradient(*inputs), rtol=1e-5, atol=1e-6)
 
@@ -244,29 +258,43 @@ def test_a_divergence_is_found_at_the_same_step_and_leaves_others_alone() -> Non
     assert curves[1] == alone[0]
 
 
-def test_a_process_compiles_a_program_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_makes_a_program_once() -> None:
     """Groups of a cohort share it, and so do later cohorts of the same task: of equal width and estimator."""
     compiled = []
-    build = programs._compile
 
-    def counting(step: LaneStep, state: State, inputs: Inputs) -> programs.Compilation:
+    def counted(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
         compiled.append(1)
-        return build(step, state, inputs)
+        return forms.Steps(step, shape, state, inputs)
 
-    monkeypatch.setattr(programs, "_compile", counting)
-    only(monkeypatch, "steps")
+    compiler = trying({"steps": counted})
     task = small_vae(mixed("categorical_vae")[0])
-    first = cohort(*mixed("categorical_vae"), task=task, compiled=True)
+    first = cohort(*mixed("categorical_vae"), task=task, compiled=True, compiler=compiler)
     list(first.segments())
     assert len(compiled) == 1
     assert first.execution.compile_seconds > 0
-    again = cohort(*mixed("categorical_vae")[:2], task=task, compiled=True)
+    again = cohort(*mixed("categorical_vae")[:2], task=task, compiled=True, compiler=compiler)
     list(again.segments())
     assert len(compiled) == 1
     assert again.execution.forms == ("steps",)
     assert again.execution.compile_seconds == 0
-    run(mixed("categorical_vae")[0], task=small_vae(mixed("categorical_vae")[0]), compiled=True)
+    other = small_vae(mixed("categorical_vae")[0])
+    run(mixed("categorical_vae")[0], task=other, compiled=True, compiler=compiler)
     assert len(compiled) == 2
+    compiler.forget(task)
+    run(mixed("categorical_vae")[0], task=task, compiled=True, compiler=compiler)
+    assert len(compiled) == 3
+
+
+def test_cohorts_of_a_process_share_a_compiler() -> None:
+    spec = mixed("categorical_vae")[0]
+    task = small_vae(spec)
+    seconds = []
+    for _ in range(2):
+        lanes = cohort(spec, task=task, compiled=True)
+        list(lanes.segments())
+        seconds.append(lanes.execution.compile_seconds)
+    assert seconds[0] > 0
+    assert seconds[1] == 0
 
 
 def test_what_another_task_compiled_comes_from_the_cache_of_torch() -> None:
@@ -280,89 +308,134 @@ def test_what_another_task_compiled_comes_from_the_cache_of_torch() -> None:
 
 
 def test_without_private_interfaces_steps_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the public way, which is told the same."""
     asked = []
+    public = inductor.publicly_compiled
 
-    def as_it_is(
-        graph: Callable[..., Any], *, fullgraph: bool, options: dict[str, Any]
-    ) -> Callable[..., Any]:
-        asked.append((fullgraph, options["cpp.threads"]))
-        return graph
+    def noting(graph: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+        asked.append(options)
+        return public(graph, options)
 
     spec = trial("categorical_vae")
-    expected, _ = run(spec, task=small_vae(spec), compiled=True)
+    expected, _ = run(spec, task=small_vae(spec), compiled=True, compiler=only("steps"))
     monkeypatch.delattr("torch._inductor.compile")
-    monkeypatch.setattr(torch, "compile", as_it_is)
-    curves, _ = run(spec, task=small_vae(spec), compiled=True)
-    assert asked == [(True, 1)]
-    assert [point[2] for point in curves[0]] == pytest.approx([point[2] for point in expected[0]], rel=1e-4)
+    monkeypatch.setattr(inductor, "publicly_compiled", noting)
+    lanes = cohort(spec, compiled=True, compiler=only("steps"))
+    curves = curves_of(lanes)
+    assert asked == [inductor.cpu_options()]
+    assert asked[0]["cpp.threads"] == 1
+    assert (lanes.execution.forms, lanes.execution.failures) == (("steps",), ())
+    assert_close(curves, [expected[0]])
 
 
-def test_registered_tasks_of_equal_parameters_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_ways_to_compile_agree() -> None:
+    """A function with noise, an update in place and a sum, by the private interface and by the public one."""
+    keys, weight = seed_keys([3, 4]), torch.linspace(-1, 1, 2 * 5 * 7).view(2, 5, 7)
+
+    def function(keys: Tensor, weight: Tensor, total: Tensor) -> None:
+        noise = LaneNoise(keys, Purpose.TRAINING, step=2)
+        u = noise.uniform((2, 5, 7), dtype=torch.float32, device=keys.device)
+        total.add_((weight * u.log()).softmax(-1).square().sum((1, 2)))
+
+    def after(call: Callable[..., Any]) -> Tensor:
+        total = torch.ones(2)
+        for _ in range(3):
+            call(keys, weight, total)
+        return total
+
+    graphs = [inductor.recorded(function, [keys, weight, torch.ones(2)]) for _ in range(2)]
+    private = inductor.compiled(graphs[0], [keys, weight, torch.ones(2)], cpu=True)
+    public = inductor.publicly_compiled(graphs[1], inductor.cpu_options())
+    expected = after(function)
+    assert (expected > 1.1).all()
+    torch.testing.assert_close(after(private), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(after(public), after(private), rtol=1e-6, atol=0)
+
+
+def test_registered_tasks_of_equal_parameters_are_one() -> None:
     """So that a warm worker finds its programs again."""
-    only(monkeypatch, "steps")
-    list(cohort(trial(latents=9), compiled=True).segments())
-    again = cohort(trial(latents=9, seed=1), compiled=True)
+    compiler = only("steps")
+    list(cohort(trial(latents=9), compiled=True, compiler=compiler).segments())
+    again = cohort(trial(latents=9, seed=1), compiled=True, compiler=compiler)
     list(again.segments())
     assert again.execution.compile_seconds == 0
-    other = cohort(trial(latents=9, p=3.0), compiled=True)
+    other = cohort(trial(latents=9, p=3.0), compiled=True, compiler=compiler)
     list(other.segments())
     assert other.execution.compile_seconds > 0
 
 
-def refusing(message: str) -> Callable[[LaneStep, State, Inputs], programs.Program]:
-    def build(step: LaneStep, state: State, inputs: Inputs) -> programs.Program:
+def refusing(message: str) -> Build:
+    def build(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
         raise RuntimeError(message)
 
     return build
 
 
-def test_a_form_that_fails_gives_way_to_the_next_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    forms = {"loop": refusing("backend='inductor' raised:\nno  such option\n"), "steps": programs.Steps}
-    monkeypatch.setattr(programs, "_forms", lambda state: forms)
+def test_a_form_that_fails_gives_way_to_the_next_and_says_so() -> None:
+    fails = refusing("backend='inductor' raised:\nno  such option\n")
     spec = trial(latents=10)
-    lanes = cohort(spec, compiled=True)
+    lanes = cohort(spec, compiled=True, compiler=trying({"loop": fails, "steps": forms.Steps}))
     list(lanes.segments())
     assert lanes.execution.forms == ("steps",)
     assert lanes.execution.failures == ("loop: RuntimeError: no  such option",)
 
 
-def test_without_any_form_steps_are_eager_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_form_steps_are_eager_with_the_same_bits() -> None:
     message = "raised:\nCppCompileError: failed\n/tmp/x.cpp:2:10: fatal error: omp.h: No such file\n"
-    monkeypatch.setattr(programs, "_forms", lambda state: {"steps": refusing(message)})
     spec = trial(latents=11)
-    lanes = cohort(spec, compiled=True)
-    list(lanes.segments())
+    lanes = cohort(spec, compiled=True, compiler=trying({"steps": refusing(message)}))
+    curves = curves_of(lanes)
     assert lanes.execution.forms == ("eager",)
     (failure,) = lanes.execution.failures
     assert failure == "steps: RuntimeError: /tmp/x.cpp:2:10: fatal error: omp.h: No such file"
-    assert values([spec], compiled=True) == values([spec], compiled=False)
+    assert curves == values([spec], compiled=False)
 
 
 @pytest.mark.parametrize(("epochs", "form"), [(2, "steps"), (1, "eager")])
 def test_the_length_of_a_trial_decides(monkeypatch: pytest.MonkeyPatch, epochs: int, form: str) -> None:
     """Of the trial alone: a resumed trial and one in other company must get the same answer."""
-    only(monkeypatch, "steps")
     monkeypatch.setattr(cohort_module, "COMPILED_FROM_STEPS", 10)
-    lanes = cohort(trial(epochs=epochs), trial(epochs=epochs, seed=1))
+    lanes = cohort(trial(epochs=epochs), trial(epochs=epochs, seed=1), compiler=only("steps"))
     next(lanes.segments())
     assert lanes.execution.forms == (form,)
     assert lanes.execution.failures == ()
 
 
-@pytest.mark.parametrize(("latents", "first"), [(8, "loop"), (100_000, "steps")])
-def test_small_states_are_looped_over_inside_the_program(
-    monkeypatch: pytest.MonkeyPatch, latents: int, first: str
-) -> None:
-    tried: list[str] = []
+@pytest.mark.parametrize(("latents", "tried"), [(8, ["loop", "steps"]), (100_000, ["steps"])])
+def test_small_states_are_looped_over_inside_the_program(latents: int, tried: list[str]) -> None:
+    """A cohort asks for the forms of the state that it has."""
+    asked: list[list[str]] = []
 
-    def note(form: str) -> Callable[[LaneStep, State, Inputs], programs.Program]:
-        def build(step: LaneStep, state: State, inputs: Inputs) -> programs.Program:
-            tried.append(form)
-            raise RuntimeError("only noted")
+    def noted(state: State) -> dict[Form, Build]:
+        found = forms.forms_of(state)
+        asked.append(list(found))
+        return {form: refusing("only noted") for form in found}
 
-        return build
+    spec = trial(latents=latents, batch_size=1, epochs=1)
+    lanes = cohort(spec, compiled=True, compiler=Compiler(forms=noted))
+    list(lanes.segments())
+    assert asked == [tried]
+    assert lanes.execution.failures == tuple(f"{form}: RuntimeError: only noted" for form in tried)
 
-    for form in ("Loop", "Steps"):
-        monkeypatch.setattr(programs, form, note(form.lower()))
-    list(cohort(trial(latents=latents, batch_size=1, epochs=1), compiled=True).segments())
-    assert tried == (["loop", "steps"] if first == "loop" else ["steps"])
+
+def test_forms_are_built_by_their_own_programs() -> None:
+    """Unless a cohort is given others."""
+    lanes = cohort(trial(latents=13), compiled=True)
+    list(lanes.segments())
+    assert (lanes.execution.forms, lanes.execution.failures) == (("loop",), ())
+    state = lanes._groups[0].group._state
+    assert forms.forms_of(state) == {"loop": forms.Loop, "steps": forms.Steps}
+
+
+@pytest.mark.parametrize("mates", [[], [1000]])
+def test_a_short_trial_is_not_compiled_for_the_sake_of_long_ones(mates: list[int]) -> None:
+    """Of 5 steps, beside one of 5000 in a wide group: its bits are those that it has alone."""
+    short = trial(epochs=1)
+    long = [trial(seed=1, epochs=epochs) for epochs in mates]
+    lanes = cohort(short, *long, group_width=8, compiler=only("steps"))
+    groups = [placed.lanes for placed in lanes._groups]
+    assert groups == [[0], *([[1]] if long else [])]
+    segments = itertools.islice(lanes.segments(), 8)
+    points = [(p.metric, p.epoch, p.value) for s in segments for p in s.points if p.lane == 0]
+    assert points == values([short], compiled=False)[0]
+    assert lanes.execution.forms == (("eager", "steps") if long else ("eager",))

@@ -16,12 +16,11 @@ from benchmarks.commands.speed import reference_estimators as written_out
 from benchmarks.commands.speed.reference import PolynomialTraining, VAETraining
 from benchmarks.commands.speed.reinmax_package import Replay
 from benchmarks.datasets.loading import Images
-from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.tasks.contract import LaneEstimator
-from benchmarks.tasks.polynomial.task import Polynomial
-from tests.benchmarks.test_categorical_vae import constant, parameters
+from benchmarks.tasks.contract import Phase, Variables
+from tests.benchmarks.test_categorical_vae import images, parameters, step
+from tests.support.draws import Sampled, certain
 from tests.support.statistics import assert_z
-from tests.support.trials import made_up_images, small_vae, trial
+from tests.support.trials import made_up_images, small_polynomial, small_vae, trial
 
 POLYNOMIAL = trial(latents=6, batch_size=32)
 
@@ -37,9 +36,7 @@ def test_vae_loss_and_gradients_are_those_of_the_task() -> None:
     values = parameters(task, 0)
     code = torch.eye(3)[torch.tensor([0, 2, 1, 1, 0])]
     index = torch.arange(20).view(1, 20)
-    result = task.step(
-        values, task.batch(index), LaneNoise(seed_keys([0]), Purpose.TRAINING, step=0), constant(code)
-    )
+    result = step(task, values, images(task, index), certain(code))
     wanted = torch.autograd.grad(result.loss.sum(), tuple(values.values()))
 
     training = VAETraining(
@@ -60,9 +57,9 @@ def test_vae_loss_and_gradients_are_those_of_the_task() -> None:
 
 def test_vae_epochs_have_the_task_s_steps_and_losses_fall() -> None:
     spec = trial("categorical_vae")
-    images = Images(train=torch.full((50, 784), 40, dtype=torch.uint8), test=torch.zeros(30, 784).byte())
+    greys = Images(train=torch.full((50, 784), 40, dtype=torch.uint8), test=torch.zeros(30, 784).byte())
     draw = written_out.sampler("st", {"temperature": 1.0})
-    training = VAETraining(spec.task.values, images, draw, lr=1e-3, seed=0)
+    training = VAETraining(spec.task.values, greys, draw, lr=1e-3, seed=0)
     steps, losses = training.steps(), []
     for _ in range(4):
         assert [next(steps) for _ in range(small_vae(spec).steps_per_epoch)] == [1, 1, 1]
@@ -88,19 +85,12 @@ def test_polynomial_loss_and_gradient_are_those_of_the_task() -> None:
 
     theta = training.theta.detach().mT.unsqueeze(0).contiguous().requires_grad_()
     replay = Replay(sample.unsqueeze(0), logits.softmax(-1).unsqueeze(0))
-    result = Polynomial(values, device=torch.device("cpu")).step({"theta": theta}, None, replay, lanes("st"))
+    replayed = Sampled(lambda logits: estimators.st(logits, generator=replay))
+    task, variables = small_polynomial(POLYNOMIAL), Variables(groups={"model": {"theta": theta}})
+    result = task.loss(Phase(), variables, None, replayed)
     (wanted,) = torch.autograd.grad(result.loss.sum(), theta)
     assert loss.item() == pytest.approx(result.loss.item(), rel=1e-6)
     torch.testing.assert_close(gradient, wanted[0].mT, rtol=1e-5, atol=1e-8)
-
-
-def lanes(estimator: str) -> LaneEstimator:
-    return LaneEstimator(
-        function=estimators.bind(estimator),
-        properties=estimators.get(estimator).properties,
-        static={},
-        lane={"temperature": torch.ones(1)},
-    )
 
 
 def test_polynomial_evaluation_is_the_task_s() -> None:
@@ -110,7 +100,7 @@ def test_polynomial_evaluation_is_the_task_s() -> None:
     steps = training.steps()
     for _ in range(int(POLYNOMIAL.task.values["steps_per_epoch"]) + 1):
         next(steps)
-    task = Polynomial(POLYNOMIAL.task.values, device=torch.device("cpu"))
+    task = small_polynomial(POLYNOMIAL)
     wanted = task.expected_loss(training.theta.detach().mT.unsqueeze(0)).item()
     assert training.evaluate() == pytest.approx(wanted, rel=1e-12)
     assert training.expected_loss == pytest.approx(wanted, abs=0.01)

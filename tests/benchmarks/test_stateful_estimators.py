@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import estimators
-from benchmarks.engine.group import LaneState
+from benchmarks.engine.lane_state import LaneState
 from benchmarks.spec import TrialSpec
 from tests.support.trials import cohort, run, trial
 

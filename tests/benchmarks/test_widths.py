@@ -13,8 +13,11 @@ import torch
 
 from benchmarks.engine import cohort as cohort_module
 from benchmarks.engine import memory, precision
+from benchmarks.engine.batches import StepShape
 from benchmarks.engine.cohort import Cohort, Segment
-from benchmarks.engine.compiled import programs
+from benchmarks.engine.compiled import forms
+from benchmarks.engine.compiled.compiler import Compiler
+from benchmarks.engine.compiled.forms import Program
 from benchmarks.engine.group import Advance, LaneGroup
 from benchmarks.engine.memory import Footprint
 from benchmarks.engine.step import Inputs, LaneStep, State
@@ -181,24 +184,22 @@ def test_programs_of_a_width_that_did_not_fit_are_dropped(monkeypatch: pytest.Mo
     """A captured graph would hold its memory; it goes before groups of half the width compile theirs."""
     spec = many(8)
     task = small_polynomial(spec[0])
-    wide: list[weakref.ref[programs.Program]] = []
-    widths = []
-    build = programs._compile
+    wide: list[weakref.ref[Program]] = []
+    widths, held = [], []
 
-    def noting(step: LaneStep, state: State, inputs: Inputs) -> programs.Compilation:
-        assert not any(program() for program in wide), "the program of the wide group is still there"
-        result = build(step, state, inputs)
+    def noting(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
+        held.append(any(program() for program in wide))
+        program = forms.Steps(step, shape, state, inputs)
         widths.append(len(state["alive"]))
         if widths[-1] == 8:
-            assert result.program is not None
-            wide.append(weakref.ref(result.program))
-        return result
+            wide.append(weakref.ref(program))
+        return program
 
-    monkeypatch.setattr(programs, "_compile", noting)
-    monkeypatch.setattr(programs, "_forms", lambda state: {"steps": programs.Steps})
     full(monkeypatch, 1)
-    lanes = cohort(*spec, task=task, group_width=8, compiled=True, clock=lambda: 0.0)
+    compiler = Compiler(forms=lambda state: {"steps": noting})
+    lanes = cohort(*spec, task=task, group_width=8, compiled=True, compiler=compiler, clock=lambda: 0.0)
     list(lanes.segments())
+    assert not any(held), "the program of the wide group was still there"
     assert len(lanes.execution.failures) == 1
     assert widths == [8, 4, 1]
 
@@ -272,13 +273,13 @@ def test_precision_is_part_of_the_key_and_of_a_cohort() -> None:
 def test_programs_of_another_precision_are_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A captured graph replays the products it was captured with. The CPU stands in for a GPU."""
     monkeypatch.setattr(precision, "check", lambda wanted, device: None)
-    monkeypatch.setattr(programs, "_forms", lambda state: {"steps": programs.Steps})
+    compiler = Compiler(forms=lambda state: {"steps": forms.Steps})
     plain = trial(latents=12)
     coarse = TrialSpec.from_json(plain.to_json() | {"precision": "tf32"})
     task = small_polynomial(plain)
     seconds = []
     for spec in (plain, coarse, plain):
-        lanes = cohort(spec, task=task, compiled=True)
+        lanes = cohort(spec, task=task, compiled=True, compiler=compiler)
         list(lanes.segments())
         assert lanes.execution.forms == ("steps",)
         seconds.append(lanes.execution.compile_seconds)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import estimators
-from benchmarks.engine.compiled.programs import _cpu_options
+from benchmarks.engine.compiled.inductor import cpu_options
 from estimators import _fastmath
 from estimators._tracing import stored, traced
 
@@ -70,7 +70,7 @@ def test_ends_of_the_ranges(compiled: bool) -> None:
     with traced():
         program: Callable[..., Tensor] = make_fx(at_ends)(EXP_ENDS, LOG_ENDS, LOG1P_ENDS)
     if compiled:
-        program = torch.compile(program, fullgraph=True, options=_cpu_options())
+        program = torch.compile(program, fullgraph=True, options=cpu_options())
     expected = torch.cat([EXP_OF_ENDS, LOG_OF_ENDS, LOG1P_OF_ENDS])
     torch.testing.assert_close(
         program(EXP_ENDS, LOG_ENDS, LOG1P_ENDS), expected, rtol=3e-7, atol=0.0, equal_nan=True
@@ -87,7 +87,7 @@ def test_compiled_functions_equal_themselves() -> None:
     with traced():
         graph = make_fx(together)(x)
     reference = torch.stack([torch.exp(-x.double()), torch.log(x.double()), torch.log1p(x.double())])
-    compiled = torch.compile(graph, fullgraph=True, options=_cpu_options())
+    compiled = torch.compile(graph, fullgraph=True, options=cpu_options())
     assert relative_error(compiled(x), reference) < 3e-7
 
 
