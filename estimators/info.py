@@ -116,6 +116,7 @@ class Properties:
             ``score+grad`` (values and gradients of f) or ``exact`` (enumeration).
         unbiased: E[estimate] equals the exact gradient for every f.
         needs_grad: uses the gradient of f at its samples.
+        needs_second_derivative: differentiates that gradient once more, as to tune itself.
         order: order of accuracy of the mean in the scale of f's curvature at temperature 1
             (1: exact for affine f, 2: exact for quadratic f); ``None`` where the notion does not apply.
         binary_only: takes variables of two categories only.
@@ -128,6 +129,7 @@ class Properties:
     kind: Kind
     unbiased: bool
     needs_grad: bool
+    needs_second_derivative: bool = False
     order: int | None = None
     binary_only: bool = False
     deterministic: bool = False

@@ -86,7 +86,7 @@ class Provenance(Message):
 
     Attributes:
         executor: how steps were done: ``loop``, ``steps``, ``graph`` (compiled, see
-            :mod:`benchmarks.engine.compiled.programs`) or ``eager``; several, joined by commas, when the
+            :mod:`benchmarks.engine.compiled.forms`) or ``eager``; several, joined by commas, when the
             lanes differ.
         compile_seconds: time the worker process spent on compiling the attempt's programs, in this attempt
             or, kept from then on, in one before it.
@@ -97,6 +97,7 @@ class Provenance(Message):
         matmul: the library with which the worker process multiplies matrices on a CPU, ``torch`` or
             ``native``, whose results differ in the last bits (see :mod:`benchmarks.kernels.layers`);
             ``None`` while it has had none to multiply, and on a GPU.
+        evaluations: evaluations of the objective that a step makes for each example.
     """
 
     heunboard: str
@@ -115,6 +116,7 @@ class Provenance(Message):
     first_step_seconds: float | None = None
     fallback: tuple[str, ...] | None = None
     matmul: str | None = None
+    evaluations: int | None = None
 
 
 class Outcome(Message):

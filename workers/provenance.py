@@ -54,6 +54,7 @@ def describe(
         first_step_seconds=first_step_seconds,
         fallback=(execution.failures or None) if execution else None,
         matmul=execution.matmul if execution else None,
+        evaluations=(execution.evaluations or None) if execution else None,
     )
 
 

@@ -23,11 +23,13 @@ class Demands:
         spaces: the variables of every named call on every board.
         sequential: some board has choices that depend on earlier ones.
         differentiable: objectives of all boards have gradients in the samples.
+        nested: some board has objectives that call the estimator themselves.
     """
 
     spaces: frozenset[Space]
     sequential: bool
     differentiable: bool
+    nested: bool = False
 
     @classmethod
     def of(cls, boards: Iterable[Facts]) -> Demands:
@@ -37,6 +39,7 @@ class Demands:
             spaces=frozenset(space for one in facts for space in one.spaces.values()),
             sequential=any(one.sequential for one in facts),
             differentiable=all(one.differentiable for one in facts),
+            nested=any(one.nested for one in facts),
         )
 
     @property
@@ -106,6 +109,12 @@ def _gradients(info: EstimatorInfo, demands: Demands) -> str:
     return "needs the gradient of the objective, that of this task has none"
 
 
+def _second_derivatives(info: EstimatorInfo, demands: Demands) -> str:
+    if not demands.nested or not info.properties.needs_second_derivative:
+        return ""
+    return "differentiates the objective twice, that of this task holds an estimate, which has one derivative"
+
+
 def _evaluations(info: EstimatorInfo, demands: Demands) -> str:
     most = info.cost.most
     if most is None:
@@ -123,6 +132,7 @@ _RULES: Sequence[Callable[[EstimatorInfo, Demands], str]] = (
     _two_categories,
     _dependent_choices,
     _gradients,
+    _second_derivatives,
     _evaluations,
 )
 

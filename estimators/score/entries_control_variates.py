@@ -43,7 +43,9 @@ ENTRIES = (
             coefficient("eta", 1.0, "Scale of the control variate at the start of its training."),
             LEARNING_RATE,
         ),
-        properties=Properties(kind="score+grad", unbiased=True, needs_grad=True, min_samples=3),
+        properties=Properties(
+            kind="score+grad", unbiased=True, needs_grad=True, needs_second_derivative=True, min_samples=3
+        ),
         cost=EvaluationCount(text="3 K", count=three_per_sample),
         equation="[f(D) - eta f(x~)] (D - pi) + eta d/dtheta (f(x) - f(x~)), x relaxed, x~ relaxed given D",
         citation=Citation(

@@ -201,8 +201,23 @@ class SubmittedSweep(SweepDetail):
     plan: Plan
 
 
+class TrialCost(Answer):
+    """What a trial took; it depends on the machine, a result does not.
+
+    ``seconds_per_step`` is its share of the attempt's time over its steps, with compiling and evaluation;
+    ``evaluations_per_step`` counts evaluations of the objective for each example; ``peak_memory_bytes`` is
+    the attempt's, of all its lanes.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    seconds_per_step: float | None
+    evaluations_per_step: int | None
+    peak_memory_bytes: int | None
+
+
 class Trial(Answer):
-    """One trial: its specification, state and final metrics."""
+    """One trial: its specification, state and final metrics; its cost once it has ended."""
 
     key: str
     label: str
@@ -212,6 +227,7 @@ class Trial(Answer):
     error: str | None
     traceback: str | None
     seconds: float | None
+    cost: TrialCost | None = None
 
 
 class TrialList(Answer):
@@ -222,10 +238,16 @@ class TrialList(Answer):
 
 
 class Curve(Answer):
-    """One metric of one trial: ``values[i]`` belongs to epoch ``epochs[i]``."""
+    """One metric of one trial: ``values[i]`` belongs to epoch ``epochs[i]``.
+
+    By then ``steps[i]`` updates were done, and the objective was evaluated ``evaluations[i]`` times for each
+    example of a minibatch; null where the version that trained it did not count.
+    """
 
     metric: str
     epochs: list[int]
+    steps: list[int] | None = None
+    evaluations: list[int] | None = None
     values: list[float | None]
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from service.errors import NotFound
 from service.resources import describe, metrics, paging, schemas
+from service.resources.costs import costs
 from service.resources.remaining import PENDING, progress
 from service.states import TrialState, sweep_state
 from service.storage.engine import read
@@ -82,12 +83,13 @@ def list_trials(
         after = paging.last_id(kind, page_token)
         rows = trials.sweep_trials(connection, sweep.id, limit=limit + 1, after=after, state=state)
         finals = trials.final_metrics(connection, [row.id for row in rows[:limit]])
+        spent = costs(connection, rows[:limit])
     more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
-    shown = [trial(row, finals.get(row.id, {})) for row in rows[:limit]]
+    shown = [trial(row, finals.get(row.id, {}), spent.get(row.id)) for row in rows[:limit]]
     return schemas.TrialList(trials=shown, next_page_token=more)
 
 
-def trial(row: TrialRow, finals: dict[str, float]) -> schemas.Trial:
+def trial(row: TrialRow, finals: dict[str, float], cost: schemas.TrialCost | None) -> schemas.Trial:
     """A stored trial as it is shown."""
     return schemas.Trial(
         key=row.key,
@@ -98,6 +100,7 @@ def trial(row: TrialRow, finals: dict[str, float]) -> schemas.Trial:
         error=row.error,
         traceback=row.traceback,
         seconds=row.seconds,
+        cost=cost,
     )
 
 

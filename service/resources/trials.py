@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from service.errors import NotFound
 from service.resources import schemas
+from service.resources.costs import costs
 from service.resources.sweeps import trial
 from service.storage.curves import unpack
 from service.storage.engine import read
@@ -27,7 +28,8 @@ def show_trial(engine: Engine, key: str) -> schemas.Trial:
     """
     with read(engine) as connection:
         row = _trial(connection, key)
-        return trial(row, trials.final_metrics(connection, [row.id]).get(row.id, {}))
+        finals = trials.final_metrics(connection, [row.id]).get(row.id, {})
+        return trial(row, finals, costs(connection, [row]).get(row.id))
 
 
 def trial_curves(engine: Engine, key: str) -> schemas.CurveList:
@@ -37,14 +39,17 @@ def trial_curves(engine: Engine, key: str) -> schemas.CurveList:
         NotFound: there is no such trial.
     """
     with read(engine) as connection:
-        segments = trials.curve_segments(connection, _trial(connection, key).id)
+        row = _trial(connection, key)
+        segments = trials.curve_segments(connection, row.id)
+        cost = costs(connection, [row]).get(row.id)
     curves = []
     for metric, group in groupby(segments, key=lambda segment: segment.metric):
         values: dict[int, float] = {}
         for segment in group:
             values.update(enumerate(unpack(segment.packed).tolist(), start=segment.first))
         epochs = sorted(values)
-        curves.append(schemas.Curve(metric=metric, epochs=epochs, values=[values[epoch] for epoch in epochs]))
+        curve = schemas.Curve(metric=metric, epochs=epochs, values=[values[epoch] for epoch in epochs])
+        curves.append(_with_axes(curve, cost))
     return schemas.CurveList(key=key, curves=curves)
 
 
@@ -70,6 +75,16 @@ def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
         for one in rows
     ]
     return schemas.AttemptList(key=key, attempts=attempts)
+
+
+def _with_axes(curve: schemas.Curve, cost: schemas.TrialCost | None) -> schemas.Curve:
+    """The curve with the updates and evaluations that its epochs took, where these are known."""
+    if cost is None:
+        return curve
+    steps = [epoch * cost.steps_per_epoch for epoch in curve.epochs]
+    each = cost.evaluations_per_step
+    evaluations = None if each is None else [count * each for count in steps]
+    return curve.model_copy(update={"steps": steps, "evaluations": evaluations})
 
 
 def _provenance(stored: dict[str, Any] | None) -> dict[str, Any] | None:

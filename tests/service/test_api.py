@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
 from estimators import registry as estimators
-from tests.support.sweeps import small_sweep
+from tests.support.sweeps import PROVENANCE, small_sweep
 from tests.support.web import application, browser_of, compute
 
 YAML = {"Content-Type": "application/yaml"}
@@ -170,7 +170,20 @@ def test_a_trial_with_curves_and_attempts(http: httpx.Client, engine: Engine) ->
     assert http.get(url).json() == trial
     (curve,) = http.get(f"{url}/curves").json()["curves"]
     seed = trial["spec"]["seed"]
-    assert curve == {"metric": "expected_loss", "epochs": [1, 2], "values": [2.0, 1.0 + seed]}
+    assert curve == {
+        "metric": "expected_loss",
+        "epochs": [1, 2],
+        "values": [2.0, 1.0 + seed],
+        "steps": [5, 10],
+        "evaluations": [15, 30],
+    }
+    assert trial["cost"] == {
+        "steps": 10,
+        "steps_per_epoch": 5,
+        "seconds_per_step": pytest.approx(trial["seconds"] / 10),
+        "evaluations_per_step": 3,
+        "peak_memory_bytes": PROVENANCE.peak_memory_bytes,
+    }
     (attempt,) = http.get(f"{url}/attempts").json()["attempts"]
     assert (attempt["number"], attempt["state"], attempt["provenance"]["host"]) == (1, "finished", "test")
 

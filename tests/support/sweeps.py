@@ -22,7 +22,8 @@ PROVENANCE = Provenance(
     threads=1,
     deterministic=True,
     seconds=1.0,
-    peak_memory_bytes=None,
+    peak_memory_bytes=4096,
+    evaluations=3,
 )
 
 COMPILED = PROVENANCE.model_copy(

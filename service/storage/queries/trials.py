@@ -106,6 +106,15 @@ def curve_segments(connection: Connection, trial_id: int) -> list[SegmentRow]:
     return [SegmentRow(*row) for row in rows]
 
 
+def provenances(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Attempt id -> what it was computed with; attempts that have not said so are left out."""
+    found: dict[int, dict[str, Any]] = {}
+    for some in chunks(attempt_ids):
+        rows = connection.execute(sa.select(Attempt.id, Attempt.provenance).where(Attempt.id.in_(some)))
+        found |= {id: provenance for id, provenance in rows if provenance is not None}
+    return found
+
+
 def cohort_attempts(connection: Connection, cohort_id: int) -> list[AttemptRow]:
     """All attempts of a cohort, oldest first."""
     rows = connection.execute(
