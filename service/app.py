@@ -13,13 +13,12 @@ from service.api.routes import boards, health, registry, sweeps, trials
 from service.api.routes.internal import internal_router
 from service.queue.reports import QueueRules, Reports
 from service.resources import certificates
+from service.resources.schemas import PREFIX
 from service.settings import Settings
 from service.web import estimators, pages
 from service.web.assets import add_static
 from service.web.render import problem_page
 from workers.version import package_version
-
-API = "/api/v1"
 
 
 def create_app(settings: Settings, engine: Engine) -> FastAPI:
@@ -38,7 +37,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     problem_details.install(app, problem_page)
     for module in (sweeps, trials, boards, registry):
-        app.include_router(module.router, prefix=API, dependencies=[Depends(require_text)])
+        app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
     app.include_router(pages.router, dependencies=[Depends(require_text)])

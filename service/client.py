@@ -3,7 +3,7 @@
 >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
 ...     sweep = client.submit(Path("examples/polynomial.yaml").read_text())
 ...     client.wait(sweep["id"])
-...     board = client.board(client.boards()[0]["id"])
+...     (board,) = client.sweep_boards(sweep["id"])
 """
 
 from __future__ import annotations
@@ -200,6 +200,12 @@ class Client:
         """A leaderboard; ``select`` chooses the settings, ``report`` says what is shown."""
         chosen = {"select": select, "report": report}
         return self._get(f"/boards/{id}", {k: v for k, v in chosen.items() if v})
+
+    def sweep_boards(self, sweep: int | str) -> list[Document]:
+        """The boards of a sweep, chosen and reported as its ``select`` and ``report`` say."""
+        found = self.sweep(sweep)
+        rule = {"select": found["select"], "report": found["report"]}
+        return [self.board(link["id"], **rule) for link in found["boards"]]
 
     def estimator(self, id: str) -> Document:
         """One estimator as the server knows it: its version, parameters and declared properties."""

@@ -15,6 +15,8 @@ from service.web import numbers
 
 Row = dict[str, Any]
 
+LAST_COLUMNS = ("seeds", "reference", "difference")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -28,18 +30,19 @@ def board(
     select: Annotated[
         str | None, typer.Option(help="Metric that chooses the setting of each estimator.")
     ] = None,
+    report: Annotated[
+        list[str] | None, typer.Option(help="Metric shown beside it; may be given several times.")
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(help="Sweep id: its boards, with its select and report unless others are given."),
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a leaderboard, or all of them."""
+    """Show a leaderboard, or all of them, or those of a sweep."""
     with Client(url) as client:
-        boards = [
-            client.board(one["id"], select=select)
-            for one in client.boards()
-            if one["id"].startswith(id or "")
-        ]
-        if id is not None and not boards:
-            boards = [client.board(id, select=select)]  # the server says what is wrong with the id
+        boards = _found(client, id, sweep, select, report)
     if as_json:
         print_json(boards[0] if id is not None else boards)
         return
@@ -51,25 +54,17 @@ def board(
 
 def show(out: Console, board: dict[str, Any]) -> None:
     """Print one board: the table, the seeds that stand apart, where the references come from."""
-    metric = next(m for m in board["metrics"] if m["name"] == board["select"])
-    unit = f", {metric['unit']}" if metric["unit"] else ""
+    metric, *others = board["metrics"]
     out.print(f"\n[bold]{escape(board['title'])}[/]  [dim]board {board['id']}[/]", highlight=False)
-    out.print(
-        f"[dim]{metric['title']}{unit}, {metric['goal']}d; mean over seeds of the best setting, ± sd[/]"
-    )
+    out.print(f"[dim]{escape(_rule(board, metric))}[/]", highlight=False)
+    if board["select_label"]:
+        out.print(f"[yellow]{board['select_label']}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in (
-        "estimator",
-        "setting",
-        metric["title"],
-        "95 % interval",
-        "seeds",
-        "reference",
-        "difference",
-    ):
+    reported = [other["title"] for other in others]
+    for name in ("estimator", "setting", metric["title"], "95 % interval", *reported, *LAST_COLUMNS):
         table.add_column(name, justify="left" if name in ("estimator", "setting", "reference") else "right")
     for row in board["rows"]:
-        _add(table, row, board["select"])
+        _add(table, row, board)
     out.print(table)
     for line in [*outlier_lines(board, metric), *_source_lines(board)]:
         out.print(f"[dim]{escape(line)}[/]", highlight=False)
@@ -89,19 +84,47 @@ def outlier_lines(board: dict[str, Any], metric: dict[str, Any]) -> list[str]:
     ]
 
 
-def _add(table: Table, row: Row, metric: str) -> None:
-    summary = row["metrics"].get(metric)
+def _found(
+    client: Client, id: str | None, sweep: str | None, select: str | None, report: list[str] | None
+) -> list[dict[str, Any]]:
+    """The boards asked for: all, or a sweep's, whose id begins with ``id``."""
+    asked = None if sweep is None else client.sweep(sweep)
+    links = client.boards() if asked is None else asked["boards"]
+    if asked is not None:
+        select, report = select or asked["select"], report or asked["report"]
+    found = [link["id"] for link in links if link["id"].startswith(id or "")]
+    if id is not None and not found:
+        if asked is not None:
+            raise typer.BadParameter(
+                f"sweep {sweep} has no board {id!r}; leave the id away to see all of its"
+            )
+        found = [id]  # the server says what is wrong with the id
+    return [client.board(one, select=select, report=report) for one in found]
+
+
+def _rule(board: dict[str, Any], metric: dict[str, Any]) -> str:
+    """What chooses, in a sentence; and what would by default, where that is another metric."""
+    unit = f", {metric['unit']}" if metric["unit"] else ""
+    text = f"{metric['title']}{unit}, {metric['goal']}d; mean over seeds of the best setting, ± sd"
+    default = board["default_select"]
+    return text if default == metric["name"] else f"{text} (the task's default: --select {default})"
+
+
+def _add(table: Table, row: Row, board: dict[str, Any]) -> None:
+    metric, summaries = board["select"], row["metrics"]
     setting = numbers.setting(**row["setting"])
     references = [r for r in row["references"] if r["metric"] == metric]
-    cells = _measured(summary) if summary else ["no finished seed", ""]
+    cells = _measured(summaries[metric]) if metric in summaries else ["no finished seed", ""]
+    cells += [_measured(summaries[name])[0] if name in summaries else "–" for name in board["report"]]
     seeds = f"{row['n']} of {row['seeds_wanted']}"
     first, *more = references or [None]
     table.add_row(escape(row["title"]), escape(setting), *cells, seeds, *_reference(first))
     for reference in more:
-        table.add_row("", "", "", "", "", *_reference(reference))
+        table.add_row("", "", *("" for _ in cells), "", *_reference(reference))
 
 
 def _measured(summary: dict[str, Any]) -> list[str]:
+    """Mean ± standard deviation, and the interval."""
     half = None if summary["low"] is None else (summary["high"] - summary["low"]) / 2
     decimals = numbers.decimals_for(half, summary["mean"])
     mean = numbers.text(summary["mean"], decimals)

@@ -67,9 +67,10 @@ def demonstrate(client: Client, files: Sequence[Path], out: Console) -> bool:
         name = escape(sweep["name"])
         out.print(f"submitted {name}: {client.url}/sweeps/{sweep['id']}", highlight=False)
     ended = watch(client, [sweep["id"] for sweep in sweeps])
-    for board in (b for sweep in ended for b in sweep["boards"]):
-        boards.show(out, client.board(board["id"]))
-        out.print(f"{client.url}/boards/{board['id']}", highlight=False)
+    for sweep in ended:
+        for link, board in zip(sweep["boards"], client.sweep_boards(sweep["id"]), strict=True):
+            boards.show(out, board)
+            out.print(f"{client.url}{link['page']}", highlight=False, soft_wrap=True)
     out.print(f"\n{_outcome(ended)} in {time.monotonic() - started:.0f} s", highlight=False)
     return all(sweep["state"] == "succeeded" for sweep in ended)
 

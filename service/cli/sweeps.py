@@ -53,7 +53,7 @@ def submit(
         if as_json:
             print_json(sweep)
         elif wait:
-            _conclude(sweep)
+            _conclude(client, sweep)
     if wait and sweep["state"] != "succeeded":
         raise typer.Exit(1)
 
@@ -89,7 +89,7 @@ def status(
         print_json(answer)
     else:
         console().print(_sweep_table([answer]))
-        _conclude(answer)
+        _conclude(client, answer)
 
 
 def checked(file: str) -> str:
@@ -126,7 +126,7 @@ def _announce(client: Client, sweep: dict[str, Any]) -> None:
     )
 
 
-def _conclude(sweep: dict[str, Any]) -> None:
+def _conclude(client: Client, sweep: dict[str, Any]) -> None:
     out = console()
     if sweep["finished_at"] is not None:
         out.print(_outcome(sweep), highlight=False)
@@ -138,9 +138,9 @@ def _conclude(sweep: dict[str, Any]) -> None:
     if sweep["failures_left_out"]:
         out.print(f"and {sweep['failures_left_out']:,} more failures")
     for board in sweep["boards"]:
-        out.print(
-            f"heunboard board {board['id'][:SHORT_ID]}   [dim]{escape(board['title'])}[/]", highlight=False
-        )
+        command = f"heunboard board {board['id'][:SHORT_ID]} --sweep {sweep['id']}"
+        out.print(f"{command}   [dim]{escape(board['title'])}[/]", highlight=False)
+        out.print(f"    {client.url}{board['page']}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _outcome(sweep: dict[str, Any]) -> str:

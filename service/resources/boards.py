@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine
 from benchmarks.scoring import seeds
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Reference, TaskInfo
-from service.errors import InvalidRequest, NotFound
-from service.resources import describe, paging, schemas
+from service.errors import NotFound
+from service.resources import describe, metrics, paging, schemas
 from service.resources.fallbacks import fallbacks
 from service.storage.curves import unpack
 from service.storage.engine import read
@@ -58,40 +58,38 @@ def show_board(
     *,
     select: str | None = None,
     report: Sequence[str] | None = None,
-    min_seeds: int | None = None,
 ) -> schemas.Board:
     """A board with every estimator at its best setting.
 
     Args:
         select: the metric whose mean over seeds chooses; default: the task's.
         report: metrics shown beside it; default: the task's.
-        min_seeds: results that a cell needs to be chosen; default: half of what the fullest cell has.
 
     Raises:
-        NotFound: there is no such board.
+        NotFound: there is no such board, or its task is not installed here.
         InvalidRequest: the task has no such metric.
     """
     with read(engine) as connection:
         board = boards.board_by_key(connection, task_key)
         if board is None:
             raise NotFound(f"there is no board {task_key!r}")
-        info = tasks.get(board.task.id)
+        info = _task(board)
         chooser = select or info.select
-        shown = list(dict.fromkeys([chooser, *(info.report if report is None else report)]))
-        _require_metrics(info, shown)
+        shown = [chooser, *metrics.beside(chooser, info.report if report is None else report)]
+        metrics.require_metrics(info.id, shown)
         cells = boards.cell_rows(connection, board.id, metric=chooser)
-        maximize = describe.metric_info(info, chooser).goal == "maximize"
-        choices = choose(cells, maximize=maximize, min_seeds=min_seeds)
+        choices = choose(cells, maximize=metrics.metric_info(info.id, chooser).goal == "maximize")
         return _board(connection, board, info, choices, shown)
 
 
-def choose(cells: Sequence[CellRow], *, maximize: bool, min_seeds: int | None = None) -> list[Choice]:
+def choose(cells: Sequence[CellRow], *, maximize: bool) -> list[Choice]:
     """Per estimator the cell with the best mean among those with enough seeds; best first.
 
-    Of several versions of an estimator only the newest counts. Equal means: the cell submitted first.
+    Enough is half of the results that the fullest cell of the board has. Of several versions of an estimator
+    only the newest counts. Equal means: the cell submitted first.
     """
     finished = [cell for cell in cells if cell.n]
-    enough = min_seeds or math.ceil(max((cell.n or 0 for cell in finished), default=0) / 2)
+    enough = math.ceil(max((cell.n or 0 for cell in finished), default=0) / 2)
     sign = -1.0 if maximize else 1.0
     choices = []
     for estimator in dict.fromkeys(cell.estimator for cell in finished):
@@ -149,19 +147,24 @@ def _board(
     connection: Connection, board: BoardRow, info: TaskInfo, choices: Sequence[Choice], shown: list[str]
 ) -> schemas.Board:
     ids = [choice.cell.id for choice in choices]
-    metrics = _summaries(boards.final_values(connection, ids, shown), shown)
+    summaries = _summaries(boards.final_values(connection, ids, shown), shown)
     references = describe.references(board.task)
     running = boards.running_trials(connection, board.id)
     provenances = boards.provenances(connection, ids)
+    chosen = metrics.metric_info(info.id, shown[0])
+    default_select, default_report = metrics.default_rule(info.id)
     return schemas.Board(
         id=board.task_key,
         title=describe.board_title(board.task),
         task=describe.component(board.task),
-        metrics=[describe.metric_info(info, name) for name in shown],
+        metrics=[metrics.metric_info(info.id, name) for name in shown],
         select=shown[0],
-        goal=describe.metric_info(info, shown[0]).goal,
+        select_label=metrics.selection_label(info.id, shown[0]),
+        goal=chosen.goal,
         report=shown[1:],
-        rows=[_row(choice, metrics.get(choice.cell.id, {}), references) for choice in choices],
+        default_select=default_select,
+        default_report=default_report,
+        rows=[_row(choice, summaries.get(choice.cell.id, {}), references) for choice in choices],
         references=[_reference(one, None) for one in references if one.estimator is None],
         curves=_curves(choices, boards.curve_segments(connection, ids, shown)),
         trials=board.trials,
@@ -171,11 +174,11 @@ def _board(
     )
 
 
-def _require_metrics(info: TaskInfo, names: Iterable[str]) -> None:
-    known = [metric.name for metric in info.metrics]
-    for name in names:
-        if name not in known:
-            raise InvalidRequest(f"task {info.id!r} has no metric {name!r}; it has {', '.join(known)}")
+def _task(board: BoardRow) -> TaskInfo:
+    id = board.task.id
+    if id not in tasks.available():
+        raise NotFound(f"the task {id!r} of this board is not installed here; its results are kept")
+    return tasks.get(id)
 
 
 def _newest_version(cells: Iterable[CellRow]) -> list[CellRow]:
@@ -188,10 +191,10 @@ def _mean(cell: CellRow) -> float:
     return math.inf if cell.mean is None else cell.mean
 
 
-def _summaries(values: Sequence[ValueRow], metrics: Sequence[str]) -> dict[int, dict[str, schemas.Summary]]:
+def _summaries(values: Sequence[ValueRow], names: Sequence[str]) -> dict[int, dict[str, schemas.Summary]]:
     """Cell id -> metric -> summary; what counts as an outlier is judged over all shown cells together."""
     summaries: dict[int, dict[str, schemas.Summary]] = {}
-    for metric in metrics:
+    for metric in names:
         by_cell: dict[int, list[ValueRow]] = {}
         for row in values:
             if row.metric == metric:
@@ -203,7 +206,7 @@ def _summaries(values: Sequence[ValueRow], metrics: Sequence[str]) -> dict[int, 
 
 
 def _row(
-    choice: Choice, metrics: Mapping[str, schemas.Summary], references: Sequence[Reference]
+    choice: Choice, summaries: Mapping[str, schemas.Summary], references: Sequence[Reference]
 ) -> schemas.BoardRow:
     cell = choice.cell
     return schemas.BoardRow(
@@ -215,9 +218,11 @@ def _row(
         n=cell.n or 0,
         seeds_wanted=cell.trials,
         settings_tried=choice.tried,
-        metrics=dict(metrics),
+        metrics=dict(summaries),
         references=[
-            _reference(one, metrics.get(one.metric)) for one in references if one.estimator == cell.estimator
+            _reference(one, summaries.get(one.metric))
+            for one in references
+            if one.estimator == cell.estimator
         ],
     )
 

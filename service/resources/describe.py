@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from benchmarks.spec import CellSpec, Component, TrialSpec
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Metric, Reference, TaskInfo
+from benchmarks.tasks.info import Reference, TaskInfo
 from estimators import registry as estimators
 from estimators.info import Parameter, Value
 from service.resources import schemas
@@ -78,14 +78,6 @@ def board_link(task_key: str, task: Component, *, trials: int, succeeded: int) -
     return schemas.BoardLink(
         id=task_key, title=board_title(task), task=task.id, trials=trials, succeeded=succeeded
     )
-
-
-def metric_info(info: TaskInfo, name: str) -> schemas.MetricInfo:
-    """A metric of the task; one that it does not declare is shown by its name alone."""
-    metric = info.metric(name) or Metric(
-        name=name, title=name, unit="", goal="minimize", split="train", description=""
-    )
-    return schemas.MetricInfo.model_validate(metric)
 
 
 def _allowed(parameter: Parameter, value: Value) -> bool:

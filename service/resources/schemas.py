@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from estimators.info import Value
 
+PREFIX = "/api/v1"
+"""Where the routes of the API begin."""
+
 
 class Answer(BaseModel):
     """Base of all answers. A number that is not finite is written as ``null``."""
@@ -31,6 +34,15 @@ class BoardList(Answer):
 
     boards: list[BoardLink]
     next_page_token: str | None = None
+
+
+class SweepBoard(BoardLink):
+    """A board of a sweep. ``page`` and ``href`` are the paths of its page and of its answer here, chosen and
+    reported as the sweep says.
+    """
+
+    page: str
+    href: str
 
 
 class Progress(Answer):
@@ -113,9 +125,17 @@ class Fallback(Answer):
 
 
 class SweepDetail(SweepLine):
-    """A sweep with its boards, cells and the first failures."""
+    """A sweep with its boards, cells and the first failures.
 
-    boards: list[BoardLink]
+    ``task`` is the id of its task, ``select`` the metric that chooses on its boards, ``select_label`` as for
+    a board, and ``report`` are the metrics that the sweep wants to see of the chosen cells.
+    """
+
+    task: str
+    select: str
+    select_label: str
+    report: list[str]
+    boards: list[SweepBoard]
     cells: list[CellProgress]
     failures: list[Failure]
     failures_left_out: int
@@ -259,15 +279,22 @@ class BoardCurve(Answer):
 
 
 class Board(Answer):
-    """A leaderboard: every estimator at the setting chosen by ``select``, reported in ``report``."""
+    """A leaderboard: every estimator at the setting chosen by ``select``, reported in ``report``.
+
+    ``select_label`` says so when the choosing metric is measured on validation or test data, and is empty
+    otherwise. ``default_select`` and ``default_report`` are the task's own rule.
+    """
 
     id: str
     title: str
     task: TaskSetting
     metrics: list[MetricInfo]
     select: str
+    select_label: str
     goal: str
     report: list[str]
+    default_select: str
+    default_report: list[str]
     rows: list[BoardRow]
     references: list[ReferenceNumber]
     curves: list[BoardCurve]

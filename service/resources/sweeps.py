@@ -9,12 +9,13 @@ from sqlalchemy import Connection, Engine
 from benchmarks.sweep import Sweep
 from service.errors import NotFound
 from service.queue import submission
-from service.resources import describe, paging, schemas
+from service.resources import describe, metrics, paging, schemas
 from service.resources.remaining import PENDING, progress
 from service.states import TrialState, sweep_state
 from service.storage.engine import read
 from service.storage.queries import boards, sweeps, trials
-from service.storage.queries.sweeps import SweepRow
+from service.storage.queries.boards import BoardRow
+from service.storage.queries.sweeps import BoardRule, SweepRow
 from service.storage.queries.trials import TrialRow
 
 SHOWN_FAILURES = 20
@@ -54,12 +55,14 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         board_rows = boards.boards_by_id(connection, sweeps.board_ids(connection, row.id))
         cells = _cells(connection, row.id)
         fallbacks = sweeps.fallback_rows(connection, row.id)
+        rule = sweeps.board_rule(connection, row.id)
     return schemas.SweepDetail(
         **dict(line),
-        boards=[
-            describe.board_link(board.task_key, board.task, trials=board.trials, succeeded=board.succeeded)
-            for board in board_rows
-        ],
+        task=rule.task,
+        select=rule.select,
+        select_label=metrics.selection_label(rule.task, rule.select),
+        report=list(rule.report),
+        boards=[_board(board, rule) for board in board_rows],
         cells=cells,
         failures=[_failure(trial) for trial in failed],
         failures_left_out=line.progress.counts[TrialState.FAILED] - len(failed),
@@ -86,24 +89,30 @@ def list_trials(
         kind = f"trials-{sweep.id}-{state or 'all'}"
         after = paging.last_id(kind, page_token)
         rows = trials.sweep_trials(connection, sweep.id, limit=limit + 1, after=after, state=state)
-        metrics = trials.final_metrics(connection, [row.id for row in rows[:limit]])
+        finals = trials.final_metrics(connection, [row.id for row in rows[:limit]])
     more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
-    shown = [trial(row, metrics.get(row.id, {})) for row in rows[:limit]]
+    shown = [trial(row, finals.get(row.id, {})) for row in rows[:limit]]
     return schemas.TrialList(trials=shown, next_page_token=more)
 
 
-def trial(row: TrialRow, metrics: dict[str, float]) -> schemas.Trial:
+def trial(row: TrialRow, finals: dict[str, float]) -> schemas.Trial:
     """A stored trial as it is shown."""
     return schemas.Trial(
         key=row.key,
         label=describe.trial_label(row.spec),
         state=row.state,
         spec=row.spec.to_json(),
-        metrics=dict(metrics),
+        metrics=dict(finals),
         error=row.error,
         traceback=row.traceback,
         seconds=row.seconds,
     )
+
+
+def _board(row: BoardRow, rule: BoardRule) -> schemas.SweepBoard:
+    link = describe.board_link(row.task_key, row.task, trials=row.trials, succeeded=row.succeeded)
+    path = metrics.board_path(row.task_key, rule.select, rule.report)
+    return schemas.SweepBoard(**dict(link), page=path, href=f"{schemas.PREFIX}{path}")
 
 
 def _sweep(connection: Connection, sweep_id: str) -> SweepRow:

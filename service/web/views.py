@@ -5,13 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
-from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Metric
 from estimators.info import Value
-from service.resources import fallbacks
+from service.resources import fallbacks, metrics
 from service.resources.schemas import (
+    PREFIX,
     Board,
     BoardCurve,
     BoardRow,
@@ -20,6 +18,7 @@ from service.resources.schemas import (
     Progress,
     ReferenceNumber,
     Summary,
+    SweepBoard,
     SweepDetail,
 )
 from service.web import numbers
@@ -34,6 +33,7 @@ SPARE_COLOURS = 5
 RELEASES = ("heunboard", "torch")
 """What of a board's provenance is named by its version."""
 
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 CURVE_TABLE_ROWS = 12
 SHOWN_CELLS = 500
 STATES = ("running", "queued", "succeeded", "failed", "cancelled")
@@ -72,7 +72,7 @@ def measured(summary: Summary | None) -> dict[str, str]:
     return {"certain": certain, "uncertain": uncertain, "sd": sd}
 
 
-def outlier_texts(row: BoardRow, metrics: Mapping[str, MetricInfo]) -> list[str]:
+def outlier_texts(row: BoardRow, titles: Mapping[str, str]) -> list[str]:
     """One sentence for each metric of which some seeds are far from the median."""
     texts = []
     for name, summary in row.metrics.items():
@@ -80,26 +80,24 @@ def outlier_texts(row: BoardRow, metrics: Mapping[str, MetricInfo]) -> list[str]
         if far:
             seeds = ", ".join(f"seed {s.seed}: {numbers.five_digits(s.value)}" for s in far)
             median = numbers.five_digits(summary.median)
-            texts.append(
-                f"{metrics[name].title}, {seeds}, far from the median of {median}; kept in the mean."
-            )
+            texts.append(f"{titles[name]}, {seeds}, far from the median of {median}; kept in the mean.")
     return texts
 
 
 def board_context(board: Board) -> dict[str, Any]:
     """Everything that ``board.html`` shows."""
-    metrics = {m.name: m for m in board.metrics}
-    others = [metrics[name] for name in board.report]
+    chosen, *others = board.metrics
     marks = _marks(board)
     axis = axis_for(board.rows, board.select, board.references)
-    rows = [_row(row, board, metrics, others, axis, marks) for row in board.rows]
+    rows = [_row(row, board, axis, marks) for row in board.rows]
     has_references = any(row["references"] for row in rows)
-    curves = _curves(board, metrics[board.select])
+    curves = _curves(board, chosen)
     return {
         "board": board,
         "goal": board.goal,
-        "chosen": _describe(metrics[board.select]),
+        "chosen": _describe(chosen),
         "others": [_describe(m) for m in others],
+        "default": _default(board),
         "selectable": _selectable(board),
         "links": _downloads(board),
         "rows": rows,
@@ -112,7 +110,7 @@ def board_context(board: Board) -> dict[str, Any]:
         "curves": curves,
         "curve_table": _curve_table(curves["lines"]) if curves else [],
         "curve_summary": _curve_summary(curves["lines"]) if curves else "",
-        "provenance": provenance(board, metrics[board.select]),
+        "provenance": provenance(board, chosen),
         "warning": fallbacks.warning([dict(one) for one in board.fallbacks]),
     }
 
@@ -128,7 +126,7 @@ def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
     pairs = [
         ("Trials", f"{shown:,} shown, {board.trials:,} in the board" + (f" ({waiting})" if waiting else "")),
         ("Settings tried", f"{settings} for each estimator"),
-        ("Chosen on", f"{metric_label(chosen)} ({chosen.split} data), mean of {span} seeds"),
+        ("Chosen on", f"{metric_label(chosen)} ({SPLITS[chosen.split]} data), mean of {span} seeds"),
         ("Task", ", ".join(_assignment(k, v) for k, v in board.task.parameters.items())),
     ]
     versions = [f"{board.task.id} {board.task.version}"]
@@ -144,16 +142,22 @@ def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
 
 def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
     """Everything that ``sweep.html`` and ``_cells.html`` show."""
-    titles = {b.id: b.title for b in sweep.boards}
+    boards = {board.id: board for board in sweep.boards}
     seconds = sweep.progress.seconds_left
     return {
         "sweep": sweep,
+        "chosen": _metric_label(sweep, sweep.select),
+        "others": [_metric_label(sweep, name) for name in metrics.beside(sweep.select, sweep.report)],
         "done": sweep.state in ("succeeded", "failed", "cancelled"),
         "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
         "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
-        "cells": [_cell(cell, titles) for cell in sweep.cells[:SHOWN_CELLS]],
+        "cells": [_cell(cell, boards[cell.board]) for cell in sweep.cells[:SHOWN_CELLS]],
     }
+
+
+def _metric_label(sweep: SweepDetail, name: str) -> str:
+    return metric_label(metrics.metric_info(sweep.task, name))
 
 
 def _assignment(name: str, value: Value) -> str:
@@ -162,7 +166,7 @@ def _assignment(name: str, value: Value) -> str:
 
 def _describe(metric: MetricInfo) -> dict[str, str]:
     label, header = metric_label(metric), metric_header(metric)
-    return {"title": metric.title, "label": label, "header": header, "split": metric.split}
+    return {"title": metric.title, "label": label, "header": header}
 
 
 def _marks(board: Board) -> list[tuple[ReferenceNumber, str]]:
@@ -191,8 +195,6 @@ def _source(reference: ReferenceNumber, mark: str) -> dict[str, str]:
 def _row(
     row: BoardRow,
     board: Board,
-    metrics: Mapping[str, MetricInfo],
-    others: Sequence[MetricInfo],
     axis: Axis | None,
     marks: Sequence[tuple[ReferenceNumber, str]],
 ) -> dict[str, Any]:
@@ -205,10 +207,10 @@ def _row(
         "main": measured(main),
         "rail": _rail(main, axis, [r for r in references if not r.comparable]),
         "references": [_reference(r, main, marks) for r in references],
-        "others": [measured(row.metrics.get(m.name)) for m in others],
+        "others": [measured(row.metrics.get(name)) for name in board.report],
         "n": row.n,
         "seeds_wanted": row.seeds_wanted,
-        "outliers": outlier_texts(row, metrics),
+        "outliers": outlier_texts(row, {metric.name: metric.title for metric in board.metrics}),
     }
 
 
@@ -233,22 +235,35 @@ def _reference(
 
 
 def _selectable(board: Board) -> list[dict[str, str]]:
-    """Every metric that the task declares, in its order; those of the board for an unregistered task."""
-    task = board.task.id
-    known: Sequence[Metric | MetricInfo] = board.metrics
-    if task in tasks.available():
-        known = tasks.get(task).metrics
+    """Every metric that the task reports, in its order, with the page on which it chooses."""
     return [
-        {"name": m.name, "title": m.title, "href": f"/boards/{board.id}?{urlencode({'select': m.name})}"}
-        for m in known
+        {"name": metric.name, "title": metric.title, "href": _chosen_by(board, metric.name)}
+        for metric in metrics.known_metrics(board.task.id)
     ]
 
 
+def _chosen_by(board: Board, select: str) -> str:
+    """The page with another choosing metric; one that was reported changes places with the present one."""
+    report = [board.select if name == select else name for name in board.report]
+    if (select, report) == (board.default_select, board.default_report):
+        return f"/boards/{board.id}"
+    return metrics.board_path(board.id, select, report)
+
+
+def _default(board: Board) -> dict[str, Any] | None:
+    """The task's own rule and its page, where the board is shown by another one."""
+    if (board.select, board.report) == (board.default_select, board.default_report):
+        return None
+    select, *report = (
+        metric_label(metrics.metric_info(board.task.id, name))
+        for name in (board.default_select, *board.default_report)
+    )
+    return {"select": select, "report": report, "href": f"/boards/{board.id}"}
+
+
 def _downloads(board: Board) -> dict[str, str]:
-    base = f"/api/v1/boards/{board.id}"
-    choice = [("select", board.select), *(("report", name) for name in board.report)]
-    csv = urlencode([*choice, ("format", "csv")])
-    return {"csv": f"{base}?{csv}", "json": f"{base}?{urlencode(choice)}"}
+    address = PREFIX + metrics.board_path(board.id, board.select, board.report)
+    return {"csv": f"{address}&format=csv", "json": address}
 
 
 def _outlier_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -293,13 +308,12 @@ def _curve_summary(lines: Sequence[Mapping[str, Any]]) -> str:
     return "Training curves: " + "; ".join(ends)
 
 
-def _cell(cell: CellProgress, titles: Mapping[str, str]) -> dict[str, Any]:
+def _cell(cell: CellProgress, board: SweepBoard) -> dict[str, Any]:
     return {
         "colour": colour(cell.estimator),
         "title": cell.title,
         "setting": numbers.setting(**dict(cell.setting)),
-        "board": cell.board,
-        "board_title": titles.get(cell.board, cell.board),
+        "board": board,
         "seeds": cell.seeds,
         "done": cell.counts.get("succeeded", 0),
         "states": [(state, cell.counts[state]) for state in STATES if cell.counts.get(state)],

@@ -18,6 +18,7 @@ from service.storage.curves import pack, unpack
 from service.storage.queries.boards import CellRow, SegmentRow
 from tests.support.fakes import make_spec
 from tests.support.sweeps import PROVENANCE, small_sweep
+from tests.support.web import compute
 from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, TrialOutcome
 
 VALUES = {
@@ -35,22 +36,21 @@ def cell(id: int, estimator: str = "st", *, n: int | None, mean: float | None, v
 
 
 @pytest.mark.parametrize(
-    ("cells", "maximize", "min_seeds", "chosen"),
+    ("cells", "maximize", "chosen"),
     [
-        ([cell(1, n=10, mean=2.0), cell(2, n=10, mean=1.0)], False, None, [2]),
-        ([cell(1, n=10, mean=2.0), cell(2, n=10, mean=1.0)], True, None, [1]),
-        ([cell(1, n=10, mean=2.0), cell(2, n=4, mean=1.0)], False, None, [1]),
-        ([cell(1, n=10, mean=2.0), cell(2, n=5, mean=1.0)], False, None, [2]),
-        ([cell(1, n=10, mean=2.0), cell(2, n=4, mean=1.0)], False, 4, [2]),
-        ([cell(1, n=10, mean=2.0), cell(2, n=10, mean=2.0)], False, None, [1]),
-        ([cell(1, n=10, mean=1.0), cell(2, n=10, mean=2.0, version=2)], False, None, [2]),
-        ([cell(1, n=None, mean=None)], False, None, []),
-        ([cell(1, "st", n=3, mean=3.0), cell(2, "reinmax", n=3, mean=2.0)], False, None, [2, 1]),
-        ([cell(1, "st", n=3, mean=3.0), cell(2, "reinmax", n=3, mean=2.0)], True, None, [1, 2]),
+        ([cell(1, n=10, mean=2.0), cell(2, n=10, mean=1.0)], False, [2]),
+        ([cell(1, n=10, mean=2.0), cell(2, n=10, mean=1.0)], True, [1]),
+        ([cell(1, n=10, mean=2.0), cell(2, n=4, mean=1.0)], False, [1]),
+        ([cell(1, n=10, mean=2.0), cell(2, n=5, mean=1.0)], False, [2]),
+        ([cell(1, n=10, mean=2.0), cell(2, n=10, mean=2.0)], False, [1]),
+        ([cell(1, n=10, mean=1.0), cell(2, n=10, mean=2.0, version=2)], False, [2]),
+        ([cell(1, n=None, mean=None)], False, []),
+        ([cell(1, "st", n=3, mean=3.0), cell(2, "reinmax", n=3, mean=2.0)], False, [2, 1]),
+        ([cell(1, "st", n=3, mean=3.0), cell(2, "reinmax", n=3, mean=2.0)], True, [1, 2]),
     ],
 )
-def test_choice(cells: Sequence[CellRow], maximize: bool, min_seeds: int | None, chosen: list[int]) -> None:
-    choices = choose(cells, maximize=maximize, min_seeds=min_seeds)
+def test_choice(cells: Sequence[CellRow], maximize: bool, chosen: list[int]) -> None:
+    choices = choose(cells, maximize=maximize)
     assert [choice.cell.id for choice in choices] == chosen
 
 
@@ -104,10 +104,9 @@ def test_board_shows_the_best_setting_of_every_estimator(engine: Engine) -> None
     assert (board.select, board.goal, board.report) == ("expected_loss", "minimize", ["train_loss"])
 
 
-def test_seeds_needed_are_the_callers_choice_and_outliers_stay(engine: Engine) -> None:
-    key = computed(engine)
-    board = show_board(engine, key, min_seeds=4)
-    (st,) = [row for row in board.rows if row.estimator == "st"]
+def test_outliers_are_named_and_stay_in_the_mean(engine: Engine) -> None:
+    compute(engine, small_sweep(estimators=["st"], seeds=6), dict(enumerate(VALUES["st", 2.0])))
+    (st,) = show_board(engine, list_boards(engine, limit=1).boards[0].id).rows
     loss = st.metrics["expected_loss"]
     assert loss.mean == pytest.approx(65 / 6)
     assert [seed.seed for seed in loss.seeds if seed.outlier] == [5]
@@ -118,8 +117,10 @@ def test_selecting_by_another_metric(engine: Engine) -> None:
     board = show_board(engine, key, select="train_loss", report=["expected_loss"])
     assert (board.select, board.report) == ("train_loss", ["expected_loss"])
     assert board.rows[0].metrics.keys() == {"train_loss", "expected_loss"}
-    with pytest.raises(InvalidRequest, match=r"no metric 'elbo'; it has expected_loss, train_loss"):
+    with pytest.raises(InvalidRequest, match=r"no metric 'elbo'; it has expected_loss, train_loss$"):
         show_board(engine, key, select="elbo")
+    with pytest.raises(InvalidRequest, match=r"'train_los'; it has .*Did you mean 'train_loss'\?"):
+        show_board(engine, key, report=["train_los"])
     with pytest.raises(NotFound):
         show_board(engine, "0" * 32)
 

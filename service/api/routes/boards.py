@@ -17,8 +17,8 @@ from service.resources import boards, describe, schemas
 
 router = APIRouter(prefix="/boards", tags=["boards"])
 
-Select = Annotated[str | None, Query(max_length=64, description="Metric that chooses the settings.")]
-Report = Annotated[list[str] | None, Query(max_length=16, description="Metrics shown beside it.")]
+Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
+Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
 
 
 @router.get("")
@@ -68,7 +68,7 @@ def board_csv(board: schemas.Board) -> str:
 CSV_COLUMNS = (
     "board", "select", "estimator", "version", "parameters", "optimizer", "lr", "precision", "metric",
     "n", "mean", "sd", "low", "high", "median", "outlier_seeds",
-    "reference", "reference_mean", "reference_sd", "difference",
+    "reference", "reference_mean", "reference_sd", "difference", "select_label",
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def _lines(board: schemas.Board) -> Iterator[list[object]]:
             outliers = " ".join(str(s.seed) for s in m.seeds if s.outlier)
             measured = [name, m.n, m.mean, m.sd, m.low, m.high, m.median, outliers]
             for reference in _references(board, row, name):
-                yield [*start, *measured, *reference]
+                yield [*start, *measured, *reference, board.select_label]
 
 
 def _references(board: schemas.Board, row: schemas.BoardRow, metric: str) -> list[list[object]]:

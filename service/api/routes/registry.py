@@ -8,15 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Metric, TaskInfo
+from benchmarks.tasks.info import TaskInfo
 from estimators import registry as estimators
 from estimators.info import EstimatorInfo, Parameter
 from service.api.deps import PublishedDep
-from service.resources import certificates
+from service.resources import certificates, metrics
 from service.resources.schemas import (
     EstimatorEntry,
     EstimatorList,
-    MetricInfo,
     ParameterInfo,
     TaskEntry,
     TaskList,
@@ -73,11 +72,6 @@ def list_tasks() -> TaskList:
     return TaskList(tasks=[_task(tasks.get(id)) for id in tasks.available()])
 
 
-def metric_info(metric: Metric) -> MetricInfo:
-    """A declared metric as an answer."""
-    return MetricInfo.model_validate(dataclasses.asdict(metric))
-
-
 def _parameter(parameter: Parameter) -> ParameterInfo:
     return ParameterInfo(
         name=parameter.name,
@@ -108,7 +102,7 @@ def _task(info: TaskInfo) -> TaskEntry:
         title=info.title,
         version=info.version,
         parameters=[_parameter(p) for p in info.parameters],
-        metrics=[metric_info(m) for m in info.metrics],
+        metrics=metrics.known_metrics(info.id),
         select=info.select,
         report=list(info.report),
         optimizers=list(info.optimizers),

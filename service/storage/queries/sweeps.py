@@ -63,6 +63,14 @@ class CellRow(NamedTuple):
     spec: CellSpec
 
 
+class BoardRule(NamedTuple):
+    """What a sweep says of its boards: its task, the metric that chooses, and those reported."""
+
+    task: str
+    select: str
+    report: tuple[str, ...]
+
+
 class FallbackRow(NamedTuple):
     """Attempts in which the same could not be compiled."""
 
@@ -146,6 +154,12 @@ def board_ids(connection: Connection, sweep_id: int) -> list[int]:
     """The boards that the sweep has trials on."""
     query = sa.select(Cell.board_id).where(Cell.id.in_(_cells_of(sweep_id))).distinct()
     return list(connection.scalars(query.order_by(Cell.board_id)))
+
+
+def board_rule(connection: Connection, sweep_id: int) -> BoardRule:
+    """``select`` and ``report`` of the sweep with this id."""
+    document = connection.scalars(sa.select(Sweep.document).where(Sweep.id == sweep_id)).one()
+    return BoardRule(document["task"]["id"], document["select"]["metric"], tuple(document["report"]))
 
 
 def fallback_rows(connection: Connection, sweep_id: int) -> list[FallbackRow]:
