@@ -7,13 +7,13 @@ from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import problem_details
-from service.api.deps import require_text
 from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
 from service.api.routes import boards, health, registry, sweeps, trials
 from service.api.routes.internal import internal_router
+from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
 from service.resources import certificates
-from service.resources.schemas import PREFIX
+from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import estimators, pages
 from service.web.assets import add_static
@@ -29,9 +29,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         docs_url=None,  # FastAPI's documentation pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        responses={
-            "default": {"model": problem_details.ProblemDocument, "description": "A problem (RFC 9457)."}
-        },
+        responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
     app.state.published = settings.data_home / certificates.FOLDER

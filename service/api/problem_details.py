@@ -14,12 +14,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from benchmarks.sweep import Issue, SpecError
 from service import errors
+from service.resources.schemas import Place, ProblemDocument
 
 logger = logging.getLogger(__name__)
 
@@ -38,25 +38,6 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.DatabaseOutOfDate: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What an exception means over HTTP; any other of the tree is a 500."""
-
-
-class Place(BaseModel):
-    """One thing that is wrong, where it stands in the request, and the nearest right name."""
-
-    pointer: str
-    message: str
-    suggestion: str | None = None
-
-
-class ProblemDocument(BaseModel):
-    """The body of every error."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    errors: list[Place] = []
 
 
 Render = Callable[[Request, ProblemDocument], Response]

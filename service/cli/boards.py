@@ -11,7 +11,7 @@ from rich.table import Table
 
 from service.cli.output import AsJson, Url, console, print_json, print_warning
 from service.client import Client
-from service.web import numbers
+from service.resources import numbers
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress
 
 from service.cli.output import console, counts_text
 from service.client import FINAL_STATES, Client
-from service.web.numbers import duration
+from service.resources.numbers import duration
 
 Sweep = dict[str, Any]
 

@@ -16,7 +16,7 @@ from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, 
 from service.cli.progress_bar import watch
 from service.client import Client
 from service.errors import InvalidSettings
-from service.web.numbers import duration
+from service.resources.numbers import duration
 
 LISTED = 20
 TRACEBACK_LINES = 12

@@ -19,6 +19,25 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
+class Place(BaseModel):
+    """One thing that is wrong, where it stands in the request, and the nearest right name."""
+
+    pointer: str
+    message: str
+    suggestion: str | None = None
+
+
+class ProblemDocument(BaseModel):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[Place] = []
+
+
 class BoardLink(Answer):
     """A board and where it stands."""
 

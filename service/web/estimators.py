@@ -13,12 +13,11 @@ from estimators import registry
 from estimators.certification import picture
 from estimators.certification.record import COMMON_PROBLEM, Certificate, Interval, Point, ProblemResult
 from estimators.info import EstimatorInfo, Properties
-from service.api.deps import PublishedDep
-from service.api.routes.registry import estimator_entry
+from service.dependencies import PublishedDep
 from service.errors import NotFound
-from service.resources import certificates
+from service.resources import catalogue, certificates
 from service.resources.certificates import Stored
-from service.web.numbers import compact, text
+from service.resources.numbers import compact, text
 from service.web.render import page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -55,7 +54,7 @@ def estimator_page(id: str, published: PublishedDep) -> HTMLResponse:
         "estimator.html",
         section="estimators",
         info=info,
-        parameters=estimator_entry(info).parameters,
+        parameters=catalogue.estimator_entry(info).parameters,
         properties=properties(info.properties),
         bibtex=info.citation.bibtex(),
         missing=missing,

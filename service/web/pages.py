@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-from service.api.deps import EngineDep, PageToken
-from service.api.routes.boards import Report, Select
+from service.dependencies import EngineDep, PageToken, Report, Select
 from service.resources import boards, sweeps
 from service.web import views
 from service.web.render import page, templates

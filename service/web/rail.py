@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from service.resources import numbers
 from service.resources.schemas import BoardRow, ReferenceNumber, Summary
-from service.web import numbers
 
 WIDTH = 200.0
 MARGIN = 8.0

@@ -10,7 +10,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from service.api.problem_details import ProblemDocument
+from service.resources.schemas import ProblemDocument
 from service.web.assets import plotly_url, static_url
 from service.web.views import percent
 from workers.version import package_version

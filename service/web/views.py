@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from estimators.info import Value
-from service.resources import fallbacks, metrics
+from service.resources import fallbacks, metrics, numbers
 from service.resources.schemas import (
     PREFIX,
     Board,
@@ -21,7 +21,6 @@ from service.resources.schemas import (
     SweepBoard,
     SweepDetail,
 )
-from service.web import numbers
 from service.web.rail import Axis, Rail, axis_for, rail
 
 COLOURS = {"reinmax": 0, "stgs": 1, "st": 2, "exact": 3, "reinforce": 4}

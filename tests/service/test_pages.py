@@ -8,8 +8,9 @@ import re
 import pytest
 from sqlalchemy import Engine
 
+from service.resources import numbers
 from service.resources.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
-from service.web import numbers, rail, views
+from service.web import rail, views
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 

@@ -21,6 +21,7 @@ from service.api.routes.internal import internal_router
 from service.queue.cohorts import Queue
 from service.queue.reports import QueueRules
 from service.queue.submission import submit
+from service.resources.schemas import ProblemDocument
 from service.storage import migrations
 from service.storage.engine import read
 from service.storage.models import Attempt, Trial
@@ -60,7 +61,7 @@ class Stack:
 def make_app(queue: Queue) -> FastAPI:
     """Only the internal API, with the service's shape of errors."""
 
-    def no_pages(_request: Request, _document: problem_details.ProblemDocument) -> Response:
+    def no_pages(_request: Request, _document: ProblemDocument) -> Response:
         raise AssertionError("a worker asked for a page")
 
     app = FastAPI()

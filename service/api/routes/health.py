@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from service.api.deps import EngineDep
+from service.dependencies import EngineDep
 from service.storage import migrations
 from workers.version import package_version
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import TaskInfo
 from estimators import registry as estimators
-from estimators.info import EstimatorInfo, Parameter
-from service.api.deps import PublishedDep
-from service.resources import certificates, metrics
-from service.resources.schemas import (
-    EstimatorEntry,
-    EstimatorList,
-    ParameterInfo,
-    TaskEntry,
-    TaskList,
-)
+from service.dependencies import PublishedDep
+from service.resources import catalogue, certificates
+from service.resources.schemas import EstimatorEntry, EstimatorList, TaskList
 
 router = APIRouter(tags=["registry"])
 
@@ -42,13 +33,15 @@ CertificateBody = Annotated[bytes, Depends(_body)]
 @router.get("/estimators")
 def list_estimators() -> EstimatorList:
     """Every estimator with its declared parameters and properties."""
-    return EstimatorList(estimators=[estimator_entry(estimators.get(id)) for id in estimators.available()])
+    return EstimatorList(
+        estimators=[catalogue.estimator_entry(estimators.get(id)) for id in estimators.available()]
+    )
 
 
 @router.get("/estimators/{id}")
 def show_estimator(id: str) -> EstimatorEntry:
     """One estimator."""
-    return estimator_entry(certificates.entry(id))
+    return catalogue.estimator_entry(certificates.entry(id))
 
 
 @router.get("/estimators/{id}/certificate")
@@ -69,42 +62,4 @@ def publish_certificate(id: str, published: PublishedDep, body: CertificateBody)
 @router.get("/tasks")
 def list_tasks() -> TaskList:
     """Every task with its declared parameters and metrics."""
-    return TaskList(tasks=[_task(tasks.get(id)) for id in tasks.available()])
-
-
-def _parameter(parameter: Parameter) -> ParameterInfo:
-    return ParameterInfo(
-        name=parameter.name,
-        type=parameter.type.__name__,
-        default=parameter.default,
-        allowed=parameter.range_text(),
-        description=parameter.description,
-    )
-
-
-def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
-    """An entry of the registry as an answer."""
-    return EstimatorEntry(
-        id=info.id,
-        title=info.title,
-        version=info.version,
-        equation=info.equation,
-        cost=info.cost,
-        parameters=[_parameter(p) for p in info.parameters],
-        properties=dataclasses.asdict(info.properties),
-        citation=dataclasses.asdict(info.citation),
-    )
-
-
-def _task(info: TaskInfo) -> TaskEntry:
-    return TaskEntry(
-        id=info.id,
-        title=info.title,
-        version=info.version,
-        parameters=[_parameter(p) for p in info.parameters],
-        metrics=metrics.known_metrics(info.id),
-        select=info.select,
-        report=list(info.report),
-        optimizers=list(info.optimizers),
-        default_lr=info.default_lr,
-    )
+    return TaskList(tasks=[catalogue.task_entry(tasks.get(id)) for id in tasks.available()])

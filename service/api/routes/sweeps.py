@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
-from service.api.deps import EngineDep, Limit, PageToken
+from service.dependencies import EngineDep, Limit, PageToken
 from service.queue import submission
 from service.resources import schemas, sweeps
 from service.states import TrialState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.api.deps import EngineDep
+from service.dependencies import EngineDep
 from service.resources import schemas, trials
 
 router = APIRouter(prefix="/trials", tags=["trials"])

@@ -1,4 +1,4 @@
-"""What routes depend on, as annotated types."""
+"""What routes of the API and of the pages take from a request, as annotated types."""
 
 from __future__ import annotations
 
@@ -43,3 +43,6 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page
 PageToken = Annotated[
     str | None, Query(max_length=200, description="next_page_token of the page before this one.")
 ]
+
+Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
+Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
