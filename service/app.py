@@ -15,7 +15,9 @@ from service.queue.reports import QueueRules, Reports
 from service.resources import certificates
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
-from service.web import estimators, pages
+from service.web import boards as board_pages
+from service.web import estimators as estimator_pages
+from service.web import sweeps as sweep_pages
 from service.web.assets import add_static
 from service.web.render import problem_page
 from workers.version import package_version
@@ -38,8 +40,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    app.include_router(pages.router, dependencies=[Depends(require_text)])
-    app.include_router(estimators.router, dependencies=[Depends(require_text)])
+    for pages in (board_pages, sweep_pages, estimator_pages):
+        app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

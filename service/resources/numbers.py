@@ -115,3 +115,8 @@ def five_digits(value: float | None) -> str:
 def reference_decimals(mean: float, sd: float | None) -> int:
     """Decimals that a reference is shown with: as its source prints them when it has a spread."""
     return decimals_for(None, mean) if sd is None else max(decimals_for(sd, mean), 2)
+
+
+def percent(done: int, total: int) -> str:
+    """A share rounded down, so that 100 % is shown only when all is done."""
+    return f"{100 * done // total if total else 0} %"

@@ -5,15 +5,19 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from service.resources import numbers
 from service.resources.schemas import ProblemDocument
 from service.web.assets import plotly_url, static_url
-from service.web.views import percent
 from workers.version import package_version
+
+PAGE = 50
+"""Entries of a list on one page."""
 
 FOLDER = Path(__file__).resolve().parent / "templates"
 
@@ -28,7 +32,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(static=static_url, percent=percent, version=package_version())
+    environment.globals.update(static=static_url, percent=numbers.percent, version=package_version())
     return environment
 
 
@@ -36,6 +40,11 @@ def page(name: str, *, status: int = 200, section: str = "", **context: Any) -> 
     """A page from a template."""
     text = templates().get_template(name).render(section=section, plotly=plotly_url(), **context)
     return HTMLResponse(text, status, {"Cache-Control": "no-cache"})
+
+
+def next_page(path: str, token: str | None) -> str | None:
+    """Address of the page of a list that goes on from ``token``; ``None`` on the last one."""
+    return None if token is None else f"{path}?{urlencode({'page_token': token})}"
 
 
 def problem_page(_request: Request, problem: ProblemDocument) -> HTMLResponse:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.spec import CellSpec, Component, TrialSpec, optimizer_from_json
-from service.resources import describe
-from service.web import numbers
+from service.resources import describe, numbers
 from tests.support.sweeps import small_sweep
 
 

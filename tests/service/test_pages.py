@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from service.resources import numbers
 from service.resources.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
-from service.web import rail, views
+from service.web import colours, rail
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 
@@ -130,8 +130,12 @@ def test_only_comparable_references_stretch_the_axis(comparable: str, high: floa
 
 
 def test_colours_are_fixed_and_plug_ins_have_one() -> None:
-    assert len({views.colour(e) for e in views.COLOURS}) == len(views.COLOURS)
-    assert views.colour("somebody_elses") == views.colour("somebody_elses") in {f"e{i}" for i in range(5, 10)}
+    assert len({colours.colour(e) for e in colours.COLOURS}) == len(colours.COLOURS)
+    assert (
+        colours.colour("somebody_elses")
+        == colours.colour("somebody_elses")
+        in {f"e{i}" for i in range(5, 10)}
+    )
 
 
 def test_nothing_there_says_what_to_do(engine: Engine) -> None:
