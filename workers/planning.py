@@ -7,7 +7,7 @@ program. Wide cohorts use a device well; enough cohorts use all devices.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, TypeVar
@@ -45,13 +45,7 @@ class _Group(Generic[Id]):
         return sum(trial.steps for _, trial in self.trials) / self.cohorts
 
 
-def plan_cohorts(
-    trials: Sequence[Plannable[Id]],
-    *,
-    max_lanes: int,
-    slots: int,
-    lanes_of: Mapping[str, int] | None = None,
-) -> list[list[Id]]:
+def plan_cohorts(trials: Sequence[Plannable[Id]], *, max_lanes: int, slots: int) -> list[list[Id]]:
     """Group trials into cohorts.
 
     Every group of equal signature and priority is cut into as few cohorts as ``max_lanes`` allows, or
@@ -63,7 +57,6 @@ def plan_cohorts(
         trials: in order of submission.
         max_lanes: most lanes of a cohort.
         slots: cohorts that can run at the same time.
-        lanes_of: signature -> most lanes, where memory allows another number than ``max_lanes``.
 
     Returns:
         Ids, cohort by cohort: higher priority first, then by the earliest trial. Every trial stands in
@@ -72,25 +65,21 @@ def plan_cohorts(
     Raises:
         ValueError: a number of lanes or slots below one.
     """
-    limits = lanes_of or {}
-    if min(max_lanes, slots, *limits.values()) < 1:
-        raise ValueError(f"lanes and slots must be at least 1, got {max_lanes=}, {slots=}, {lanes_of=}")
-    groups = _groups(trials, max_lanes, limits)
+    if min(max_lanes, slots) < 1:
+        raise ValueError(f"lanes and slots must be at least 1, got {max_lanes=}, {slots=}")
+    groups = _groups(trials, max_lanes)
     _fill_slots(groups, slots)
     cohorts = [cohort for group in groups for cohort in _cut(group)]
     cohorts.sort(key=lambda cohort: (-cohort[0][1].priority, cohort[0][0]))
     return [[trial.id for _, trial in cohort] for cohort in cohorts]
 
 
-def _groups(trials: Sequence[Plannable[Id]], max_lanes: int, limits: Mapping[str, int]) -> list[_Group[Id]]:
+def _groups(trials: Sequence[Plannable[Id]], max_lanes: int) -> list[_Group[Id]]:
     """Trials by priority and signature, each group in the fewest cohorts."""
     members: dict[tuple[int, str], list[tuple[int, Plannable[Id]]]] = {}
     for position, trial in enumerate(trials):
         members.setdefault((trial.priority, trial.signature), []).append((position, trial))
-    return [
-        _Group(group, -(-len(group) // limits.get(signature, max_lanes)))
-        for (_, signature), group in members.items()
-    ]
+    return [_Group(group, -(-len(group) // max_lanes)) for group in members.values()]
 
 
 def _fill_slots(groups: Sequence[_Group[Id]], slots: int) -> None:

@@ -47,12 +47,6 @@ def check(engine: Engine) -> None:
         command.check(_config(connection))
 
 
-def new_revision(engine: Engine, message: str) -> None:
-    """Write a script for what the models have and the database lacks, to be read and corrected."""
-    with write(engine) as connection:
-        command.revision(_config(connection), message=message, autogenerate=True)
-
-
 def current(engine: Engine) -> str | None:
     """The database's revision; ``None`` for an empty database."""
     with read(engine) as connection:

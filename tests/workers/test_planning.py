@@ -60,15 +60,10 @@ def test_priorities_never_mix_and_higher_comes_first() -> None:
     assert plan_cohorts(trials, max_lanes=8, slots=1) == [[1, 3], [0, 2]]
 
 
-def test_lanes_of_one_signature() -> None:
-    trials = queue(("a", 4, 1), ("b", 4, 1))
-    assert plan_cohorts(trials, max_lanes=4, slots=1, lanes_of={"b": 2}) == [[0, 1, 2, 3], [4, 5], [6, 7]]
-
-
-@pytest.mark.parametrize(("max_lanes", "slots", "lanes_of"), [(0, 1, None), (1, 0, None), (1, 1, {"a": 0})])
-def test_refuses_nothing_to_run_on(max_lanes: int, slots: int, lanes_of: dict[str, int] | None) -> None:
+@pytest.mark.parametrize(("max_lanes", "slots"), [(0, 1), (1, 0)])
+def test_refuses_nothing_to_run_on(max_lanes: int, slots: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        plan_cohorts(queue(("a", 1, 1)), max_lanes=max_lanes, slots=slots, lanes_of=lanes_of)
+        plan_cohorts(queue(("a", 1, 1)), max_lanes=max_lanes, slots=slots)
 
 
 def test_invariants_on_random_queues() -> None:
