@@ -7,7 +7,7 @@ from typing import Any
 
 from service.resources import numbers
 from service.resources.schemas import Board, BoardCurve, MetricInfo
-from service.web.colours import colour
+from service.web.colours import colours
 from service.web.labels import metric_header
 
 TABLE_ROWS = 12
@@ -15,8 +15,13 @@ TABLE_ROWS = 12
 
 def training_curves(board: Board, chosen: MetricInfo) -> dict[str, Any]:
     """Everything that the section of the curves shows: those of the choosing metric, if there are any."""
-    titles = {row.estimator: row.title for row in board.rows}
-    lines = [_line(c, titles) for c in board.curves if c.metric == board.select and c.epochs]
+    rows = {row.estimator: row for row in board.rows}
+    styles = colours(rows)
+    lines = [
+        _line(curve, rows[curve.estimator].title, styles[curve.estimator])
+        for curve in board.curves
+        if curve.metric == board.select and curve.epochs
+    ]
     if not lines:
         return {"curves": None}
     curves = {"unit": metric_header(chosen), "lines": lines}
@@ -40,12 +45,12 @@ def _summary(lines: Sequence[Mapping[str, Any]]) -> str:
     return "Training curves: " + "; ".join(ends)
 
 
-def _line(curve: BoardCurve, titles: Mapping[str, str]) -> dict[str, Any]:
+def _line(curve: BoardCurve, title: str, style: str) -> dict[str, Any]:
     return {
         "estimator": curve.estimator,
-        "title": titles.get(curve.estimator, curve.estimator),
+        "title": title,
         "short": curve.estimator,
-        "colour": colour(curve.estimator),
+        "colour": style,
         "epochs": curve.epochs,
         "mean": curve.mean,
         "sd": curve.sd,

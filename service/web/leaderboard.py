@@ -7,7 +7,7 @@ from typing import Any
 
 from service.resources import numbers
 from service.resources.schemas import Board, BoardRow, ReferenceNumber, Summary
-from service.web.colours import colour
+from service.web.colours import colours
 from service.web.rail import Axis, Rail, axis_for, rail
 
 
@@ -15,7 +15,8 @@ def leaderboard(board: Board) -> dict[str, Any]:
     """Everything that the table and the note below it show."""
     marks = _marks(board)
     axis = axis_for(board.rows, board.select, board.references)
-    rows = [_row(row, board, axis, marks) for row in board.rows]
+    styles = colours(row.estimator for row in board.rows)
+    rows = [_row(row, board, axis, marks) | {"colour": styles[row.estimator]} for row in board.rows]
     has_references = any(row["references"] for row in rows)
     return {
         "rows": rows,
@@ -57,7 +58,6 @@ def _row(
     references = [r for r in (*row.references, *board.references) if r.metric == board.select]
     return {
         "title": row.title,
-        "colour": colour(row.estimator),
         "setting": numbers.setting(**dict(row.setting)),
         "main": measured(main),
         "rail": _rail(main, axis, [r for r in references if not r.comparable]),

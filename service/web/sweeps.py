@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from service.dependencies import EngineDep, PageToken
 from service.resources import fallbacks, metrics, numbers, sweeps
 from service.resources.schemas import CellProgress, SweepBoard, SweepDetail
-from service.web.colours import colour
+from service.web.colours import colours
 from service.web.labels import metric_label
 from service.web.render import PAGE, next_page, page, templates
 
@@ -44,6 +44,7 @@ def sweep_cells(engine: EngineDep, id: str) -> HTMLResponse:
 def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
     """Everything that ``sweep.html`` and ``_cells.html`` show."""
     boards = {board.id: board for board in sweep.boards}
+    styles = colours(cell.estimator for cell in sweep.cells)
     seconds = sweep.progress.seconds_left
     return {
         "sweep": sweep,
@@ -53,7 +54,10 @@ def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
         "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
         "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
-        "cells": [_cell(cell, boards[cell.board]) for cell in sweep.cells[:SHOWN_CELLS]],
+        "cells": [
+            _cell(cell, boards[cell.board]) | {"colour": styles[cell.estimator]}
+            for cell in sweep.cells[:SHOWN_CELLS]
+        ],
     }
 
 
@@ -63,7 +67,6 @@ def _metric_label(sweep: SweepDetail, name: str) -> str:
 
 def _cell(cell: CellProgress, board: SweepBoard) -> dict[str, Any]:
     return {
-        "colour": colour(cell.estimator),
         "title": cell.title,
         "setting": numbers.setting(**dict(cell.setting)),
         "board": board,

@@ -8,9 +8,11 @@ import re
 import pytest
 from sqlalchemy import Engine
 
+from estimators import registry
 from service.resources import numbers
 from service.resources.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
-from service.web import colours, rail
+from service.web import rail
+from service.web.colours import COLOURS, colours
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 
@@ -130,12 +132,20 @@ def test_only_comparable_references_stretch_the_axis(comparable: str, high: floa
 
 
 def test_colours_are_fixed_and_plug_ins_have_one() -> None:
-    assert len({colours.colour(e) for e in colours.COLOURS}) == len(colours.COLOURS)
-    assert (
-        colours.colour("somebody_elses")
-        == colours.colour("somebody_elses")
-        in {f"e{i}" for i in range(5, 10)}
-    )
+    shown = colours([*COLOURS, "somebody_elses"])
+    assert [shown[id] for id in COLOURS] == [f"e{colour}" for colour in COLOURS.values()]
+    assert shown["somebody_elses"] == colours(["somebody_elses"])["somebody_elses"]
+    assert shown["somebody_elses"] in {f"e{i}" for i in range(5, 10)}
+
+
+@pytest.mark.parametrize("several", [10, len(registry.available())])
+def test_no_two_estimators_of_one_page_look_alike(several: int) -> None:
+    ids = registry.available()[-several:]
+    shown = colours(ids)
+    assert len(set(shown.values())) == several
+    assert colours(reversed(ids)) == shown
+    if several <= 10:
+        assert all(" " not in style for style in shown.values())  # patterns only where colours do not suffice
 
 
 def test_nothing_there_says_what_to_do(engine: Engine) -> None:

@@ -6,12 +6,13 @@
 
   const colourOf = (name) => {
     const probe = document.createElement("span");
-    probe.className = name;
+    probe.className = name; // a second class, p1 or p2, is the pattern
     document.body.append(probe);
     const colour = getComputedStyle(probe).color;
     probe.remove();
     return colour;
   };
+  const dashOf = (name) => (name.endsWith(" p1") ? "dash" : name.endsWith(" p2") ? "dot" : "solid");
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const faded = (colour) => colour.replace("rgb(", "rgba(").replace(")", ", 0.14)");
 
@@ -29,7 +30,7 @@
           y: line.mean,
           name: line.title,
           mode: line.epochs.length > 1 ? "lines" : "markers",
-          line: { color: colour, width: 2 },
+          line: { color: colour, width: 2, dash: dashOf(line.colour) },
           marker: { color: colour, size: 7 },
           hovertemplate: `${line.title}<br>epoch %{x}: %{y:.6~g}<extra></extra>`,
           showlegend: false,
