@@ -17,6 +17,8 @@ Url = Annotated[
     typer.Option("--url", envvar="HEUNBOARD_URL", help="Address of the server.", show_default=False),
 ]
 
+WIDTH = 200  # of tables in files and pipes: a board with three metrics, their interval and a reference
+
 STATE_STYLES = {
     "queued": "dim",
     "running": "cyan",
@@ -29,7 +31,7 @@ STATE_STYLES = {
 def console(*, stderr: bool = False) -> Console:
     """Standard output or error; wide enough for the tables when it is not a terminal."""
     out = Console(stderr=stderr)
-    return out if out.is_terminal else Console(stderr=stderr, width=140)
+    return out if out.is_terminal else Console(stderr=stderr, width=WIDTH)
 
 
 def print_json(answer: Any) -> None:

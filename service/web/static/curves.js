@@ -88,6 +88,9 @@
     };
   };
 
+  // A label takes 16 pixels; a board of many estimators needs a taller picture than the style sheet gives.
+  target.style.minHeight = `${data.lines.length * 16 + 80}px`;
+
   const draw = () => {
     const options = { displaylogo: false, displayModeBar: false, responsive: true };
     globalThis.Plotly.react(target, traces(), layout(extent()), options);
