@@ -34,7 +34,6 @@ ASKED = small_sweep(
     select={"metric": "train_loss"},
     report=["expected_loss"],
 )
-(TASK,) = ASKED.boards()
 KEY = next(iter(ASKED.expand())).task_key
 PAGE = f"/boards/{KEY}?select=train_loss&report=expected_loss"
 
@@ -122,8 +121,8 @@ def test_the_pages_link_the_board_with_the_rule_and_say_it(engine: Engine, http:
 
 
 def test_a_sweep_with_several_boards_links_each_with_the_rule(engine: Engine, http: httpx.Client) -> None:
-    task = TASK.to_json()["parameters"]
-    several = ASKED.to_json() | {"task": {"id": "polynomial", **task, "p": [2.0, 3.0]}}
+    asked = ASKED.to_json()
+    several = asked | {"task": asked["task"] | {"p": [2.0, 3.0]}}
     id = http.post("/api/v1/sweeps", json=several).json()["id"]
     links = re.findall(r'href="(/boards/[^"]*)"', http.get(f"/sweeps/{id}").text)
     assert len(links) == 6  # each board in the first lines, and beside its two cells
