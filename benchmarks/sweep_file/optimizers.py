@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from benchmarks.engine.optimizers import registry
+from benchmarks.engine.optimizers.registry import OptimizerInfo
 from benchmarks.sweep_file.components import look_up, read_grid
 from benchmarks.sweep_file.grid import ComponentGrid
 from benchmarks.sweep_file.issues import Issues, at, listed, shown
@@ -104,12 +105,24 @@ def read_optimizers(
 def _read(raw: Any, accepted: Sequence[str], path: str, issues: Issues) -> ComponentGrid | None:
     if isinstance(raw, dict):
         info = look_up(raw, path, "optimizer", registry.get, accepted, issues)
-        return None if info is None else read_grid(raw, info, path, issues)
+        grid = None if info is None else read_grid(raw, info, path, issues)
+        if info is not None and grid is not None:
+            _check_contradictions(info, grid, path, issues)
+        return grid
     if isinstance(raw, str) and raw in accepted:
         return read_grid({"id": raw}, registry.get(raw), path, issues)
     expected = f"expected one of {listed(accepted)}, or a mapping with such an id"
     issues.add(path, f"{expected}, got {shown(raw)}.", given=raw, names=accepted)
     return None
+
+
+def _check_contradictions(info: OptimizerInfo, grid: ComponentGrid, path: str, issues: Issues) -> None:
+    """Note a combination of values that cannot go together."""
+    if not all(values for _, values in grid.axes):
+        return  # noted already
+    texts = (info.contradiction(component.values) for component in grid)
+    if text := next((text for text in texts if text), ""):
+        issues.add(path, f"{info.id}: {text}; change one of them.")
 
 
 def _check_overlaps(grids: Sequence[ComponentGrid | None], path: str, issues: Issues) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -17,9 +16,8 @@ from benchmarks.engine.optimizers import registry as optimizers
 from benchmarks.spec import Diagnostics
 from benchmarks.sweep import Sweep, SweepFile, load_sweep, read_sweep
 from benchmarks.sweep_file import limits
-from benchmarks.sweep_file.issues import Issues
+from benchmarks.sweep_file.issues import Issues, SpecError
 from benchmarks.sweep_file.parameters import read_value
-from benchmarks.tasks import registry as tasks
 from estimators.info import Parameter
 
 ROOT = Path(__file__).parents[2]
@@ -154,14 +152,6 @@ def test_aliases_and_python_sequences() -> None:
     assert read_sweep(minimal(seeds=range(2, 5), grid={"lr": (0.1, 0.2)})).seeds == (2, 3, 4)
 
 
-@pytest.fixture
-def every_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The polynomial task takes every optimizer."""
-    info = tasks.get("polynomial")
-    monkeypatch.setitem(tasks._BY_ID, info.id, dataclasses.replace(info, optimizers=optimizers.available()))
-
-
-@pytest.mark.usefixtures("every_optimizer")
 def test_optimizers_are_ids_mappings_and_lists_of_both() -> None:
     sgd = {"id": "sgd", "momentum": ["0.9", 0.95], "schedule": "cosine"}
     text = json.dumps(minimal(grid={"optimizer": ["adam", sgd], "lr": [0.1, 1]}))
@@ -177,7 +167,6 @@ def test_optimizers_are_ids_mappings_and_lists_of_both() -> None:
     ]
 
 
-@pytest.mark.usefixtures("every_optimizer")
 def test_an_estimator_may_bring_an_optimizer_with_parameters() -> None:
     block = {"id": "st", "optimizer": {"id": "rmsprop", "alpha": 0.5}, "lr": 1}
     specs = list(read_sweep(minimal(estimators=["reinmax", block], grid={"optimizer": "sgd"})).expand())
@@ -198,7 +187,6 @@ def test_spellings_of_an_optimizer_are_one_trial(optimizer: Any) -> None:
     assert only_trial(grid={"optimizer": optimizer}).key == only_trial().key
 
 
-@pytest.mark.usefixtures("every_optimizer")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -299,3 +287,13 @@ def test_reading_does_not_import_torch() -> None:
     program = "import sys, benchmarks.sweep; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_parameters_of_an_optimizer_that_cannot_go_together_are_refused() -> None:
+    """Also within a grid: one of its combinations is enough."""
+    sgd = {"id": "sgd", "momentum": [0.0, 0.9], "nesterov": ["no", "yes"]}
+    with pytest.raises(SpecError) as refused:
+        read_sweep(minimal(grid={"optimizer": ["adam", sgd]}))
+    (issue,) = refused.value.issues
+    assert issue.path == "/grid/optimizer/1"
+    assert "Nesterov's momentum needs a momentum above 0" in issue.message

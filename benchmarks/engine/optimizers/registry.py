@@ -7,11 +7,11 @@ rate is ``lr`` for all of them.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from estimators.info import Parameter
+from estimators.info import Parameter, Value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +25,8 @@ class OptimizerInfo:
             in coefficients only.
         parameters: declared parameters besides the learning rate.
         version: raised whenever the numbers change.
+        contradiction: parameters -> why they cannot go together, as in "needs a momentum above 0"; empty if
+            they can.
         target: ``module:class`` of the :class:`benchmarks.engine.optimizers.rule.Rule`, imported on first
             use.
     """
@@ -35,6 +37,7 @@ class OptimizerInfo:
     parameters: tuple[Parameter, ...]
     version: int
     target: str
+    contradiction: Callable[[Mapping[str, Value]], str] = lambda values: ""
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""
@@ -57,6 +60,11 @@ def _number(name: str, default: float, description: str, *, maximum: float = 1e6
         maximum=maximum,
         description=description,
     )
+
+
+def _nesterov_alone(values: Mapping[str, Value]) -> str:
+    alone = values["nesterov"] == "yes" and not values["momentum"]
+    return "Nesterov's momentum needs a momentum above 0" if alone else ""
 
 
 _BELOW_ONE = 1 - 2.0**-24
@@ -114,6 +122,7 @@ _ENTRIES = (
         ),
         version=1,
         target="benchmarks.engine.optimizers.sgd:SGD",
+        contradiction=_nesterov_alone,
     ),
     OptimizerInfo(
         id="rmsprop",
