@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -97,6 +98,19 @@ def test_only_one_file_imports_ray() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ray")
     }
     assert importers == {"workers/ray_launcher.py"}
+
+
+def test_only_one_file_of_benchmarks_touches_private_torch() -> None:
+    """Underscored modules and attributes of torch, and what it calls experimental, change without notice."""
+    touching = set()
+    for path in python_files("benchmarks", "workers", "service"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+            if any(re.match(r"torch\.(\w+\.)*(_[a-z]|experimental)", name) for name in names):
+                touching.add(str(path.relative_to(ROOT)))
+    assert touching == {"benchmarks/engine/compiled/inductor.py"}
 
 
 def test_alembic_folder_does_not_hide_the_library() -> None:

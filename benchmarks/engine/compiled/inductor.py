@@ -12,7 +12,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from estimators.building_blocks import traced
 
@@ -38,6 +37,8 @@ def recorded(function: Callable[..., Any], examples: Sequence[Tensor]) -> GraphM
 
     It runs once on the examples, which it may change.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
     with traced():
         return make_fx(function, tracing_mode="real")(*examples)
 
