@@ -177,7 +177,9 @@ class ExampleNoise:
         dtype: torch.dtype,
         device: torch.device,
     ) -> Tensor:
-        axis = next((i for i, size in enumerate(shape) if i > 0 and size != 1), 1)
+        # Of one example, any of the leading axes of 1: its numbers lie in the same order.
+        several = (i for i, size in enumerate(shape) if i > 0 and size != 1)
+        axis = 1 if self._count == 1 else next(several, 1)
         call, self._calls = self._calls, self._calls + 1
         if len(shape) < 2 or shape[axis] != self._count:
             plain: Tensor = getattr(self._block(call, 0), kind)(shape, dtype=dtype, device=device)

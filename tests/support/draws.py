@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,12 +22,12 @@ def training(
     step: int = 0,
     states: States | None = None,
     dtype: torch.dtype = torch.float32,
-    **static: Value,
+    static: Mapping[str, Value] | None = None,
 ) -> TrainingDraw:
     """A registered estimator in lanes of these seeds, and of these temperatures if it has any."""
     lane = {} if temperatures is None else {"temperature": torch.tensor(temperatures, dtype=dtype)}
     return TrainingDraw(
-        LaneEstimator.bound(estimators.get(estimator), static),
+        LaneEstimator.bound(estimators.get(estimator), static or {}),
         lane=lane,
         keys=seed_keys(seeds),
         step=step,
