@@ -89,7 +89,13 @@ def measured(
 
 
 class _Probe(TrainingDraw):
-    """A draw that keeps the logits of calls of ``expect`` and the sum of what the outermost ones return."""
+    """A draw that keeps the logits of calls of ``expect`` and the sum of what the outermost ones return.
+
+    Attributes:
+        logits: by name of the call.
+        nested: names of calls that are part of another one's f.
+        total: the sum; ``None`` before the first call.
+    """
 
     def __init__(self, subject: Subject, step: int) -> None:
         super().__init__(
@@ -101,6 +107,7 @@ class _Probe(TrainingDraw):
             purpose=Purpose.DIAGNOSTICS,
         )
         self.logits: dict[str, Tensor] = {}
+        self.nested: set[str] = set()
         self.total: Tensor | None = None
 
     def expect(self, name: str, logits: Tensor, f: Objective, *, passes: int = 1) -> Tensor:
@@ -112,6 +119,8 @@ class _Probe(TrainingDraw):
         if outermost:
             total = surrogate.sum()
             self.total = total if self.total is None else self.total + total
+        else:
+            self.nested.add(name)
         return surrogate
 
 
@@ -125,7 +134,10 @@ def _drawn(subject: Subject, index: Tensor | None, step: int) -> Gradients:
 
 
 def _exact(subject: Subject, index: Tensor | None, epoch: int) -> Gradients:
-    """The exact gradients at the logits of the outermost calls; empty where outcomes are too many."""
+    """The exact gradients at the logits of the outermost calls; empty where outcomes are too many.
+
+    Logits of other calls depend on what was drawn: there is no one gradient at them.
+    """
     info = registry.get("exact")
     exact = replace(subject, estimator=LaneEstimator.bound(info, {}), lane={}, states={})
     parts: Sequence[Tensor | None] = [None] if index is None else index.split(_EXACT_EXAMPLES, 1)
@@ -134,7 +146,8 @@ def _exact(subject: Subject, index: Tensor | None, epoch: int) -> Gradients:
         try:
             with torch.enable_grad():
                 probe, _, _ = _run(exact, part, epoch * _MOST_DRAWS)
-                found.append(_at_logits(probe, retain=False, copies=index is None))
+                gradients = _at_logits(probe, retain=False, copies=index is None)
+                found.append({name: g for name, g in gradients.items() if name not in probe.nested})
         except ValueError:  # too many outcomes, or choices that depend on each other
             return {}
     return {name: torch.cat([each[name] for each in found], 1) for name in found[0]}
@@ -148,6 +161,8 @@ def _run(subject: Subject, index: Tensor | None, step: int) -> tuple[_Probe, Ten
         groups={**subject.variables.groups, phase.group: leaves}, buffers=subject.variables.buffers
     )
     probe = _Probe(subject, step)
+    if len(task.phases) > 1:
+        probe.of_phase(phase.name)  # as in training: states and noise belong to the phase
     batch: Batch = None
     if index is not None:
         # The same inputs at every draw: what a task draws of its inputs is drawn once.

@@ -47,7 +47,7 @@ class TestNoise:
         """`exact` draws none, `gumbel_rao` many; the second name's numbers are the same."""
         seen = []
         greedy: dict[str, dict[str, Value]] = {"gumbel_rao": {"num_draws": 9}, "rloo": {"num_samples": 5}}
-        for estimator, static in ({"exact": {}, "st": {}, "stgs": {}} | greedy).items():
+        for estimator, static in [("exact", {}), ("st", {}), ("stgs", {}), *greedy.items()]:
             draw = training(estimator, seeds=SEEDS, static=static)
             draw.expect("first", numbers(3, 4, 2, 3), quadratic)
             seen.append(next_numbers(draw, "second"))
