@@ -156,7 +156,7 @@ class LaneGroup:
     @property
     def evaluations(self) -> int:
         """Evaluations of f a step and example; 0 before the first step."""
-        return self._step.spent
+        return max(self._step.spent, *(result.evaluations for result in self.compilations), 0)
 
     @property
     def steps_left(self) -> int:

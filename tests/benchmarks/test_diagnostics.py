@@ -195,9 +195,12 @@ class TestEstimators:
     def test_an_unbiased_estimator_has_a_corrected_cosine_near_one(self, estimator: str) -> None:
         """ReinMax is unbiased at p = 2, too.
 
-        With e_1, e_2 the errors of both halves, the corrected cosine is 1 - <e_1, e_2> / 2|g|^2 to the second
-        order, but for a term <g, e>^2 / 2|g|^4, e = (e_1 + e_2) / 2. <e_1, e_2> has a standard deviation of at
-        most 2 v / R, v being the variance of a draw: 6 of them are the interval, for both.
+        With e_1, e_2 the errors of both halves and e their mean, the corrected cosine is, to second order,
+
+            1 - <e_1, e_2> / 2|g|^2 + <g, e>^2 / 2|g|^4
+
+        <e_1, e_2> has a standard deviation of at most 2 v / R, v being the variance of a draw: 6 of them are
+        the interval, for both.
         """
         draws = 200
         task, start = self.task(4, 64), self.theta(3, 4)
