@@ -409,12 +409,17 @@ class TestTrials:
             assert ordinary == expected[lane]
             assert {epoch for _, epoch, _ in gradients} == {1, 2}
 
-    def test_they_are_reported_at_the_named_epochs_only(self) -> None:
+    def test_they_are_reported_at_the_named_epochs_and_last_at_the_end(self) -> None:
+        """Of lanes of four epochs and of three; the second's last epoch is none of those."""
         curves, ends = run(diagnosed(trial(), 2, 4), diagnosed(trial(seed=1, epochs=3), 2, 4))
-        assert {epoch for _, epoch, _ in split(curves[0])[1]} == {2, 4}
-        assert {epoch for _, epoch, _ in split(curves[1])[1]} == {2}
-        assert "gradient.x.cosine" in ends[0].metrics
-        assert "gradient.x.cosine" not in ends[1].metrics
+        for lane, epochs in ((0, [2, 4]), (1, [2])):
+            gradients = split(curves[lane])[1]
+            assert sorted({epoch for _, epoch, _ in gradients}) == epochs
+            last = {metric: value for metric, epoch, value in gradients if epoch == epochs[-1]}
+            assert "gradient.x.cosine" in last
+            assert last.items() <= ends[lane].metrics.items()
+        _, ends = run(diagnosed(trial(epochs=1), 2, 4))
+        assert not any(name.startswith(PREFIX) for name in ends[0].metrics)
 
     def test_lanes_beside_others_report_what_they_report_alone(self) -> None:
         specs = [diagnosed(trial(seed=seed, temperature=1 + seed / 4), 1, 3) for seed in range(3)]
