@@ -72,7 +72,7 @@ class Diagnostics:
     """What is measured of gradients during training.
 
     Attributes:
-        epochs: after which epochs, counted from 1, in rising order.
+        epochs: at the start of which epochs, counted from 1, in rising order.
         draws: repeated estimates at fixed parameters.
         examples: of the fixed batch that they are made on.
     """

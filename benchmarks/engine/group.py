@@ -156,7 +156,7 @@ class LaneGroup:
     @property
     def evaluations(self) -> int:
         """Evaluations of f a step and example; 0 before the first step."""
-        return self._step.spent
+        return max(self._step.spent, *(result.evaluations for result in self.compilations), 0)
 
     @property
     def steps_left(self) -> int:
@@ -220,8 +220,9 @@ class LaneGroup:
 
     def _sparse_weights(self) -> frozenset[str]:
         """Weights whose inputs are mostly zero, where there is a kernel that makes use of it."""
+        names = self._task.sparse_inputs
         on_cpu = self._settings.device.type == "cpu"
-        return self._task.sparse_inputs if on_cpu and layers.library() == "native" else frozenset()
+        return names if names and on_cpu and layers.library() == "native" else frozenset()
 
     def _begin(self, epoch: int) -> None:
         """Put the epoch's coefficients and orders of data in their places."""

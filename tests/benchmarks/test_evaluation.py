@@ -16,6 +16,8 @@ from benchmarks.engine.noise import ExampleNoise, LaneNoise, Purpose, seed_keys
 from benchmarks.tasks.contract import Batch, Draw, Loss, Parameters, Phase, TaskBase, Variables
 from benchmarks.tasks.info import Split
 from estimators import NoiseSource
+from estimators._ops import draw as plain_draw
+from tests.support.trials import run, trial
 
 CPU = torch.device("cpu")
 SEEDS = [3, 2**35 + 1]
@@ -109,6 +111,43 @@ def test_results_do_not_depend_on_chunks(examples: int, chunk: int) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-12, atol=0, msg=name)
 
 
+@pytest.mark.parametrize("chunk", [7, 29, 30])
+def test_trials_report_the_same_whatever_the_chunks(chunk: int) -> None:
+    """30 images; float32 products of few rows round differently."""
+    trials = [trial("categorical_vae", seed=seed) for seed in (0, 1)]
+    expected, _ = run(*trials)
+    curves, _ = run(*trials, evaluation_chunk=chunk)
+    for lane in (0, 1):
+        for (metric, epoch, value), (*same, wanted) in zip(curves[lane], expected[lane], strict=True):
+            assert [metric, epoch] == same
+            assert value == (pytest.approx(wanted, rel=1e-6) if metric == "test_neg_elbo" else wanted)
+
+
+class Drawing(Choices):
+    """Four variables of ``n`` categories, drawn for every example."""
+
+    n = 2
+
+    def evaluate(self, split: Split, variables: Variables, batch: Batch, draw: Draw) -> dict[str, Tensor]:
+        """What was drawn, weighted by the example."""
+        assert isinstance(batch, dict)
+        index = batch["index"]
+        logits = torch.linspace(-1, 1, self.n).expand(*index.shape, 4, -1)
+        chosen = draw.sample("code", logits).argmax(-1)
+        return {"chosen": (chosen * (1 + index.unsqueeze(-1))).sum(-1).double()}
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_choices_are_those_that_blocks_of_a_thousand_always_had(n: int) -> None:
+    task = Drawing({"test": 2500})
+    task.n = n
+    source = LaneNoise(seed_keys(SEEDS), Purpose.EVALUATION, step=4)
+    p = torch.linspace(-1, 1, n).softmax(-1)
+    blocks = [plain_draw(p.expand(2, size, 4, n), source).argmax(-1) for size in (1000, 1000, 500)]
+    total = (torch.cat(blocks, 1) * (1 + torch.arange(2500)).view(-1, 1)).sum((1, 2))
+    assert torch.equal(results(task, chunk=400)["chosen"], total.double() / 2500)
+
+
 def test_lanes_and_numbers_of_evaluations_have_noise_of_their_own() -> None:
     task = Choices({"test": 900})
     both, another = results(task), results(task, number=5)
@@ -168,13 +207,18 @@ class TestExampleNoise:
             for first in range(0, examples, chunk)
         ]
 
+    @pytest.mark.parametrize("kind", ["uniform", "centred"])
     @pytest.mark.parametrize("chunk", CHUNKS)
-    def test_a_block_of_a_thousand_examples_has_the_numbers_that_it_always_had(self, chunk: int) -> None:
+    def test_a_block_of_a_thousand_examples_has_the_numbers_that_it_always_had(
+        self, chunk: int, kind: str
+    ) -> None:
         """Draw b of the stream for evaluations is that of block b: stored results were made so."""
         source = LaneNoise(seed_keys(SEEDS), Purpose.EVALUATION, step=6)
-        blocks = [source.uniform((2, size, 5), dtype=torch.float32, device=CPU) for size in (1000, 1000, 500)]
+        blocks = [
+            getattr(source, kind)((2, size, 5), dtype=torch.float32, device=CPU) for size in (1000, 1000, 500)
+        ]
         parts = [
-            noise.uniform((2, min(chunk, 2500 - chunk * k), 5), dtype=torch.float32, device=CPU)
+            getattr(noise, kind)((2, min(chunk, 2500 - chunk * k), 5), dtype=torch.float32, device=CPU)
             for k, noise in enumerate(self.chunks(2500, chunk))
         ]
         assert torch.equal(torch.cat(parts, 1), torch.cat(blocks, 1))

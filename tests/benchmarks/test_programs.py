@@ -285,6 +285,20 @@ def test_a_compiler_makes_a_program_once() -> None:
     assert len(compiled) == 3
 
 
+def test_evaluations_are_known_where_a_program_was_there_before() -> None:
+    """A lane that is resumed with a program from memory does no step as it is."""
+    spec, compiler = trial(estimator="rloo"), trying({"steps": Recorded})
+    first = cohort(spec, compiled=True, compiler=compiler)
+    assert first.execution.evaluations == 0
+    next(first.segments())
+    assert first.execution.evaluations == 4
+    state = first.lane_state(0)
+    again = cohort(spec, compiled=True, compiler=compiler, states={0: state})
+    next(again.segments())
+    assert again.execution.compile_seconds == 0
+    assert again.execution.evaluations == 4
+
+
 def test_cohorts_of_a_process_share_a_compiler() -> None:
     spec = mixed("categorical_vae")[0]
     task = small_vae(spec)

@@ -24,11 +24,13 @@ class Compilation:
         program: what to run; ``None`` when nothing could be compiled.
         failures: a line for every form that was tried and did not work.
         seconds: what it took; 0 for what was there.
+        evaluations: of f a step and example, as the step was recorded.
     """
 
     program: Program | None
     failures: tuple[str, ...]
     seconds: float
+    evaluations: int = 0
 
 
 class Compiler:
@@ -81,7 +83,7 @@ class Compiler:
                     raise  # fewer lanes may do, another form would need as much
                 failures.append(f"{form}: {type(error).__name__}: {_telling_line(error)}")
             else:
-                return Compilation(program, tuple(failures), time.perf_counter() - began)
+                return Compilation(program, tuple(failures), time.perf_counter() - began, step.spent)
         return Compilation(None, tuple(failures), time.perf_counter() - began)
 
 
