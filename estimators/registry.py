@@ -13,15 +13,22 @@ from importlib import metadata
 
 from estimators.info import EstimatorInfo
 from estimators.path import entries as path
+from estimators.plugins import Group, PluginError
 from estimators.score import entries as score
+
+__all__ = ["GROUP", "PluginError", "available", "get", "plugins"]
 
 GROUP = "heunboard.estimators"
 
 _BUILT_IN = {info.id: info for info in (*score.ENTRIES, *path.ENTRIES)}
-
-
-class PluginError(RuntimeError):
-    """An installed package announces an estimator that cannot be used."""
+_PLUGINS = Group(
+    name=GROUP,
+    noun="estimator",
+    kind=EstimatorInfo,
+    kind_name="an estimators.EstimatorInfo",
+    target="function",
+    built_in=_BUILT_IN,
+)
 
 
 def available() -> tuple[str, ...]:
@@ -51,7 +58,7 @@ def get(id: str) -> EstimatorInfo:
 @functools.cache
 def _installed() -> dict[str, EstimatorInfo]:
     """Entries of installed plug-ins, looked up once: what is installed does not change under a process."""
-    return plugins(metadata.entry_points(group=GROUP))
+    return _PLUGINS.installed()
 
 
 def plugins(entry_points: Iterable[metadata.EntryPoint]) -> dict[str, EstimatorInfo]:
@@ -60,33 +67,4 @@ def plugins(entry_points: Iterable[metadata.EntryPoint]) -> dict[str, EstimatorI
     Raises:
         PluginError: one does not load, is no :class:`EstimatorInfo`, or takes an id that exists.
     """
-    found: dict[str, EstimatorInfo] = {}
-    for entry_point in entry_points:
-        info = _load(entry_point)
-        if info.id in _BUILT_IN or info.id in found:
-            raise PluginError(
-                f"{_origin(entry_point)} registers an estimator {info.id!r}, an id that is already taken; "
-                "uninstall one of the two packages or rename its estimator"
-            )
-        found[info.id] = info
-    return found
-
-
-def _load(entry_point: metadata.EntryPoint) -> EstimatorInfo:
-    try:
-        info = entry_point.load()
-    except Exception as error:  # a foreign module may raise anything; the message must name its package
-        raise PluginError(
-            f"{_origin(entry_point)} does not load ({type(error).__name__}: {error}); repair or uninstall it"
-        ) from error
-    if not isinstance(info, EstimatorInfo):
-        raise PluginError(
-            f"{_origin(entry_point)} is {info!r}, expected an estimators.EstimatorInfo; let the entry "
-            "point name the registry entry, not the function"
-        )
-    return info
-
-
-def _origin(entry_point: metadata.EntryPoint) -> str:
-    package = entry_point.dist.name if entry_point.dist is not None else "an unknown package"
-    return f"entry point {entry_point.name} = {entry_point.value!r} of {package} (group {GROUP})"
+    return _PLUGINS.read(entry_points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from estimators.info import Parameter, Value
@@ -146,6 +146,10 @@ class TaskInfo:
         steps_per_epoch: parameters -> optimizer updates per epoch.
         references: parameters -> numbers to show beside measured ones.
         target: ``module:class`` of the implementation, imported on first use.
+        small: parameters, the others at their defaults, of a task whose step takes milliseconds; two epochs of it
+            are what :mod:`benchmarks.tasks.battery` trains.
+        reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by split,
+            and works on so many random ones instead.
     """
 
     id: str
@@ -163,6 +167,8 @@ class TaskInfo:
     steps_per_epoch: Callable[[Mapping[str, Value]], int]
     references: Callable[[Mapping[str, Value]], tuple[Reference, ...]]
     target: str
+    small: Mapping[str, Value] = field(default_factory=dict)
+    reads_data: bool = False
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""
@@ -171,6 +177,10 @@ class TaskInfo:
     def metric(self, name: str) -> Metric | None:
         """The declared metric of that name, or ``None``."""
         return next((m for m in self.metrics if m.name == name), None)
+
+    def values(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """All declared parameters that have a value: those given, the others at their defaults."""
+        return {p.name: p.default for p in self.parameters if p.default is not None} | dict(given)
 
     def total_steps(self, values: Mapping[str, Value]) -> int:
         """Optimizer updates of a whole trial."""
