@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+
+from benchmarks.sweep_file.issues import Problems, SpecError
+from benchmarks.sweep_file.parameters import read_axes
+from estimators import Parameter, Value
 
 
 def whole_number(text: str) -> int:
@@ -69,3 +74,31 @@ def output_file(text: str) -> Path:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ArgumentTypeError(f"no permission to write {text!r}")
     return path
+
+
+def settings(texts: Sequence[str], parameters: Sequence[Parameter], *, of: str) -> dict[str, Value]:
+    """Values of parameters from ``NAME=VALUE``, read and checked as those of a sweep file.
+
+    Args:
+        texts: as given.
+        parameters: those that may be named.
+        of: what they belong to, for messages.
+
+    Raises:
+        ArgumentTypeError: all that is wrong with them.
+    """
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ArgumentTypeError(f"--set {text}: expected NAME=VALUE, as in --set batch_size=10")
+        if name in given:
+            raise ArgumentTypeError(f"--set {name} came twice, as {given[name]} and {value}; keep one")
+        given[name] = value
+    problems = Problems()
+    axes = read_axes(given, parameters, "", problems, of=of)
+    try:
+        problems.raise_if_any("--set")
+    except SpecError as error:
+        raise ArgumentTypeError("; ".join(f"--set {str(p).lstrip('/')}" for p in error.problems)) from error
+    return {name: values[0] for name, values in axes if name in given}

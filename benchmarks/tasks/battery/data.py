@@ -1,0 +1,76 @@
+"""How a task goes through its data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from benchmarks.tasks.battery.subject import Subject
+from benchmarks.tasks.battery.training import TOLERANCE, Outcome, disagreement, require, train
+from benchmarks.tasks.battery.watching import Watched
+from benchmarks.tasks.contract import Loss
+
+LANES = 2
+_SMALL_CHUNK = 7
+
+
+def minibatches(subject: Subject, estimator: str) -> None:
+    """Every example comes once an epoch in every lane, weights add up to them, training metrics are their means."""
+    watched = Watched(subject.task())
+    examples, phase = watched.splits[watched.phases[0].split], watched.phases[0]
+    require(
+        examples % watched.batch_size != 0,
+        f"minibatches of {watched.batch_size} leave none of {examples} examples over, so that no minibatch is "
+        "short; let `small` say another batch size",
+    )
+    outcome = train(watched, subject.trials(estimator, LANES), group_width=LANES)
+    steps = watched.steps_per_epoch
+    of_phase = [p.split for p in watched.phases].index(phase.split)
+    taken = sum(p.split == phase.split for p in watched.phases)  # phases that share the split
+    indices = watched.record.indices[phase.split][of_phase::taken]
+    losses = watched.record.losses[phase.name]
+    for epoch in range(int(subject.values["epochs"])):
+        part = slice(epoch * steps, (epoch + 1) * steps)
+        _check_epoch(indices[part], losses[part], examples)
+        _check_means(losses[part], outcome, epoch + 1)
+
+
+def _check_epoch(indices: Sequence[Tensor], losses: Sequence[Loss], examples: int) -> None:
+    seen = torch.cat(list(indices), dim=1).sort(dim=1).values
+    everything = torch.arange(examples).expand(LANES, -1)
+    require(
+        torch.equal(seen, everything), f"an epoch is not one pass over the {examples} examples in every lane"
+    )
+    for index, loss in zip(indices, losses, strict=True):
+        require(
+            loss.weight == index.shape[1],
+            f"a minibatch of {index.shape[1]} examples has the weight {loss.weight}",
+        )
+
+
+def _check_means(losses: Sequence[Loss], outcome: Outcome, epoch: int) -> None:
+    total = sum(loss.weight for loss in losses)
+    for name in losses[0].metrics:
+        mean = sum(loss.weight * loss.metrics[name].double() for loss in losses) / total
+        for lane, curve in outcome.curves.items():
+            reported = next((v for metric, at, v in curve if (metric, at) == (name, epoch)), math.nan)
+            expected = float(mean[lane])
+            require(
+                math.isclose(reported, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE**2),
+                f"{name} at epoch {epoch} is {reported}, the mean with the weights of minibatches {expected}",
+            )
+
+
+def evaluation(subject: Subject, estimator: str) -> None:
+    """Metrics do not depend on the chunks in which a split is evaluated, but for rounding."""
+    lanes = subject.trials(estimator, LANES)
+    whole, cut = (
+        train(subject.task(), lanes, group_width=LANES, evaluation_chunk=chunk)
+        for chunk in (max(subject.splits.values()), _SMALL_CHUNK)
+    )
+    for lane in range(LANES):
+        found = disagreement(whole, cut, lane)
+        require(not found, f"whole splits against chunks of {_SMALL_CHUNK} examples: {found}")

@@ -1,0 +1,128 @@
+"""What the registry says of a task is true."""
+
+from __future__ import annotations
+
+from benchmarks.tasks.battery.subject import Subject
+from benchmarks.tasks.battery.training import require, train
+from benchmarks.tasks.battery.watching import Call, Record, Watched
+from benchmarks.tasks.info import Space
+from estimators import registry
+
+
+def _record(subject: Subject, estimator: str, *, probing: bool = False) -> Record:
+    """What the task does in a few steps of a trial."""
+    watched = Watched(subject.task(), probing=probing)
+    train(watched, subject.trials(estimator, 1), stop_after=1)
+    return watched.record
+
+
+def spaces(subject: Subject, estimator: str) -> None:
+    """The variables behind every named call are as declared, and what objectives and choices need."""
+    facts, calls = subject.facts, _record(subject, estimator, probing=True).calls
+    used = {call.name for call in calls}
+    require(
+        used == set(facts.spaces),
+        f"declared are the calls {_names(facts.spaces)}, the task makes {_names(used)}",
+    )
+    for call in calls:
+        _check_space(call, facts.spaces[call.name])
+    sampled = any(call.sampled and call.learned for call in calls)
+    require(
+        sampled == facts.sequential, f"sequential is declared {facts.sequential}, `sample` is {_is(sampled)}"
+    )
+    looked_at = [call.differentiable for call in calls if call.differentiable is not None]
+    if looked_at:
+        require(
+            all(looked_at) == facts.differentiable,
+            f"differentiable is declared {facts.differentiable}, objectives with a gradient in their samples: "
+            f"{sum(looked_at)} of {len(looked_at)} calls",
+        )
+
+
+def _names(names: object) -> str:
+    return ", ".join(sorted(names)) or "none"  # type: ignore[call-overload]
+
+
+def _is(called: bool) -> str:
+    return "called" if called else "not called"
+
+
+def _check_space(call: Call, space: Space) -> None:
+    variables, categories = call.shape[-2:]
+    require(
+        (variables, categories) == (space.variables, space.categories),
+        f"{call.name}: declared are {space.variables} variables of {space.categories} categories, the logits "
+        f"have {variables} of {categories}",
+    )
+    require(
+        call.sampled or call.separable == space.separable,
+        f"{call.name}: separable is declared {space.separable}, the objective is "
+        f"{'one' if call.separable else 'no'} SeparableObjective",
+    )
+
+
+def evaluations(subject: Subject, estimator: str) -> None:
+    """Every estimate evaluates its objective as often as the estimator declares for the declared variables."""
+    info = registry.get(estimator)
+    (trial,) = subject.trials(estimator, 1)
+    for call in _record(subject, estimator).calls:
+        if call.sampled:
+            continue
+        space = subject.facts.spaces[call.name]
+        expected = info.evaluations(
+            trial.estimator.values,
+            variables=space.variables,
+            categories=space.categories,
+            separable=space.separable,
+        )
+        expected *= call.passes if info.properties.kind == "path" else 1
+        require(
+            call.evaluations == expected,
+            f"{call.name}: {estimator} on {space.variables} variables of {space.categories} categories declares "
+            f"{expected} evaluations an estimate, the task made {call.evaluations}",
+        )
+
+
+def metrics(subject: Subject, estimator: str) -> None:
+    """What a trial reports at its end, and what the entry selects, reports and refers to, is what it declares."""
+    info, declared = subject.info, {metric.name for metric in subject.info.metrics}
+    outcome = train(subject.task(), subject.trials(estimator, 1))
+    reported = set(outcome.ends[0].metrics)
+    require(reported == declared, f"declared are {_names(declared)}; a trial reports {_names(reported)}")
+    named = {info.select, *info.report, *(r.metric for r in info.references(subject.values))}
+    require(
+        named <= declared, f"{_names(named - declared)} is selected, reported or referred to, not declared"
+    )
+    own = {metric.name for metric in info.metrics if metric.reduction is None}
+    epochs = range(1, int(subject.values["epochs"]) + 1)
+    points = {(metric, epoch) for metric, epoch, _ in outcome.curves[0]}
+    missing = {(metric, epoch) for metric in own for epoch in epochs} - points
+    require(not missing, f"no value of {', '.join(f'{m} at epoch {e}' for m, e in sorted(missing))}")
+
+
+def splits(subject: Subject, estimator: str) -> None:
+    """Examples of every split and steps of an epoch are as declared."""
+    info, task = subject.info, subject.task()
+    require(
+        dict(task.splits) == dict(subject.splits),
+        f"the splits should have {dict(subject.splits)} examples, they have {dict(task.splits)}",
+    )
+    needed = {phase.split for phase in task.phases} | set(task.evaluated) if task.splits else set()
+    require(needed <= set(task.splits), f"phases or evaluations use {_names(needed - set(task.splits))}")
+    declared = info.steps_per_epoch(subject.values)
+    if task.splits:
+        first = task.phases[0].split
+        for steps, examples in (
+            (declared, info.splits(subject.values)[first]),
+            (task.steps_per_epoch, task.splits[first]),
+        ):
+            passes = -(-examples // task.batch_size)
+            require(
+                steps == passes,
+                f"{examples} examples in minibatches of {task.batch_size} are {passes} steps an epoch, not {steps}",
+            )
+    else:
+        require(
+            task.steps_per_epoch == declared,
+            f"declared are {declared} steps an epoch, the task does {task.steps_per_epoch}",
+        )
