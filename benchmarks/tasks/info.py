@@ -146,10 +146,10 @@ class TaskInfo:
         steps_per_epoch: parameters -> optimizer updates per epoch.
         references: parameters -> numbers to show beside measured ones.
         target: ``module:class`` of the implementation, imported on first use.
-        small: parameters, the others at their defaults, of a task whose step takes milliseconds; two epochs of it
-            are what :mod:`benchmarks.tasks.battery` trains.
-        reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by split,
-            and works on so many random ones instead.
+        small: parameters, the others at their defaults, of a task whose step takes milliseconds; two epochs
+            of it are what :mod:`benchmarks.tasks.battery` trains.
+        reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by
+            split, and works on so many random ones instead.
     """
 
     id: str

@@ -1,8 +1,8 @@
 """The registry of tasks: plain data, importable without torch.
 
-``get(id)`` returns a :class:`~benchmarks.tasks.info.TaskInfo`; ``available()`` lists the ids in the order pages
-show them. Other packages add tasks through entry points of the group ``heunboard.tasks``, each of which names a
-:class:`~benchmarks.tasks.info.TaskInfo`.
+``get(id)`` returns a :class:`~benchmarks.tasks.info.TaskInfo`; ``available()`` lists the ids in the order
+pages show them. Other packages add tasks through entry points of the group ``heunboard.tasks``, each of which
+names a :class:`~benchmarks.tasks.info.TaskInfo`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
         if check.applies(subject):
             check(subject)          # AssertionError: what is wrong, and with which estimator
 
-Every check trains the small task that the registry entry declares with an estimator of every kind that fits it,
-on one thread of the CPU and, where it reads a data set, on made-up examples.
+Every check trains the small task that the registry entry declares with an estimator of every kind that fits
+it, on one thread of the CPU and, where it reads a data set, on made-up examples.
 """
 
 from __future__ import annotations

@@ -18,19 +18,17 @@ _SMALL_CHUNK = 7
 
 
 def minibatches(subject: Subject, estimator: str) -> None:
-    """Every example comes once an epoch in every lane, weights add up to them, training metrics are their means."""
+    """Every example comes once an epoch in every lane; training metrics are weighted means."""
     watched = Watched(subject.task())
     examples, phase = watched.splits[watched.phases[0].split], watched.phases[0]
     require(
         examples % watched.batch_size != 0,
-        f"minibatches of {watched.batch_size} leave none of {examples} examples over, so that no minibatch is "
+        f"minibatches of {watched.batch_size} leave none of {examples} examples over, so that none is "
         "short; let `small` say another batch size",
     )
     outcome = train(watched, subject.trials(estimator, LANES), group_width=LANES)
     steps = watched.steps_per_epoch
-    of_phase = [p.split for p in watched.phases].index(phase.split)
-    taken = sum(p.split == phase.split for p in watched.phases)  # phases that share the split
-    indices = watched.record.indices[phase.split][of_phase::taken]
+    indices = watched.record.indices[phase.name]
     losses = watched.record.losses[phase.name]
     for epoch in range(int(subject.values["epochs"])):
         part = slice(epoch * steps, (epoch + 1) * steps)

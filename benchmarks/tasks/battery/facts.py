@@ -34,8 +34,8 @@ def spaces(subject: Subject, estimator: str) -> None:
     if looked_at:
         require(
             all(looked_at) == facts.differentiable,
-            f"differentiable is declared {facts.differentiable}, objectives with a gradient in their samples: "
-            f"{sum(looked_at)} of {len(looked_at)} calls",
+            f"differentiable is declared {facts.differentiable}, {sum(looked_at)} of {len(looked_at)} "
+            "objectives have a gradient in their samples",
         )
 
 
@@ -62,7 +62,7 @@ def _check_space(call: Call, space: Space) -> None:
 
 
 def evaluations(subject: Subject, estimator: str) -> None:
-    """Every estimate evaluates its objective as often as the estimator declares for the declared variables."""
+    """Every estimate evaluates its objective as often as the estimator declares for these variables."""
     info = registry.get(estimator)
     (trial,) = subject.trials(estimator, 1)
     for call in _record(subject, estimator).calls:
@@ -78,13 +78,13 @@ def evaluations(subject: Subject, estimator: str) -> None:
         expected *= call.passes if info.properties.kind == "path" else 1
         require(
             call.evaluations == expected,
-            f"{call.name}: {estimator} on {space.variables} variables of {space.categories} categories declares "
-            f"{expected} evaluations an estimate, the task made {call.evaluations}",
+            f"{call.name}: {estimator} declares {expected} evaluations an estimate on "
+            f"{space.variables} variables of {space.categories} categories, there were {call.evaluations}",
         )
 
 
 def metrics(subject: Subject, estimator: str) -> None:
-    """What a trial reports at its end, and what the entry selects, reports and refers to, is what it declares."""
+    """What a trial reports is what the entry declares, and so is what it selects, shows and refers to."""
     info, declared = subject.info, {metric.name for metric in subject.info.metrics}
     outcome = train(subject.task(), subject.trials(estimator, 1))
     reported = set(outcome.ends[0].metrics)
@@ -119,7 +119,8 @@ def splits(subject: Subject, estimator: str) -> None:
             passes = -(-examples // task.batch_size)
             require(
                 steps == passes,
-                f"{examples} examples in minibatches of {task.batch_size} are {passes} steps an epoch, not {steps}",
+                f"{examples} examples in minibatches of {task.batch_size} are {passes} steps an epoch, not "
+                f"{steps}",
             )
     else:
         require(

@@ -16,7 +16,7 @@ _BREAKS = 1  # the lane that is made to diverge, between two others
 
 
 def independent(subject: Subject, estimator: str) -> None:
-    """A lane has the same bits whatever its mates, at every place of a group, and whoever used the task before."""
+    """A lane has the same bits whatever lanes are beside it in a group or take turns with it."""
     lanes, others = _lanes_and_others(subject, estimator)
     together = train(subject.task(), lanes, group_width=WIDTH)
     for place, lane in enumerate(lanes):
@@ -58,8 +58,8 @@ def nan(subject: Subject, estimator: str) -> None:
     end, step = after.ends[_BREAKS], healthy[_BREAKS]["step"] + 1
     require(
         end.diverged_at == step,
-        f"a lane whose parameters are NaN diverges at step {step}, reported was {end.diverged_at}; is a NaN of "
-        "its loss or its gradient replaced by a number?",
+        f"a lane whose parameters are NaN diverges at step {step}, reported was {end.diverged_at}; is a NaN "
+        "replaced by a number?",
     )
 
 

@@ -20,7 +20,7 @@ MADE_UP: Mapping[Split, int] = {"train": 53, "valid": 37, "test": 31}
 """Examples of a task that reads data; prime, so that the last minibatch of an epoch is short."""
 EPOCHS = 2
 REPRESENTATIVES = ("reinmax", "rloo", "reinforce_ema", "exact")
-"""Of estimators: one that differentiates a sample, one that needs values only, one that learns, enumeration."""
+"""One that differentiates a sample, one that needs values only, one that learns, and enumeration."""
 MOST_OUTCOMES = 256
 """Of a space that is enumerated in every step of a check."""
 

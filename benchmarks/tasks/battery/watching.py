@@ -53,12 +53,12 @@ class Record:
 
     Attributes:
         calls: in order.
-        indices: of every minibatch in training, by split.
+        indices: of every minibatch in training, by phase.
         losses: what ``loss`` returned, by phase.
     """
 
     calls: list[Call] = field(default_factory=list)
-    indices: dict[Split, list[Tensor]] = field(default_factory=dict)
+    indices: dict[str, list[Tensor]] = field(default_factory=dict)
     losses: dict[str, list[Loss]] = field(default_factory=dict)
 
 
@@ -77,6 +77,7 @@ class Watched:
     def __init__(self, task: Task, *, guard: Guard = _unguarded, probing: bool = False) -> None:
         self._task, self._guard, self._probing = task, guard, probing
         self.record = Record()
+        self._index: Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
@@ -87,18 +88,20 @@ class Watched:
             return self._task.init(noise, lanes)
 
     def batch(self, split: Split, index: Tensor, noise: NoiseSource, *, length: int | None) -> Batch:
-        """As the task; the indices are noted."""
-        self.record.indices.setdefault(split, []).append(index.detach().clone())
+        """As the task; the indices are kept for the loss that they are for, if any."""
+        self._index = index.detach().clone()
         with self._guard("batch"):
             return self._task.batch(split, index, noise, length=length)
 
     def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
-        """As the task; the loss and its calls of the estimator are noted, and the backward pass is guarded."""
+        """As the task; loss and calls of the estimator are noted, the backward pass is guarded."""
         with self._guard("loss"):
             loss = self._task.loss(phase, variables, batch, self._watched(draw))
             trained = [tensor for tensor in variables.groups[phase.group].values() if tensor.requires_grad]
             if trained:
                 torch.autograd.grad(loss.loss.sum(), trained, retain_graph=True, allow_unused=True)
+        if self._index is not None:
+            self.record.indices.setdefault(phase.name, []).append(self._index)
         self.record.losses.setdefault(phase.name, []).append(loss)
         return loss
 
