@@ -58,7 +58,7 @@ def test_a_wrong_declaration_fails(entry: dict[str, Any], name: str, message: st
 def test_a_declaration_that_no_estimator_fits_fails() -> None:
     facts = dataclasses.replace(CORRECT.facts({}), sequential=True, differentiable=False)
     info = dataclasses.replace(CORRECT, facts=lambda v: facts)
-    with pytest.raises(AssertionError, match="lanes: none of reinmax, rloo, .* fits the declared facts"):
+    with pytest.raises(AssertionError, match=r"lanes: none of reinmax, rloo, .* fits the declared facts"):
         battery.check("lanes")(battery.subject(info))
 
 
