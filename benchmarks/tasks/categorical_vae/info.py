@@ -112,4 +112,6 @@ INFO = TaskInfo(
     steps_per_epoch=_steps_per_epoch,
     references=references,
     target="benchmarks.tasks.categorical_vae.task:CategoricalVAE",
+    small={"categories": 3, "latents": 2, "batch_size": 20},
+    reads_data=True,
 )

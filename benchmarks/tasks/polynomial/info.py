@@ -90,4 +90,5 @@ INFO = TaskInfo(
     steps_per_epoch=lambda v: int(v["steps_per_epoch"]),
     references=references,
     target="benchmarks.tasks.polynomial.task:Polynomial",
+    small={"latents": 8, "batch_size": 16, "steps_per_epoch": 4},
 )
