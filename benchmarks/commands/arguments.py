@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.sweep_file.issues import Problems, SpecError
+from benchmarks.sweep_file.issues import Issues, SpecError
 from benchmarks.sweep_file.parameters import read_axes
 from estimators import Parameter, Value
 
@@ -95,10 +95,10 @@ def settings(texts: Sequence[str], parameters: Sequence[Parameter], *, of: str) 
         if name in given:
             raise ArgumentTypeError(f"--set {name} came twice, as {given[name]} and {value}; keep one")
         given[name] = value
-    problems = Problems()
-    axes = read_axes(given, parameters, "", problems, of=of)
+    issues = Issues()
+    axes = read_axes(given, parameters, "", issues, of=of)
     try:
-        problems.raise_if_any("--set")
+        issues.raise_if_any("--set")
     except SpecError as error:
-        raise ArgumentTypeError("; ".join(f"--set {str(p).lstrip('/')}" for p in error.problems)) from error
+        raise ArgumentTypeError("; ".join(f"--set {str(p).lstrip('/')}" for p in error.issues)) from error
     return {name: values[0] for name, values in axes if name in given}

@@ -48,6 +48,16 @@ class WrongChecksum(Exception):
     """A file is not what it should be; the message names it."""
 
 
+def random_images(*, train: int, test: int, pixels: int) -> Images:
+    """So many images of random bytes, always the same: for programs that need images and no data set."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = [
+        torch.randint(0, 256, (count, pixels), dtype=torch.uint8, generator=generator)
+        for count in (train, test)
+    ]
+    return Images(train=pictures[0], test=pictures[1])
+
+
 def load(name: str, *, data_dir: Path | None = None) -> Images:
     """The images of a data set of the catalogue; read and checked once per process.
 

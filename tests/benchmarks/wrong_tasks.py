@@ -309,7 +309,7 @@ WRONG = (
 
 
 def _declared(**facts: Any) -> Callable[[Mapping[str, Value]], Facts]:
-    return lambda v: Facts(**{"spaces": {"code": _CODE}, "flop": 100.0} | facts)
+    return lambda v: dataclasses.replace(CORRECT.facts(v), **facts)
 
 
 MISDECLARED: tuple[tuple[dict[str, Any], str, str], ...] = (
@@ -318,8 +318,16 @@ MISDECLARED: tuple[tuple[dict[str, Any], str, str], ...] = (
         "spaces",
         "declared are 4 variables of 2 categories, the logits have 3 of 2",
     ),
-    ({"facts": _declared(spaces={"z": _CODE})}, "spaces", "declared are the calls z, the task makes code"),
-    ({"facts": _declared(sequential=True)}, "spaces", "sequential is declared True, `sample` is not called"),
+    (
+        {"facts": _declared(spaces={"z": _CODE})},
+        "spaces",
+        "declared are the calls z, those whose logits learn are code",
+    ),
+    (
+        {"facts": _declared(sequential=True)},
+        "spaces",
+        "sequential is declared True, .* are not given to `sample`",
+    ),
     (
         {"facts": _declared(differentiable=False)},
         "spaces",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import estimators
-from benchmarks.datasets.loading import Images
+from benchmarks.datasets.loading import Images, random_images
 from benchmarks.engine.cohort import Cohort, LaneEnd
 from benchmarks.spec import Component, TrialSpec, optimizer_from_json
 from benchmarks.tasks import registry as tasks
@@ -50,12 +50,7 @@ def trial(
 
 def made_up_images(*, train: int = 50, test: int = 30) -> Images:
     """Random bytes in the shape of a data set; 50 images are two minibatches of 20 and a short one."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(count: int) -> torch.Tensor:
-        return torch.randint(0, 256, (count, PIXELS), dtype=torch.uint8, generator=generator)
-
-    return Images(train=draw(train), test=draw(test))
+    return random_images(train=train, test=test, pixels=PIXELS)
 
 
 def small_vae(spec: TrialSpec) -> CategoricalVAE:

@@ -21,7 +21,7 @@ import torch
 from benchmarks.commands.arguments import device, output_file, seconds, whole_number
 from benchmarks.commands.speed.cases import CASES, Case, every_tenth_image
 from benchmarks.commands.speed.side import cohort_steps, reference_steps, work
-from benchmarks.datasets.loading import DatasetUnavailable, Images
+from benchmarks.datasets.loading import DatasetUnavailable, Images, random_images
 from benchmarks.engine import memory
 from benchmarks.engine.cohort import Cohort
 from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
@@ -147,12 +147,7 @@ def _with_images(case: Case) -> Case:
 
 def made_up_images() -> Images:
     """As many random images as the benchmark takes of MNIST."""
-    generator = torch.Generator().manual_seed(0)
-    train, test = (
-        torch.randint(0, 256, (count, PIXELS), dtype=torch.uint8, generator=generator)
-        for count in (_TRAIN, _TEST)
-    )
-    return Images(train=train, test=test)
+    return random_images(train=_TRAIN, test=_TEST, pixels=PIXELS)
 
 
 def device_name(device: str) -> str:

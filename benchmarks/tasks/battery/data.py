@@ -50,9 +50,9 @@ def _check_epoch(indices: Sequence[Tensor], losses: Sequence[Loss], examples: in
 
 
 def _check_means(losses: Sequence[Loss], outcome: Outcome, epoch: int) -> None:
-    total = sum(loss.weight for loss in losses)
+    weights = torch.tensor([float(loss.weight) for loss in losses], dtype=torch.float64)
     for name in losses[0].metrics:
-        mean = sum(loss.weight * loss.metrics[name].double() for loss in losses) / total
+        mean = weights @ torch.stack([loss.metrics[name].double() for loss in losses]) / weights.sum()
         for lane, curve in outcome.curves.items():
             reported = next((v for metric, at, v in curve if (metric, at) == (name, epoch)), math.nan)
             expected = float(mean[lane])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from benchmarks.tasks.battery.subject import Subject
 from benchmarks.tasks.battery.training import require, train
 from benchmarks.tasks.battery.watching import Call, Record, Watched
@@ -18,46 +20,47 @@ def _record(subject: Subject, estimator: str, *, probing: bool = False) -> Recor
 
 def spaces(subject: Subject, estimator: str) -> None:
     """The variables behind every named call are as declared, and what objectives and choices need."""
-    facts, calls = subject.facts, _record(subject, estimator, probing=True).calls
+    facts = subject.facts
+    calls = [call for call in _record(subject, estimator, probing=True).calls if call.learned]
     used = {call.name for call in calls}
     require(
         used == set(facts.spaces),
-        f"declared are the calls {_names(facts.spaces)}, the task makes {_names(used)}",
+        f"declared are the calls {_names(facts.spaces)}, those whose logits learn are {_names(used)}",
     )
-    for call in calls:
-        _check_space(call, facts.spaces[call.name])
-    sampled = any(call.sampled and call.learned for call in calls)
+    for name, space in facts.spaces.items():
+        _check_space([call for call in calls if call.name == name], space)
+    sampled = any(call.sampled for call in calls)
     require(
-        sampled == facts.sequential, f"sequential is declared {facts.sequential}, `sample` is {_is(sampled)}"
+        sampled == facts.sequential,
+        f"sequential is declared {facts.sequential}, and logits that learn {'are' if sampled else 'are not'} "
+        "given to `sample`",
     )
     looked_at = [call.differentiable for call in calls if call.differentiable is not None]
-    if looked_at:
-        require(
-            all(looked_at) == facts.differentiable,
-            f"differentiable is declared {facts.differentiable}, {sum(looked_at)} of {len(looked_at)} "
-            "objectives have a gradient in their samples",
-        )
-
-
-def _names(names: object) -> str:
-    return ", ".join(sorted(names)) or "none"  # type: ignore[call-overload]
-
-
-def _is(called: bool) -> str:
-    return "called" if called else "not called"
-
-
-def _check_space(call: Call, space: Space) -> None:
-    variables, categories = call.shape[-2:]
     require(
-        (variables, categories) == (space.variables, space.categories),
-        f"{call.name}: declared are {space.variables} variables of {space.categories} categories, the logits "
-        f"have {variables} of {categories}",
+        all(smooth == facts.differentiable for smooth in looked_at),
+        f"differentiable is declared {facts.differentiable}, {sum(looked_at)} of {len(looked_at)} objectives "
+        "have a gradient in their samples",
     )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _check_space(calls: Sequence[Call], space: Space) -> None:
+    """Variables and categories may differ from call to call (sequences of several lengths); the most count."""
+    name, declared = calls[0].name, (space.variables, space.categories)
+    most = max(call.shape[-2] for call in calls), max(call.shape[-1] for call in calls)
     require(
-        call.sampled or call.separable == space.separable,
-        f"{call.name}: separable is declared {space.separable}, the objective is "
-        f"{'one' if call.separable else 'no'} SeparableObjective",
+        most == declared,
+        f"{name}: declared are {declared[0]} variables of {declared[1]} categories, the logits have {most[0]} of "
+        f"{most[1]}",
+    )
+    summed = [call.separable for call in calls if not call.sampled]
+    require(
+        all(each == space.separable for each in summed),
+        f"{name}: separable is declared {space.separable}, {sum(summed)} of {len(summed)} objectives are a "
+        "SeparableObjective",
     )
 
 
@@ -66,7 +69,7 @@ def evaluations(subject: Subject, estimator: str) -> None:
     info = registry.get(estimator)
     (trial,) = subject.trials(estimator, 1)
     for call in _record(subject, estimator).calls:
-        if call.sampled:
+        if call.sampled or not call.learned:
             continue
         space = subject.facts.spaces[call.name]
         expected = info.evaluations(

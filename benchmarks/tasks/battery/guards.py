@@ -94,7 +94,7 @@ class _Fetching(TorchFunctionMode):
     """Refuses methods that bring a tensor to the host, which on a CPU are no operators."""
 
     def __init__(self, method: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self._method = method
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

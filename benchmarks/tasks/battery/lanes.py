@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.engine.group import LaneState
+from benchmarks.engine.lane_state import LaneState
 from benchmarks.tasks.battery.subject import Subject
 from benchmarks.tasks.battery.training import difference, disagreement, require, step_by_step, stored, train
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.cohort import Cohort, CurvePoint, LaneEnd
-from benchmarks.engine.group import LaneState
+from benchmarks.engine.lane_state import LaneState
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.contract import Task
 

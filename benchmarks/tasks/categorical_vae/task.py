@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.datasets.loading import Images, load
+from benchmarks.datasets.loading import Images, load, random_images
 from benchmarks.tasks.contract import Batch, Draw, Loss, Parameters, Phase, TaskBase, Variables, linear
 from benchmarks.tasks.info import Split
 from estimators import NoiseSource, Value
@@ -42,6 +42,7 @@ class CategoricalVAE(TaskBase):
         device: where images and parameters lie.
         data_dir: where data sets lie; default as in :mod:`benchmarks.datasets.loading`.
         images: the images themselves, instead of the data set that ``values`` names.
+        made_up: how many random images to take instead, by split.
 
     Raises:
         DatasetUnavailable: the data set can be neither found nor fetched.
@@ -58,8 +59,12 @@ class CategoricalVAE(TaskBase):
         device: torch.device,
         data_dir: Path | None = None,
         images: Images | None = None,
+        made_up: Mapping[Split, int] | None = None,
     ) -> None:
-        images = images if images is not None else load(str(values["dataset"]), data_dir=data_dir)
+        if made_up is not None:
+            images = random_images(train=made_up["train"], test=made_up["test"], pixels=PIXELS)
+        elif images is None:
+            images = load(str(values["dataset"]), data_dir=data_dir)
         self._images: dict[Split, Tensor] = {"train": images.train.to(device), "test": images.test.to(device)}
         self.splits = {split: len(pixels) for split, pixels in self._images.items()}
         self._device = device
