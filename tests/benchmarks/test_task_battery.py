@@ -14,7 +14,12 @@ from tests.benchmarks.wrong_tasks import CORRECT, MISDECLARED, WRONG
 from tests.support.plugins import registered
 
 CORRECT_ID = CORRECT.id
-OF_TESTS = {CORRECT_ID: "tests.benchmarks.wrong_tasks:CORRECT"}
+OF_TESTS = {
+    CORRECT_ID: "tests.benchmarks.wrong_tasks:CORRECT",
+    "prototype_bernoulli_vae": "tests.support.prototypes.infos:BERNOULLI_VAE",
+    "prototype_tree_lstm": "tests.support.prototypes.infos:TREE_LSTM",
+    "prototype_search_cell": "tests.support.prototypes.infos:SEARCH_CELL",
+}
 """Tasks that stand for what tasks will need, by id, with their entry points."""
 
 

@@ -48,13 +48,13 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _check_space(calls: Sequence[Call], space: Space) -> None:
-    """Variables and categories may differ from call to call (sequences of several lengths); the most count."""
+    """Variables and categories may differ from call to call (ragged sequences); the most count."""
     name, declared = calls[0].name, (space.variables, space.categories)
     most = max(call.shape[-2] for call in calls), max(call.shape[-1] for call in calls)
     require(
         most == declared,
-        f"{name}: declared are {declared[0]} variables of {declared[1]} categories, the logits have {most[0]} of "
-        f"{most[1]}",
+        f"{name}: declared are {declared[0]} variables of {declared[1]} categories, the logits have "
+        f"{most[0]} of {most[1]}",
     )
     summed = [call.separable for call in calls if not call.sampled]
     require(

@@ -81,7 +81,7 @@ class _Refusing(TorchDispatchMode):
     """
 
     def __init__(self, refused: Callable[[torch._ops.OpOverload], bool], what: str, advice: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self._refused, self._what, self._advice = refused, what, advice
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -94,7 +94,7 @@ class _Fetching(TorchFunctionMode):
     """Refuses methods that bring a tensor to the host, which on a CPU are no operators."""
 
     def __init__(self, method: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
+        super().__init__()
         self._method = method
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
