@@ -70,17 +70,13 @@ class Correct(TaskBase):
         def squared_error(samples: Tensor) -> Tensor:
             code = samples[..., 0].sum(-1)  # (lanes, K, B)
             predicted = (model["weight"] * x).unsqueeze(1) + model["shift"].unsqueeze(-1) * code
-            return self.squared(predicted - (2 * x + 1).unsqueeze(1))
+            return (predicted - (2 * x + 1).unsqueeze(1)).square()
 
         return draw.expect("code", logits, squared_error)
 
     def average(self, errors: Tensor) -> Tensor:
         """Over the minibatch."""
         return errors.mean(1)
-
-    def squared(self, difference: Tensor) -> Tensor:
-        """By element."""
-        return difference.square()
 
 
 class MeanAcrossLanes(Correct):
@@ -177,15 +173,12 @@ class LeavesTheDevice(Correct):
 
 
 class HidesDivergence(Correct):
-    """NaN becomes 0."""
+    """Parameters that are not numbers count as 0."""
 
-    def average(self, errors: Tensor) -> Tensor:
-        """Of the finite ones."""
-        return errors.nan_to_num().mean(1)
-
-    def squared(self, difference: Tensor) -> Tensor:
-        """0 where there is no number."""
-        return difference.nan_to_num().square()
+    def errors(self, variables: Variables, x: Tensor, draw: Draw) -> Tensor:
+        """Of finite parameters."""
+        finite = {name: p.nan_to_num() for name, p in variables.groups["model"].items()}
+        return super().errors(Variables(groups={"model": finite}), x, draw)
 
 
 class SpreadsNaN(Correct):
@@ -295,7 +288,7 @@ WRONG = (
     (SpreadsNaN, "nan", "is disturbed by lane 1"),
     (HidesDivergence, "nan", "diverges at step .* reported was None"),
     (DependsOnCompiling, "compiled", "compiled steps differ"),
-    (ReadsTheLoss, "compiled", "no step could be compiled"),
+    (ReadsTheLoss, "compiled", "a step cannot be compiled: steps: RuntimeError"),
     (WeighsWrongly, "minibatches", "a minibatch of 2 examples has the weight 4"),
     (DependsOnChunks, "evaluation", "chunks of 7 examples: test_error"),
     (OneDrawForTheChunk, "evaluation", "chunks of 7 examples: test_error"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tasks.battery.subject import Subject
-from benchmarks.tasks.battery.training import TOLERANCE, Outcome, disagreement, require, train
+from benchmarks.tasks.battery.training import ABSOLUTE, RELATIVE, Outcome, disagreement, require, train
 from benchmarks.tasks.battery.watching import Watched
 from benchmarks.tasks.contract import Loss
 
@@ -57,18 +57,21 @@ def _check_means(losses: Sequence[Loss], outcome: Outcome, epoch: int) -> None:
             reported = next((v for metric, at, v in curve if (metric, at) == (name, epoch)), math.nan)
             expected = float(mean[lane])
             require(
-                math.isclose(reported, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE**2),
+                math.isclose(reported, expected, rel_tol=RELATIVE, abs_tol=ABSOLUTE),
                 f"{name} at epoch {epoch} is {reported}, the mean with the weights of minibatches {expected}",
             )
 
 
 def evaluation(subject: Subject, estimator: str) -> None:
     """Metrics do not depend on the chunks in which a split is evaluated, but for rounding."""
-    lanes = subject.trials(estimator, LANES)
     whole, cut = (
-        train(subject.task(), lanes, group_width=LANES, evaluation_chunk=chunk)
+        train(subject.task(), subject.trials(estimator, LANES), group_width=LANES, evaluation_chunk=chunk)
         for chunk in (max(subject.splits.values()), _SMALL_CHUNK)
     )
     for lane in range(LANES):
-        found = disagreement(whole, cut, lane)
+        found = disagreement(_by_name(whole, lane), _by_name(cut, lane))
         require(not found, f"whole splits against chunks of {_SMALL_CHUNK} examples: {found}")
+
+
+def _by_name(outcome: Outcome, lane: int) -> dict[str, float]:
+    return {f"{metric} at epoch {epoch}": value for metric, epoch, value in outcome.curves[lane]}

@@ -8,8 +8,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.lane_state import LaneState
+from benchmarks.spec import TrialSpec
 from benchmarks.tasks.battery.subject import Subject
-from benchmarks.tasks.battery.training import difference, disagreement, require, step_by_step, stored, train
+from benchmarks.tasks.battery.training import (
+    computed,
+    difference,
+    disagreement,
+    group,
+    metrics,
+    require,
+    step_by_step,
+    stored,
+    train,
+)
+from benchmarks.tasks.contract import Task
 
 WIDTH = 3
 _BREAKS = 1  # the lane that is made to diverge, between two others
@@ -36,11 +48,24 @@ def _lanes_and_others(subject: Subject, estimator: str) -> tuple[list[Any], list
 
 def wide(subject: Subject, estimator: str) -> None:
     """A group of several lanes computes what its lanes compute one by one, but for rounding."""
-    lanes = subject.trials(estimator, WIDTH)
-    narrow, together = (train(subject.task(), lanes, group_width=width) for width in (1, WIDTH))
-    for lane in range(WIDTH):
-        found = disagreement(narrow, together, lane)
-        require(not found, f"lane {lane} alone against {WIDTH} lanes together: {found}")
+    lanes, task = subject.trials(estimator, WIDTH), subject.task()
+    alone = [group(subject, task, [lane]) for lane in lanes]
+    states: list[LaneState] = []
+    for _ in range(task.steps_per_epoch):
+        together = group(subject, task, lanes, states=states)
+        for each in (*alone, together):
+            each.advance(1)
+        for place, lane in enumerate(lanes):
+            one, other = alone[place].state(0), together.state(place)
+            found = disagreement(computed(one), computed(other)) or _metrics_differ(subject, task, lane, one)
+            require(not found, f"lane {place} alone against {WIDTH} lanes together: {found}")
+        states = [each.state(0) for each in alone]
+
+
+def _metrics_differ(subject: Subject, task: Task, trial: TrialSpec, state: LaneState) -> str:
+    """Where an evaluation of one lane and one of several lanes of its state differ."""
+    one, several = (metrics(task, [trial] * width, [state] * width) for width in (1, WIDTH))
+    return disagreement(one[0], several[-1])
 
 
 def nan(subject: Subject, estimator: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from benchmarks.spec import TrialSpec
 from benchmarks.sweep import read_sweep
+from benchmarks.sweep_file.compatibility import Demands, objection
 from benchmarks.tasks.contract import Task
 from benchmarks.tasks.info import Facts, Split, TaskInfo
 from estimators import registry
@@ -88,15 +88,13 @@ def subject(info: TaskInfo, settings: Mapping[str, Value] | None = None) -> Subj
 
 
 def _fits(estimator: EstimatorInfo, facts: Facts) -> bool:
-    """Whether an estimator can work on the declared variables and objectives."""
-    properties, spaces = estimator.properties, facts.spaces.values()
-    if facts.sequential and properties.kind != "path":
+    """Whether an estimator can work on what is declared, and enumerates few outcomes if any."""
+    if objection(estimator, Demands.of([facts])):
         return False
-    if not facts.differentiable and (properties.needs_grad or properties.kind == "path"):
-        return False
-    if properties.binary_only and any(space.categories > 2 for space in spaces):
-        return False
-    return properties.kind != "exact" or all(
-        space.separable or space.variables * math.log(space.categories) <= math.log(MOST_OUTCOMES)
-        for space in spaces
+    return estimator.properties.kind != "exact" or all(
+        estimator.evaluations(
+            {}, variables=space.variables, categories=space.categories, separable=space.separable
+        )
+        <= MOST_OUTCOMES
+        for space in facts.spaces.values()
     )

@@ -6,19 +6,25 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from benchmarks.engine.cohort import Cohort, CurvePoint, LaneEnd
-from benchmarks.engine.lane_state import LaneState
+from benchmarks.engine.compiled.compiler import OF_THIS_PROCESS, Compiler
+from benchmarks.engine.evaluation import CHUNK, evaluated
+from benchmarks.engine.group import LaneGroup, Settings
+from benchmarks.engine.lane_state import LaneState, restored
+from benchmarks.engine.noise import seed_keys
 from benchmarks.spec import TrialSpec
-from benchmarks.tasks.contract import Task
+from benchmarks.tasks.battery.subject import Subject
+from benchmarks.tasks.contract import Task, Variables
+from estimators import registry
 
-TOLERANCE = 1e-4
-"""Relative difference of metrics that rounding in float32 may make over the few dozen steps of a check."""
+RELATIVE, ABSOLUTE = 1e-4, 1e-6
+"""What rounding in float32 may make of a number, or of the largest number of a tensor, in one step."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,11 @@ class Outcome:
         curves: (metric, epoch, value), in order.
         ends: of the lanes that ended.
         states: at the last segment.
-        forms, failures: of the steps, see :class:`benchmarks.engine.cohort.Execution`.
     """
 
     curves: dict[int, list[tuple[str, int, float]]] = field(default_factory=dict)
     ends: dict[int, LaneEnd] = field(default_factory=dict)
     states: dict[int, LaneState] = field(default_factory=dict)
-    forms: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
 
     def of(self, lane: int) -> dict[str, Any]:
         """All that is known of a lane, but for its number."""
@@ -73,12 +76,58 @@ def train(
             outcome.curves.setdefault(point.lane, []).append(_without_lane(point))
         outcome.ends.update({end.lane: end for end in segment.ended})
     outcome.states.update({lane: cohort.lane_state(lane) for lane in range(len(trials))})
-    execution = cohort.execution
-    return replace(outcome, forms=execution.forms, failures=execution.failures)
+    return outcome
 
 
 def _without_lane(point: CurvePoint) -> tuple[str, int, float]:
     return point.metric, point.epoch, point.value
+
+
+def group(
+    subject: Subject,
+    task: Task,
+    trials: Sequence[TrialSpec],
+    *,
+    states: Sequence[LaneState] = (),
+    compiler: Compiler | None = None,
+) -> LaneGroup:
+    """Lanes that can be advanced step by step; compiled, where there is a compiler.
+
+    A single step from equal states is what can be compared but for rounding: over many, an optimizer that
+    divides by the size of a gradient makes full steps of what should be 0.
+    """
+    settings = Settings(
+        device=torch.device("cpu"),
+        compiled=compiler is not None,
+        compiler=compiler or OF_THIS_PROCESS,
+        chunk=CHUNK,
+        metrics=subject.info.metrics,
+    )
+    epochs = [int(trial.task.values["epochs"]) for trial in trials]
+    return LaneGroup(trials, epochs=epochs, task=task, settings=settings, states=states)
+
+
+def computed(state: LaneState) -> dict[str, Any]:
+    """What a step computed for a lane: metrics, buffers, estimator states, gradients as optimizers keep them.
+
+    Where they keep nothing, parameters.
+    """
+    parts = {name: state[name] for name in ("sums", "weight", "buffers", "estimator", "optimizer")}
+    kept = any(slots for slots in state["optimizer"].values())
+    return parts if kept else parts | {"parameters": state["parameters"]}
+
+
+def metrics(task: Task, trials: Sequence[TrialSpec], states: Sequence[LaneState]) -> list[dict[str, float]]:
+    """An evaluation of every lane of a group at these states."""
+    state = restored(states, torch.device("cpu"))
+    values = evaluated(
+        task,
+        Variables(groups=state["parameters"], buffers=state["buffers"]),
+        registry.get(trials[0].estimator.id).properties,
+        seed_keys([trial.seed for trial in trials]),
+        number=1,
+    )
+    return [{name: float(value[lane]) for name, value in values.items()} for lane in range(len(trials))]
 
 
 def step_by_step() -> Callable[[], float]:
@@ -113,12 +162,18 @@ def _same_tensor(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and bool(torch.allclose(a, b, 0.0, 0.0, equal_nan=True))
 
 
-def disagreement(a: Outcome, b: Outcome, lane: int) -> str:
-    """Where the metrics of a lane differ by more than rounding, in words; empty where they agree."""
-    curves, others = a.curves.get(lane, []), b.curves.get(lane, [])
-    if [point[:2] for point in curves] != [point[:2] for point in others]:
-        return f"{[point[:2] for point in curves]} against {[point[:2] for point in others]}"
-    for (metric, epoch, x), (_, _, y) in zip(curves, others, strict=True):
-        if not math.isclose(x, y, rel_tol=TOLERANCE, abs_tol=TOLERANCE**2):
-            return f"{metric} at epoch {epoch}: {x!r} against {y!r}"
-    return ""
+def disagreement(a: Any, b: Any, at: str = "") -> str:
+    """Where two nested values first differ by more than rounding, in words; empty where they agree.
+
+    Numbers of a tensor are held against its largest: what cancels to nearly 0 is rounding alone.
+    """
+    if isinstance(a, Mapping) and isinstance(b, Mapping) and a.keys() == b.keys():
+        return next(filter(None, (disagreement(a[key], b[key], f"{at}/{key}") for key in a)), "")
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape:
+        most = float(a.abs().max()) if a.numel() else 0.0
+        gap = float((a - b).abs().max()) if a.numel() else 0.0
+        return "" if gap <= RELATIVE * most + ABSOLUTE else f"{at}: off by {gap:.3g}, largest is {most:.3g}"
+    if isinstance(a, float) and isinstance(b, float):
+        close = math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        return "" if close else f"{at}: {a!r} against {b!r}"
+    return difference(a, b, at)
