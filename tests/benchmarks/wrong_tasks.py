@@ -21,7 +21,7 @@ from estimators._tracing import is_traced
 
 _SPLITS: Mapping[Split, int] = {"train": 14, "test": 9}
 _BATCH = 4
-_CODE = Space(variables=3, categories=2)
+_CODE = Space(variables=3, categories=2, rows=_BATCH)
 
 
 class Correct(TaskBase):
@@ -290,8 +290,8 @@ WRONG = (
     (DependsOnCompiling, "compiled", "compiled steps differ"),
     (ReadsTheLoss, "compiled", "a step cannot be compiled: steps: RuntimeError"),
     (WeighsWrongly, "minibatches", "a minibatch of 2 examples has the weight 4"),
-    (DependsOnChunks, "evaluation", "chunks of 7 examples: test_error"),
-    (OneDrawForTheChunk, "evaluation", "chunks of 7 examples: test_error"),
+    (DependsOnChunks, "evaluation", "chunks of 7 examples: /test_error"),
+    (OneDrawForTheChunk, "evaluation", "chunks of 7 examples: /test_error"),
     (ReportsMore, "metrics", "a trial reports .*size"),
     (ReportsLess, "metrics", "declared are test_error, train_error; a trial reports train_error"),
     (ReadsTheLoss, "synchronisation", "`loss` reads a tensor by aten::_local_scalar_dense"),
@@ -307,7 +307,7 @@ def _declared(**facts: Any) -> Callable[[Mapping[str, Value]], Facts]:
 
 MISDECLARED: tuple[tuple[dict[str, Any], str, str], ...] = (
     (
-        {"facts": _declared(spaces={"code": Space(variables=4, categories=2)})},
+        {"facts": _declared(spaces={"code": Space(variables=4, categories=2, rows=4)})},
         "spaces",
         "declared are 4 variables of 2 categories, the logits have 3 of 2",
     ),
@@ -327,7 +327,7 @@ MISDECLARED: tuple[tuple[dict[str, Any], str, str], ...] = (
         "differentiable is declared False, .* have a gradient",
     ),
     (
-        {"facts": _declared(spaces={"code": Space(variables=3, categories=2, separable=True)})},
+        {"facts": _declared(spaces={"code": Space(variables=3, categories=2, separable=True, rows=4)})},
         "evaluations",
         "exact declares 2 evaluations an estimate .* there were 8",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from benchmarks.tasks.battery.subject import Subject
@@ -29,6 +30,13 @@ def spaces(subject: Subject, estimator: str) -> None:
     )
     for name, space in facts.spaces.items():
         _check_space([call for call in calls if call.name == name], space)
+    if not registry.get(estimator).properties.deterministic:  # for which one of equal copies is enough
+        _check_rows(subject, calls)
+    nested = [call.nested for call in calls]
+    require(
+        any(nested) == facts.nested,
+        f"nested is declared {facts.nested}, {sum(nested)} of {len(nested)} calls are made by objectives",
+    )
     sampled = any(call.sampled for call in calls)
     require(
         sampled == facts.sequential,
@@ -62,6 +70,21 @@ def _check_space(calls: Sequence[Call], space: Space) -> None:
         f"{name}: separable is declared {space.separable}, {sum(summed)} of {len(summed)} objectives are a "
         "SeparableObjective",
     )
+
+
+def _check_rows(subject: Subject, calls: Sequence[Call]) -> None:
+    """How often variables are drawn in a step, by the task itself; ragged sequences may be shorter than most."""
+    facts = subject.facts
+    for name, space in facts.spaces.items():
+        by_step: dict[int, int] = {}
+        for call in calls:
+            if call.name == name and not call.nested:
+                by_step[call.step] = by_step.get(call.step, 0) + math.prod(call.shape[1:-2])
+        most = max(by_step.values(), default=space.rows)
+        require(
+            most == space.rows or (facts.sequential and most < space.rows),
+            f"{name}: {space.rows} draws a step are declared, there were {most}",
+        )
 
 
 def evaluations(subject: Subject, estimator: str) -> None:

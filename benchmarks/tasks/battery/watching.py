@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,9 @@ class Call:
     Attributes:
         name: of the call.
         shape: of its logits.
+        step: of which call of ``loss``, counted from 0.
         sampled: whether it was ``sample``.
+        nested: whether it was made by an objective.
         learned: whether its logits have a gradient.
         separable: whether the objective says that it is a sum of terms.
         passes: as the task asked for.
@@ -39,7 +41,9 @@ class Call:
 
     name: str
     shape: tuple[int, ...]
+    step: int
     sampled: bool
+    nested: bool
     learned: bool
     separable: bool = False
     passes: int = 1
@@ -47,7 +51,7 @@ class Call:
     differentiable: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Record:
     """What a watched task did.
 
@@ -55,11 +59,37 @@ class Record:
         calls: in order.
         indices: of every minibatch in training, by phase.
         losses: what ``loss`` returned, by phase.
+        steps: calls of ``loss`` that have begun.
+        depth: objectives that are being evaluated.
     """
 
     calls: list[Call] = field(default_factory=list)
     indices: dict[str, list[Tensor]] = field(default_factory=dict)
     losses: dict[str, list[Loss]] = field(default_factory=dict)
+    steps: int = 0
+    depth: int = 0
+
+    def begin(self, name: str, logits: Tensor, *, sampled: bool) -> Call:
+        """Note a call; what only its objective tells is left open."""
+        call = Call(
+            name=name,
+            shape=tuple(logits.shape),
+            step=self.steps - 1,
+            sampled=sampled,
+            nested=self.depth > 0,
+            learned=logits.requires_grad,
+        )
+        self.calls.append(call)
+        return call
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """While an objective is evaluated."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
 
 class Watched:
@@ -95,6 +125,7 @@ class Watched:
 
     def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         """As the task; loss and calls of the estimator are noted, the backward pass is guarded."""
+        self.record.steps += 1
         with self._guard("loss"):
             loss = self._task.loss(phase, variables, batch, self._watched(draw))
             trained = [tensor for tensor in variables.groups[phase.group].values() if tensor.requires_grad]
@@ -143,24 +174,15 @@ class WatchedDraw:
 
     def expect(self, name: str, logits: Tensor, f: Objective, *, passes: int = 1) -> Tensor:
         """As the other one."""
-        call = Call(
-            name=name,
-            shape=tuple(logits.shape),
-            sampled=False,
-            learned=logits.requires_grad,
-            separable=isinstance(f, SeparableObjective),
-            passes=passes,
-        )
-        self._record.calls.append(call)
+        call = self._record.begin(name, logits, sampled=False)
+        call.separable, call.passes = isinstance(f, SeparableObjective), passes
         if self._probing:
-            f = _probed(f, call)
-        return self._draw.expect(name, logits, _counted(f, call), passes=passes)
+            f = _probed(f, call, self._record)
+        return self._draw.expect(name, logits, _counted(f, call, self._record), passes=passes)
 
     def sample(self, name: str, logits: Tensor) -> Tensor:
         """As the other one."""
-        self._record.calls.append(
-            Call(name=name, shape=tuple(logits.shape), sampled=True, learned=logits.requires_grad)
-        )
+        self._record.begin(name, logits, sampled=True)
         return self._draw.sample(name, logits)
 
     def uniform(self, name: str, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
@@ -168,25 +190,26 @@ class WatchedDraw:
         return self._draw.uniform(name, shape, dtype=dtype)
 
 
-def _counted(f: Objective, call: Call) -> Objective:
+def _counted(f: Objective, call: Call, record: Record) -> Objective:
     """The objective, whose evaluations are noted."""
     if isinstance(f, SeparableObjective):
-        return SeparableObjective(terms=_counted(f.terms, call))
+        return SeparableObjective(terms=_counted(f.terms, call, record))
 
     def counted(samples: Tensor) -> Tensor:
         call.evaluations += samples.shape[1]
-        return f(samples)
+        with record.inside():
+            return f(samples)
 
     return counted
 
 
-def _probed(f: Objective, call: Call) -> Objective:
+def _probed(f: Objective, call: Call, record: Record) -> Objective:
     """The objective, which is evaluated once more to see whether it has a gradient in its samples."""
     if isinstance(f, SeparableObjective):
-        return SeparableObjective(terms=_probed(f.terms, call))
+        return SeparableObjective(terms=_probed(f.terms, call, record))
 
     def probed(samples: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with torch.enable_grad(), record.inside():
             point = samples.detach().requires_grad_()
             call.differentiable = bool(call.differentiable) or _depends(f(point), point)
         return f(samples)

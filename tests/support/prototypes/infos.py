@@ -71,8 +71,8 @@ BERNOULLI_VAE = TaskInfo(
     describe=lambda v: f"Bernoulli VAE {UPPER} + {LOWER}, K = {v['samples']}",
     facts=lambda v: Facts(
         spaces={
-            "upper": Space(variables=UPPER, categories=2),
-            "lower": Space(variables=LOWER, categories=2),
+            "upper": Space(variables=UPPER, categories=2, rows=int(v["batch_size"])),
+            "lower": Space(variables=LOWER, categories=2, rows=int(v["batch_size"])),
         },
         flop=6.0 * 16 * (2 * PIXELS + 2 * LOWER + 2 * UPPER) * int(v["batch_size"]),
         nested=True,
@@ -124,7 +124,9 @@ TREE_LSTM = TaskInfo(
     version=1,
     describe=lambda v: f"Tree-LSTM of {v['hidden']} units",
     facts=lambda v: Facts(
-        spaces={"merge": Space(variables=1, categories=LONGEST - 1)},
+        spaces={
+            "merge": Space(variables=1, categories=LONGEST - 1, rows=(LONGEST - 2) * int(v["batch_size"]))
+        },
         flop=6.0 * LONGEST**2 / 2 * 10 * int(v["hidden"]) ** 2 * int(v["batch_size"]),
         sequential=True,
     ),
