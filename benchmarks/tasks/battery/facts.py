@@ -73,7 +73,7 @@ def _check_space(calls: Sequence[Call], space: Space) -> None:
 
 
 def _check_rows(subject: Subject, calls: Sequence[Call]) -> None:
-    """How often variables are drawn in a step, by the task itself; ragged sequences may be shorter than most."""
+    """How often the task draws variables in a step; ragged sequences may be shorter than the longest."""
     facts = subject.facts
     for name, space in facts.spaces.items():
         by_step: dict[int, int] = {}
