@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,24 @@ def traced() -> Iterator[None]:
         yield
     finally:
         _TRACED.reset(token)
+
+
+@contextmanager
+def operators_seen(look: Callable[[str, frozenset[torch.Tag]], None]) -> Iterator[None]:
+    """Within, ``look`` is called with name (``aten::add.Tensor``) and tags of every operator before it runs.
+
+    Args:
+        look: may raise, to refuse the operator.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            look(func.name(), frozenset(func.tags))
+            return func(*args, **(kwargs or {}))
+
+    with Seen():  # type: ignore[no-untyped-call]  # torch's own
+        yield
 
 
 def is_exported() -> bool:

@@ -7,12 +7,13 @@ alone; what others need of them stands here and stays.
 * ``draw(p, noise)``: one one-hot draw of every variable, ``(..., V, n)``, from one number of noise each.
 * ``apply(function, *arguments)``: ``function.apply`` of a ``torch.autograd.Function``, with a type.
 * ``traced()``: a context for tracers that torch does not announce, as ``torch.fx``'s.
+* ``operators_seen(look)``: a context that calls ``look`` with name and tags of every operator before it runs.
 """
 
 from __future__ import annotations
 
 from estimators._autograd import apply
 from estimators._ops import draw, softmax
-from estimators._tracing import traced
+from estimators._tracing import operators_seen, traced
 
-__all__ = ["apply", "draw", "softmax", "traced"]
+__all__ = ["apply", "draw", "operators_seen", "softmax", "traced"]

@@ -195,18 +195,12 @@ class TestEstimators:
     def test_an_unbiased_estimator_has_a_corrected_cosine_near_one(self, estimator: str) -> None:
         """ReinMax is unbiased at p = 2, too.
 
-<<<<<<< HEAD
-        With e_1, e_2 the errors of both halves, the corrected cosine is 1 - <e_1, e_2> / 2|g|^2 to the second
-        order, but for a term <g, e>^2 / 2|g|^4, e = (e_1 + e_2) / 2. <e_1, e_2> has a standard deviation of
-        at most 2 v / R, v being the variance of a draw: 6 of them are the interval, for both.
-=======
         With e_1, e_2 the errors of both halves and e their mean, the corrected cosine is, to second order,
 
             1 - <e_1, e_2> / 2|g|^2 + <g, e>^2 / 2|g|^4
 
         <e_1, e_2> has a standard deviation of at most 2 v / R, v being the variance of a draw: 6 of them are
         the interval, for both.
->>>>>>> refs/heads/tests
         """
         draws = 200
         task, start = self.task(4, 64), self.theta(3, 4)
@@ -415,14 +409,6 @@ class TestTrials:
             assert ordinary == expected[lane]
             assert {epoch for _, epoch, _ in gradients} == {1, 2}
 
-<<<<<<< HEAD
-    def test_they_are_reported_at_the_named_epochs_only(self) -> None:
-        curves, ends = run(diagnosed(trial(), 2, 4), diagnosed(trial(seed=1, epochs=3), 2, 4))
-        assert {epoch for _, epoch, _ in split(curves[0])[1]} == {2, 4}
-        assert {epoch for _, epoch, _ in split(curves[1])[1]} == {2}
-        assert "gradient.x.cosine" in ends[0].metrics
-        assert "gradient.x.cosine" not in ends[1].metrics
-=======
     def test_they_are_reported_at_the_named_epochs_and_last_at_the_end(self) -> None:
         """Of lanes of four epochs and of three; the second's last epoch is none of those."""
         curves, ends = run(diagnosed(trial(), 2, 4), diagnosed(trial(seed=1, epochs=3), 2, 4))
@@ -434,7 +420,6 @@ class TestTrials:
             assert last.items() <= ends[lane].metrics.items()
         _, ends = run(diagnosed(trial(epochs=1), 2, 4))
         assert not any(name.startswith(PREFIX) for name in ends[0].metrics)
->>>>>>> refs/heads/tests
 
     def test_lanes_beside_others_report_what_they_report_alone(self) -> None:
         specs = [diagnosed(trial(seed=seed, temperature=1 + seed / 4), 1, 3) for seed in range(3)]
