@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -18,14 +18,14 @@ from benchmarks.engine.cohort import Cohort
 from benchmarks.engine.draw import EvaluationDraw, LaneEstimator, TrainingDraw
 from benchmarks.engine.noise import ExampleNoise, LaneNoise, Purpose, seed_keys
 from benchmarks.spec import TrialSpec, optimizer_from_json
-from benchmarks.tasks import registry
 from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, Task, Variables
 from benchmarks.tasks.info import Split, TaskInfo
 from estimators import Value
+from tests.support.plugins import registered
+from tests.support.prototypes import infos
 from tests.support.prototypes.infos import (
     BERNOULLI_VAE,
     EDGES,
-    INFOS,
     LONGEST,
     OPERATIONS,
     SEARCH_CELL,
@@ -40,21 +40,18 @@ MANY = 10_000
 """Lanes that differ in their noise alone: so many independent draws."""
 
 
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prototypes are among the registered tasks."""
-    known, get = {info.id: info for info in INFOS}, registry.get
-    monkeypatch.setattr(registry, "get", lambda id: known[id] if id in known else get(id))
-
-
-def defaults(info: TaskInfo) -> dict[str, Value]:
-    """The declared defaults."""
-    return {p.name: p.default for p in info.parameters if p.default is not None}
+@pytest.fixture(scope="module", autouse=True)
+def prototypes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """They are registered as those of other packages are."""
+    names = ("BERNOULLI_VAE", "TREE_LSTM", "SEARCH_CELL")
+    entries = {name.lower(): f"{infos.__name__}:{name}" for name in names}
+    with registered(tmp_path_factory.mktemp("tasks"), entries):
+        yield
 
 
 def build(info: TaskInfo, dtype: torch.dtype = torch.float32, **values: Any) -> Any:
     """The task with its defaults but for ``values``."""
-    return info.load()(defaults(info) | values, device=CPU, dtype=dtype)
+    return info.load()(info.values(values), device=CPU, dtype=dtype)
 
 
 def training_draw(estimator: str, keys: Tensor, *, step: int = 1) -> TrainingDraw:

@@ -166,5 +166,3 @@ SEARCH_CELL = TaskInfo(
     references=lambda v: (),
     target="tests.support.prototypes.search_cell:SearchCell",
 )
-
-INFOS = (BERNOULLI_VAE, TREE_LSTM, SEARCH_CELL)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from benchmarks.tasks.contract import Parameters, linear
 from estimators import NoiseSource
@@ -45,8 +44,7 @@ def aligned(x: Tensor, like: Tensor) -> Tensor:
 
 def cross_entropy(scores: Tensor, label: Tensor) -> Tensor:
     """-ln softmax of the label, ``(..., classes), (...) -> (...)``; leading axes broadcast."""
-    target = functional.one_hot(label, scores.shape[-1]).to(scores.dtype)
-    return -(scores.log_softmax(-1) * target).sum(-1)
+    return -(scores.log_softmax(-1) * one_hot(label, like=scores)).sum(-1)
 
 
 def is_right(scores: Tensor, label: Tensor) -> Tensor:
@@ -56,7 +54,12 @@ def is_right(scores: Tensor, label: Tensor) -> Tensor:
 
 def likeliest(logits: Tensor) -> Tensor:
     """The one-hot arg max of every variable, of the shape and dtype of ``logits``."""
-    return functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    return one_hot(logits.argmax(-1), like=logits)
+
+
+def one_hot(index: Tensor, *, like: Tensor) -> Tensor:
+    """``(...)`` to ``(..., n)``, with n and dtype of ``like``; torch's own reads the indices on a CPU."""
+    return (index.unsqueeze(-1) == torch.arange(like.shape[-1], device=index.device)).to(like.dtype)
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -38,6 +38,8 @@ _SGD = FixedOptimizer(
     lr=0.05,
     parameters={"momentum": 0.9, "nesterov": "yes", "schedule": "cosine", "weight_decay": 5e-4},
 )
+# Two samples of one cell differ by rounding only; with Adam's own eps the sign of that would be a full step.
+_SWEEPS = FixedOptimizer(parameters={"beta1": 0.5, "eps": 1e-4})
 
 Statistics = dict[str, Tensor]
 
@@ -56,7 +58,7 @@ class SearchCell(TaskBase):
     evaluated = ("valid", "test")
     phases = (
         Phase(name="weights", split="train", group="weights", optimizer=_SGD),
-        Phase(name="architecture", split="valid", group="architecture"),
+        Phase(name="architecture", split="valid", group="architecture", optimizer=_SWEEPS),
     )
 
     def __init__(

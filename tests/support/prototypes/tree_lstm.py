@@ -19,14 +19,21 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from benchmarks.engine.optimizers.fixed import FixedOptimizer, Plateau
 from benchmarks.tasks.contract import Batch, Draw, Loss, Parameters, Phase, TaskBase, Variables
 from benchmarks.tasks.info import Split
 from estimators import NoiseSource, Value
 from tests.support.prototypes.infos import LONGEST, SHORTEST, SYMBOLS, TREE_SPLITS
-from tests.support.prototypes.layers import affine, cross_entropy, initial, is_right, likeliest, seeded
+from tests.support.prototypes.layers import (
+    affine,
+    cross_entropy,
+    initial,
+    is_right,
+    likeliest,
+    one_hot,
+    seeded,
+)
 
 _PROTOCOL = FixedOptimizer(
     parameters={"clip_norm": 5.0},
@@ -61,7 +68,7 @@ class TreeLSTM(TaskBase):
         self.batch_size = int(values["batch_size"])
         self.steps_per_epoch = -(-self.splits["train"] // self.batch_size)
         self._width, self._dropout = int(values["hidden"]), float(values["dropout"])
-        self._like = torch.zeros((), dtype=dtype, device=device)
+        self._like = torch.zeros(SYMBOLS, dtype=dtype, device=device)
         self._data = {
             split: {name: tensor.to(device) for name, tensor in _sequences(count, seed).items()}
             for seed, (split, count) in enumerate(self.splits.items())
@@ -102,8 +109,7 @@ class TreeLSTM(TaskBase):
         """Scores of classes ``(lanes, B, symbols)``, and labels."""
         assert isinstance(batch, Mapping)
         model, tokens = variables.groups["model"], batch["tokens"]
-        one_hots = functional.one_hot(tokens, SYMBOLS).to(self._like.dtype)
-        embedded = affine(model, "embedding", one_hots, mostly_zero=True)
+        embedded = affine(model, "embedding", one_hot(tokens, like=self._like), mostly_zero=True)
         nodes = affine(model, "leaf", embedded * self._kept("leaves", embedded[:, :, :1], draw))
         for merge in range(tokens.shape[-1] - 1):
             nodes = self._merged(model, nodes, batch["length"] - merge, draw)
