@@ -18,7 +18,7 @@ from benchmarks.sweep_file.limits import MAX_AXIS_VALUES, MAX_LR, MAX_OPTIMIZERS
 from benchmarks.sweep_file.parameters import read_axis
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
-from estimators.info import Parameter
+from estimators.info import Parameter, Value
 
 TRAINING = ("optimizer", "lr")
 """The keys that are read here."""
@@ -31,12 +31,14 @@ class Training:
     Attributes:
         accepted: ids of the optimizers that the task takes.
         lr: the learning rate as a parameter.
+        fixed: what the task fixes of optimizers' parameters.
         optimizers: grids of optimizers.
         lrs: learning rates.
     """
 
     accepted: tuple[str, ...]
     lr: Parameter
+    fixed: Mapping[str, Value]
     optimizers: tuple[ComponentGrid, ...]
     lrs: tuple[float, ...]
 
@@ -48,6 +50,7 @@ class Training:
         return cls(
             accepted=accepted,
             lr=_learning_rate(infos[0].default_lr),
+            fixed=info.fixed if info else {},
             optimizers=(read_grid({}, registry.get(accepted[0]), "", Issues()),),
             lrs=(infos[0].default_lr,),
         )
@@ -58,6 +61,7 @@ class Training:
         if "optimizer" in block:
             found = read_optimizers(block["optimizer"], self.accepted, at(path, "optimizer"), issues)
             own = replace(own, optimizers=found)
+            _check_fixed(block["optimizer"], self.fixed, at(path, "optimizer"), issues)
         if "lr" in block:
             values = read_axis(block["lr"], self.lr, at(path, "lr"), issues, most=MAX_AXIS_VALUES)
             own = replace(own, lrs=cast(tuple[float, ...], values))
@@ -114,6 +118,16 @@ def _read(raw: Any, accepted: Sequence[str], path: str, issues: Issues) -> Compo
     expected = f"expected one of {listed(accepted)}, or a mapping with such an id"
     issues.add(path, f"{expected}, got {shown(raw)}.", given=raw, names=accepted)
     return None
+
+
+def _check_fixed(raw: Any, fixed: Mapping[str, Value], path: str, issues: Issues) -> None:
+    """Note parameters that the task's protocol fixes: what a sweep says of them would count for nothing."""
+    entries = [(at(path, i), item) for i, item in enumerate(raw)] if isinstance(raw, list) else [(path, raw)]
+    for place, entry in entries:
+        for name in entry if isinstance(entry, dict) else ():
+            if name in fixed:
+                message = f"{name} is fixed by the task, at {fixed[name]}; leave it out."
+                issues.add(at(place, name), message)
 
 
 def _check_contradictions(info: OptimizerInfo, grid: ComponentGrid, path: str, issues: Issues) -> None:

@@ -150,6 +150,8 @@ class TaskInfo:
             of it are what :mod:`benchmarks.tasks.battery` trains.
         reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by
             split, and works on so many random ones instead.
+        fixed: parameters of the sweep's optimizer that the task's protocol fixes; a sweep that names them is
+            refused.
     """
 
     id: str
@@ -169,6 +171,7 @@ class TaskInfo:
     target: str
     small: Mapping[str, Value] = field(default_factory=dict)
     reads_data: bool = False
+    fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""

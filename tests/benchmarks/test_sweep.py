@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -18,6 +19,7 @@ from benchmarks.sweep import Sweep, SweepFile, load_sweep, read_sweep
 from benchmarks.sweep_file import limits
 from benchmarks.sweep_file.issues import Issues, SpecError
 from benchmarks.sweep_file.parameters import read_value
+from benchmarks.tasks import registry as tasks
 from estimators.info import Parameter
 
 ROOT = Path(__file__).parents[2]
@@ -297,3 +299,13 @@ def test_parameters_of_an_optimizer_that_cannot_go_together_are_refused() -> Non
     (issue,) = refused.value.issues
     assert issue.path == "/grid/optimizer/1"
     assert "Nesterov's momentum needs a momentum above 0" in issue.message
+
+
+def test_what_the_protocol_of_a_task_fixes_is_not_the_sweeps_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = dataclasses.replace(tasks.get("polynomial"), fixed={"clip_norm": 5.0})
+    monkeypatch.setattr(tasks, "get", lambda id: info)
+    with pytest.raises(SpecError) as refused:
+        read_sweep(minimal(grid={"optimizer": ["radam", {"id": "adam", "clip_norm": 1.0}]}))
+    (issue,) = refused.value.issues
+    assert issue.path == "/grid/optimizer/1/clip_norm"
+    assert issue.message == "clip_norm is fixed by the task, at 5.0; leave it out."

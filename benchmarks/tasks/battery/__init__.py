@@ -88,6 +88,7 @@ CHECKS = (
     Check(name="evaluations", holds=facts.evaluations),
     Check(name="metrics", holds=facts.metrics),
     Check(name="splits", holds=facts.splits),
+    Check(name="protocol", holds=facts.protocol),
     Check(name="noise", holds=guards.noise),
     Check(name="synchronisation", holds=guards.synchronisation),
 )

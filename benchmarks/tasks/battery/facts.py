@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from benchmarks.engine.optimizers.fixed import FixedOptimizer
 from benchmarks.tasks.battery.subject import Subject
 from benchmarks.tasks.battery.training import require, train
 from benchmarks.tasks.battery.watching import Call, Record, Watched
@@ -124,6 +125,19 @@ def metrics(subject: Subject, estimator: str) -> None:
     points = {(metric, epoch) for metric, epoch, _ in outcome.curves[0]}
     missing = {(metric, epoch) for metric in own for epoch in epochs} - points
     require(not missing, f"no value of {', '.join(f'{m} at epoch {e}' for m, e in sorted(missing))}")
+
+
+def protocol(subject: Subject, estimator: str) -> None:
+    """What phases fix of the sweep's optimizer is declared: a sweep that says otherwise is refused."""
+    declared = dict(subject.info.fixed)
+    for phase in subject.task().phases:
+        optimizer = phase.optimizer or FixedOptimizer()
+        fixed = dict(optimizer.parameters)
+        if optimizer.id is None:
+            require(
+                fixed == declared,
+                f"{phase.name} fixes {fixed} of the sweep's optimizer, declared is {declared}",
+            )
 
 
 def splits(subject: Subject, estimator: str) -> None:

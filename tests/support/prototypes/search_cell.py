@@ -20,7 +20,7 @@ from benchmarks.engine.optimizers.fixed import FixedOptimizer
 from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, TaskBase, Variables
 from benchmarks.tasks.info import Split
 from estimators import NoiseSource, Value
-from tests.support.prototypes.infos import CELL_SPLITS, CLASSES, EDGES, INPUTS, OPERATIONS
+from tests.support.prototypes.infos import CELL_SPLITS, CLASSES, EDGES, INPUTS, OPERATIONS, SEARCH_CELL
 from tests.support.prototypes.layers import (
     affine,
     cross_entropy,
@@ -39,7 +39,7 @@ _SGD = FixedOptimizer(
     parameters={"momentum": 0.9, "nesterov": "yes", "schedule": "cosine", "weight_decay": 5e-4},
 )
 # Two samples of one cell differ by rounding only; with Adam's own eps the sign of that would be a full step.
-_SWEEPS = FixedOptimizer(parameters={"beta1": 0.5, "eps": 1e-4})
+_SWEEPS = FixedOptimizer(parameters=SEARCH_CELL.fixed)
 
 Statistics = dict[str, Tensor]
 

@@ -24,7 +24,7 @@ from benchmarks.engine.optimizers.fixed import FixedOptimizer, Plateau
 from benchmarks.tasks.contract import Batch, Draw, Loss, Parameters, Phase, TaskBase, Variables
 from benchmarks.tasks.info import Split
 from estimators import NoiseSource, Value
-from tests.support.prototypes.infos import LONGEST, SHORTEST, SYMBOLS, TREE_SPLITS
+from tests.support.prototypes.infos import LONGEST, SHORTEST, SYMBOLS, TREE_LSTM, TREE_SPLITS
 from tests.support.prototypes.layers import (
     affine,
     cross_entropy,
@@ -36,7 +36,7 @@ from tests.support.prototypes.layers import (
 )
 
 _PROTOCOL = FixedOptimizer(
-    parameters={"clip_norm": 5.0},
+    parameters=TREE_LSTM.fixed,
     plateau=Plateau(metric="valid_accuracy", maximize=True, factor=0.5, patience=4),
 )
 
