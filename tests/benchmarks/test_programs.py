@@ -405,6 +405,16 @@ def test_without_any_form_steps_are_eager_with_the_same_bits() -> None:
     assert curves == values([spec], compiled=False)
 
 
+def test_a_step_of_very_many_operations_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no failure: what is compiled follows from the step."""
+    monkeypatch.setattr(forms, "MOST_OPERATIONS", 10)
+    spec = trial(latents=12)
+    lanes = cohort(spec, compiled=True, compiler=Compiler())
+    curves = curves_of(lanes)
+    assert (lanes.execution.forms, lanes.execution.failures) == (("eager",), ())
+    assert curves == values([spec], compiled=False)
+
+
 @pytest.mark.parametrize(("epochs", "form"), [(2, "steps"), (1, "eager")])
 def test_the_length_of_a_trial_decides(monkeypatch: pytest.MonkeyPatch, epochs: int, form: str) -> None:
     """Of the trial alone: a resumed trial and one in other company must get the same answer."""

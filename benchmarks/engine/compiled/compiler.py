@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from benchmarks.engine import memory
 from benchmarks.engine.batches import StepShape
 from benchmarks.engine.compiled import inductor, tree
-from benchmarks.engine.compiled.forms import Build, Form, Program, forms_of
+from benchmarks.engine.compiled.forms import Build, Form, Program, TooLarge, forms_of
 from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.tasks.contract import Task
 
@@ -21,7 +21,7 @@ class Compilation:
     """What came of compiling a step.
 
     Attributes:
-        program: what to run; ``None`` when nothing could be compiled.
+        program: what to run; ``None`` when nothing could be compiled, or the step is too large to be.
         failures: a line for every form that was tried and did not work.
         seconds: what it took; 0 for what was there.
         evaluations: of f a step and example, as the step was recorded.
@@ -78,6 +78,8 @@ class Compiler:
                 with inductor.many_programs():
                     program = build(step, shape, state, inputs)
                     program.advance(tree.copied(state), inputs, 1)
+            except TooLarge:
+                break  # a property of the step: no form is to be tried, and nothing has failed
             except Exception as error:  # compilers fail in ways without number; what they say is passed on
                 if memory.is_out_of_memory(error):
                     raise  # fewer lanes may do, another form would need as much

@@ -14,10 +14,11 @@ differently, and a trial that is resumed elsewhere must find the form it had.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from benchmarks.engine.batches import StepShape
 from benchmarks.engine.compiled import inductor, tree
@@ -29,6 +30,13 @@ LOOP_BYTES = 2**20
 """Largest state that is handed from step to step by a loop inside the program."""
 GRAPH_STEPS = 20
 """Steps of one CUDA graph."""
+MOST_OPERATIONS = 2000
+"""Largest step that is compiled. A Tree-LSTM's over ten symbols has 2,800 operations and takes inductor
+minutes, for every length of a minibatch; those of the VAE have 500 to 1,400."""
+
+
+class TooLarge(Exception):
+    """A step has too many operations to be worth compiling."""
 
 
 class Program(Protocol):
@@ -70,7 +78,7 @@ class Steps:
                 if source is not target:
                     target.copy_(source)
 
-        graph = inductor.recorded(in_place, [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)])
+        graph = _recorded(in_place, state, inputs)
         examples = [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)]
         self._call = inductor.compiled(graph, examples, cpu=tree.device(state).type == "cpu")
 
@@ -98,7 +106,7 @@ class Loop:
         def one_step(*tensors: Tensor) -> tuple[Tensor, ...]:
             return tree.tensors(step(*tree.split(tensors, state, inputs), shape=shape))
 
-        graph = inductor.recorded(one_step, [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)])
+        graph = _recorded(one_step, state, inputs)
         self._call = inductor.loop(graph, len(tree.tensors(state)))
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
@@ -159,6 +167,18 @@ def forms_of(state: State) -> dict[Form, Build]:
         return {"graph": Graph, "steps": Steps}
     size = sum(tensor.nbytes for tensor in tree.tensors(state))
     return {"loop": Loop, "steps": Steps} if size <= LOOP_BYTES else {"steps": Steps}
+
+
+def _recorded(function: Callable[..., Any], state: State, inputs: Inputs) -> GraphModule:
+    """A function of the tensors of both, recorded on copies.
+
+    Raises:
+        TooLarge: there are more than ``MOST_OPERATIONS``.
+    """
+    graph = inductor.recorded(function, [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)])
+    if len(graph.graph.nodes) > MOST_OPERATIONS:
+        raise TooLarge(f"{len(graph.graph.nodes):,} operations, at most {MOST_OPERATIONS:,} are compiled")
+    return graph
 
 
 def _captured(launch: Callable[[], object]) -> Callable[[], object]:

@@ -9,7 +9,7 @@ import torch
 from benchmarks.engine.batches import StepShape
 from benchmarks.engine.compiled import inductor, tree
 from benchmarks.engine.compiled.compiler import Compiler
-from benchmarks.engine.compiled.forms import Form
+from benchmarks.engine.compiled.forms import MOST_OPERATIONS, Form
 from benchmarks.engine.group import LaneGroup
 from benchmarks.engine.lane_state import LaneState
 from benchmarks.engine.step import Inputs, LaneStep, State
@@ -26,9 +26,6 @@ from benchmarks.tasks.battery.training import (
 )
 
 LANES = 2
-MOST_OPERATIONS = 2000
-"""Of a step that is compiled: it takes seconds for hundreds, minutes for thousands. Others are recorded
-alone."""
 
 
 def resume(subject: Subject, estimator: str) -> None:
