@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cost.table import COMPILED_FROM_STEPS
 from benchmarks.datasets import loading
 from benchmarks.engine import denormals, memory, precision
 from benchmarks.engine.compiled.compiler import OF_THIS_PROCESS, Compiler
@@ -34,8 +35,6 @@ from benchmarks.tasks import registry
 from benchmarks.tasks.contract import Task
 
 SEGMENT_SECONDS = 1.0
-COMPILED_FROM_STEPS = 4000
-"""Steps of a trial from which compiling pays even when no other trial shares the program."""
 _REMEMBERED_TASKS = 8
 _FIRST_SEGMENT_STEPS = 5  # the pace is not known yet
 

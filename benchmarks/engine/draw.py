@@ -105,7 +105,6 @@ class TrainingDraw:
     def expect(self, name: str, logits: Tensor, f: Objective, *, passes: int = 1) -> Tensor:
         """See :meth:`benchmarks.tasks.contract.Draw.expect`."""
         name = self._phase + name
-        self._noise(name)  # in the order of the task's calls, whether or not the estimator draws any
         if self.properties.kind != "path":
             estimate = self._estimate(name, logits, _samples_second(f))
             self._count(name, estimate.evaluations)

@@ -16,7 +16,6 @@ from benchmarks.cost import prediction, table
 from benchmarks.cost.prediction import DeviceTime, Load, Predictor
 from benchmarks.cost.table import Footing, Row, Table
 from benchmarks.cost.work import of_step
-from benchmarks.engine import cohort
 from benchmarks.spec import TrialSpec, cohort_signature
 from benchmarks.sweep import read_sweep
 
@@ -113,7 +112,6 @@ def test_the_table_is_a_model_with_ratios() -> None:
 
 def test_short_trials_are_not_compiled() -> None:
     spec = trial(LONG, "st")
-    assert table.COMPILED_FROM_STEPS == cohort.COMPILED_FROM_STEPS
     short = TINY.seconds(spec.task, spec.estimator, steps=8000, each=3999)
     assert short == pytest.approx(3 * 8000 * (2 + 1600 + 32))
     measured = replace(TINY, rows=(row(LONG, "st", 5.0), row(LONG, "st", 7.0, compiled=False)))

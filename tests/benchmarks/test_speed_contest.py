@@ -26,7 +26,7 @@ from benchmarks.commands.speed.contest import (
     hold,
 )
 from benchmarks.commands.speed.side import Work, cohort_steps, work
-from benchmarks.engine.cohort import COMPILED_FROM_STEPS
+from benchmarks.cost.table import COMPILED_FROM_STEPS
 from benchmarks.process import allocator
 from tests.support.trials import made_up_images
 
