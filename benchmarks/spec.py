@@ -75,20 +75,30 @@ class Diagnostics:
         epochs: at the start of which epochs, counted from 1, in rising order.
         draws: repeated estimates at fixed parameters.
         examples: of the fixed batch that they are made on.
+        estimators: others that are measured at the same parameters, in order of their ids, which are
+            distinct; none of them has a state.
     """
 
     epochs: tuple[int, ...]
     draws: int
     examples: int
+    estimators: tuple[Component, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, the inverse of :meth:`from_json`."""
-        return {"epochs": list(self.epochs), "draws": self.draws, "examples": self.examples}
+        """Plain data, the inverse of :meth:`from_json`: nothing of estimators where there are none."""
+        data = {"epochs": list(self.epochs), "draws": self.draws, "examples": self.examples}
+        others = [other.to_json("estimator") for other in self.estimators]
+        return data | ({"estimators": others} if others else {})
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Diagnostics:
         """Read what :meth:`to_json` wrote."""
-        return cls(epochs=tuple(data["epochs"]), draws=data["draws"], examples=data["examples"])
+        return cls(
+            epochs=tuple(data["epochs"]),
+            draws=data["draws"],
+            examples=data["examples"],
+            estimators=tuple(Component.from_json(it, "estimator") for it in data.get("estimators", ())),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ Backpropagation: Straight-Through and Beyond", NeurIPS 2023, and of the code rel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +55,7 @@ class Subject:
         lane: its parameters that differ by lane.
         keys: of the noise, ``(lanes, 2)``.
         states: of a stateful estimator; they do not change.
+        others: estimators without states that are measured besides, and their parameters by lane; by id.
     """
 
     task: Task
@@ -63,6 +64,14 @@ class Subject:
     lane: Mapping[str, Tensor]
     keys: Tensor
     states: Mapping[str, dict[str, Tensor]]
+    others: Mapping[str, tuple[LaneEstimator, Mapping[str, Tensor]]] = field(default_factory=dict)
+
+    def of(self, other: str) -> Subject:
+        """The same with another of its estimators; with its own for an empty id."""
+        if not other:
+            return self
+        estimator, lane = self.others[other]
+        return replace(self, estimator=estimator, lane=lane, states={})
 
 
 def measured(
@@ -78,14 +87,22 @@ def measured(
     """
     index = _examples(subject.task, order, diagnostics.examples)
     exact = _exact(subject, index, epoch)
-    moments = _Moments()
-    for k in range(diagnostics.draws):
-        moments.add(_drawn(subject, index, epoch * _MOST_DRAWS + k), second_half=2 * k >= diagnostics.draws)
     return {
-        metric_name(call, name): value
-        for call, statistics in moments.statistics(exact).items()
-        for name, value in statistics.items()
+        metric_name(call, kind, other): value
+        for other in ("", *subject.others)
+        for call, statistics in _moments(subject.of(other), index, diagnostics.draws, epoch)
+        .statistics(exact)
+        .items()
+        for kind, value in statistics.items()
     }
+
+
+def _moments(subject: Subject, index: Tensor | None, draws: int, epoch: int) -> _Moments:
+    """Of repeated draws; every estimator is given the same noise."""
+    moments = _Moments()
+    for k in range(draws):
+        moments.add(_drawn(subject, index, epoch * _MOST_DRAWS + k), second_half=2 * k >= draws)
+    return moments
 
 
 class _Probe(TrainingDraw):

@@ -19,7 +19,7 @@ from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.lane_state import LaneState, initial, of_lane, restored
 from benchmarks.engine.noise import seed_keys
 from benchmarks.engine.records import LaneRecord, Recorder
-from benchmarks.engine.resolved import lane_parameters, optimizers_of, resolved_estimator
+from benchmarks.engine.resolved import lane_parameters, optimizers_of, others_of, resolved_estimator
 from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.kernels import layers
 from benchmarks.spec import TrialSpec
@@ -353,6 +353,7 @@ class LaneGroup:
                 lane=self._inputs["lane"],
                 keys=self._keys,
                 states=self._state["estimator"],
+                others=others_of(self._diagnostics, len(self._keys), self._settings.device),
             ),
             self._diagnostics,
             order=self._inputs["order"],

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.engine.draw import LaneEstimator
 from benchmarks.engine.optimizers.fixed import FixedOptimizer
 from benchmarks.engine.optimizers.group import GroupOptimizer
-from benchmarks.spec import TrialSpec
+from benchmarks.spec import Component, Diagnostics, TrialSpec
 from benchmarks.tasks.contract import Task
 from estimators import registry
 from estimators.info import Value
@@ -18,18 +18,21 @@ from estimators.info import Value
 
 def lane_parameters(trials: Sequence[TrialSpec], device: torch.device) -> dict[str, Tensor]:
     """Parameters of the estimator that may differ by lane, ``(lanes,)`` each."""
-    return {
-        name: torch.tensor([float(trial.estimator.values[name]) for trial in trials], device=device)
-        for name in trials[0].estimator.values
-        if name in _names_by_lane(trials[0])
-    }
+    return _by_lane([trial.estimator for trial in trials], device)
 
 
 def resolved_estimator(trial: TrialSpec) -> LaneEstimator:
     """The estimator with the parameters that the lanes share."""
-    by_lane = _names_by_lane(trial)
-    static = {name: value for name, value in trial.estimator.values.items() if name not in by_lane}
-    return LaneEstimator.bound(registry.get(trial.estimator.id), static)
+    return _resolved(trial.estimator)
+
+
+def others_of(
+    diagnostics: Diagnostics, lanes: int, device: torch.device
+) -> dict[str, tuple[LaneEstimator, dict[str, Tensor]]]:
+    """Estimators that are measured besides the one that trains, with their parameters by lane; by id."""
+    return {
+        other.id: (_resolved(other), _by_lane([other] * lanes, device)) for other in diagnostics.estimators
+    }
 
 
 def optimizers_of(
@@ -59,5 +62,19 @@ def _component(fixed: FixedOptimizer, trial: TrialSpec) -> tuple[str, Mapping[st
     return trial.optimizer.id, {**trial.optimizer.values, **fixed.parameters}
 
 
-def _names_by_lane(trial: TrialSpec) -> frozenset[str]:
-    return frozenset(p.name for p in registry.get(trial.estimator.id).parameters if p.lane)
+def _by_lane(estimators: Sequence[Component], device: torch.device) -> dict[str, Tensor]:
+    return {
+        name: torch.tensor([float(estimator.values[name]) for estimator in estimators], device=device)
+        for name in estimators[0].values
+        if name in _names_by_lane(estimators[0])
+    }
+
+
+def _resolved(estimator: Component) -> LaneEstimator:
+    by_lane = _names_by_lane(estimator)
+    static = {name: value for name, value in estimator.values.items() if name not in by_lane}
+    return LaneEstimator.bound(registry.get(estimator.id), static)
+
+
+def _names_by_lane(estimator: Component) -> frozenset[str]:
+    return frozenset(p.name for p in registry.get(estimator.id).parameters if p.lane)

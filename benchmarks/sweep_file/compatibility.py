@@ -49,15 +49,20 @@ class Demands:
 
 
 def check_compatibility(sweep: Sweep, task: TaskInfo, issues: Issues) -> None:
-    """Note every entry under ``estimators`` that cannot be computed on the sweep's boards, and what could."""
+    """Note every estimator that cannot be computed on the sweep's boards, and what could."""
     demands = Demands.of(task.facts(board.values) for board in sweep.boards())
     for i, entry in enumerate(sweep.estimators):
-        info = registry.get(entry.estimator.id)
-        if refusal := objection(info, demands):
-            advice = _advice(info, demands)
-            issues.add(at("/estimators", i), f"{info.id} {refusal}; leave it out{advice}.")
-        else:
-            _check_choices(entry.estimator, info, demands, at("/estimators", i), issues)
+        _check(entry.estimator, demands, at("/estimators", i), issues)
+    for other in sweep.diagnostics.estimators if sweep.diagnostics else ():
+        _check(ComponentGrid.of(other), demands, "/diagnostics/estimators", issues)
+
+
+def _check(estimator: ComponentGrid, demands: Demands, path: str, issues: Issues) -> None:
+    info = registry.get(estimator.id)
+    if refusal := objection(info, demands):
+        issues.add(path, f"{info.id} {refusal}; leave it out{_advice(info, demands)}.")
+    else:
+        _check_choices(estimator, info, demands, path, issues)
 
 
 def objection(info: EstimatorInfo, demands: Demands) -> str:

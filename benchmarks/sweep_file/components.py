@@ -10,6 +10,7 @@ from benchmarks.sweep_file.grid import ComponentGrid
 from benchmarks.sweep_file.issues import Issues, at, listed, shown
 from benchmarks.sweep_file.parameters import read_axes
 from benchmarks.tasks.info import TaskInfo
+from estimators import registry
 from estimators.info import EstimatorInfo
 
 Info = TypeVar("Info", TaskInfo, EstimatorInfo, OptimizerInfo)
@@ -44,8 +45,32 @@ def look_up(
     return None
 
 
+def look_up_estimator(
+    entry: Any, path: str, issues: Issues
+) -> tuple[Mapping[str, Any], EstimatorInfo] | None:
+    """An entry of a list of estimators as its block and what it names; ``None`` after noting a mistake.
+
+    Args:
+        entry: an id, or a mapping with an id.
+        path: its JSON pointer.
+        issues: where mistakes are noted.
+    """
+    ids = registry.available()
+    if isinstance(entry, str):
+        if entry in ids:
+            return {"id": entry}, registry.get(entry)
+        # The pointer of a bare id is the entry itself, there is no /id below it.
+        issues.add(path, f"no estimator {shown(entry)}; there are {listed(ids)}.", given=entry, names=ids)
+        return None
+    if not isinstance(entry, dict):
+        issues.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
+        return None
+    info = look_up(entry, path, "estimator", registry.get, ids, issues)
+    return None if info is None else (entry, info)
+
+
 def read_grid(
-    block: Mapping[str, Any], info: TaskInfo | OptimizerInfo, path: str, issues: Issues
+    block: Mapping[str, Any], info: TaskInfo | EstimatorInfo | OptimizerInfo, path: str, issues: Issues
 ) -> ComponentGrid:
     """The values of every parameter that ``info`` declares, defaults where the block names none."""
     axes = read_axes(block, info.parameters, path, issues, of=info.id)

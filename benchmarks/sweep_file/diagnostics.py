@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
-from benchmarks.spec import Diagnostics
+from benchmarks.spec import Component, Diagnostics
+from benchmarks.sweep_file.components import look_up_estimator, read_grid
 from benchmarks.sweep_file.grid import ComponentGrid
 from benchmarks.sweep_file.issues import Issues, at
 from benchmarks.sweep_file.limits import MAX_AXIS_VALUES, MAX_DRAWS, MAX_EXAMPLES
@@ -48,8 +50,42 @@ def read_diagnostics(
         return None
     # In order, so that the same diagnostics have the same key.
     return Diagnostics(
-        epochs=tuple(sorted(cast(tuple[int, ...], epochs))), draws=int(draws), examples=int(examples)
+        epochs=tuple(sorted(cast(tuple[int, ...], epochs))),
+        draws=int(draws),
+        examples=int(examples),
+        estimators=_read_estimators(section.estimators, at(_PATH, "estimators"), issues),
     )
+
+
+def _read_estimators(entries: Sequence[Any], path: str, issues: Issues) -> tuple[Component, ...]:
+    """Those that are measured besides the one that trains, in order of their ids."""
+    found: dict[str, Component] = {}
+    for i, entry in enumerate(entries):
+        component = _read_estimator(entry, at(path, i), issues)
+        if component is not None and component.id in found:
+            issues.add(at(path, i), f"{component.id} stands in the list twice; leave one out.")
+        elif component is not None:
+            found[component.id] = component
+    return tuple(found[id] for id in sorted(found))
+
+
+def _read_estimator(entry: Any, path: str, issues: Issues) -> Component | None:
+    named = look_up_estimator(entry, path, issues)
+    if named is None:
+        return None
+    block, info = named
+    if info.stateful:
+        issues.add(
+            path,
+            f"{info.id} learns during training, so it cannot be measured where another one trains; "
+            "leave it out, or let it train.",
+        )
+        return None
+    grid = read_grid(block, info, path, issues)
+    for name, values in grid.axes:
+        if len(values) > 1:
+            issues.add(at(path, name), f"expected one value, got {len(values)}; here is no grid.")
+    return next(iter(grid)) if len(grid) == 1 else None
 
 
 def _check_epochs(raw: object, epochs: tuple[int, ...], task: ComponentGrid, issues: Issues) -> None:

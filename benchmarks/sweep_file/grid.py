@@ -25,6 +25,12 @@ class ComponentGrid:
     version: int
     axes: Axes
 
+    @classmethod
+    def of(cls, component: Component) -> ComponentGrid:
+        """One value of every parameter."""
+        axes = tuple((name, (value,)) for name, value in component.parameters)
+        return cls(id=component.id, version=component.version, axes=axes)
+
     def __len__(self) -> int:
         return math.prod(len(values) for _, values in self.axes)
 
@@ -144,4 +150,10 @@ class Sweep:
             "report": list(self.report),
             "priority": self.priority,
             "precision": self.precision,
-        } | ({} if self.diagnostics is None else {"diagnostics": self.diagnostics.to_json()})
+        } | ({} if self.diagnostics is None else {"diagnostics": _diagnostics_block(self.diagnostics)})
+
+
+def _diagnostics_block(diagnostics: Diagnostics) -> dict[str, Any]:
+    """As in a sweep file."""
+    others = [{"id": other.id, **other.values} for other in diagnostics.estimators]
+    return diagnostics.to_json() | ({"estimators": others} if others else {})

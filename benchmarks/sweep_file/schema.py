@@ -102,11 +102,16 @@ class SelectSection(Section):
 class DiagnosticsSection(Section):
     """What is measured of gradients during training."""
 
-    epochs: Annotated[Any, WithJsonSchema(_EPOCHS)] = Field(description="after which epochs, e.g. [1, 2]")
+    epochs: Annotated[Any, WithJsonSchema(_EPOCHS)] = Field(
+        description="at the start of which epochs, e.g. [1, 2]"
+    )
     draws: Annotated[Any, WithJsonSchema(_DRAWS)] = Field(default=1024, description="repeated estimates")
     examples: Annotated[Any, WithJsonSchema(_EXAMPLES)] = Field(
         default=100, description="examples of the fixed batch"
     )
+    estimators: Annotated[
+        list[Annotated[Any, WithJsonSchema({"anyOf": _NAMED})]], Field(max_length=MAX_ESTIMATORS)
+    ] = Field(default=[], description="others to measure at the same parameters, each an id or a mapping")
 
 
 class SweepFile(Section):
@@ -134,7 +139,9 @@ class SweepFile(Section):
     precision: Annotated[Any, WithJsonSchema(_PRECISION)] = Field(
         default="float32", description="float32 or tf32, of matmul on a GPU"
     )
-    diagnostics: DiagnosticsSection | None = Field(default=None, description="epochs, draws and examples")
+    diagnostics: DiagnosticsSection | None = Field(
+        default=None, description="epochs, draws, examples and estimators"
+    )
 
 
 _STAND_INS: dict[str, Any] = {"name": "stand-in", "task": {}, "estimators": [None], "seeds": 1}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import estimators.registry
-from benchmarks.spec import PRECISIONS, Precision
+from benchmarks.spec import PRECISIONS, Diagnostics, Precision
 from benchmarks.sweep_file.compatibility import check_compatibility
-from benchmarks.sweep_file.components import look_up, read_grid
+from benchmarks.sweep_file.components import look_up, look_up_estimator, read_grid
 from benchmarks.sweep_file.diagnostics import read_diagnostics
 from benchmarks.sweep_file.document import plain
 from benchmarks.sweep_file.grid import ComponentGrid, EstimatorGrid, Sweep
@@ -61,7 +60,7 @@ def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
         _check_printable(fields.get(key), at("", key), issues)
     task = read_grid(fields["task"], info, "/task", issues) if info else _UNKNOWN
     diagnostics = read_diagnostics(fields.get("diagnostics"), task, issues)
-    metric, goal, report = _rule(fields, info, task, issues)
+    metric, goal, report = _rule(fields, info, task, diagnostics, issues)
     return Sweep(
         name=fields.get("name", ""),
         description=fields.get("description", ""),
@@ -105,21 +104,10 @@ def _estimators(
 
 
 def _estimator(entry: Any, training: Training, path: str, issues: Issues) -> EstimatorGrid:
-    nothing = EstimatorGrid(estimator=_UNKNOWN, optimizers=(), lrs=())
-    if isinstance(entry, str):
-        # The pointer of a bare id is the entry itself, there is no /id below it.
-        if entry not in estimators.registry.available():
-            ids = estimators.registry.available()
-            message = f"no estimator {shown(entry)}; there are {listed(ids)}."
-            issues.add(path, message, given=entry, names=ids)
-            return nothing
-        return _estimator({"id": entry}, training, path, issues)
-    if not isinstance(entry, dict):
-        issues.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
-        return nothing
-    registry = estimators.registry
-    info = look_up(entry, path, "estimator", registry.get, registry.available(), issues)
-    return nothing if info is None else _estimator_grid(entry, info, training, path, issues)
+    found = look_up_estimator(entry, path, issues)
+    if found is None:
+        return EstimatorGrid(estimator=_UNKNOWN, optimizers=(), lrs=())
+    return _estimator_grid(*found, training, path, issues)
 
 
 def _estimator_grid(
@@ -158,22 +146,29 @@ def _seeds(raw: Any, issues: Issues) -> tuple[int, ...]:
 
 
 def _rule(
-    fields: Mapping[str, Any], info: TaskInfo | None, task: ComponentGrid, issues: Issues
+    fields: Mapping[str, Any],
+    info: TaskInfo | None,
+    task: ComponentGrid,
+    diagnostics: Diagnostics | None,
+    issues: Issues,
 ) -> tuple[str, Goal, tuple[str, ...]]:
     """The metric that chooses with its goal, and those that are reported."""
     if info is None:
         return "", "minimize", ()
-    readable = all(values for _, values in task.axes)
-    metrics = _metrics(info, task, diagnosed=fields.get("diagnostics") is not None and readable)
+    metrics = {metric.name: metric for metric in info.metrics}
+    if fields.get("diagnostics") is not None and all(values for _, values in task.axes):
+        metrics |= _of_diagnostics(info, task, diagnostics)
     metric, goal = _select(fields.get("select", SelectSection()), info, metrics, issues)
     return metric, goal, _report(fields.get("report"), info, metrics, issues)
 
 
-def _metrics(info: TaskInfo, task: ComponentGrid, *, diagnosed: bool) -> dict[str, Metric]:
-    """What trials of the sweep report: those of the task, and of diagnostics where it asks for some."""
-    calls = {call for board in task for call in info.facts(board.values).spaces} if diagnosed else set()
-    found = (*info.metrics, *(diagnostic_metrics(sorted(calls)) if diagnosed else ()))
-    return {metric.name: metric for metric in found}
+def _of_diagnostics(
+    info: TaskInfo, task: ComponentGrid, diagnostics: Diagnostics | None
+) -> dict[str, Metric]:
+    """What trials report of gradients; those of the estimator that trains where the section has a mistake."""
+    calls = sorted({call for board in task for call in info.facts(board.values).spaces})
+    others = [other.id for other in diagnostics.estimators] if diagnostics else []
+    return {metric.name: metric for metric in diagnostic_metrics(calls, others)}
 
 
 def _select(
@@ -203,10 +198,15 @@ def _report(
 
 
 def _note_metric(name: str, info: TaskInfo, metrics: Mapping[str, Metric], path: str, issues: Issues) -> None:
-    near = "" if diagnostic_metric(name) is None else "; those of `diagnostics` need that section"
+    measured = [other for other in metrics if diagnostic_metric(other)]
+    there_are = listed(other for other in metrics if other not in measured)
+    if measured:
+        there_are += f" and {len(measured)} of diagnostics, from {measured[0]} to {measured[-1]}"
+    elif diagnostic_metric(name):
+        there_are += "; those of `diagnostics` need that section"
     issues.add(
         path,
-        f"{info.id} reports no metric {shown(name)}; there are {listed(metrics)}{near}.",
+        f"{info.id} reports no metric {shown(name)}; there are {there_are}.",
         given=name,
         names=list(metrics),
     )

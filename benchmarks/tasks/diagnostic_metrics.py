@@ -31,33 +31,52 @@ _KINDS: dict[str, tuple[str, Goal, str]] = {
 _OF_THE_MEAN = ("norm", "variance", "deviation", "snr")
 
 
-def metric_name(call: str, kind: str) -> str:
-    """The name of a diagnostic metric, as in ``gradient.code.cosine``."""
-    return f"{PREFIX}.{call}.{kind}"
+def metric_name(call: str, kind: str, other: str = "") -> str:
+    """The name of a diagnostic metric, as in ``gradient.code.cosine``.
+
+    Args:
+        call: named call of ``expect``, or ``parameters``.
+        kind: what is measured.
+        other: the estimator that is measured, where it is not the one that trains: it stands at the end, as
+            in ``gradient.code.cosine.reinmax``.
+    """
+    return ".".join([PREFIX, call, kind, *([other] if other else [])])
 
 
-def diagnostic_metrics(calls: Iterable[str]) -> tuple[Metric, ...]:
-    """What diagnostics may report for a task with these named calls of ``expect``."""
+def diagnostic_metrics(calls: Iterable[str], others: Iterable[str] = ()) -> tuple[Metric, ...]:
+    """What diagnostics may report.
+
+    Args:
+        calls: the task's named calls of ``expect``.
+        others: estimators that are measured besides the one that trains.
+    """
     names = [(call, kind) for call in calls for kind in _KINDS]
     names += [(PARAMETERS, kind) for kind in _OF_THE_MEAN]
-    return tuple(_metric(call, kind) for call, kind in names)
+    return tuple(_metric(call, kind, other) for other in ("", *others) for call, kind in names)
 
 
 def diagnostic_metric(name: str) -> Metric | None:
-    """The diagnostic metric of that name, whatever call it speaks of; ``None`` if it is none."""
+    """The diagnostic metric of that name, of whatever call and estimator; ``None`` if it is none."""
     prefix, _, rest = name.partition(".")
-    call, _, kind = rest.rpartition(".")
+    if prefix != PREFIX:
+        return None
+    before, _, last = rest.rpartition(".")
+    call, _, kind = before.rpartition(".")
+    return _known(before, last, "") or _known(call, kind, last)
+
+
+def _known(call: str, kind: str, other: str) -> Metric | None:
     known = _OF_THE_MEAN if call == PARAMETERS else tuple(_KINDS)
-    return _metric(call, kind) if prefix == PREFIX and call and kind in known else None
+    return _metric(call, kind, other) if call and kind in known else None
 
 
-def _metric(call: str, kind: str) -> Metric:
+def _metric(call: str, kind: str, other: str) -> Metric:
     title, goal, description = _KINDS[kind]
     return Metric(
-        name=metric_name(call, kind),
-        title=f"Gradient at {call}: {title}",
+        name=metric_name(call, kind, other),
+        title=f"Gradient at {call}: {title}" + (f", of {other}" if other else ""),
         unit="",
         goal=goal,
         split="train",
-        description=description,
+        description=f"{description} Of {other} at the parameters trained here." if other else description,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from benchmarks.engine import diagnostics
 from benchmarks.engine.diagnostics import Subject
 from benchmarks.engine.draw import LaneEstimator, States
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.spec import Diagnostics, TrialSpec
+from benchmarks.spec import Component, Diagnostics, TrialSpec
 from benchmarks.tasks.contract import Batch, Draw, Loss, Phase, Task, TaskBase, Variables
 from benchmarks.tasks.polynomial.task import Polynomial
 from estimators import Estimate, NoiseSource, Objective
@@ -92,6 +93,7 @@ def measured(
     order: Mapping[str, Tensor] | None = None,
     examples: int = 1,
     epoch: int = 1,
+    others: Mapping[str, tuple[LaneEstimator, Mapping[str, Tensor]]] | None = None,
 ) -> dict[str, list[float]]:
     subject = Subject(
         task=task,
@@ -100,6 +102,7 @@ def measured(
         lane=lane or {},
         keys=seed_keys(seeds),
         states=states or {},
+        others=others or {},
     )
     what = Diagnostics(epochs=(epoch,), draws=draws, examples=examples)
     found = diagnostics.measured(subject, what, order=order or {}, epoch=epoch)
@@ -264,6 +267,24 @@ class TestEstimators:
                 assert values[lane] == pytest.approx(alone[name][0], rel=1e-9)
         assert len({round(value, 6) for value in together["x.variance"]}) == 3
 
+    def test_others_have_the_diagnostics_that_they_have_alone(self) -> None:
+        """At the same parameters, whoever trains there, with or without a state."""
+        task, start = self.task(4, 16), self.theta(2, 4)
+        tau = {"temperature": torch.tensor([0.5, 2.0], dtype=torch.float64)}
+        others = {"stgs": (bound("stgs"), tau), "reinmax": (bound("reinmax"), {})}
+        draw = training("reinforce_ema", seeds=[3, 4])
+        task.loss(Phase(), start, None, draw)
+        mine = functools.partial(
+            measured, task, start, bound("reinforce_ema"), seeds=[3, 4], draws=40, states=draw.states
+        )
+        alone = {
+            id: measured(task, start, estimator, seeds=[3, 4], draws=40, lane=lane)
+            for id, (estimator, lane) in others.items()
+        }
+        of_others = {f"{name}.{id}": values for id, them in alone.items() for name, values in them.items()}
+        assert mine(others=others) == mine() | of_others
+        assert alone["stgs"]["x.cosine"] != alone["reinmax"]["x.cosine"]
+
     def test_epochs_and_draws_have_noise_of_their_own(self) -> None:
         task, start = self.task(4, 16), self.theta(1, 4)
         first, second = (
@@ -368,8 +389,9 @@ class TestWithData:
         assert norm(whole) != norm(whole.roll(1))
 
 
-def diagnosed(spec: TrialSpec, *epochs: int, draws: int = 4, examples: int = 3) -> TrialSpec:
-    return dataclasses.replace(spec, diagnostics=Diagnostics(epochs=epochs, draws=draws, examples=examples))
+def diagnosed(spec: TrialSpec, *epochs: int, others: tuple[Component, ...] = ()) -> TrialSpec:
+    diagnostics = Diagnostics(epochs=epochs, draws=4, examples=3, estimators=others)
+    return dataclasses.replace(spec, diagnostics=diagnostics)
 
 
 Point = tuple[str, int, float]
@@ -408,6 +430,30 @@ class TestTrials:
             ordinary, gradients = split(curves[lane])
             assert ordinary == expected[lane]
             assert {epoch for _, epoch, _ in gradients} == {1, 2}
+
+    @pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
+    def test_estimators_are_compared_at_the_parameters_that_one_of_them_trains(self, task: str) -> None:
+        """Two trials that differ in their estimator alone meet in the first epoch: nothing is trained yet."""
+        st, stgs = trial(task, "st"), trial(task, "stgs", temperature=0.7)
+        others = (st.estimator, stgs.estimator)
+        plain, _ = run(st)
+        mine, _ = run(diagnosed(st, 1, 2, others=others))
+        theirs, _ = run(diagnosed(stgs, 1, 2, others=others))
+        ordinary, gradients = split(mine[0])
+        assert ordinary == plain[0]
+
+        def of(id: str, curve: list[Point], epoch: int) -> dict[str, float]:
+            return {
+                name.removesuffix(f".{id}"): value
+                for name, at_epoch, value in curve
+                if at_epoch == epoch and name.startswith(PREFIX) and name.endswith(f".{id}")
+            }
+
+        own = {name: value for name, epoch, value in gradients if epoch == 2 and name.count(".") == 2}
+        assert own
+        assert own == of("st", gradients, 2)
+        assert of("stgs", gradients, 1) == of("stgs", theirs[0], 1)
+        assert of("stgs", gradients, 2) != of("stgs", theirs[0], 2)
 
     def test_they_are_reported_at_the_named_epochs_and_last_at_the_end(self) -> None:
         """Of lanes of four epochs and of three; the second's last epoch is none of those."""

@@ -258,6 +258,7 @@ def test_what_no_registry_knows_reads_back() -> None:
         {"diagnostics": dataclasses.replace(DIAGNOSTICS, epochs=(1,))},
         {"diagnostics": dataclasses.replace(DIAGNOSTICS, draws=2)},
         {"diagnostics": dataclasses.replace(DIAGNOSTICS, examples=1)},
+        {"diagnostics": dataclasses.replace(DIAGNOSTICS, estimators=(SPEC.estimator,))},
         {"precision": "tf32"},
     ],
 )

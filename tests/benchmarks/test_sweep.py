@@ -196,6 +196,7 @@ def test_spellings_of_an_optimizer_are_one_trial(optimizer: Any) -> None:
         {"estimators": ["st", {"id": "reinmax", "optimizer": {"id": "adam", "beta1": [0.9, 0.5]}}]},
         {"diagnostics": {"epochs": [3, 1]}},
         {"diagnostics": {"epochs": 2, "draws": 2, "examples": 1}},
+        {"diagnostics": {"epochs": 2, "estimators": ["stgs", {"id": "gumbel_rao", "num_draws": 7}]}},
     ],
     ids=str,
 )
@@ -229,6 +230,22 @@ def test_diagnostics_of_every_trial() -> None:
         epochs=(40,), draws=65_536, examples=10_000
     )
     assert read_sweep(minimal(diagnostics=None)).diagnostics is None
+
+
+def test_estimators_measured_besides_are_part_of_the_key_in_whatever_order() -> None:
+    def sweep(*others: Any) -> Sweep:
+        report = ["gradient.x.cosine_corrected.stgs"] if others else None
+        return read_sweep(minimal(diagnostics={"epochs": 1, "estimators": list(others)}, report=report))
+
+    def key(*others: Any) -> str:
+        (spec,) = sweep(*others).expand()
+        return spec.key
+
+    warm = {"id": "stgs", "temperature": "1.0"}
+    assert key("stgs", "st") == key("st", warm) != key("stgs")
+    assert key("stgs") != key({"id": "stgs", "temperature": 0.5})
+    assert key() == next(read_sweep(minimal(diagnostics={"epochs": 1})).expand()).key
+    assert sweep("stgs").report == ("gradient.x.cosine_corrected.stgs",)
 
 
 def test_the_documentation_names_every_optimizer_and_parameter() -> None:
