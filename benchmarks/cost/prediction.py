@@ -21,7 +21,8 @@ from statistics import fmean
 
 from scipy.special import stdtrit
 
-from benchmarks.cost.table import COMPILED_FROM_STEPS, Footing, Table, shipped
+from benchmarks.cost.compiling import worth_compiling
+from benchmarks.cost.table import Footing, Table, shipped
 from benchmarks.spec import Component
 
 LEVEL = 0.8
@@ -56,6 +57,15 @@ class Load:
     def each(self) -> int:
         """Steps of a trial, on average."""
         return self.steps // max(self.trials, 1)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether such trials are compiled.
+
+        Raises:
+            KeyError: the registries do not know the task or the estimator in this version.
+        """
+        return worth_compiling(self.task, self.estimator, self.each)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,13 +133,12 @@ class Predictor:
 
 
 def _groups(load: Load) -> tuple[Hashable, ...]:
-    """What a load is like, the likest first. Short trials are not compiled and only like one another."""
-    short = load.each < COMPILED_FROM_STEPS
+    """What a load is like, the likest first. Trials that are not compiled are only like one another."""
     return (
-        (short, load.signature),
-        (short, load.task.id, load.estimator.id),
-        (short, load.task.id, ""),
-        (short, "", ""),
+        (load.compiled, load.signature),
+        (load.compiled, load.task.id, load.estimator.id),
+        (load.compiled, load.task.id, ""),
+        (load.compiled, "", ""),
     )
 
 

@@ -20,11 +20,9 @@ from importlib import resources
 from statistics import fmean
 from typing import Any
 
+from benchmarks.cost.compiling import worth_compiling
 from benchmarks.cost.work import of_step
 from benchmarks.spec import Component
-
-COMPILED_FROM_STEPS = 4000
-"""Steps of a trial from which the engine compiles them."""
 
 
 class Footing(IntEnum):
@@ -90,7 +88,7 @@ class Table:
         Raises:
             KeyError: the registries do not know the task or the estimator in this version.
         """
-        compiled = each >= COMPILED_FROM_STEPS
+        compiled = worth_compiling(task, estimator, each)
         pace = self._model(task, estimator) * self._ratio(compiled, task.id, estimator.id)
         return steps * pace + (self.start_seconds if compiled else 0.0)
 

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.cost.table import COMPILED_FROM_STEPS
+from benchmarks.cost.compiling import worth_compiling
 from benchmarks.datasets import loading
 from benchmarks.engine import denormals, memory, precision
 from benchmarks.engine.compiled.compiler import OF_THIS_PROCESS, Compiler
+from benchmarks.engine.compiled.identity import identity
 from benchmarks.engine.evaluation import CHUNK
 from benchmarks.engine.group import Advance, LaneGroup, Settings
 from benchmarks.engine.lane_state import LaneState
@@ -122,7 +123,8 @@ class Cohort:
         states: lane -> where it resumes (from :meth:`lane_state`); other lanes start at the beginning.
         group_width: most lanes per group; default one on a CPU, elsewhere what memory allows.
         task: the task itself, instead of the registered one of the trials.
-        compiled: whether to compile steps; default for trials of at least ``COMPILED_FROM_STEPS`` steps.
+        compiled: whether to compile steps; default as
+            :func:`benchmarks.cost.compiling.worth_compiling` says.
         compiler: by what; default one that all cohorts of the process share.
         evaluation_chunk: examples that are evaluated at a time.
         clock: seconds, to find out how many steps make a segment.
@@ -152,6 +154,7 @@ class Cohort:
         precision.check(trials[0].precision, self._device)
         self._trials = list(trials)
         self._epochs = [int(trial.task.values["epochs"]) for trial in trials]
+        self._identity = identity(trials[0]) if task is None else None
         if task is None:
             task = _registered_task(trials[0].task, self._device, data_dir or loading.environment_dir())
         self._task = task
@@ -212,7 +215,8 @@ class Cohort:
         """Whether compiling pays: a property of a trial alone, since compiled steps round differently."""
         if self._compiled is not None:
             return self._compiled
-        return self._epochs[lane] * self._task.steps_per_epoch >= COMPILED_FROM_STEPS
+        trial, steps = self._trials[lane], self._epochs[lane] * self._task.steps_per_epoch
+        return worth_compiling(trial.task, trial.estimator, steps, device=self._device.type)
 
     def _default_width(self) -> int:
         """One lane on a CPU: its state stays in the cache. Else as many as memory holds, at most all."""
@@ -243,6 +247,7 @@ class Cohort:
             compiler=self._compiler,
             chunk=self._chunk,
             metrics=registry.get(self._trials[0].task.id).metrics,
+            identity=self._identity,
         )
 
     def _placed(self, lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[_Placed]:

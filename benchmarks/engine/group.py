@@ -67,6 +67,7 @@ class Settings:
         compiler: by what.
         chunk: examples that are evaluated at a time.
         metrics: that the task declares, for its reductions.
+        identity: of the code and the task, if it is known, so that programs can be found on disk.
     """
 
     device: torch.device
@@ -74,6 +75,7 @@ class Settings:
     compiler: Compiler
     chunk: int
     metrics: Sequence[Metric]
+    identity: str | None = None
 
 
 class LaneGroup:
@@ -278,7 +280,13 @@ class LaneGroup:
         self._state = tree.input_major(self._state, self._sparse_weights())
         if shape not in self._compilations:
             self._compilations[shape] = self._settings.compiler.compilation(
-                self._task, self._step, shape, self._state, self._inputs, key=self._program_key
+                self._task,
+                self._step,
+                shape,
+                self._state,
+                self._inputs,
+                key=self._program_key,
+                identity=self._settings.identity,
             )
         return self._compilations[shape].program
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Engine
 
+from benchmarks.cost.compiling import worth_compiling
 from benchmarks.cost.prediction import DeviceTime, Load, Predictor
-from benchmarks.cost.table import COMPILED_FROM_STEPS
 from service.queue.submission import PlannedCell
 from service.resources import schemas
 from service.storage.engine import read
@@ -59,7 +59,9 @@ def _loads(cells: Iterable[PlannedCell]) -> Iterator[Load]:
     groups: dict[tuple[str, bool], list[PlannedCell]] = defaultdict(list)
     for one in cells:
         if one.to_compute:
-            groups[one.cell.signature, one.cell.steps < COMPILED_FROM_STEPS].append(one)
+            spec = one.cell.spec
+            compiled = worth_compiling(spec.task, spec.estimator, one.cell.steps)
+            groups[one.cell.signature, compiled].append(one)
     for (signature, _), members in groups.items():
         first = members[0].cell
         yield Load(

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.cost import prediction, table
+from benchmarks.cost.compiling import worth_compiling
 from benchmarks.cost.prediction import DeviceTime, Load, Predictor
 from benchmarks.cost.table import Footing, Row, Table
 from benchmarks.cost.work import of_step
@@ -112,16 +113,37 @@ def test_the_table_is_a_model_with_ratios() -> None:
 
 def test_short_trials_are_not_compiled() -> None:
     spec = trial(LONG, "st")
-    short = TINY.seconds(spec.task, spec.estimator, steps=8000, each=3999)
+    short = TINY.seconds(spec.task, spec.estimator, steps=8000, each=400)
     assert short == pytest.approx(3 * 8000 * (2 + 1600 + 32))
     measured = replace(TINY, rows=(row(LONG, "st", 5.0), row(LONG, "st", 7.0, compiled=False)))
     assert measured.seconds(spec.task, spec.estimator, steps=10, each=10) == pytest.approx(70)
 
 
+@pytest.mark.parametrize(
+    ("task", "estimator", "fewest"),
+    [
+        # 0.75 s over 1.5 ms + 50 x 8 x 4 flop / 5e10 + 64 numbers x 10 ns = 1.500672 ms
+        (LONG, "st", 500),
+        # 1.5 ms + 50 x 128 x 256 flop / 5e10 + 65,536 numbers x 10 ns = 2.188 ms
+        ({"id": "polynomial", "latents": 128, "batch_size": 256}, "reinmax", 343),
+        # 1.5 ms + 6 x 1,081,344 weights x 100 images / 5e10 + 3,200 numbers x 10 ns = 14.508 ms
+        (VAE, "reinmax", 52),
+    ],
+)
+def test_what_is_compiled_follows_from_the_work_of_a_trial(
+    task: dict[str, Any], estimator: str, fewest: int
+) -> None:
+    spec = trial(task, estimator)
+    assert worth_compiling(spec.task, spec.estimator, fewest)
+    assert not worth_compiling(spec.task, spec.estimator, fewest - 1)
+    assert not worth_compiling(spec.task, spec.estimator, fewest, device="cuda")
+    assert worth_compiling(spec.task, spec.estimator, 11 * fewest, device="cuda")
+
+
 def test_the_shipped_table_gives_its_rows_back() -> None:
     shipped = table.shipped()
     for one in shipped.rows:
-        each, start = (10_000, shipped.start_seconds) if one.compiled else (100, 0.0)
+        each, start = (10_000, shipped.start_seconds) if one.compiled else (5, 0.0)
         seconds = shipped.seconds(one.task, one.estimator, steps=10_000, each=each)
         assert seconds == pytest.approx(10_000 * one.seconds_per_step + start, rel=1e-6)
     found = {(one.task.id, one.estimator.id) for one in shipped.rows}

@@ -17,9 +17,10 @@ import estimators
 from benchmarks.engine import cohort as cohort_module
 from benchmarks.engine.batches import StepShape
 from benchmarks.engine.cohort import Cohort
-from benchmarks.engine.compiled import forms, inductor, tree
+from benchmarks.engine.compiled import forms, inductor, recording, tree
 from benchmarks.engine.compiled.compiler import Compiler
 from benchmarks.engine.compiled.forms import Build, Form, Program
+from benchmarks.engine.compiled.recording import Make, in_process
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.spec import TrialSpec
@@ -39,8 +40,8 @@ def replayed(launch: Callable[[], object]) -> Callable[[], object]:
     return launch
 
 
-def as_graph(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
-    return forms.Graph(step, shape, state, inputs, capture=replayed, length=SHORT)
+def as_graph(step: LaneStep, shape: StepShape, state: State, inputs: Inputs, make: Make) -> Program:
+    return forms.Graph(step, shape, state, inputs, make, capture=replayed, length=SHORT)
 
 
 FORMS: dict[Form, Build] = {"loop": forms.Loop, "steps": forms.Steps, "graph": as_graph}
@@ -123,7 +124,9 @@ class Recorded:
 
     form: Form = "steps"
 
-    def __init__(self, step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> None:
+    def __init__(
+        self, step: LaneStep, shape: StepShape, state: State, inputs: Inputs, make: Make = in_process
+    ) -> None:
         def one_step(*tensors: Tensor) -> tuple[Tensor, ...]:
             return tree.tensors(step(*tree.split(tensors, state, inputs), shape=shape, in_place=True))
 
@@ -262,9 +265,9 @@ def test_a_compiler_makes_a_program_once() -> None:
     """Groups of a cohort share it, and so do later cohorts of the same task: of equal width and estimator."""
     compiled = []
 
-    def counted(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
+    def counted(step: LaneStep, shape: StepShape, state: State, inputs: Inputs, make: Make) -> Program:
         compiled.append(1)
-        return forms.Steps(step, shape, state, inputs)
+        return forms.Steps(step, shape, state, inputs, make)
 
     compiler = trying({"steps": counted})
     task = small_vae(mixed("categorical_vae")[0])
@@ -379,7 +382,7 @@ def test_registered_tasks_of_equal_parameters_are_one() -> None:
 
 
 def refusing(message: str) -> Build:
-    def build(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
+    def build(step: LaneStep, shape: StepShape, state: State, inputs: Inputs, make: Make) -> Program:
         raise RuntimeError(message)
 
     return build
@@ -407,7 +410,7 @@ def test_without_any_form_steps_are_eager_with_the_same_bits() -> None:
 
 def test_a_step_of_very_many_operations_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no failure: what is compiled follows from the step."""
-    monkeypatch.setattr(forms, "MOST_OPERATIONS", 10)
+    monkeypatch.setattr(recording, "MOST_OPERATIONS", 10)
     spec = trial(latents=12)
     lanes = cohort(spec, compiled=True, compiler=Compiler())
     curves = curves_of(lanes)
@@ -418,7 +421,7 @@ def test_a_step_of_very_many_operations_is_run_as_it_is(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("epochs", "form"), [(2, "steps"), (1, "eager")])
 def test_the_length_of_a_trial_decides(monkeypatch: pytest.MonkeyPatch, epochs: int, form: str) -> None:
     """Of the trial alone: a resumed trial and one in other company must get the same answer."""
-    monkeypatch.setattr(cohort_module, "COMPILED_FROM_STEPS", 10)
+    monkeypatch.setattr(cohort_module, "worth_compiling", lambda task, estimator, steps, device: steps >= 10)
     lanes = cohort(trial(epochs=epochs), trial(epochs=epochs, seed=1), compiler=only("steps"))
     next(lanes.segments())
     assert lanes.execution.forms == (form,)

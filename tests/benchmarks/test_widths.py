@@ -18,6 +18,7 @@ from benchmarks.engine.cohort import Cohort, Segment
 from benchmarks.engine.compiled import forms
 from benchmarks.engine.compiled.compiler import Compiler
 from benchmarks.engine.compiled.forms import Program
+from benchmarks.engine.compiled.recording import Make
 from benchmarks.engine.group import Advance, LaneGroup
 from benchmarks.engine.memory import Footprint
 from benchmarks.engine.step import Inputs, LaneStep, State
@@ -187,9 +188,9 @@ def test_programs_of_a_width_that_did_not_fit_are_dropped(monkeypatch: pytest.Mo
     wide: list[weakref.ref[Program]] = []
     widths, held = [], []
 
-    def noting(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Program:
+    def noting(step: LaneStep, shape: StepShape, state: State, inputs: Inputs, make: Make) -> Program:
         held.append(any(program() for program in wide))
-        program = forms.Steps(step, shape, state, inputs)
+        program = forms.Steps(step, shape, state, inputs, make)
         widths.append(len(state["alive"]))
         if widths[-1] == 8:
             wide.append(weakref.ref(program))

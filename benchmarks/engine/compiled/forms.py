@@ -14,14 +14,14 @@ differently, and a trial that is resumed elsewhere must find the form it had.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from benchmarks.engine.batches import StepShape
-from benchmarks.engine.compiled import inductor, tree
+from benchmarks.engine.compiled import tree
+from benchmarks.engine.compiled.recording import Make, in_process, recorded
 from benchmarks.engine.step import Inputs, LaneStep, State
 
 Form = Literal["loop", "steps", "graph"]
@@ -30,13 +30,6 @@ LOOP_BYTES = 2**20
 """Largest state that is handed from step to step by a loop inside the program."""
 GRAPH_STEPS = 20
 """Steps of one CUDA graph."""
-MOST_OPERATIONS = 2000
-"""Largest step that is compiled. A Tree-LSTM's over ten symbols has 2,800 operations and takes inductor
-minutes, for every length of a minibatch; those of the VAE have 500 to 1,400."""
-
-
-class TooLarge(Exception):
-    """A step has too many operations to be worth compiling."""
 
 
 class Program(Protocol):
@@ -54,8 +47,9 @@ class Program(Protocol):
         """The state ``count`` steps on; the state given may be changed and is not to be used again."""
 
 
-Build = Callable[[LaneStep, StepShape, State, Inputs], Program]
-"""Makes a program of a step whose minibatches have a shape, from an example of what it will be given."""
+Build = Callable[[LaneStep, StepShape, State, Inputs, Make], Program]
+"""Makes a program of a step whose minibatches have a shape, from an example of what it will be given, with
+what makes programs of recordings."""
 
 
 class Steps:
@@ -65,11 +59,19 @@ class Steps:
         step: what to compile.
         shape: of the minibatches.
         state, inputs: an example; shapes, strides, types and device are fixed by it.
+        make: makes a program of the recording.
     """
 
     form: Form = "steps"
 
-    def __init__(self, step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        step: LaneStep,
+        shape: StepShape,
+        state: State,
+        inputs: Inputs,
+        make: Make = in_process,
+    ) -> None:
         width = len(tree.tensors(state))
 
         def in_place(*tensors: Tensor) -> None:
@@ -78,9 +80,7 @@ class Steps:
                 if source is not target:
                     target.copy_(source)
 
-        graph = _recorded(in_place, state, inputs)
-        examples = [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)]
-        self._call = inductor.compiled(graph, examples, cpu=tree.device(state).type == "cpu")
+        self._call = make(lambda: recorded(in_place, state, inputs))
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps; the state is changed and returned."""
@@ -98,16 +98,23 @@ class Loop:
         step: what to compile.
         shape: of the minibatches.
         state, inputs: an example; shapes, types and device are fixed by it.
+        make: makes a program of the recording.
     """
 
     form: Form = "loop"
 
-    def __init__(self, step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        step: LaneStep,
+        shape: StepShape,
+        state: State,
+        inputs: Inputs,
+        make: Make = in_process,
+    ) -> None:
         def one_step(*tensors: Tensor) -> tuple[Tensor, ...]:
             return tree.tensors(step(*tree.split(tensors, state, inputs), shape=shape))
 
-        graph = _recorded(one_step, state, inputs)
-        self._call = inductor.loop(graph, len(tree.tensors(state)))
+        self._call = make(lambda: recorded(one_step, state, inputs, carried=len(tree.tensors(state))))
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps."""
@@ -125,6 +132,7 @@ class Graph:
         step: what to compile and capture.
         shape: of the minibatches.
         state, inputs: an example; shapes, types and device are fixed by it.
+        make: makes a program of the recording.
         capture: records what a function launches and returns what launches it again.
         length: most steps of one replay; at most the steps of an epoch that are alike.
     """
@@ -137,11 +145,12 @@ class Graph:
         shape: StepShape,
         state: State,
         inputs: Inputs,
+        make: Make = in_process,
         *,
         capture: Callable[[Callable[[], object]], Callable[[], object]] | None = None,
         length: int = GRAPH_STEPS,
     ) -> None:
-        self._steps, self._length = Steps(step, shape, state, inputs), min(length, step.alike)
+        self._steps, self._length = Steps(step, shape, state, inputs, make), min(length, step.alike)
         self._state = tree.copied(state)
         self._state["step"].copy_(inputs["before"])  # capturing does steps: as many as are left must exist
         copies = iter([tensor.clone() for tensor in tree.tensors(inputs)])
@@ -167,18 +176,6 @@ def forms_of(state: State) -> dict[Form, Build]:
         return {"graph": Graph, "steps": Steps}
     size = sum(tensor.nbytes for tensor in tree.tensors(state))
     return {"loop": Loop, "steps": Steps} if size <= LOOP_BYTES else {"steps": Steps}
-
-
-def _recorded(function: Callable[..., Any], state: State, inputs: Inputs) -> GraphModule:
-    """A function of the tensors of both, recorded on copies.
-
-    Raises:
-        TooLarge: there are more than ``MOST_OPERATIONS``.
-    """
-    graph = inductor.recorded(function, [*tree.tensors(tree.copied(state)), *tree.tensors(inputs)])
-    if len(graph.graph.nodes) > MOST_OPERATIONS:
-        raise TooLarge(f"{len(graph.graph.nodes):,} operations, at most {MOST_OPERATIONS:,} are compiled")
-    return graph
 
 
 def _captured(launch: Callable[[], object]) -> Callable[[], object]:

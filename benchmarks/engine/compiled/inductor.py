@@ -5,8 +5,10 @@ Where one of them is missing or fails, its public counterpart takes its place; a
 
 from __future__ import annotations
 
+import warnings
+import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -78,6 +80,72 @@ def loop(body: GraphModule, width: int) -> Callable[..., tuple[Tensor, ...]]:
     Raises:
         ImportError: this version of torch has no loops.
     """
+    program = torch.compile(
+        _repeated(body, width), fullgraph=True, options={**cpu_options(), "cpp_wrapper": True}
+    )
+
+    def call(*tensors: Tensor) -> tuple[Tensor, ...]:
+        with torch._dynamo.config.patch(recompile_limit=_MOST_PROGRAMS):
+            done: tuple[Tensor, ...] = program(*tensors)
+            return done
+
+    return call
+
+
+def ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], folder: Path, *, carried: int) -> None:
+    """Compile for a CPU, into files that :func:`opened` makes a program of in any process of the machine.
+
+    Args:
+        graph: what to compile; a loop's is its body, as for :func:`loop`.
+        examples: of its tensors.
+        folder: where the files go.
+        carried: as :func:`loop`'s width; 0 for a graph that changes its tensors in place.
+
+    Raises:
+        ImportError: this version of torch cannot do that.
+    """
+    from torch._inductor import aoti_compile_and_package
+    from torch.export import export
+
+    function = _repeated(graph, carried) if carried else graph
+    given = (examples[0] + 1, *examples) if carried else tuple(examples)
+    package = folder / "program.pt2"
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, about itself
+        program = export(_Called(function), given, strict=False)
+        aoti_compile_and_package(program, package_path=str(package), inductor_configs=cpu_options())
+    with zipfile.ZipFile(package) as archive:
+        for name in archive.namelist():
+            if name.endswith((".so", ".wrapper.json")):
+                (folder / f"program{Path(name).suffix}").write_bytes(archive.read(name))
+    package.unlink()
+
+
+def opened(folder: Path) -> Callable[..., list[Tensor]]:
+    """The program that :func:`ahead_of_time` left there, without loading torch's compiler.
+
+    Raises:
+        ImportError: this version of torch cannot do that.
+        RuntimeError: the files are not such a program.
+    """
+    from torch._C._aoti import AOTIModelContainerRunnerCpu
+
+    run = AOTIModelContainerRunnerCpu(str(folder / "program.so"), 1).run
+    return lambda *tensors: run(list(tensors))
+
+
+class _Called(torch.nn.Module):
+    """A function as the module that an exporter wants."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, *tensors: Tensor) -> Any:
+        return self._function(*tensors)
+
+
+def _repeated(body: GraphModule, width: int) -> Callable[..., tuple[Tensor, ...]]:
     from torch._higher_order_ops.while_loop import while_loop
 
     def run(stop: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -91,13 +159,7 @@ def loop(body: GraphModule, width: int) -> Callable[..., tuple[Tensor, ...]]:
 
         return tuple(while_loop(going_on, again, tensors[:width]))
 
-    return torch.compile(run, fullgraph=True, options={**cpu_options(), "cpp_wrapper": True})
-
-
-def many_programs() -> AbstractContextManager[Any]:
-    """A context in which loops of many tasks can be compiled in one process."""
-    patched: AbstractContextManager[Any] = torch._dynamo.config.patch(recompile_limit=_MOST_PROGRAMS)
-    return patched
+    return run
 
 
 def cpu_options() -> dict[str, Any]:

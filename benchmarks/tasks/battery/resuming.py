@@ -9,7 +9,8 @@ import torch
 from benchmarks.engine.batches import StepShape
 from benchmarks.engine.compiled import inductor, tree
 from benchmarks.engine.compiled.compiler import Compiler
-from benchmarks.engine.compiled.forms import MOST_OPERATIONS, Form
+from benchmarks.engine.compiled.forms import Form
+from benchmarks.engine.compiled.recording import MOST_OPERATIONS, Make
 from benchmarks.engine.group import LaneGroup
 from benchmarks.engine.lane_state import LaneState
 from benchmarks.engine.step import Inputs, LaneStep, State
@@ -48,7 +49,7 @@ def compiled(subject: Subject, estimator: str) -> None:
     """Compiled steps compute what eager ones do, but for rounding."""
     recorded: list[Recorded] = []
 
-    def record(step: LaneStep, shape: StepShape, state: State, inputs: Inputs) -> Recorded:
+    def record(step: LaneStep, shape: StepShape, state: State, inputs: Inputs, make: Make) -> Recorded:
         recorded.append(Recorded(step, shape, state, inputs))
         return recorded[-1]
 
