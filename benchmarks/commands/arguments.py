@@ -1,4 +1,4 @@
-"""Values on the command lines of the benchmarks, checked before anything is measured."""
+"""Values on the command lines of the benchmarks, checked before anything is measured, and defaults."""
 
 from __future__ import annotations
 
@@ -102,3 +102,8 @@ def settings(texts: Sequence[str], parameters: Sequence[Parameter], *, of: str) 
     except SpecError as error:
         raise ArgumentTypeError("; ".join(f"--set {str(p).lstrip('/')}" for p in error.issues)) from error
     return {name: values[0] for name, values in axes if name in given}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import queue
-import select
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +29,11 @@ from service.cli.output import console
 from service.cli.progress_bar import watch
 from service.client import Client, ClientError
 from service.errors import HeunboardError
-from service.processes.children import tail
+from service.processes.server import server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 POLYNOMIAL = EXAMPLES / "polynomial.yaml"
 VAE = EXAMPLES / "categorical_vae_8x4.yaml"
-START_LIMIT_S = 120.0
-STOP_LIMIT_S = 60.0
 FETCH_LIMIT_S = 8.0
 MIRROR_LIMIT_S = 10.0
 
@@ -73,31 +66,6 @@ def demonstrate(client: Client, files: Sequence[Path], out: Console) -> bool:
             out.print(f"{client.url}{link['page']}", highlight=False, soft_wrap=True)
     out.print(f"\n{_outcome(ended)} in {time.monotonic() - started:.0f} s", highlight=False)
     return all(sweep["state"] == "succeeded" for sweep in ended)
-
-
-@contextmanager
-def server(data: Path, arguments: Sequence[str], *, keep: bool) -> Iterator[dict[str, Any]]:
-    """``heunboard up`` on a free port: its ``url`` and ``pid``. Ended with the block unless ``keep``.
-
-    Raises:
-        HeunboardError: it did not start; the message has the end of its log.
-    """
-    log = data / "logs" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "up", "--json", "--port=0", f"--data={data}", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C ends the demonstration, which then ends the server in order
-        )
-    try:
-        yield _announcement(process, log)
-    except BaseException:
-        _end(process)
-        raise
-    if not keep:
-        _end(process)
 
 
 def _options() -> argparse.Namespace:
@@ -168,29 +136,6 @@ def _some_mirror_answers() -> bool:
     for mirror in MNIST.mirrors:
         threading.Thread(target=probe, args=[mirror], daemon=True).start()
     return answered.wait(MIRROR_LIMIT_S)
-
-
-def _announcement(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
-    """What ``heunboard up --json`` says when it is ready, in one piece that fits into a pipe."""
-    assert process.stdout is not None  # it was started with a pipe
-    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
-    if not ready:
-        raise HeunboardError(f"`heunboard up` was not ready after {START_LIMIT_S:g} s; {tail(log)}")
-    said = os.read(process.stdout.fileno(), select.PIPE_BUF)
-    if not said:
-        raise HeunboardError(f"`heunboard up` ended at its start; {tail(log)}")
-    announcement: dict[str, Any] = json.loads(said)
-    return announcement
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C, as a user would; kill what does not listen."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _outcome(sweeps: list[dict[str, Any]]) -> str:

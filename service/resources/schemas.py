@@ -265,6 +265,7 @@ class Attempt(Answer):
     number: int
     state: str
     error: str | None
+    claimed_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     provenance: dict[str, Any] | None

@@ -68,6 +68,7 @@ def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
             number=one.number,
             state=one.state,
             error=one.error,
+            claimed_at=one.claimed_at,
             started_at=one.started_at,
             finished_at=one.ended_at,
             provenance=_provenance(one.provenance),

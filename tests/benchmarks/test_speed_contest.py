@@ -248,21 +248,6 @@ def test_ctrl_c_reaches_this_process_and_not_the_teams() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_time_left_follows_the_first_guess_then_what_cases_took(capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0.0, 5.0, 35.0, 125.0, 135.0, 250.0])
-    tell = command.Announcer(2, 100.0, clock=lambda: next(times))
-    tell.next("first")
-    tell("round 1")
-    tell.next("second")
-    tell("round 1")
-    tell("round 2")
-    assert capsys.readouterr().out.splitlines() == [
-        "[1/2] first: round 1; about 3 min left",
-        "[2/2] second: round 1; about 2 min left",
-        "[2/2] second: round 2; takes longer than foreseen",
-    ]
-
-
 def test_bad_arguments_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["--only", "vae"], "invalid choice: 'vae'"),

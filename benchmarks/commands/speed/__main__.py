@@ -8,10 +8,10 @@ import importlib.util
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.commands.arguments import output_file, seconds, whole_number
+from benchmarks.commands.announcer import Announcer
+from benchmarks.commands.arguments import cores, output_file, seconds, whole_number
 from benchmarks.commands.speed import rates, reinmax_package, report
 from benchmarks.commands.speed.cases import CASES, QUICK, Case
 from benchmarks.commands.speed.contest import Contest, SideFailed, hold
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASE
 
 def _measure(options: argparse.Namespace, cases: Sequence[Case]) -> report.Report:
     """All cases, or those that were finished when Ctrl-C came."""
-    tell = Announcer(len(cases), _START_SECONDS + 2 * options.rounds * options.seconds)
+    tell = Announcer([_START_SECONDS + 2 * options.rounds * options.seconds] * len(cases))
     tell("rates of this machine")
     measured = report.Report(settings=_settings(options), rates=rates.measure())
     try:
@@ -100,44 +100,6 @@ def _package(tell: Callable[[str], None]) -> list[reinmax_package.Comparison]:
     return [reinmax_package.compare(shape) for shape in reinmax_package.SHAPES]
 
 
-class Announcer:
-    """Lines that say what goes on and how long it will still take.
-
-    Args:
-        cases: how many there are.
-        seconds: a first guess at the time of one, replaced by the mean of those done.
-        clock: seconds.
-    """
-
-    def __init__(self, cases: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cases, self._each, self._clock = cases, seconds, clock
-        self._number = 0
-        self._name = "start"
-        self._began = self._case_began = clock()
-
-    def next(self, name: str) -> None:
-        """The next case begins."""
-        self._case_began = self._clock()
-        if self._number == 0:
-            self._began = self._case_began
-        else:
-            self._each = (self._case_began - self._began) / self._number
-        self._number += 1
-        self._name = name
-
-    def __call__(self, what: str) -> None:
-        """Write a line."""
-        sys.stdout.write(f"[{self._number}/{self._cases}] {self._name}: {what}; {self._left()}\n")
-        sys.stdout.flush()
-
-    def _left(self) -> str:
-        this = max(0.0, self._each - (self._clock() - self._case_began)) if self._number else self._each
-        left = this + self._each * (self._cases - max(1, self._number))
-        if left == 0:
-            return "takes longer than foreseen"
-        return f"about {left / 60:.0f} min left" if left >= 90 else f"about {left:.0f} s left"
-
-
 def _settings(options: argparse.Namespace) -> dict[str, object]:
     return {
         "processes": options.processes,
@@ -163,17 +125,12 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
     add("--quick", action="store_true", help="a case of every kind, two short rounds")
     add("--rounds", type=whole_number, help="turns of each side (default 5, quick 2)")
     add("--seconds", type=seconds, help="seconds of a turn (default 3, quick 2)")
-    add("--processes", type=whole_number, default=_cores(), help="of each side (default one per core)")
+    add("--processes", type=whole_number, default=cores(), help="of each side (default one per core)")
     add("--json", type=output_file, default="out/speed.json", help="where to write it (default %(default)s)")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (2.0 if options.quick else 3.0)
     return options
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

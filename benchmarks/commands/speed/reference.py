@@ -82,15 +82,24 @@ class VAETraining:
         self._test = DataLoader(TensorDataset(images.test.float() / 255), batch_size=size)
 
     def steps(self) -> Iterator[int]:
-        """Train for ever, yielding 1 after every step; epochs end with a pass over the test set."""
+        """Train for ever, epoch by epoch, yielding 1 after every step."""
         while True:
-            total = 0.0
-            self.model.train()
-            for (x,) in self._train:
-                total += self._step(x.to(self._device)) * len(x)
-                yield 1
-            self.train_loss = total / self._examples
-            self.test_loss = self.evaluate()
+            yield from self.epoch()
+
+    def epoch(self) -> Iterator[int]:
+        """Steps of one epoch, 1 after each, then a pass over the test set."""
+        total = 0.0
+        self.model.train()
+        for (x,) in self._train:
+            total += self._step(x.to(self._device)) * len(x)
+            yield 1
+        self.train_loss = total / self._examples
+        self.test_loss = self.evaluate()
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Of the last epoch."""
+        return {"train_loss": self.train_loss, "test_loss": self.test_loss}
 
     def _step(self, x: Tensor) -> float:
         bce, kl = self.model(x)
@@ -134,14 +143,23 @@ class PolynomialTraining:
         self._steps_per_epoch = int(values["steps_per_epoch"])
 
     def steps(self) -> Iterator[int]:
-        """Train for ever, yielding 1 after every step; epochs end with the exact expected loss."""
+        """Train for ever, epoch by epoch, yielding 1 after every step."""
         while True:
-            total = 0.0
-            for _ in range(self._steps_per_epoch):
-                total += self._step()
-                yield 1
-            self.train_loss = total / self._steps_per_epoch
-            self.expected_loss = self.evaluate()
+            yield from self.epoch()
+
+    def epoch(self) -> Iterator[int]:
+        """Steps of one epoch, 1 after each, then the exact expected loss."""
+        total = 0.0
+        for _ in range(self._steps_per_epoch):
+            total += self._step()
+            yield 1
+        self.train_loss = total / self._steps_per_epoch
+        self.expected_loss = self.evaluate()
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Of the last epoch."""
+        return {"train_loss": self.train_loss, "expected_loss": self.expected_loss}
 
     def loss(self) -> Tensor:
         """Mean of |X_i - c|^p over copies and coordinates."""

@@ -95,7 +95,7 @@ class Report:
 
 def table(report: Report) -> str:
     """Text for a terminal."""
-    lines = _aligned([_HEADINGS, *(_cells(row) for row in report.rows)])
+    lines = aligned([_HEADINGS, *(_cells(row) for row in report.rows)])
     lines += [f"{name}: FAILED, {message}" for name, message in report.failures.items()]
     lines += ["", _explanation(report), *(_package_line(one) for one in report.package)]
     return "\n".join(lines)
@@ -151,7 +151,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns two blanks apart, the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

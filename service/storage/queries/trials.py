@@ -50,6 +50,7 @@ class AttemptRow(NamedTuple):
     number: int
     state: AttemptState
     error: str | None
+    claimed_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
     provenance: dict[str, Any] | None
@@ -123,6 +124,7 @@ def cohort_attempts(connection: Connection, cohort_id: int) -> list[AttemptRow]:
             Attempt.number,
             Attempt.state,
             Attempt.error,
+            Attempt.claimed_at,
             Attempt.started_at,
             Attempt.ended_at,
             Attempt.provenance,

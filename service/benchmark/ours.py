@@ -1,0 +1,117 @@
+"""Our side: a server in a directory of its own, and the time from submission to the last result."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.process import compile_cache
+from service.benchmark.cases import Cache, Launcher
+from service.benchmark.phases import spent
+from service.client import FINAL_STATES, Client
+from service.processes.children import tail
+from service.processes.server import server
+
+SHARE_OF_ELAPSED = 0.02
+SHORTEST_WAIT, LONGEST_WAIT = 0.02, 0.5
+
+Document = dict[str, Any]
+
+
+class SweepFailed(Exception):
+    """Trials of a sweep did not succeed; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """One sweep.
+
+    Attributes:
+        seconds: from submission to the look at the API that showed its end.
+        phases: where they went, see :func:`service.benchmark.phases.spent`.
+        executors: how steps were done, as provenance says.
+    """
+
+    seconds: float
+    phases: Mapping[str, float]
+    executors: tuple[str, ...]
+
+
+@contextmanager
+def fresh_server(launcher: Launcher, cache: Cache, *, slots: int) -> Iterator[Client]:
+    """A server that has just become ready, with nothing in its database.
+
+    Raises:
+        HeunboardError: it did not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="heunboard-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        arguments = [f"--launcher={launcher}", f"--slots={slots}"]
+        with (
+            server(home / "data", arguments, environment=_environment(cache, home)) as up,
+            Client(up["url"]) as client,
+        ):
+            try:
+                yield client
+            except SweepFailed as error:
+                raise SweepFailed(f"{error}; {tail(home / 'data' / 'logs' / 'dispatch.log')}") from error
+
+
+def compute(client: Client, document: Mapping[str, Any], *, slots: int) -> Turn:
+    """Submit a sweep and wait until its last result can be seen.
+
+    Raises:
+        SweepFailed: not all of its trials succeeded.
+    """
+    submitted, began = time.time(), time.monotonic()
+    id = client.submit(document)["id"]
+    sweep = awaited(lambda: client.sweep(id))
+    seconds = time.monotonic() - began
+    if sweep["state"] != "succeeded":
+        failures = "; ".join(failure["error"] for failure in sweep["failures"])
+        raise SweepFailed(f"the sweep {sweep['name']} {sweep['state']}: {failures}")
+    attempts = _attempts(client, id)
+    return Turn(
+        seconds=seconds,
+        phases=spent(attempts, submitted=submitted, seen=submitted + seconds, slots=slots),
+        executors=tuple(sorted({str(one["provenance"]["executor"]) for one in attempts})),
+    )
+
+
+def awaited(
+    look: Callable[[], Document],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Document:
+    """Look at a sweep until it is done; between two looks lies a fiftieth of the time that has passed.
+
+    So waiting adds at most a fiftieth to what is measured, and looking costs the server little.
+    """
+    began = clock()
+    while (sweep := look())["state"] not in FINAL_STATES:
+        passed = clock() - began
+        sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, SHARE_OF_ELAPSED * passed)))
+    return sweep
+
+
+def _environment(cache: Cache, home: Path) -> dict[str, str]:
+    """Its own database whatever this process would use, the CPU alone, and the directory of programs."""
+    own = {"HEUNBOARD_DATABASE_URL": "", "CUDA_VISIBLE_DEVICES": ""}
+    if cache == "warm":
+        return own | compile_cache.environment(os.environ)
+    return own | {compile_cache.VARIABLE: str(home / "compiled")}
+
+
+def _attempts(client: Client, sweep: str) -> list[Document]:
+    """The finished attempts of all its trials, each once."""
+    found: dict[int, Document] = {}
+    for trial in client.trials(sweep):
+        found |= {one["id"]: one for one in client.attempts(trial["key"]) if one["state"] == "finished"}
+    return list(found.values())
