@@ -98,6 +98,10 @@ class Provenance(Message):
             ``native``, whose results differ in the last bits (see :mod:`benchmarks.kernels.layers`);
             ``None`` while it has had none to multiply, and on a GPU.
         evaluations: evaluations of the objective that a step makes for each example.
+        phases: seconds by what they were spent on, each counted once: ``imports`` (of torch and the engine),
+            ``data`` (making the cohort: data sets, first parameters, on a GPU the search for its width),
+            ``first_step``, ``compiling``, ``steps``, ``evaluation``, and ``reports``, the curves sent before
+            this. On a GPU, time of the host.
     """
 
     heunboard: str
@@ -117,6 +121,7 @@ class Provenance(Message):
     fallback: tuple[str, ...] | None = None
     matmul: str | None = None
     evaluations: int | None = None
+    phases: dict[str, float] | None = None
 
 
 class Outcome(Message):

@@ -9,6 +9,7 @@ import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,12 @@ GIT_SECONDS = 5.0
 
 
 def describe(
-    device: str, *, seconds: float, first_step_seconds: float | None, execution: Execution | None
+    device: str,
+    *,
+    seconds: float,
+    first_step_seconds: float | None,
+    phases: Mapping[str, float],
+    execution: Execution | None,
 ) -> Provenance:
     """The provenance of an attempt.
 
@@ -33,6 +39,7 @@ def describe(
         device: the torch device it ran on.
         seconds: how long it ran.
         first_step_seconds: as in :class:`workers.messages.Provenance`.
+        phases: likewise, those outside of segments.
         execution: how it did its steps; ``None`` when it did none.
     """
     import torch  # here, so that an attempt announces itself before it pays for this import
@@ -55,6 +62,7 @@ def describe(
         fallback=(execution.failures or None) if execution else None,
         matmul=execution.matmul if execution else None,
         evaluations=(execution.evaluations or None) if execution else None,
+        phases={**phases, **(execution.seconds if execution else {})},
     )
 
 

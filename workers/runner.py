@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.spec import TrialSpec
 from workers.bookkeeping import CurveBuffer, LaneOutcomes
 from workers.heartbeat import Heart, StopReason
@@ -47,7 +49,7 @@ class BuildCohort(Protocol):
 
 def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> Lanes:
     """The lane engine, single-threaded on a CPU: one worker per core, and results are bitwise."""
-    import torch  # here, so that an attempt announces itself before it pays for this import
+    import torch
 
     from benchmarks.engine.cohort import Cohort
 
@@ -56,6 +58,11 @@ def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | N
     else:
         torch.cuda.reset_peak_memory_stats(device)
     return Cohort(trials, device=device, data_dir=data_dir)
+
+
+def import_engine() -> None:
+    """Load torch and the lane engine, of which an attempt knows only once it has announced itself."""
+    importlib.import_module("benchmarks.engine.cohort")
 
 
 def run_attempt(
@@ -98,7 +105,7 @@ class _Run:
 
     def __init__(self, reply: StartReply, reporter: AttemptReporter, clock: Clock) -> None:
         self._reporter = reporter
-        self._clock = clock
+        self._clock, self._watch = clock, Stopwatch(clock)
         self._interval = reply.lease_seconds / HEARTBEATS_PER_LEASE
         self._specs = [trial.spec for trial in reply.trials]
         self._outcomes = LaneOutcomes([trial.key for trial in reply.trials])
@@ -123,8 +130,12 @@ class _Run:
         self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart
     ) -> StopReason | None:
         try:
-            specs = [TrialSpec.from_json(spec) for spec in self._specs]
-            return self._iterate(build(specs, device=device, data_dir=data_dir), heart)
+            with self._watch("imports"):
+                import_engine()
+            with self._watch("data"):
+                specs = [TrialSpec.from_json(spec) for spec in self._specs]
+                lanes = build(specs, device=device, data_dir=data_dir)
+            return self._iterate(lanes, heart)
         except ReportError:
             raise
         except Exception as error:  # whatever a task raises belongs to its trials, with the traceback
@@ -166,9 +177,11 @@ class _Run:
             device,
             seconds=self._clock() - self._began,
             first_step_seconds=self._first_step_seconds,
+            phases=self._watch.seconds,
             execution=self._execution,
         )
 
     def _flush(self) -> None:
-        if (batch := self._curves.take()) is not None:
-            self._reporter.metrics(batch)
+        with self._watch("reports"):
+            if (batch := self._curves.take()) is not None:
+                self._reporter.metrics(batch)

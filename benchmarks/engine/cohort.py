@@ -17,7 +17,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ from benchmarks.engine.compiled.identity import identity
 from benchmarks.engine.evaluation import CHUNK
 from benchmarks.engine.group import Advance, LaneGroup, Settings
 from benchmarks.engine.lane_state import LaneState
+from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.kernels import layers
 from benchmarks.spec import Component, TrialSpec, cohort_signature
 from benchmarks.tasks import registry
@@ -96,6 +97,8 @@ class Execution:
         matmul: the library with which this process multiplies matrices on a CPU, if it has come to choose
             one (:mod:`benchmarks.kernels.layers`); ``None`` on other devices.
         evaluations: evaluations of f a step and example; 0 before the first step.
+        seconds: on what the time of segments was spent: ``first_step`` (of all groups), ``compiling``,
+            ``steps``, ``evaluation``.
     """
 
     forms: tuple[str, ...]
@@ -103,6 +106,7 @@ class Execution:
     compile_seconds: float
     matmul: layers.Library | None = None
     evaluations: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +131,7 @@ class Cohort:
             :func:`benchmarks.cost.compiling.worth_compiling` says.
         compiler: by what; default one that all cohorts of the process share.
         evaluation_chunk: examples that are evaluated at a time.
-        clock: seconds, to find out how many steps make a segment.
+        clock: seconds, to find out how many steps make a segment and on what time is spent.
 
     Raises:
         ValueError: no trials, trials that cannot share a program, a state at its trial's end, or a precision
@@ -158,7 +162,7 @@ class Cohort:
         if task is None:
             task = _registered_task(trials[0].task, self._device, data_dir or loading.environment_dir())
         self._task = task
-        self._clock = clock
+        self._clock, self._watch = clock, Stopwatch(clock)
         self._seconds_per_step = 0.0
         self._compiled, self._compiler, self._chunk = compiled, compiler, evaluation_chunk
         self._refusals: list[str] = []
@@ -201,6 +205,7 @@ class Cohort:
             compile_seconds=sum(result.seconds for result in results),
             matmul=layers.chosen() if self._device.type == "cpu" else None,
             evaluations=max((group.evaluations for group in begun), default=0),
+            seconds=dict(self._watch.seconds),
         )
 
     def _check_unfinished(self, states: Mapping[int, LaneState]) -> None:
@@ -248,6 +253,7 @@ class Cohort:
             chunk=self._chunk,
             metrics=registry.get(self._trials[0].task.id).metrics,
             identity=self._identity,
+            watch=self._watch,
         )
 
     def _placed(self, lanes: Iterable[int], states: Mapping[int, LaneState], width: int) -> list[_Placed]:
@@ -299,7 +305,7 @@ class Cohort:
         pace = self._seconds_per_step
         limit = max(1, int(SEGMENT_SECONDS / pace)) if pace else _FIRST_SEGMENT_STEPS
         before, started = group.step, self._clock()
-        with denormals.flushed(), self._mode():
+        with denormals.flushed(), self._mode(), self._watch("steps"):
             done = group.advance(limit)
         self._seconds_per_step = max(self._clock() - started, 1e-9) / (group.step - before)
         return done

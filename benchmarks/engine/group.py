@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from benchmarks.engine.noise import seed_keys
 from benchmarks.engine.records import LaneRecord, Recorder
 from benchmarks.engine.resolved import lane_parameters, optimizers_of, others_of, resolved_estimator
 from benchmarks.engine.step import Inputs, LaneStep, State
+from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.kernels import layers
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.contract import Task, Variables
@@ -68,6 +69,7 @@ class Settings:
         chunk: examples that are evaluated at a time.
         metrics: that the task declares, for its reductions.
         identity: of the code and the task, if it is known, so that programs can be found on disk.
+        watch: books the first step, compiling and evaluation apart from the other steps.
     """
 
     device: torch.device
@@ -76,6 +78,7 @@ class Settings:
     chunk: int
     metrics: Sequence[Metric]
     identity: str | None = None
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
 
 class LaneGroup:
@@ -175,7 +178,8 @@ class LaneGroup:
         stop = min(self.step + limit, end)
         self._run(stop)
         if stop == end:
-            return self._report(epoch + 1, ends_epoch=stop == (epoch + 1) * per_epoch)
+            with self._settings.watch("evaluation"):
+                return self._report(epoch + 1, ends_epoch=stop == (epoch + 1) * per_epoch)
         return self._report(0, ends_epoch=False)
 
     def rehearse(self) -> None:
@@ -260,7 +264,8 @@ class LaneGroup:
             shape = self._batches.shape(self.step - before)
             count = self._batches.alike(self.step - before, stop - before)
             if self.step == 0:
-                self._run_as_it_is(shape, 1)
+                with self._settings.watch("first_step"):
+                    self._run_as_it_is(shape, 1)
             elif (
                 self._settings.compiled
                 and shape.size == self._task.batch_size
@@ -279,15 +284,16 @@ class LaneGroup:
     def _program(self, shape: StepShape) -> Program | None:
         self._state = tree.input_major(self._state, self._sparse_weights())
         if shape not in self._compilations:
-            self._compilations[shape] = self._settings.compiler.compilation(
-                self._task,
-                self._step,
-                shape,
-                self._state,
-                self._inputs,
-                key=self._program_key,
-                identity=self._settings.identity,
-            )
+            with self._settings.watch("compiling"):
+                self._compilations[shape] = self._settings.compiler.compilation(
+                    self._task,
+                    self._step,
+                    shape,
+                    self._state,
+                    self._inputs,
+                    key=self._program_key,
+                    identity=self._settings.identity,
+                )
         return self._compilations[shape].program
 
     def _report(self, epoch: int, *, ends_epoch: bool) -> Advance:

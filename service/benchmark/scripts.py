@@ -52,13 +52,12 @@ def run(
                 output, process = _start(waiting.pop())
                 running[output] = process
             for ended in wait([*running]):
-                _finish(running[cast("int", ended)])
-                del running[cast("int", ended)]
+                _finish(running.pop(cast("int", ended)))
         return clock() - began
     finally:
         for process in running.values():
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _start(command: Sequence[str]) -> tuple[int, subprocess.Popen[bytes]]:

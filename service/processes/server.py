@@ -74,4 +74,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+    process.communicate()  # nothing is left to say: it closes the pipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -186,6 +187,9 @@ def test_a_trial_with_curves_and_attempts(http: httpx.Client, engine: Engine) ->
     }
     (attempt,) = http.get(f"{url}/attempts").json()["attempts"]
     assert (attempt["number"], attempt["state"], attempt["provenance"]["host"]) == (1, "finished", "test")
+    assert attempt["provenance"]["phases"] == {"steps": 7.5, "evaluation": 0.5}
+    times = [datetime.fromisoformat(attempt[name]) for name in ("claimed_at", "started_at", "finished_at")]
+    assert times == sorted(times)
 
 
 def test_board_as_json_and_csv_with_an_entity_tag(http: httpx.Client, engine: Engine) -> None:

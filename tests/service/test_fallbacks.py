@@ -16,7 +16,7 @@ from tests.support.sweeps import COMPILED, FELL_BACK, PROVENANCE, small_sweep
 from tests.support.web import application, browser_of, compute
 
 (FAILURE,) = FELL_BACK.fallback or ()
-NEW_FIELDS = {"executor", "compile_seconds", "first_step_seconds", "fallback", "matmul"}
+NEW_FIELDS = {"executor", "compile_seconds", "first_step_seconds", "fallback", "matmul", "phases"}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ PROVENANCE = Provenance(
     seconds=1.0,
     peak_memory_bytes=4096,
     evaluations=3,
+    phases={"steps": 7.5, "evaluation": 0.5},
 )
 
 COMPILED = PROVENANCE.model_copy(

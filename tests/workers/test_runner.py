@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from benchmarks.engine.cohort import Segment
 from tests.support.fakes import (
+    COMPILED,
     FELL_BACK,
     NO_COMPILER,
     WAIT_SECONDS,
@@ -17,8 +20,9 @@ from tests.support.fakes import (
     make_segment,
     make_start_reply,
 )
+from workers import runner
 from workers.heartbeat import HeartbeatLost
-from workers.messages import Heartbeat, HeartbeatReply, Outcome
+from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome
 from workers.ports import ReportError, Superseded
 from workers.runner import run_attempt
 
@@ -92,6 +96,38 @@ def test_provenance_tells_how_steps_were_done_and_when_the_first_was() -> None:
     assert (found.executor, found.compile_seconds, found.first_step_seconds) == ("loop", 1.5, 4.0)
     assert found.matmul == "native"
     assert found.fallback is None
+
+
+def test_phases_of_an_attempt_are_those_of_its_segments_and_what_lies_around_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Importing takes 3 s, making the cohort 5 s, sending curves 0.5 s each of two times."""
+    clock = ManualClock()
+
+    def takes(seconds: float) -> None:
+        clock.now += seconds
+
+    class SlowReporter(FakeReporter):
+        def metrics(self, message: MetricsBatch) -> None:
+            takes(0.5)
+
+    class SlowCohort(ScriptedCohort):
+        def __call__(self, *arguments: Any, **options: Any) -> ScriptedCohort:
+            takes(5)
+            return super().__call__(*arguments, **options)
+
+    def two_epochs() -> Iterator[Segment]:
+        for epoch in (1, 2):
+            takes(20)
+            yield make_segment(epoch, epochs=2, lanes=[0], ends=epoch == 2)
+
+    monkeypatch.setattr(runner, "import_engine", lambda: takes(3))
+    execution = dataclasses.replace(COMPILED, seconds={"steps": 30.0, "evaluation": 10.0})
+    reporter = SlowReporter(make_start_reply(1))
+    run_attempt(reporter, build=SlowCohort(two_epochs, execution=execution), clock=clock)
+    found = outcome_of(reporter).provenance
+    assert found.phases == {"imports": 3, "data": 5, "steps": 30, "evaluation": 10, "reports": 1.0}
+    assert found.seconds == 49
 
 
 def test_fallback_is_reported_and_said_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
