@@ -149,4 +149,5 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: server and scripts end in order
     sys.exit(main())
