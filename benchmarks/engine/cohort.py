@@ -131,7 +131,8 @@ class Cohort:
             :func:`benchmarks.cost.compiling.worth_compiling` says.
         compiler: by what; default one that all cohorts of the process share.
         evaluation_chunk: examples that are evaluated at a time.
-        clock: seconds, to find out how many steps make a segment and on what time is spent.
+        clock: seconds, to find out how many steps make a segment.
+        watch: books on what the time of segments is spent.
 
     Raises:
         ValueError: no trials, trials that cannot share a program, a state at its trial's end, or a precision
@@ -152,6 +153,7 @@ class Cohort:
         compiler: Compiler = OF_THIS_PROCESS,
         evaluation_chunk: int = CHUNK,
         clock: Callable[[], float] = time.monotonic,
+        watch: Stopwatch | None = None,
     ) -> None:
         _check_signature(trials)
         self._device = torch.device(device)
@@ -162,7 +164,7 @@ class Cohort:
         if task is None:
             task = _registered_task(trials[0].task, self._device, data_dir or loading.environment_dir())
         self._task = task
-        self._clock, self._watch = clock, Stopwatch(clock)
+        self._clock, self._watch = clock, watch or Stopwatch()
         self._seconds_per_step = 0.0
         self._compiled, self._compiler, self._chunk = compiled, compiler, evaluation_chunk
         self._refusals: list[str] = []

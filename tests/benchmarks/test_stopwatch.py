@@ -77,7 +77,7 @@ def test_a_cohort_says_on_what_its_segments_spent_their_time() -> None:
         trial(seed=0),
         trial(seed=1),
         task=Slow(clock),
-        clock=clock,
+        watch=Stopwatch(clock),
         compiled=True,
         compiler=Compiler(lambda state: {"loop": build}),
     )
