@@ -170,7 +170,7 @@ def test_a_machine_s_store_is_where_the_environment_says(
 
 
 def trained(task: str) -> tuple[Curve, float, int, bool]:
-    """In a process of its own: curve, seconds of compiling, evaluations; whether that took torch's compiler."""
+    """In a process of its own: curve, seconds of compiling, evaluations; whether torch compiled."""
     torch.set_num_threads(1)
     lanes = cohort(trial(task, "rloo"), compiled=True, compiler=Compiler(store=of_this_machine))
     segments = list(lanes.segments())
