@@ -24,7 +24,7 @@ class DispatcherSettings:
 
     owner: str
     max_lanes: int = 64
-    look_seconds: float = 0.03
+    look_seconds: float = 0.04
     longest_wait: float = 0.5
     expiry_seconds: float = 5.0
 

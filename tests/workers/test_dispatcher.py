@@ -96,7 +96,7 @@ def test_asks_nothing_while_no_slot_is_free() -> None:
     assert launcher.submitted == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("claims", "wait"), [(1, 0.03), (2, 0.5)])
+@pytest.mark.parametrize(("claims", "wait"), [(1, 0.04), (2, 0.5)])
 def test_looks_often_while_a_slot_is_free(claims: int, wait: float) -> None:
     """With one attempt in two slots an end is waited for until the next look, with two for longer."""
     stop = threading.Event()

@@ -45,18 +45,16 @@ class RunningCohort(NamedTuple):
 
 
 _UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None))
+_CLAIMABLE = (Cohort.state == CohortState.QUEUED, Cohort.not_before <= sa.bindparam("now"))
+_BACKLOG = sa.select(  # once: making the statement takes longer than carrying it out
+    sa.select(Trial.id).where(*_UNPLANNED).exists(), sa.select(Cohort.id).where(*_CLAIMABLE).exists()
+)
 
 
 def backlog(connection: Connection, *, now: datetime) -> Backlog:
     """Whether trials wait for a cohort, and whether cohorts wait for a claim."""
-    claimable = sa.select(Cohort.id).where(*_claimable(now))
-    unplanned = sa.select(Trial.id).where(*_UNPLANNED)
-    row = connection.execute(sa.select(unplanned.exists(), claimable.exists())).one()
-    return Backlog(unplanned=bool(row[0]), claimable=bool(row[1]))
-
-
-def _claimable(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (Cohort.state == CohortState.QUEUED, Cohort.not_before <= now)
+    unplanned, claimable = connection.execute(_BACKLOG, {"now": now}).one()
+    return Backlog(unplanned=bool(unplanned), claimable=bool(claimable))
 
 
 def unplanned_trials(connection: Connection) -> list[UnplannedTrial]:
@@ -109,10 +107,11 @@ def claimable_cohorts(connection: Connection, *, limit: int, now: datetime) -> l
     return list(
         connection.scalars(
             sa.select(Cohort.id)
-            .where(*_claimable(now))
+            .where(*_CLAIMABLE)
             .order_by(Cohort.priority.desc(), Cohort.sweep_order, Cohort.id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True),
+            {"now": now},
         )
     )
 
