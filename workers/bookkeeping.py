@@ -19,20 +19,21 @@ class LaneOutcomes:
     """Outcomes of the trials of one attempt, by lane.
 
     ``seconds`` of a trial is its share of the time: what a segment took is divided evenly among the lanes
-    that ran in it, so the sum over trials is the time that the device was busy.
+    that ran in it, and time spent on compiling, of which all have the use, among all that have not ended. So
+    the sum over trials is the time that the device was busy.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = tuple(keys)
         self._seconds = [0.0] * len(self._keys)
         self._ended: dict[int, TrialOutcome] = {}
+        self._taken: set[int] = set()
         self.raised = False
 
-    def add(self, segment: Segment, *, seconds: float) -> None:
-        """Note the lanes that ended in a segment that took ``seconds``."""
-        running = self._running()
-        for lane in running:
-            self._seconds[lane] += seconds / len(running)
+    def add(self, segment: Segment, *, seconds: float, compiling: float = 0.0) -> None:
+        """Note the lanes that ended in a segment that took ``seconds``, ``compiling`` of them for all."""
+        self._share(compiling, self._running())
+        self._share(seconds - compiling, segment.lanes)
         for end in segment.ended:
             self._ended[end.lane] = self._outcome(end)
 
@@ -64,9 +65,15 @@ class LaneOutcomes:
                 trial=self._keys[lane], status="cancelled", seconds=self._seconds[lane]
             )
 
-    def outcomes(self) -> tuple[TrialOutcome, ...]:
-        """All outcomes in the order of the lanes."""
-        return tuple(self._ended[lane] for lane in sorted(self._ended))
+    def take(self) -> tuple[TrialOutcome, ...]:
+        """Outcomes that were not taken before, in the order of the lanes."""
+        fresh = sorted(self._ended.keys() - self._taken)
+        self._taken.update(fresh)
+        return tuple(self._ended[lane] for lane in fresh)
+
+    def _share(self, seconds: float, lanes: Sequence[int]) -> None:
+        for lane in lanes:
+            self._seconds[lane] += seconds / len(lanes)
 
     def _running(self) -> list[int]:
         return [lane for lane in range(len(self._keys)) if lane not in self._ended]
@@ -100,14 +107,14 @@ class CurveBuffer:
         self._points.extend(segment.points)
         self._progress = Heartbeat(steps_done=segment.steps_done, steps_total=segment.steps_total)
 
-    def take(self) -> MetricsBatch | None:
-        """Everything that waits as the next batch; ``None`` when nothing does."""
-        if not self._points:
+    def take(self, outcomes: tuple[TrialOutcome, ...] = ()) -> MetricsBatch | None:
+        """Everything that waits, with outcomes, as the next batch; ``None`` when there is nothing."""
+        if not self._points and not outcomes:
             return None
         self._seq += 1
         segments = tuple(self._segments(self._points))
         self._points = []
-        return MetricsBatch(seq=self._seq, progress=self._progress, segments=segments)
+        return MetricsBatch(seq=self._seq, progress=self._progress, segments=segments, outcomes=outcomes)
 
     def _segments(self, points: Sequence[CurvePoint]) -> list[CurveSegment]:
         """Runs of consecutive epochs, one segment per run of a trial's metric."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from workers.ports import Claim, CohortQueue, Exit, Launcher
 
-SHORTEST_WAIT = 0.02
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DispatcherSettings:
@@ -19,14 +17,14 @@ class DispatcherSettings:
     Attributes:
         owner: stable name of this dispatcher; a new one of the same name takes over what the old one left.
         max_lanes: most trials in one cohort.
-        ahead: cohorts submitted beyond the free slots, so that a slot never waits for the next claim.
-        longest_wait: seconds between two looks at the queue when nothing happens.
+        look_seconds: between two looks at the queue while a slot is free.
+        longest_wait: seconds between two looks at the launcher while none is.
         expiry_seconds: seconds between two searches for leases that ran out.
     """
 
     owner: str
     max_lanes: int = 64
-    ahead: int = 0
+    look_seconds: float = 0.04
     longest_wait: float = 0.5
     expiry_seconds: float = 5.0
 
@@ -68,11 +66,13 @@ class Dispatcher:
     def tick(self, timeout: float = 0.0) -> bool:
         """Expire, plan, claim and submit once, then collect what ended; ``True`` when something happened.
 
+        Nothing is planned before a slot is free: what comes until then may share its cohorts.
+
         Args:
             timeout: seconds to wait for an attempt to end when nothing was submitted.
         """
         self._expire()
-        submitted = self._submit()
+        submitted = self._fill() if self._free() > 0 else 0
         exits = self._launcher.poll(0.0 if submitted else timeout)
         for ended in exits:
             self._collect(ended)
@@ -81,18 +81,15 @@ class Dispatcher:
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set; then end all attempts and return their cohorts to the queue.
 
-        The wait between two ticks doubles from ``SHORTEST_WAIT`` to ``longest_wait`` while nothing happens;
-        the end of an attempt cuts it short.
+        Between two ticks it waits for the end of an attempt, and while a slot is free no longer than
+        ``look_seconds``: a look is a short read, and what is submitted to an idle dispatcher begins at once.
         """
         try:
             self.take_over()
-            wait = 0.0
             while not stop.is_set():
-                idle = not self._running
-                happened = self.tick(wait)
-                wait = 0.0 if happened else min(self._settings.longest_wait, max(2 * wait, SHORTEST_WAIT))
-                if idle and not happened:
-                    stop.wait(wait)
+                look = self._settings.look_seconds if self._free() > 0 else self._settings.longest_wait
+                if not self.tick(look) and not self._running:
+                    stop.wait(look)
         finally:
             self.shut_down()
 
@@ -107,11 +104,21 @@ class Dispatcher:
             self._queue.expire_leases()
             self._next_expiry = self._clock() + self._settings.expiry_seconds
 
-    def _submit(self) -> int:
-        slots = self._launcher.slots()
-        self._queue.plan(max_lanes=self._settings.max_lanes, slots=slots)
-        free = slots + self._settings.ahead - len(self._running)
-        claims = self._queue.claim(owner=self._settings.owner, limit=free) if slots > 0 and free > 0 else []
+    def _free(self) -> int:
+        return self._launcher.slots() - len(self._running)
+
+    def _fill(self) -> int:
+        """Plan and claim what there is for the free slots; returns how many attempts were submitted."""
+        backlog = self._queue.backlog()
+        if backlog.unplanned:
+            self._queue.plan(
+                max_lanes=self._settings.max_lanes,
+                slots=self._launcher.slots(),
+                side_by_side=self._launcher.side_by_side(),
+            )
+        if not (backlog.unplanned or backlog.claimable):
+            return 0
+        claims = self._queue.claim(owner=self._settings.owner, limit=self._free())
         for claim in claims:
             self._running[claim.attempt_id] = claim
             self._launcher.submit(claim)

@@ -56,6 +56,10 @@ class LocalLauncher:
         """How many attempts can run at the same time."""
         return self._slots
 
+    def side_by_side(self) -> bool:
+        """Whether the lanes of an attempt run at the same time."""
+        return self._device != "cpu"
+
     def submit(self, claim: Claim) -> None:
         """Give the attempt's order to a process that waits for one, or to a new one."""
         self._log_dir.mkdir(parents=True, exist_ok=True)

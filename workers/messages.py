@@ -59,14 +59,6 @@ class CurveSegment(Message):
     values: tuple[float, ...]
 
 
-class MetricsBatch(Message):
-    """Curve segments with a sequence number that rises by one from 1; a repeated number changes nothing."""
-
-    seq: Annotated[int, Field(ge=1)]
-    progress: Heartbeat
-    segments: tuple[CurveSegment, ...]
-
-
 class TrialOutcome(Message):
     """The end of one trial: final metrics when it ``succeeded``, else what went wrong."""
 
@@ -76,6 +68,19 @@ class TrialOutcome(Message):
     error: str | None = None
     traceback: str | None = None
     seconds: float | None = None
+
+
+class MetricsBatch(Message):
+    """What there is to tell on the way, with a sequence number that rises by one from 1.
+
+    A repeated number changes nothing. ``outcomes`` are of trials that have ended; nothing more is said of
+    them, neither in later batches nor in the attempt's :class:`Outcome`.
+    """
+
+    seq: Annotated[int, Field(ge=1)]
+    progress: Heartbeat
+    segments: tuple[CurveSegment, ...]
+    outcomes: tuple[TrialOutcome, ...] = ()
 
 
 class Provenance(Message):
@@ -125,7 +130,7 @@ class Provenance(Message):
 
 
 class Outcome(Message):
-    """The end of an attempt: one outcome per trial of :class:`StartReply`."""
+    """The end of an attempt: one outcome for each trial of :class:`StartReply` that no batch told of."""
 
     outcomes: tuple[TrialOutcome, ...]
     provenance: Provenance

@@ -43,10 +43,21 @@ class Exit:
     error: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """What waits in the queue: trials for a cohort, cohorts for a claim."""
+
+    unplanned: bool
+    claimable: bool
+
+
 class CohortQueue(Protocol):
     """The dispatcher's view of the queue. Every method is one transaction."""
 
-    def plan(self, *, max_lanes: int, slots: int) -> int:
+    def backlog(self) -> Backlog:
+        """What waits; reads only, and can be asked often."""
+
+    def plan(self, *, max_lanes: int, slots: int, side_by_side: bool) -> int:
         """Group queued trials that are in no cohort into cohorts; returns how many were made."""
 
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
@@ -118,6 +129,9 @@ class Launcher(Protocol):
 
     def slots(self) -> int:
         """How many attempts can run at the same time."""
+
+    def side_by_side(self) -> bool:
+        """Whether the lanes of an attempt run at the same time, as on a GPU, or one after the other."""
 
     def submit(self, claim: Claim) -> None:
         """Start the attempt."""

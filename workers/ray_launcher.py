@@ -120,14 +120,17 @@ class RayLauncher:
             self._counted_at = now
         return int(self._resources.get("GPU" if self._has_gpus else "CPU", 0))
 
+    def side_by_side(self) -> bool:
+        """Whether the lanes of an attempt run at the same time."""
+        return self._slot_device() != "cpu"
+
     def submit(self, claim: Claim) -> None:
         """Submit the attempt as one Ray task that takes one slot."""
-        self.slots()  # so that the kind of slot is known
         order = Order(
             url=self._config.url,
             attempt_id=claim.attempt_id,
             secret=claim.secret,
-            device=self._device or ("cuda" if self._has_gpus else "cpu"),
+            device=self._slot_device(),
             data_dir=self._config.data_dir,
         )
         name = f"cohort-{claim.cohort_id}-a{claim.number}"
@@ -159,6 +162,10 @@ class RayLauncher:
         ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _slot_device(self) -> str:
+        self.slots()  # so that the kind of slot is known
+        return self._device or ("cuda" if self._has_gpus else "cpu")
 
     @property
     def _has_gpus(self) -> bool:

@@ -13,7 +13,7 @@ from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.spec import TrialSpec
 from workers.bookkeeping import CurveBuffer, LaneOutcomes
 from workers.heartbeat import Heart, StopReason
-from workers.messages import Outcome, Provenance, StartReply
+from workers.messages import MetricsBatch, Outcome, Provenance, StartReply
 from workers.ports import AttemptReporter, ReportError, Superseded
 from workers.provenance import describe
 
@@ -119,16 +119,18 @@ class _Run:
             stop = self._compute(build, device, data_dir, heart)
             if stop == "superseded":
                 return "superseded"
-            self._flush()
+            self._send(self._curves.take())
             if stop == "cancelled":
                 self._outcomes.cancel_rest()
-            outcomes = self._outcomes.outcomes()
+            outcomes = self._outcomes.take()
             self._reporter.finish(Outcome(outcomes=outcomes, provenance=self._provenance(device)))
         return stop or ("failed" if self._outcomes.raised else "finished")
 
     def _compute(
         self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart
     ) -> StopReason | None:
+        if not self._specs:  # the attempt before told of all trials and was lost before it could finish
+            return None
         try:
             with self._watch("imports"):
                 import_engine()
@@ -143,34 +145,39 @@ class _Run:
             return None
 
     def _iterate(self, lanes: Lanes, heart: Heart) -> StopReason | None:
-        """Take segments until the last one or a request to stop; send curves about once a second."""
+        """Take segments until the last one or a request to stop; send what is new about once a second."""
         mark = flushed = self._clock()
         for segment in lanes.segments():
             now = self._clock()
             if self._first_step_seconds is None:
                 self._first_step_seconds = now - self._began
-            self._note(lanes.execution)
-            self._outcomes.add(segment, seconds=now - mark)
+            compiling = self._note(lanes.execution)
+            self._outcomes.add(segment, seconds=now - mark, compiling=min(compiling, now - mark))
             self._curves.add(segment)
             mark = now
             if now - flushed >= FLUSH_SECONDS:
-                self._flush()
+                self._send(self._curves.take(self._outcomes.take()))
                 flushed = now
             if stop := heart.stop_reason():
                 return stop
         self._outcomes.require_all_ended()
         return None
 
-    def _note(self, execution: Execution) -> None:
-        """Keep how steps are done; say once in the worker's log when that is slower than it could be."""
-        warned = self._execution is not None and self._execution.failures
-        self._execution = execution
+    def _note(self, execution: Execution) -> float:
+        """Keep how steps are done; say once in the worker's log when that is slower than it could be.
+
+        Returns:
+            Seconds spent on compiling since the last call.
+        """
+        before, self._execution = self._execution, execution
+        warned = before is not None and before.failures
         if execution.failures and not warned:
             _log.warning(
                 "training steps could not be compiled and take a slower form; results are right. "
                 "Compiling needs a C++ compiler (g++) on the worker. What failed: %s",
                 "; ".join(execution.failures),
             )
+        return execution.compile_seconds - (before.compile_seconds if before else 0.0)
 
     def _provenance(self, device: str) -> Provenance:
         return describe(
@@ -181,7 +188,7 @@ class _Run:
             execution=self._execution,
         )
 
-    def _flush(self) -> None:
+    def _send(self, batch: MetricsBatch | None) -> None:
         with self._watch("reports"):
-            if (batch := self._curves.take()) is not None:
+            if batch is not None:
                 self._reporter.metrics(batch)

@@ -88,9 +88,17 @@ class Table:
         Raises:
             KeyError: the registries do not know the task or the estimator in this version.
         """
+        start = self.start_seconds if worth_compiling(task, estimator, each) else 0.0
+        return steps * self.pace(task, estimator, each=each) + start
+
+    def pace(self, task: Component, estimator: Component, *, each: int) -> float:
+        """Seconds a step of trials that have about ``each`` steps.
+
+        Raises:
+            KeyError: the registries do not know the task or the estimator in this version.
+        """
         compiled = worth_compiling(task, estimator, each)
-        pace = self._model(task, estimator) * self._ratio(compiled, task.id, estimator.id)
-        return steps * pace + (self.start_seconds if compiled else 0.0)
+        return self._model(task, estimator) * self._ratio(compiled, task.id, estimator.id)
 
     def footing(self, task: Component, estimator: Component) -> Footing:
         """What :meth:`seconds` rests on."""

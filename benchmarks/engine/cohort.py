@@ -1,10 +1,11 @@
 """The lane engine: a cohort of trials as lanes of one program.
 
 The engine owns the order of data, noise, optimizers, accumulation of metrics, lanes that diverge and states
-to resume from. Lanes are held in groups that advance together. On a CPU a group is one lane, and the groups
-take turns, segment by segment: weights and moments of one lane stay in the cache, and nothing is gained by
-batching the matmuls of different weights. On an accelerator groups are as wide as memory allows, of few
-widths; one that runs out of memory goes on from its last segment as two of half the width.
+to resume from. Lanes are held in groups that advance together. On a CPU a group is one lane, and one runs to
+its end before the next begins: its results are there early, its weights and moments stay in the cache, and
+nothing is gained by batching the matmuls of different weights. On an accelerator groups are as wide as memory
+allows, of few widths, and take turns, segment by segment; one that runs out of memory goes on from its last
+segment as two of half the width.
 
 What a trial computes does not depend on its lane-mates, on where segments end, or on a stop and resume; with
 groups of one lane on one thread its bits are the same. The number of threads is the caller's business: call
@@ -74,12 +75,14 @@ class Segment:
     Attributes:
         steps_done, steps_total: lane-steps of the whole cohort, those done before a resume included. The
             remaining steps of a lane that diverged count as done.
+        lanes: which did steps in the segment.
         points: curve points of the epochs that ended in the segment.
         ended: lanes that ended in the segment.
     """
 
     steps_done: int
     steps_total: int
+    lanes: tuple[int, ...]
     points: tuple[CurvePoint, ...]
     ended: tuple[LaneEnd, ...]
 
@@ -176,11 +179,12 @@ class Cohort:
     def segments(self) -> Iterator[Segment]:
         """Run to the end, segment by segment (at most an epoch, about a second). Stop by not asking on.
 
-        A segment advances one group; groups take turns. Calling again goes on where the last call stopped.
+        A segment advances one group. On a CPU groups run one after the other, elsewhere they take turns.
+        Calling again goes on where the last call stopped.
         """
-        while any(placed.group.running for placed in self._groups):
-            for placed in list(self._groups):
-                if placed.group.running and (segment := self._turn(placed)) is not None:
+        while waiting := [placed for placed in self._groups if placed.group.running]:
+            for placed in waiting[:1] if self._device.type == "cpu" else waiting:
+                if (segment := self._turn(placed)) is not None:
                     yield segment
 
     def lane_state(self, lane: int) -> LaneState:
@@ -277,12 +281,12 @@ class Cohort:
 
     def _turn(self, placed: _Placed) -> Segment | None:
         """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead."""
-        lanes, group = placed.lanes, placed.group
+        group = placed.group
         if group.width == 1:
-            return self._segment(lanes, self._advance(group))
+            return self._segment(placed)
         before = group.snapshot()
         try:
-            return self._segment(lanes, self._advance(group))
+            return self._segment(placed)
         except Exception as error:
             if not memory.is_out_of_memory(error):
                 raise
@@ -312,7 +316,9 @@ class Cohort:
         self._seconds_per_step = max(self._clock() - started, 1e-9) / (group.step - before)
         return done
 
-    def _segment(self, lanes: Sequence[int], done: Advance) -> Segment:
+    def _segment(self, placed: _Placed) -> Segment:
+        lanes, ran = placed.lanes, placed.group.positions
+        done = self._advance(placed.group)
         total = sum(self._epochs) * self._task.steps_per_epoch
         points = tuple(
             CurvePoint(lane=lanes[i], metric=name, epoch=done.epoch, value=value)
@@ -324,6 +330,7 @@ class Cohort:
         return Segment(
             steps_done=total - sum(placed.group.steps_left for placed in self._groups),
             steps_total=total,
+            lanes=tuple(lanes[i] for i in ran),
             points=points,
             ended=(*ended, *diverged),
         )

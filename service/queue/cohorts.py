@@ -6,40 +6,52 @@ queue and are claimed like any other.
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from benchmarks.cost.table import shipped
 from benchmarks.spec import CellSpec
 from service.queue.reports import Reports, hash_secret
 from service.states import TrialState
-from service.storage.engine import serialise, write
+from service.storage.engine import read, serialise, write
 from service.storage.queries import cells, claims, events
 from service.storage.queries.claims import ClaimedCohort, RunningCohort, UnplannedTrial
-from workers.planning import Plannable, plan_cohorts
-from workers.ports import Claim
+from workers.planning import Plannable, Room, plan_cohorts
+from workers.ports import Backlog, Claim
+
+UNKNOWN_PACE = 1e-3
+"""Seconds a step of what the shipped table can say nothing of."""
 
 
 class Queue(Reports):
     """Cohorts in the database: the dispatcher's side, with the running attempts' side of :class:`Reports`."""
 
-    def plan(self, *, max_lanes: int, slots: int) -> int:
+    def backlog(self) -> Backlog:
+        """Whether there is something to plan or to claim; a short read."""
+        with read(self._engine) as connection:
+            return claims.backlog(connection, now=self._clock(connection))
+
+    def plan(self, *, max_lanes: int, slots: int, side_by_side: bool = False) -> int:
         """Group queued trials that are in no cohort into cohorts; returns how many were made."""
+        room = Room(slots=slots, max_lanes=max_lanes, side_by_side=side_by_side)
         with write(self._engine) as connection:
             serialise(connection, "plan")
             trials = {trial.id: trial for trial in claims.unplanned_trials(connection)}
-            groups = plan_cohorts(_plannable(trials.values()), max_lanes=max_lanes, slots=slots)
-            specs = claims.cell_specs(connection, [group[0] for group in groups])
+            specs = _specs(connection, trials.values())
+            groups = plan_cohorts(_plannable(trials.values(), specs), room)
             now = self._clock(connection)
             for group in groups:
+                first = trials[group[0]]
                 claims.insert_cohort(
                     connection,
                     group,
-                    label=_label(specs[group[0]], len(group)),
-                    priority=trials[group[0]].priority,
-                    sweep_order=min(trials[id].sweep_order for id in group),
+                    label=_label(specs[first.signature], len(group)),
+                    priority=first.priority,
+                    sweep_order=first.sweep_order,
                     now=now,
                 )
         return len(groups)
@@ -98,11 +110,38 @@ class Queue(Reports):
         events.record(connection, "attempt_lost", reason, at=now, attempt_id=cohort.attempt_id)
 
 
-def _plannable(trials: Iterable[UnplannedTrial]) -> list[Plannable[int]]:
+def _specs(connection: Connection, trials: Iterable[UnplannedTrial]) -> dict[str, CellSpec]:
+    """Signature -> the cell of its first trial; the others do the same work a step."""
+    first: dict[str, int] = {}
+    for trial in trials:
+        first.setdefault(trial.signature, trial.id)
+    cells_by_trial = claims.cell_specs(connection, list(first.values()))
+    return {signature: cells_by_trial[id] for signature, id in first.items()}
+
+
+def _plannable(trials: Iterable[UnplannedTrial], specs: Mapping[str, CellSpec]) -> list[Plannable[int]]:
+    @functools.cache
+    def seconds(signature: str, steps: int) -> float:
+        return _seconds(specs[signature], steps)
+
     return [
-        Plannable(id=trial.id, signature=trial.signature, steps=trial.steps, priority=trial.priority)
+        Plannable(
+            id=trial.id,
+            signature=trial.signature,
+            seconds=seconds(trial.signature, trial.steps),
+            priority=trial.priority,
+            sweep=trial.sweep_order,
+        )
         for trial in trials
     ]
+
+
+def _seconds(spec: CellSpec, steps: int) -> float:
+    """Of the shipped table, so that equal queues make equal cohorts."""
+    try:
+        return steps * shipped().pace(spec.task, spec.estimator, each=steps)
+    except KeyError:  # a version that this one does not know
+        return steps * UNKNOWN_PACE
 
 
 def _label(spec: CellSpec, lanes: int) -> str:

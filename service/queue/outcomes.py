@@ -49,15 +49,17 @@ def store_ends(
     outcomes: Sequence[TrialOutcome],
     *,
     now: datetime,
+    all_of_them: bool,
 ) -> None:
-    """End the cohort's unfinished trials: states, final metrics, and what is kept per cell.
+    """End unfinished trials of the cohort: states, final metrics, and what is kept per cell.
 
     Raises:
-        InvalidReport: not exactly one outcome for each of them.
+        InvalidReport: an outcome of another trial, two of one, or not of ``all_of_them``.
     """
     lanes = _lanes(connection, cohort_id)
-    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes)
-    if sorted(outcome.trial for outcome in outcomes) != sorted(lanes):
+    told = {outcome.trial for outcome in outcomes}
+    _refuse_strangers(told, lanes)
+    if len(told) != len(outcomes) or (all_of_them and told != lanes.keys()):
         raise InvalidReport(f"{len(outcomes)} outcomes for {len(lanes)} trials; send exactly one for each")
     judged = [_judge(outcome) for outcome in outcomes]
     for state in (TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED):

@@ -111,7 +111,7 @@ class Reports:
         return HeartbeatReply()
 
     def metrics(self, attempt_id: int, secret: str, message: MetricsBatch) -> None:
-        """Store curve points; a batch that was stored before changes nothing.
+        """Store curve points and the ends of trials; a batch that was stored before changes nothing.
 
         Raises:
             InvalidReport: a batch is missing before this one, or a trial is not the attempt's to report on.
@@ -125,9 +125,13 @@ class Reports:
                 raise InvalidReport(f"batch {message.seq} of metrics came before the one that precedes it")
             _note_progress(connection, attempt_id, message.progress, now)
             outcomes.store_curves(connection, held.id, attempt_id, message.segments)
+            if message.outcomes:
+                outcomes.store_ends(
+                    connection, held.id, attempt_id, message.outcomes, now=now, all_of_them=False
+                )
 
     def finish(self, attempt_id: int, secret: str, message: Outcome) -> None:
-        """Store results, end the trials, the cohort and the attempt; a second time nothing changes.
+        """Store results, end the trials left, the cohort and the attempt; a second time nothing changes.
 
         Raises:
             InvalidReport: not exactly one outcome per trial.
@@ -137,7 +141,7 @@ class Reports:
             if report is None:
                 return
             held, now = report
-            outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now)
+            outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now, all_of_them=True)
             reports.finish_cohort(connection, held)
             provenance = message.provenance.model_dump(mode="json")
             reports.finish_attempt(connection, attempt_id, provenance=provenance, now=now)

@@ -14,13 +14,14 @@ PENDING = (TrialState.QUEUED, TrialState.RUNNING)
 def progress(states: Sequence[StateRow], running: Sequence[RunningRow]) -> schemas.Progress:
     """Progress of one sweep from its trials by state and by running attempt.
 
-    Ended trials count with all their steps, running ones with their share of their attempt's steps. The time
-    left is the steps left over the speed of the attempts that run now, ``None`` while there is no speed yet.
+    Ended trials count with all their steps, running ones with their share of what their attempt has done of
+    those that it has not ended. The time left is the steps left over the speed of the attempts that run now,
+    ``None`` while there is no speed yet.
     """
     total = sum(row.steps for row in states)
     pending = sum(row.steps for row in states if row.state in PENDING)
-    done = round(sum(_share(row) * row.steps for row in running))
-    speed = sum(_share(row) * row.steps / _seconds(row) for row in running if _seconds(row) > 0)
+    done = round(sum(_done(row) * _part(row) for row in running))
+    speed = sum(row.attempt_done * _part(row) / _seconds(row) for row in running if _seconds(row) > 0)
     left = pending - done
     return schemas.Progress(
         steps_done=total - left,
@@ -30,9 +31,19 @@ def progress(states: Sequence[StateRow], running: Sequence[RunningRow]) -> schem
     )
 
 
-def _share(row: RunningRow) -> float:
-    """Which part of its attempt is done."""
-    return min(row.attempt_done / row.attempt_total, 1.0) if row.attempt_total else 0.0
+def _done(row: RunningRow) -> int:
+    """Steps that its attempt has done of the trials that run."""
+    return min(max(row.attempt_done - row.attempt_ended, 0), _running(row))
+
+
+def _running(row: RunningRow) -> int:
+    """All steps of the trials that run in its attempt."""
+    return row.attempt_total - row.attempt_ended
+
+
+def _part(row: RunningRow) -> float:
+    """Which part of them is the sweep's."""
+    return row.steps / _running(row) if _running(row) > 0 else 0.0
 
 
 def _seconds(row: RunningRow) -> float:

@@ -118,16 +118,18 @@ def test_where_segments_end_changes_nothing(width: int | None) -> None:
 @pytest.mark.parametrize("task", ["polynomial", "categorical_vae"])
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
 def test_stop_and_resume_gives_the_same_bits(task: str, stop_after: int) -> None:
-    """Stop after any segment (most lie inside an epoch), resume the lanes swapped, from stored bytes."""
+    """Stop after any segment (most lie inside an epoch), resume what is left swapped, from stored bytes."""
     trials = mixed(task)[:2]
     curves, ends = run(*trials)
     first = cohort(*trials, clock=irregular_clock())
     seen = list(itertools.islice(first.segments(), stop_after))
-    states = {1 - lane: stored(first.lane_state(lane)) for lane in range(2)}
-    second = list(cohort(*reversed(trials), states=states).segments())
-    for lane in range(2):
-        assert points(seen, lane) + points(second, 1 - lane) == curves[lane]
-        assert lane_end(second, 1 - lane).metrics == ends[lane].metrics
+    ended = {end.lane for segment in seen for end in segment.ended}
+    left = [lane for lane in (1, 0) if lane not in ended]
+    states = {i: stored(first.lane_state(lane)) for i, lane in enumerate(left)}
+    second = list(cohort(*[trials[lane] for lane in left], states=states).segments())
+    for i, lane in enumerate(left):
+        assert points(seen, lane) + points(second, i) == curves[lane]
+        assert lane_end(second, i).metrics == ends[lane].metrics
 
 
 def stored(state: LaneState) -> LaneState:
@@ -208,6 +210,18 @@ def test_progress_counts_lane_steps_and_ends_at_the_total(width: int | None) -> 
     assert done == sorted(done)
     assert done[-1] == 60
     assert sorted(end.lane for s in segments for end in s.ended) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("width", "order"), [(1, [(0,), (1,), (2,), (3,)]), (3, [(0, 1, 2), (3,)])])
+def test_a_group_runs_to_its_end_before_the_next(width: int, order: list[tuple[int, ...]]) -> None:
+    """Four, four, one and three epochs; a lane that has ended does no more steps."""
+    segments = list(cohort(*mixed("polynomial"), group_width=width, clock=irregular_clock()).segments())
+    first = [min(i for i, s in enumerate(segments) if lane in s.lanes) for lane in range(4)]
+    last = [max(i for i, s in enumerate(segments) if lane in s.lanes) for lane in range(4)]
+    for earlier, later in itertools.pairwise(order):
+        assert max(last[lane] for lane in earlier) < min(first[lane] for lane in later)
+    ends = {end.lane: i for i, s in enumerate(segments) for end in s.ended}
+    assert [ends[lane] for lane in range(4)] == last
 
 
 def test_final_metrics_are_those_of_the_last_epoch() -> None:

@@ -108,6 +108,11 @@ def test_a_server_that_starts_again_is_waited_for() -> None:
         assert [look["state"] for (look,) in made.follow([1], interval=0)] == ["running", "succeeded"]
 
 
+@pytest.mark.parametrize(("waited", "pause"), [(0.0, 0.05), (1.0, 0.1), (9.0, 0.5), (3600.0, 0.5)])
+def test_pauses_between_looks_grow_with_the_wait(waited: float, pause: float) -> None:
+    assert client.pause_after(waited, 0.5) == pytest.approx(pause)
+
+
 def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "PATIENCE_S", 0.0)
     with _client(_refuse) as made, pytest.raises(ServerUnreachable):

@@ -21,7 +21,7 @@ from service.storage.models import Attempt, Cell, CellSummary, Cohort, CurveSegm
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import CurveSegment as CurveMessage
 from workers.messages import Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
-from workers.ports import AttemptReports, Claim, CohortQueue
+from workers.ports import AttemptReports, Backlog, Claim, CohortQueue
 
 
 @pytest.fixture
@@ -206,6 +206,49 @@ class TestQueueContract:
         queue.start(new.attempt_id, new.secret)
         assert count(engine, CurveSegment.trial_id > 0) == 0
 
+    def test_results_are_stored_before_the_attempt_ends(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        first, *rest = outcome(reply.trials).outcomes
+        told = batch(1, reply).model_copy(update={"outcomes": (first,)})
+        for _ in range(2):  # a repeated number changes nothing
+            queue.metrics(claim.attempt_id, claim.secret, told)
+        assert states(engine) == {TrialState.SUCCEEDED: 1, TrialState.RUNNING: 2, TrialState.QUEUED: 3}
+        assert cell_counts(engine) == [(3, 1, 0, 0), (3, 0, 0, 0)]
+        stored = trials.show_trial(engine, reply.trials[0].key)
+        assert stored.metrics == {"expected_loss": 0.0, "train_loss": 1.0}
+        assert queue.start(claim.attempt_id, claim.secret).trials == reply.trials[1:]
+        with pytest.raises(InvalidReport, match="is not one"):
+            queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=tuple(rest), provenance=PROVENANCE))
+        assert cell_counts(engine) == [(3, 3, 0, 0), (3, 0, 0, 0)]
+
+    def test_results_on_the_way_that_do_not_fit(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        before = dump(engine)
+        (one,) = outcome(reply.trials[:1]).outcomes
+        for outcomes in ((one, one), (one.model_copy(update={"trial": "0" * 32}),)):
+            message = batch(1, reply).model_copy(update={"outcomes": outcomes})
+            with pytest.raises(InvalidReport):
+                queue.metrics(claim.attempt_id, claim.secret, message)
+        assert dump(engine) == before
+
+    def test_a_lost_attempt_keeps_the_results_it_has_told(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        """The next attempt gets the others; when there are none, it has only to finish."""
+        claim, reply = started(engine, queue)
+        told = outcome(reply.trials).outcomes
+        for number, outcomes in enumerate((told[:1], told[1:])):
+            message = batch(1, reply).model_copy(update={"outcomes": outcomes, "segments": ()})
+            queue.metrics(claim.attempt_id, claim.secret, message)
+            queue.lost(attempt_id=claim.attempt_id, reason="gone")
+            clock.pass_seconds(10)
+            (claim,) = [c for c in queue.claim(owner="d", limit=9) if c.cohort_id == claim.cohort_id]
+            left = queue.start(claim.attempt_id, claim.secret).trials
+            assert left == (reply.trials[1:], ())[number]
+        queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=(), provenance=PROVENANCE))
+        assert cell_counts(engine) == [(3, 3, 0, 0), (3, 0, 0, 0)]
+
     def test_user_error_fails_at_once_and_only_its_trial(self, engine: Engine, queue: Queue) -> None:
         claim, reply = started(engine, queue)
         good, bad, nan = reply.trials
@@ -281,6 +324,53 @@ class TestQueueContract:
         progress = sweeps.show_sweep(engine, "1").progress
         assert (progress.steps_done, progress.steps_total) == (10, 60)
         assert progress.seconds_left == pytest.approx(50.0)
+
+    def test_progress_counts_what_has_ended_once(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        """One of three trials of ten steps has ended, the second has done four of its ten: 14 of 60 in all.
+
+        Fourteen steps took seven seconds, so 46 take 23.
+        """
+        claim, reply = started(engine, queue)
+        clock.pass_seconds(7)
+        message = MetricsBatch(
+            seq=1,
+            progress=Heartbeat(steps_done=14, steps_total=30),
+            segments=(),
+            outcomes=outcome(reply.trials[:1]).outcomes,
+        )
+        queue.metrics(claim.attempt_id, claim.secret, message)
+        progress = sweeps.show_sweep(engine, "1").progress
+        assert (progress.steps_done, progress.steps_total) == (14, 60)
+        assert progress.seconds_left == pytest.approx(23.0)
+
+    def test_backlog_says_what_waits(self, engine: Engine, queue: Queue, clock: SteppedClock) -> None:
+        assert queue.backlog() == Backlog(unplanned=False, claimable=False)
+        submit(engine, small_sweep(estimators=["st"]))
+        assert queue.backlog() == Backlog(unplanned=True, claimable=False)
+        queue.plan(max_lanes=3, slots=1)
+        assert queue.backlog() == Backlog(unplanned=False, claimable=True)
+        (claim,) = queue.claim(owner="d", limit=1)
+        assert queue.backlog() == Backlog(unplanned=False, claimable=False)
+        queue.lost(attempt_id=claim.attempt_id, reason="killed")
+        assert not queue.backlog().claimable, "not before a pause"
+        clock.pass_seconds(5)
+        assert queue.backlog().claimable
+
+    def test_long_trials_are_compared_across_programs(self, engine: Engine, queue: Queue) -> None:
+        """Ten steps are nothing, two million take longer than a cohort should."""
+        submit(engine, small_sweep(estimators=["st", "reinmax", "stgs"]))
+        submit(engine, small_sweep(name="long", task={"id": "polynomial", "epochs": 10_000}, seeds=4))
+        queue.plan(max_lanes=64, slots=2)
+        lanes = [claim.lanes for claim in queue.claim(owner="d", limit=99)]
+        assert lanes == [3, 3, 3, *[1] * 8]
+        assert queue.plan(max_lanes=64, slots=2, side_by_side=True) == 0
+
+    def test_lanes_side_by_side_are_as_many_as_may_be(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep(task={"id": "polynomial", "epochs": 10_000}, seeds=100))
+        queue.plan(max_lanes=64, slots=2, side_by_side=True)
+        assert [claim.lanes for claim in queue.claim(owner="d", limit=99)] == [50] * 4
 
     def test_rules_from_settings_are_obeyed(self, engine: Engine, clock: SteppedClock) -> None:
         queue = Queue(engine, rules=QueueRules(max_attempts=1), clock=clock)

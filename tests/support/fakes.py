@@ -9,8 +9,16 @@ from pathlib import Path
 
 from benchmarks.engine.cohort import CurvePoint, Execution, LaneEnd, Segment
 from benchmarks.spec import Component, TrialSpec, optimizer_from_json
-from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
-from workers.ports import Claim, Exit
+from workers.messages import (
+    Heartbeat,
+    HeartbeatReply,
+    LaneTrial,
+    MetricsBatch,
+    Outcome,
+    StartReply,
+    TrialOutcome,
+)
+from workers.ports import Backlog, Claim, Exit
 
 WAIT_SECONDS = 10.0  # bound of every wait of a test
 
@@ -52,7 +60,13 @@ def make_segment(
         if n in diverged or ends
     )
     total = 10 * epochs * max(len(lanes), 1)
-    return Segment(steps_done=total * epoch // epochs, steps_total=total, points=points, ended=ended)
+    return Segment(
+        steps_done=total * epoch // epochs,
+        steps_total=total,
+        lanes=tuple(lanes),
+        points=points,
+        ended=ended,
+    )
 
 
 class ManualClock:
@@ -79,6 +93,12 @@ class FakeReporter:
     batches: list[MetricsBatch] = field(default_factory=list)
     outcome: Outcome | None = None
     beat: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def outcomes(self) -> tuple[TrialOutcome, ...]:
+        """Of all trials in the order in which they were told, on the way or at the end."""
+        told = [outcome for batch in self.batches for outcome in batch.outcomes]
+        return (*told, *(self.outcome.outcomes if self.outcome else ()))
 
     def start(self) -> StartReply | None:
         return self.reply
@@ -130,8 +150,17 @@ class FakeQueue:
     losses: list[tuple[int, str]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
-    def plan(self, *, max_lanes: int, slots: int) -> int:
-        return 0
+    unplanned: list[Claim] = field(default_factory=list)
+
+    def backlog(self) -> Backlog:
+        self.calls.append("backlog")
+        return Backlog(unplanned=bool(self.unplanned), claimable=bool(self.waiting))
+
+    def plan(self, *, max_lanes: int, slots: int, side_by_side: bool) -> int:
+        self.calls.append(f"plan {max_lanes} {slots} {side_by_side}")
+        planned, self.unplanned = self.unplanned, []
+        self.waiting += planned
+        return len(planned)
 
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
@@ -167,6 +196,9 @@ class FakeLauncher:
 
     def slots(self) -> int:
         return self.free
+
+    def side_by_side(self) -> bool:
+        return True
 
     def submit(self, claim: Claim) -> None:
         self.submitted.append(claim.attempt_id)

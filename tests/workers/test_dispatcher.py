@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 from tests.support.fakes import WAIT_SECONDS, FakeLauncher, FakeQueue, ManualClock, make_claim
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.ports import Exit
@@ -65,6 +67,49 @@ def test_waits_for_an_end_only_when_nothing_was_submitted() -> None:
     assert dispatcher.tick(0.5)
     assert not dispatcher.tick(0.5)
     assert launcher.waits == [0.0, 0.5]
+
+
+def test_nothing_waits_no_transaction_writes() -> None:
+    queue = FakeQueue()
+    make_dispatcher(queue, FakeLauncher()).tick()
+    assert queue.calls == ["expire_leases", "backlog"]
+
+
+def test_plans_for_all_slots_and_claims_for_the_free_ones_at_once() -> None:
+    queue, launcher = FakeQueue([make_claim(1)], unplanned=[make_claim(2), make_claim(3)]), FakeLauncher()
+    make_dispatcher(queue, launcher).tick()
+    assert queue.calls[1:] == ["backlog", "plan 64 2 True"]
+    assert launcher.submitted == [1, 2]
+
+
+def test_asks_nothing_while_no_slot_is_free() -> None:
+    queue, launcher = FakeQueue([make_claim(n) for n in range(3)]), FakeLauncher(free=2)
+    dispatcher = make_dispatcher(queue, launcher)
+    dispatcher.tick()
+    queue.unplanned = [make_claim(3)]
+    dispatcher.tick()
+    assert queue.calls == ["expire_leases", "backlog"]
+    launcher.ended = [Exit(attempt_id=0, error=None)]
+    dispatcher.tick()
+    dispatcher.tick()
+    assert queue.calls[2:] == ["backlog", "plan 64 2 True"]
+    assert launcher.submitted == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("claims", "wait"), [(1, 0.04), (2, 0.5)])
+def test_looks_often_while_a_slot_is_free(claims: int, wait: float) -> None:
+    """With one attempt in two slots an end is waited for until the next look, with two for longer."""
+    stop = threading.Event()
+
+    class StoppingLauncher(FakeLauncher):
+        def poll(self, timeout: float) -> Sequence[Exit]:
+            if len(self.waits) == 1:
+                stop.set()
+            return super().poll(timeout)
+
+    launcher = StoppingLauncher()
+    make_dispatcher(FakeQueue([make_claim(n) for n in range(claims)]), launcher).run(stop)
+    assert launcher.waits == [0.0, wait]
 
 
 def test_run_takes_over_and_leaves_nothing_behind() -> None:

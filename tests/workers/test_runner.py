@@ -52,7 +52,7 @@ def test_results_curves_and_shares_of_time() -> None:
 
     reporter, cohort = FakeReporter(make_start_reply(2)), ScriptedCohort(two_epochs)
     assert run_attempt(reporter, build=cohort, clock=clock) == "finished"
-    good, bad = outcome_of(reporter).outcomes
+    bad, good = reporter.outcomes
     assert [spec.seed for spec in cohort.trials] == [0, 1]
     assert (good.trial, good.status, good.metrics, good.seconds) == ("t0", "succeeded", {"loss": 0.0}, 5.0)
     assert (bad.trial, bad.status, bad.seconds) == ("t1", "failed", 2.0)
@@ -62,6 +62,45 @@ def test_results_curves_and_shares_of_time() -> None:
     assert outcome_of(reporter).provenance.device.startswith("cpu")
     assert (outcome_of(reporter).provenance.peak_memory_bytes or 0) > 10_000_000
     assert [batch.seq for batch in reporter.batches] == [1, 2]
+
+
+def test_results_are_told_when_they_are_there_and_once() -> None:
+    """Lanes of ten steps, one after the other, as on a CPU; a batch goes out when a second has passed."""
+    clock = ManualClock()
+
+    def four_lanes() -> Iterator[Segment]:
+        for lane in range(4):
+            clock.now += 0.6
+            yield dataclasses.replace(make_segment(1, epochs=1, lanes=[lane], ends=True), steps_total=40)
+
+    reporter = FakeReporter(make_start_reply(4))
+    assert run_attempt(reporter, build=ScriptedCohort(four_lanes), clock=clock) == "finished"
+    told = [[outcome.trial for outcome in batch.outcomes] for batch in reporter.batches]
+    assert told == [["t0", "t1"], ["t2", "t3"]]
+    assert outcome_of(reporter).outcomes == ()
+
+
+def test_lanes_pay_for_their_own_segments_and_all_for_compiling() -> None:
+    """Of the first 6 s, 1.5 are for all three; the second lane has ended when the third begins."""
+    clock = ManualClock()
+
+    def one_after_the_other() -> Iterator[Segment]:
+        for lane, seconds in enumerate([6, 2, 1]):
+            clock.now += seconds
+            yield make_segment(1, epochs=1, lanes=[lane], ends=True)
+
+    reporter = FakeReporter(make_start_reply(3))
+    run_attempt(reporter, build=ScriptedCohort(one_after_the_other), clock=clock)
+    assert [outcome.seconds for outcome in reporter.outcomes] == [5.0, 2.5, 1.5]
+
+
+def test_nothing_is_computed_where_an_attempt_before_told_of_all_trials() -> None:
+    def never() -> Iterator[Segment]:
+        raise AssertionError("computed although there are no trials")
+
+    reporter = FakeReporter(make_start_reply(0))
+    assert run_attempt(reporter, build=ScriptedCohort(never)) == "finished"
+    assert outcome_of(reporter).outcomes == ()
 
 
 def test_curve_points_travel_in_batches_of_a_second() -> None:

@@ -13,6 +13,7 @@ from benchmarks.spec import CellSpec
 from service.states import AttemptState, CohortState, TrialState
 from service.storage.models import Attempt, Cell, Cohort, Trial
 from service.storage.queries.moves import chunks, move
+from workers.ports import Backlog
 
 
 class UnplannedTrial(NamedTuple):
@@ -43,11 +44,24 @@ class RunningCohort(NamedTuple):
     attempt_id: int
 
 
+_UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None))
+_CLAIMABLE = (Cohort.state == CohortState.QUEUED, Cohort.not_before <= sa.bindparam("now"))
+_BACKLOG = sa.select(  # once: making the statement takes longer than carrying it out
+    sa.select(Trial.id).where(*_UNPLANNED).exists(), sa.select(Cohort.id).where(*_CLAIMABLE).exists()
+)
+
+
+def backlog(connection: Connection, *, now: datetime) -> Backlog:
+    """Whether trials wait for a cohort, and whether cohorts wait for a claim."""
+    unplanned, claimable = connection.execute(_BACKLOG, {"now": now}).one()
+    return Backlog(unplanned=bool(unplanned), claimable=bool(claimable))
+
+
 def unplanned_trials(connection: Connection) -> list[UnplannedTrial]:
     """Queued trials in no cohort, in the order they should run."""
     rows = connection.execute(
         sa.select(Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order)
-        .where(Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None))
+        .where(*_UNPLANNED)
         .order_by(Trial.priority.desc(), Trial.sweep_order, Trial.id)
     )
     return [UnplannedTrial(*row) for row in rows]
@@ -93,10 +107,11 @@ def claimable_cohorts(connection: Connection, *, limit: int, now: datetime) -> l
     return list(
         connection.scalars(
             sa.select(Cohort.id)
-            .where(Cohort.state == CohortState.QUEUED, Cohort.not_before <= now)
+            .where(*_CLAIMABLE)
             .order_by(Cohort.priority.desc(), Cohort.sweep_order, Cohort.id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True),
+            {"now": now},
         )
     )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.orm import aliased
 
 from benchmarks.spec import CellSpec
 from service.states import CohortState, TrialState
@@ -36,10 +37,14 @@ class StateRow(NamedTuple):
 
 
 class RunningRow(NamedTuple):
-    """One sweep's trials in one running attempt (``steps``), and how far the whole attempt is."""
+    """One sweep's trials that run in one attempt (``steps``), and how far the whole attempt is.
+
+    ``attempt_ended`` are the steps of trials that it has ended; the two numbers after it contain them.
+    """
 
     sweep_id: int
     steps: int
+    attempt_ended: int
     attempt_done: int
     attempt_total: int
     started_at: datetime | None
@@ -112,8 +117,15 @@ def state_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[StateRo
 def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[RunningRow]:
     """Trials by sweep and running attempt."""
     attempt = (Attempt.steps_done, Attempt.steps_total, Attempt.started_at, Attempt.reported_at)
+    other = aliased(Trial)
+    ended = (
+        sa.select(sa.cast(sa.func.coalesce(sa.func.sum(other.steps), 0), sa.BigInteger))
+        # by cohort first, which is indexed
+        .where(other.cohort_id == Attempt.cohort_id, other.attempt_id == Attempt.id)
+        .scalar_subquery()
+    )
     rows = connection.execute(
-        sa.select(SweepTrial.sweep_id, sa.cast(sa.func.sum(Trial.steps), sa.BigInteger), *attempt)
+        sa.select(SweepTrial.sweep_id, sa.cast(sa.func.sum(Trial.steps), sa.BigInteger), ended, *attempt)
         .select_from(Cohort)
         .join(Attempt, sa.and_(Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt))
         .join(Trial, Trial.cohort_id == Cohort.id)
@@ -123,7 +135,7 @@ def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[Runni
             Trial.state == TrialState.RUNNING,
             SweepTrial.sweep_id.in_(sweep_ids),
         )
-        .group_by(SweepTrial.sweep_id, Attempt.id, *attempt)
+        .group_by(SweepTrial.sweep_id, Attempt.id, Attempt.cohort_id, *attempt)
     )
     return [RunningRow(*row) for row in rows]
 
