@@ -118,8 +118,8 @@ def test_plan_submit_status_and_board_of_a_computed_sweep(run: Run, engine: Engi
     assert "3 of 3" in board
 
 
-DAYS = GOOD.replace("epochs: 2, steps_per_epoch: 5", "epochs: 1000, steps_per_epoch: 3").replace(
-    "seeds: 3", "seeds: 1000"
+DAYS = GOOD.replace("epochs: 2, steps_per_epoch: 5", "epochs: 100, steps_per_epoch: 3").replace(
+    "seeds: 3", "seeds: 10000"
 )
 """Six million steps, at the half second for ten that computed trials report: 3.5 days."""
 
