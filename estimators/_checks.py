@@ -7,6 +7,7 @@ CPU. Elsewhere a variable without a possible category shows as a NaN gradient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 
 import torch
@@ -117,9 +118,18 @@ def lane_tensor(name: str, value: float | Tensor, like: Tensor) -> Tensor:
             f"{name} requires a gradient, and the estimator has none for it: pass {name}.detach()"
         )
     target = (*like.shape[:-1], 1)
-    if torch.broadcast_shapes(value.shape, target) != target:
+    if not _broadcasts(value.shape, target):
         raise ValueError(
             f"{name} has shape {tuple(value.shape)}, which does not broadcast to {target}, one "
             f"entry per variable of logits {tuple(like.shape)}; one value per lane is (lanes, 1, ..., 1)"
         )
     return value.to(like.dtype)
+
+
+def _broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
+    """Whether a tensor of this shape expands to ``target``.
+
+    In place of ``torch.broadcast_shapes``, whose first call imports SymPy: half a second.
+    """
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(size in (1, wanted) for size, wanted in pairs)

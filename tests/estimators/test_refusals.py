@@ -94,6 +94,10 @@ def test_any_temperature_above_zero_is_taken(info: EstimatorInfo) -> None:
 def test_temperatures_of_a_wrong_shape_are_refused(info: EstimatorInfo) -> None:
     with pytest.raises(ValueError, match=r"does not broadcast to \(2, 5, 2, 1\)"):
         info.load()(lanes_for(info, 2), temperature=torch.ones(3))  # three categories, not three lanes
+    with pytest.raises(ValueError, match=r"shape \(4, 1, 1, 1\), .* does not broadcast to \(2, 5, 2, 1\)"):
+        info.load()(lanes_for(info, 2), temperature=torch.ones(4, 1, 1, 1))  # there are two lanes
+    with pytest.raises(ValueError, match="does not broadcast"):
+        info.load()(lanes_for(info, 2), temperature=torch.ones(1, 1, 1, 1, 1))
     with pytest.raises(ValueError, match="detach"):
         info.load()(lanes_for(info, 2), temperature=torch.ones((), requires_grad=True))
 
