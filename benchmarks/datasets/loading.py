@@ -2,7 +2,8 @@
 
 A file is looked for in ``HEUNBOARD_DATA_DIR`` (as ``<dir>/mnist/train-images-idx3-ubyte.gz``), then in the
 cache directory of the user, then on the mirrors, from where it goes into the cache. What is checked is the
-content after decompression: mirrors compress the same bytes differently.
+content after decompression: mirrors compress the same bytes differently. What has been checked and decoded
+is kept in the cache for all processes of the machine (:mod:`benchmarks.datasets.decoded`).
 
 The file format ("idx") is a big-endian header followed by bytes.
 """
@@ -23,10 +24,12 @@ import pooch
 import torch
 from torch import Tensor
 
+from benchmarks.datasets import decoded
 from benchmarks.datasets.catalogue import DATA_SETS, DataSet, File
 
 _IDX_IMAGES = 0x0803  # magic number: unsigned bytes, three dimensions
 _HEADER_BYTES = 16
+_KEY_DIGITS = 16
 
 Fetch = Callable[[str, Path], None]
 """Downloads a URL to a path; raises OSError or ValueError when it cannot."""
@@ -104,18 +107,30 @@ def read(data_set: DataSet, *, data_dir: Path | None, cache: Path, fetch: Fetch 
         DatasetUnavailable: a file lies in neither folder and no mirror gave it.
         WrongChecksum: a file that lies there is not the right one.
     """
-    contents = []
+    tensors = []
     for file in (data_set.train, data_set.test):
         paths = [folder / data_set.id / file.name for folder in (data_dir, cache) if folder is not None]
         found = next((path for path in paths if path.is_file()), None)
-        contents.append(_checked(found, file) if found else _fetched(data_set, file, paths, fetch))
-    return Images(train=_decode(contents[0]), test=_decode(contents[1]))
+        path = found or _fetched(data_set, file, paths, fetch)
+        tensors.append(_images(path, file, data_set.pixels, cache / "decoded"))
+    return Images(train=tensors[0], test=tensors[1])
 
 
-def _checked(path: Path, file: File) -> bytes:
-    """The decompressed content of a file that has the right checksum."""
+def _images(path: Path, file: File, pixels: int, folder: Path) -> Tensor:
+    source = path.read_bytes()
+
+    def decode() -> decoded.Bytes:
+        return _decode(_checked(source, path, file))
+
+    # Both what lies there, so that a changed file is checked anew, and what is wanted.
+    key = f"{file.sha256[:_KEY_DIGITS]}-{hashlib.sha256(source).hexdigest()}"
+    return torch.from_numpy(decoded.shared(key, (file.examples, pixels), folder=folder, decode=decode))
+
+
+def _checked(source: bytes, path: Path, file: File) -> bytes:
+    """The decompressed content of a file, if it has the right checksum."""
     try:
-        content = gzip.decompress(path.read_bytes())
+        content = gzip.decompress(source)
     except (OSError, EOFError, zlib.error) as error:
         raise WrongChecksum(f"{path} cannot be read as gzip ({error}); delete it and try again") from error
     digest = hashlib.sha256(content).hexdigest()
@@ -127,7 +142,7 @@ def _checked(path: Path, file: File) -> bytes:
     return content
 
 
-def _fetched(data_set: DataSet, file: File, sought: list[Path], fetch: Fetch) -> bytes:
+def _fetched(data_set: DataSet, file: File, sought: list[Path], fetch: Fetch) -> Path:
     """Download into the last of the places sought, from the first mirror whose file is right."""
     target = sought[-1]
     partial = target.with_name(f"{target.name}.{os.getpid()}.part")
@@ -136,9 +151,8 @@ def _fetched(data_set: DataSet, file: File, sought: list[Path], fetch: Fetch) ->
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             fetch(mirror + file.name, partial)
-            content = _checked(partial, file)
-            partial.replace(target)
-            return content
+            _checked(partial.read_bytes(), partial, file)
+            return partial.replace(target)
         except (OSError, ValueError, WrongChecksum) as error:
             failures.append(f"  {mirror}{file.name}: {error}")
         finally:
@@ -159,7 +173,7 @@ def _advice(data_set: DataSet, file: File, sought: list[Path], failures: list[st
     )
 
 
-def _decode(content: bytes) -> Tensor:
+def _decode(content: bytes) -> decoded.Bytes:
     """Images of an idx file as ``(N, rows * columns)`` bytes.
 
     Raises:
@@ -172,5 +186,6 @@ def _decode(content: bytes) -> Tensor:
             f"not an idx file of images: magic number {magic:#06x} (expected {_IDX_IMAGES:#06x}), "
             f"{len(content)} bytes (its header says {size})"
         )
+    # A copy that may be written to, as torch asks of what it takes over.
     pixels = np.frombuffer(bytearray(content), dtype=np.uint8, offset=_HEADER_BYTES)
-    return torch.from_numpy(pixels).view(count, rows * columns)
+    return pixels.reshape(count, rows * columns)

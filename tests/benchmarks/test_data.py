@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import struct
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.datasets import loading
+from benchmarks.datasets import decoded, loading
 from benchmarks.datasets.catalogue import DATA_SETS, DataSet, File
 from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, read
 from benchmarks.tasks import registry as tasks
@@ -69,6 +70,7 @@ def test_mirrors_come_last_and_a_bad_one_is_passed_over(tmp_path: Path) -> None:
         f"https://{host}.invalid/{f}.gz" for f in ("train", "test") for host in ("first", "second")
     ]
     assert sorted(p.name for p in (tmp_path / "made_up").iterdir()) == ["test.gz", "train.gz"]
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_missing_data_set_says_where_it_was_sought_and_what_to_do(tmp_path: Path) -> None:
@@ -106,6 +108,40 @@ def test_content_that_is_not_images_is_refused(tmp_path: Path, content: bytes) -
     )
     with pytest.raises(ValueError, match="not an idx file of images"):
         read(odd, data_dir=store(tmp_path, content), cache=tmp_path / "c", fetch=no_network)
+
+
+def no_decoding(_content: bytes) -> decoded.Bytes:
+    raise AssertionError("decoded again")
+
+
+def test_what_was_decoded_is_shared_and_bits_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, cache = store(tmp_path / "d"), tmp_path / "c"
+    first = read(MADE_UP, data_dir=folder, cache=cache, fetch=no_network)
+    monkeypatch.setattr(loading, "_decode", no_decoding)
+    second = read(MADE_UP, data_dir=folder, cache=cache, fetch=no_network)
+    for images in (first, second):
+        assert images.train.numpy().tobytes() == TRAIN[16:]
+        assert images.test.numpy().tobytes() == TEST[16:]
+    second.train.zero_()  # copy-on-write: nobody else sees it
+    assert first.train.numpy().tobytes() == TRAIN[16:]
+    third = read(MADE_UP, data_dir=folder, cache=cache, fetch=no_network)
+    assert third.train.numpy().tobytes() == TRAIN[16:]
+
+
+def test_a_file_that_has_changed_is_checked_although_the_right_one_was_decoded(tmp_path: Path) -> None:
+    cache = tmp_path / "c"
+    read(MADE_UP, data_dir=store(tmp_path / "d"), cache=cache, fetch=no_network)
+    changed = store(tmp_path / "d", TRAIN[:-1] + b"!")
+    with pytest.raises(WrongChecksum, match="made_up/train.gz is not the train.gz"):
+        read(MADE_UP, data_dir=changed, cache=cache, fetch=no_network)
+
+
+def test_content_that_is_wanted_no_more_is_refused_although_it_was_decoded(tmp_path: Path) -> None:
+    folder, cache = store(tmp_path / "d"), tmp_path / "c"
+    read(MADE_UP, data_dir=folder, cache=cache, fetch=no_network)
+    wanted = dataclasses.replace(MADE_UP.train, sha256="0" * 64)
+    with pytest.raises(WrongChecksum):
+        read(dataclasses.replace(MADE_UP, train=wanted), data_dir=folder, cache=cache, fetch=no_network)
 
 
 def test_availability_is_a_yes_or_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
