@@ -1,12 +1,14 @@
 """Attempts in subprocesses of this machine: for tests, laptops and machines without Ray.
 
-Processes (:mod:`workers.local_worker`) are kept for the next attempt, with the torch they have loaded and the
-programs they have compiled. They get their orders, with the secret, through a socket and end when it closes,
-so none outlives the dispatcher. One that dies loses the attempt it was at and is replaced.
+Processes (:mod:`workers.local_worker`) are started ahead of need, one for each slot, and are kept for the
+next attempt, with the torch they have loaded and the programs they have compiled. They get their orders, with
+the secret, through a socket and end when it closes, so none outlives the dispatcher. One that dies loses the
+attempt it was at and is replaced; one that is at its last attempt already has its successor.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import sys
@@ -14,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers.local_process import LocalProcess
-from workers.orders import WITHHELD, Order, WorkerConfig, worker_environment
+from workers.orders import ATTEMPTS_PER_PROCESS, WITHHELD, Order, WorkerConfig, worker_environment
 from workers.ports import Claim, Exit
+
+_log = logging.getLogger(__name__)
 
 LOG_BYTES = 1_000_000
 
@@ -29,7 +33,7 @@ class LocalLauncher:
         log_dir: folder of the attempts' logs, ``<attempt>.log`` each.
         device: torch device of every worker.
         log_bytes: a log is cut off at this size.
-        command: what is started instead of the worker, for tests.
+        command: what is started instead of the worker, for tests; the device is its last argument.
     """
 
     def __init__(
@@ -47,10 +51,14 @@ class LocalLauncher:
         self._log_dir = log_dir
         self._device = device
         self._log_bytes = log_bytes
-        self._command = tuple(command)
+        self._command = (*command, device)
         self._running: dict[int, LocalProcess] = {}
         self._idle: list[LocalProcess] = []
         self._exits: queue.SimpleQueue[Exit] = queue.SimpleQueue()
+
+    def prepare(self) -> None:
+        """Start the processes of all slots, which load what they need while there is nothing to do."""
+        self._replenish()
 
     def slots(self) -> int:
         """How many attempts can run at the same time."""
@@ -69,6 +77,7 @@ class LocalLauncher:
             process.close()
             process = self._next_process()
         self._running[claim.attempt_id] = process
+        self._replenish()
 
     def poll(self, timeout: float) -> Sequence[Exit]:
         """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first."""
@@ -80,6 +89,8 @@ class LocalLauncher:
                 break
             self._idle.append(self._running.pop(exit_.attempt_id))
             exits.append(exit_)
+        if exits:
+            self._replenish()
         return exits
 
     def kill(self, attempt_id: int) -> None:
@@ -103,8 +114,21 @@ class LocalLauncher:
 
     def _next_process(self) -> LocalProcess:
         """The process that was used last of those that wait, or a new one."""
-        if self._idle:
-            return self._idle.pop()
+        return self._idle.pop() if self._idle else self._start()
+
+    def _replenish(self) -> None:
+        """Have a process for each slot that will take another order; what cannot be started is logged."""
+        for process in [process for process in self._idle if process.gone]:
+            self._idle.remove(process)
+            process.close()
+        lasting = len(self._idle) + sum(p.orders < ATTEMPTS_PER_PROCESS for p in self._running.values())
+        try:
+            for _ in range(self._slots - lasting):
+                self._idle.insert(0, self._start())
+        except OSError as error:
+            _log.warning("a worker process could not be started ahead of need: %s", error)
+
+    def _start(self) -> LocalProcess:
         return LocalProcess(
             self._command, environment=_environment(), log_bytes=self._log_bytes, ended=self._exits.put
         )

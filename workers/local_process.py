@@ -45,8 +45,10 @@ class LocalProcess:
         self._log: _Log | None = None
         self._early = b""
         self._gone = False
+        self._orders = 0
         self._line, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as on_error:
+            on_error.callback(self._line.close)
             self._process = subprocess.Popen(
                 command,
                 stdin=theirs.fileno(),
@@ -56,6 +58,7 @@ class LocalProcess:
                 # Ctrl-C goes to the dispatcher, which ends its workers itself, each as a group of its own.
                 start_new_session=True,
             )
+            on_error.pop_all()
         self._thread = threading.Thread(target=self._listen, name=f"worker-{self._process.pid}")
         self._thread.start()
 
@@ -63,6 +66,17 @@ class LocalProcess:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        with self._lock:
+            return self._gone
+
+    @property
+    def orders(self) -> int:
+        """How many orders it was given."""
+        return self._orders
 
     def begin(self, order: Order, log: Path) -> bool:
         """Hand over an order; ``False`` when the process has ended and can take none.
@@ -76,6 +90,7 @@ class LocalProcess:
             self._attempt, self._log = order.attempt_id, _Log(log, self._log_bytes)
             self._log.write(self._early)
             self._early = b""
+            self._orders += 1
         with contextlib.suppress(OSError):  # it has just died; the thread reports how
             self._line.sendall(order.to_json().encode() + b"\n")
         return True

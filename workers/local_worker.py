@@ -1,5 +1,6 @@
 """The worker process of :mod:`workers.local_launcher`: carries out one order after the other.
 
+Its argument is the torch device that the orders will name, for which it gets ready until the first one comes.
 Standard input is one end of a socket. Orders come from it as lines; for every attempt after which the process
 can take another one, a byte goes back. When the socket closes the dispatcher is gone, and so is this process.
 """
@@ -12,6 +13,7 @@ import sys
 import threading
 
 from workers.orders import ATTEMPTS_PER_PROCESS, FAILED, Order, execute
+from workers.warming import warm_up
 
 READY = b"\n"
 ORPHANED = 3  # exit status of a worker whose dispatcher is gone
@@ -19,10 +21,11 @@ ORPHANED = 3  # exit status of a worker whose dispatcher is gone
 _SOCKET = 0
 
 
-def main() -> int:
+def main(device: str) -> int:
     """Carry out orders until one fails or the process has served its time."""
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_read_orders, args=(orders,), name="orders", daemon=True).start()
+    warm_up(device, wanted=lambda: not orders.empty())
     for attempt in range(1, ATTEMPTS_PER_PROCESS + 1):
         ending = execute(orders.get())
         if ending == FAILED or attempt == ATTEMPTS_PER_PROCESS:
@@ -41,4 +44,4 @@ def _read_orders(orders: queue.SimpleQueue[Order]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

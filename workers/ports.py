@@ -127,6 +127,9 @@ class AttemptReporter(Protocol):
 class Launcher(Protocol):
     """Runs attempts somewhere: on Ray, or as local subprocesses."""
 
+    def prepare(self) -> None:
+        """Get processes ready for the first attempts; does not wait for them, and raises nothing."""
+
     def slots(self) -> int:
         """How many attempts can run at the same time."""
 

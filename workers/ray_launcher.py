@@ -2,7 +2,8 @@
 
 Ray gives processes and slots and nothing else: the queue stays in the database, which also decides what is
 tried again (``max_retries=0``); results travel over HTTP, so a task returns one word. A process is kept for
-the next attempt, with the torch it has loaded and the programs it has compiled.
+the next attempt, with the torch it has loaded and the programs it has compiled; those that are free when the
+dispatcher starts load it then.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from workers.orders import (
     worker_environment,
 )
 from workers.ports import Claim, Exit
+from workers.warming import warm_up
+
+_log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
 CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed
@@ -61,12 +65,23 @@ def _attempt(order_json: str) -> str:
     After an error the process retires: a CUDA context may be broken or memory held, and later attempts in it
     would fail for a reason that is not their own. The failure itself is already reported.
     """
-    # On a cluster whoever started the node decided its environment; this much can still be set in a process.
-    os.environ.update(compile_cache.environment(os.environ))
+    _set_environment()
     ending = execute(Order.from_json(order_json))
     if ending == FAILED:
         os._exit(1)
     return ending
+
+
+@ray.remote(max_calls=ATTEMPTS_PER_PROCESS, max_retries=0)
+def _prepare(device: str) -> None:
+    """Load in a Ray worker what its attempts will need."""
+    _set_environment()
+    warm_up(device)
+
+
+def _set_environment() -> None:
+    # On a cluster whoever started the node decided its environment; this much can still be set in a process.
+    os.environ.update(compile_cache.environment(os.environ))
 
 
 class RayLauncher:
@@ -112,6 +127,20 @@ class RayLauncher:
         else:
             _connect(address, insecure_dev)
 
+    def prepare(self) -> None:
+        """Have a process of every free slot load torch.
+
+        It holds the slot meanwhile: an attempt that waits for it would have to load the same. Slots that
+        others use and nodes that join later are left out, so that no cluster grows for this.
+        """
+        self.slots()  # so that the kind of slot is known
+        try:
+            free = ray.available_resources()  # type: ignore[no-untyped-call] # untyped in Ray
+            for _ in range(int(free.get("GPU" if self._has_gpus else "CPU", 0))):
+                _prepare.options(name="warm-up", **self._slot).remote(self._slot_device())
+        except ray.exceptions.RayError as error:
+            _log.warning("worker processes could not be prepared: %s", error)
+
     def slots(self) -> int:
         """GPUs of the cluster, or its CPUs when it has none; counted anew every few seconds."""
         now = self._clock()
@@ -134,7 +163,7 @@ class RayLauncher:
             data_dir=self._config.data_dir,
         )
         name = f"cohort-{claim.cohort_id}-a{claim.number}"
-        task = _attempt.options(name=name, num_cpus=1, num_gpus=1 if self._has_gpus else 0)
+        task = _attempt.options(name=name, **self._slot)
         self._running[claim.attempt_id] = task.remote(order.to_json())
 
     def poll(self, timeout: float) -> Sequence[Exit]:
@@ -170,6 +199,11 @@ class RayLauncher:
     @property
     def _has_gpus(self) -> bool:
         return self._resources.get("GPU", 0) >= 1
+
+    @property
+    def _slot(self) -> dict[str, int]:
+        """What of a node one attempt takes."""
+        return {"num_cpus": 1, "num_gpus": 1 if self._has_gpus else 0}
 
     def _start_local(self, slots: int, gpus: int | None) -> None:
         # Short, whatever TMPDIR is: Ray puts Unix sockets there, and their names are limited to 107 bytes.

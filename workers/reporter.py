@@ -59,7 +59,8 @@ class Patience:
 
 
 @functools.cache  # reading them takes longer than a report
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
+    """Whom the attempts of this process trust over HTTPS: the usual authorities."""
     return httpx.create_ssl_context(trust_env=False)
 
 
@@ -106,7 +107,7 @@ class HttpReporter:
             headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
             timeout=TIMEOUT,
             transport=transport,
-            verify=_certificates(),
+            verify=certificates(),
             trust_env=False,  # a proxy of the machine must not see the secret
         )
 

@@ -1,8 +1,9 @@
 """Decoded arrays that the processes of a machine share.
 
-Decompressing and checking a data set takes a quarter of a second, each process of a machine would do it again,
-and each would hold a copy of its own. So the first one leaves the array in a file, which all map into their
-memory: its pages exist once. The mapping is copy-on-write, so what a process writes into its array stays there.
+Decompressing and checking a data set takes a quarter of a second, each process of a machine would do it
+again, and each would hold a copy of its own. So the first one leaves the array in a file, which all map into
+their memory: its pages exist once. The mapping is copy-on-write: what a process writes into its array stays
+with it.
 
 A file holds the bytes of the array and nothing else. Its name says what it was made from and its shape; one
 that is not as long as its shape says is made again.

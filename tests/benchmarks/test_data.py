@@ -114,7 +114,9 @@ def no_decoding(_content: bytes) -> decoded.Bytes:
     raise AssertionError("decoded again")
 
 
-def test_what_was_decoded_is_shared_and_bits_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_decoded_is_shared_and_bits_are_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, cache = store(tmp_path / "d"), tmp_path / "c"
     first = read(MADE_UP, data_dir=folder, cache=cache, fetch=no_network)
     monkeypatch.setattr(loading, "_decode", no_decoding)
@@ -132,7 +134,7 @@ def test_a_file_that_has_changed_is_checked_although_the_right_one_was_decoded(t
     cache = tmp_path / "c"
     read(MADE_UP, data_dir=store(tmp_path / "d"), cache=cache, fetch=no_network)
     changed = store(tmp_path / "d", TRAIN[:-1] + b"!")
-    with pytest.raises(WrongChecksum, match="made_up/train.gz is not the train.gz"):
+    with pytest.raises(WrongChecksum, match=r"made_up/train\.gz is not the train\.gz"):
         read(MADE_UP, data_dir=changed, cache=cache, fetch=no_network)
 
 

@@ -18,6 +18,7 @@ from benchmarks.process import allocator, compile_cache
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.processes import alive, family, until
 from tests.support.stack import run_until_idle, stack
+from workers import local_launcher
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.local_launcher import LOG_BYTES, LocalLauncher
 from workers.local_worker import ORPHANED
@@ -33,6 +34,12 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"])  # longer than a test waits
 sys.stdin.read()
 """
+FOR_TWO = """
+import os, sys
+sys.stdin.readline()
+os.write(0, b"\\n")
+sys.stdin.read()
+"""
 WARM = """
 import os, sys
 for line in iter(sys.stdin.readline, ""):
@@ -42,11 +49,13 @@ for line in iter(sys.stdin.readline, ""):
 
 
 @contextmanager
-def launching(folder: Path, script: str, *, log_bytes: int = LOG_BYTES) -> Iterator[LocalLauncher]:
+def launching(
+    folder: Path, script: str, *, slots: int = 2, log_bytes: int = LOG_BYTES
+) -> Iterator[LocalLauncher]:
     """A launcher whose workers run ``script`` instead of an attempt."""
     launcher = LocalLauncher(
         WorkerConfig(url=NOWHERE),
-        slots=2,
+        slots=slots,
         log_dir=folder,
         command=(sys.executable, "-c", script),
         log_bytes=log_bytes,
@@ -149,6 +158,57 @@ def test_killed_process_is_not_used_again(tmp_path: Path) -> None:
         assert launcher.pid(2) != killed
 
 
+def test_prepare_starts_a_process_for_each_slot_and_attempts_use_them(tmp_path: Path) -> None:
+    with launching(tmp_path, WARM) as launcher:
+        before = set(family(os.getpid()))
+        launcher.prepare()
+        prepared = set(family(os.getpid())) - before
+        assert len(prepared) == 2
+        launcher.submit(make_claim(1))
+        launcher.submit(make_claim(2))
+        assert {launcher.pid(1), launcher.pid(2)} == prepared
+        launcher.prepare()
+        assert set(family(os.getpid())) - before == prepared, "nothing is missing: nothing is started"
+
+
+def test_process_at_its_last_attempt_already_has_its_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_launcher, "ATTEMPTS_PER_PROCESS", 2)
+    with launching(tmp_path, FOR_TWO, slots=1) as launcher:
+        before = set(family(os.getpid()))
+        pids = []
+        for attempt, processes in ((1, 1), (2, 2), (3, 1), (4, 2)):
+            launcher.submit(make_claim(attempt))
+            assert len(set(family(os.getpid())) - before) == processes
+            pids.append(launcher.pid(attempt))
+            if attempt in (2, 4):
+                launcher.kill(attempt)
+            one_exit(launcher)
+        assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+def test_process_that_died_is_replaced_when_its_end_is_collected(tmp_path: Path) -> None:
+    with launching(tmp_path, WARM, slots=1) as launcher:
+        before = set(family(os.getpid()))
+        launcher.submit(make_claim(1))
+        killed = launcher.pid(1)
+        launcher.kill(1)
+        launcher.poll(WAIT_SECONDS)
+        (successor,) = set(family(os.getpid())) - before
+        assert successor != killed
+
+
+def test_what_cannot_be_started_ahead_of_need_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = WorkerConfig(url=NOWHERE)
+    launcher = LocalLauncher(config, slots=1, log_dir=tmp_path, command=(str(tmp_path / "no such program"),))
+    launcher.prepare()
+    launcher.close()
+    assert "could not be started ahead of need" in caplog.text
+
+
 def test_kill_also_ends_what_the_process_started(tmp_path: Path) -> None:
     with launching(tmp_path, WITH_CHILD) as launcher:
         launcher.submit(make_claim(1))
@@ -209,7 +269,7 @@ def test_workers_share_one_cache_of_compiled_programs(
 
 def test_worker_ends_when_its_dispatcher_is_gone() -> None:
     order = Order(url=NOWHERE, attempt_id=1, secret="s", device="cpu", data_dir=None)
-    command = [sys.executable, "-m", "workers.local_worker"]
+    command = [sys.executable, "-m", "workers.local_worker", "cpu"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
         assert worker.stdin is not None
         worker.stdin.write(order.to_json().encode() + b"\n")
