@@ -60,6 +60,15 @@ def test_module_loads_neither_torch_nor_ray(module: str) -> None:
     assert result.stdout.strip() == ""
 
 
+def test_commands_that_talk_to_a_server_load_no_database() -> None:
+    """The address of the server is settled without one, too."""
+    code = "import sys, service.cli.main, service.client as c; c.default_url(); print('sqlalchemy' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
+
+
 def imported(path: Path) -> set[str]:
     """Full names of the modules and of the names that a file imports."""
     found = set()

@@ -85,7 +85,6 @@ class Dispatcher:
         ``look_seconds``: a look is a short read, and what is submitted to an idle dispatcher begins at once.
         """
         try:
-            self._launcher.prepare()
             self.take_over()
             while not stop.is_set():
                 look = self._settings.look_seconds if self._free() > 0 else self._settings.longest_wait

@@ -16,7 +16,7 @@ from rich.markup import escape
 from service.cli.output import AsJson, console, print_json
 from service.client import default_url
 from service.errors import InvalidSettings
-from service.settings import Settings, load_settings
+from service.settings import load_settings
 
 GRACE_S = 3  # for requests under way when the web service is asked to end
 
@@ -135,7 +135,6 @@ def dispatch(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = _with_current_database()
     if end_with_parent:
         follow()
     options = DispatchOptions(
@@ -146,7 +145,7 @@ def dispatch(
         data_dir=os.environ.get("HEUNBOARD_DATA_DIR") or None,
         insecure_dev=insecure_dev,
     )
-    run(settings, options)
+    run(load_settings(), options)
 
 
 @database.command()
@@ -167,15 +166,6 @@ def upgrade(as_json: AsJson = False) -> None:
         typer.echo(f"{shown} is up to date (revision {after})")
     else:
         typer.echo(f"{shown}: upgraded from {before or 'an empty database'} to revision {after}")
-
-
-def _with_current_database() -> Settings:
-    from service.storage.engine import open_engine
-    from service.storage.migrations import prepare
-
-    settings = load_settings()
-    prepare(open_engine(settings.database))
-    return settings
 
 
 def _require_loopback(host: str, insecure_dev: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -11,13 +12,10 @@ from typing import Literal
 
 from service.errors import InvalidSettings
 from service.processes.children import stop_on_signals
-from service.queue.cohorts import Queue
-from service.queue.reports import QueueRules
 from service.settings import Settings
-from service.storage.engine import open_engine
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.orders import WorkerConfig
-from workers.ports import Launcher
+from workers.ports import CohortQueue, Launcher
 
 LauncherName = Literal["auto", "ray", "local"]
 
@@ -54,15 +52,15 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
 
     Raises:
         InvalidSettings: the launcher is not installed.
+        DatabaseOutOfDate: a server's database is of another version.
     """
-    queue = Queue(open_engine(settings.database), rules=QueueRules.of(settings))
     owner = options.owner or f"dispatcher@{socket.gethostname()}"
     rules = DispatcherSettings(owner=owner, max_lanes=settings.max_lanes)
     stop = threading.Event()
-    with stop_on_signals(stop):
-        launcher = build_launcher(settings, options)
+    with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
+        launcher.prepare()  # first: it takes longest, and goes on by itself
         with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
-            Dispatcher(queue, launcher, rules).run(stop)
+            Dispatcher(_open_queue(settings), launcher, rules).run(stop)
 
 
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
@@ -90,6 +88,18 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
         log_dir=settings.data_home / "attempts",
         device=options.device or "cpu",
     )
+
+
+def _open_queue(settings: Settings) -> CohortQueue:
+    # Here, so that the launcher need not wait for these imports.
+    from service.queue.cohorts import Queue
+    from service.queue.reports import QueueRules
+    from service.storage.engine import open_engine
+    from service.storage.migrations import prepare
+
+    engine = open_engine(settings.database)
+    prepare(engine)
+    return Queue(engine, rules=QueueRules.of(settings))
 
 
 def _use_ray(options: DispatchOptions) -> bool:

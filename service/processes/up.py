@@ -61,10 +61,10 @@ def up(settings: Settings, options: UpOptions, *, on_ready: Notify, notify: Noti
         stack.enter_context(stop_on_signals(stop))
         stack.enter_context(sole_owner(settings.data_home))
         listener = stack.enter_context(listen("127.0.0.1", options.port))
-        prepare(open_engine(settings.database))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         web = stack.enter_context(_web(settings, listener))
         dispatcher = stack.enter_context(_dispatcher(settings, options, url))
+        prepare(open_engine(settings.database))  # while they start; whoever comes first does it for all
         _wait_until_ready(url, web, stop)
         stack.enter_context(_published(settings.data_home / ADDRESS_FILE, url))
         if not stop.is_set():

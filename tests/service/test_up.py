@@ -31,6 +31,7 @@ LONG = TINY | {"name": "long", "task": TASK | {"steps_per_epoch": 100_000}}
 def test_computes_guards_its_directory_and_port_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     with up(tmp_path, "--launcher=local", "--slots=1") as running:
         assert (tmp_path / ADDRESS_FILE).read_text().strip() == running.url
+        until(lambda: _workers(running), "a worker has started although there is nothing to do")
         with Client(running.url) as client:
             assert client.wait(client.submit(TINY)["id"], timeout=60)["state"] == "succeeded"
 
@@ -60,7 +61,7 @@ def test_children_that_are_killed_start_again_and_end_with_their_parent(tmp_path
             long = client.submit(LONG)["id"]
             until(lambda: client.sweep(long)["progress"]["steps_done"], "a worker computes")
         members = family(running.process.pid)
-        assert any("workers.local_worker" in command_line(pid) for pid in members)
+        assert _workers(running)
         running.process.kill()
         until(lambda: not any(map(alive, members)), "its processes are gone", limit=ENDS_WITHIN)
         _, err = running.process.communicate()
@@ -107,6 +108,11 @@ def test_a_child_that_ends_again_and_again_is_given_up_with_the_end_of_its_log(
     ):
         _revive_until_it_raises(child, told)
     assert [line.partition(";")[0] for line in told] == ["`heunboard serve` ended with status 1"]
+
+
+def _workers(running: Up) -> list[int]:
+    """Processes of ``up`` that compute."""
+    return [pid for pid in family(running.process.pid) if "workers.local_worker" in command_line(pid)]
 
 
 def _kill_child(running: Up, command: str) -> None:

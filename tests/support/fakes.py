@@ -192,11 +192,10 @@ class FakeLauncher:
     ended: list[Exit] = field(default_factory=list)
     killed: list[int] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
-    prepared: bool = False
     closed: bool = False
 
     def prepare(self) -> None:
-        self.prepared = True
+        """Nothing has to be ready."""
 
     def slots(self) -> int:
         return self.free

@@ -125,7 +125,6 @@ def test_run_takes_over_and_leaves_nothing_behind() -> None:
     runner.start()
     runner.join(WAIT_SECONDS)
     assert not runner.is_alive()
-    assert launcher.prepared
     assert launcher.closed
     assert queue.calls[0] == queue.calls[-1] == "release_owner d1"
     assert [claim.attempt_id for claim in queue.waiting] == [1]
