@@ -62,7 +62,7 @@ def test_module_loads_neither_torch_nor_ray(module: str) -> None:
 
 def test_commands_that_talk_to_a_server_load_no_database() -> None:
     """The address of the server is settled without one, too."""
-    code = "import sys, service.cli.main, service.client as c; c.default_url(); print('sqlalchemy' in sys.modules)"
+    code = "import sys, service.cli, service.client as c; c.default_url(); print('sqlalchemy' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
