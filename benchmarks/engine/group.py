@@ -272,8 +272,10 @@ class LaneGroup:
                 self._run_as_it_is(shape, count)
 
     def _run_as_it_is(self, shape: StepShape, count: int) -> None:
+        """Do steps that are not compiled; all but the first, which shares nothing with the task, in place."""
         for _ in range(count):
-            self._state = self._step(self._state, self._inputs, shape=shape)
+            in_place = self.step > 0
+            self._state = self._step(self._state, self._inputs, shape=shape, in_place=in_place)
             self.step += 1
 
     def _program(self, shape: StepShape) -> Program | None:

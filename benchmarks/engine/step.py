@@ -22,6 +22,7 @@ from benchmarks.engine.optimizers import fused
 from benchmarks.engine.optimizers.group import GroupOptimizer
 from benchmarks.kernels.layers import WeightGradients
 from benchmarks.tasks.contract import Batch, Loss, Parameters, Phase, Task, Variables
+from estimators.building_blocks import is_traced
 
 
 class State(TypedDict):
@@ -161,10 +162,9 @@ class LaneStep:
                 groups={**state["parameters"], phase.group: leaves}, buffers=state["buffers"]
             )
             loss = self._task.loss(phase, variables, self._batch(phase, at, size, length), draw)
-            with fused.weight_gradients() as known:
-                gradients = torch.autograd.grad(
-                    loss.loss.sum(), tuple(leaves.values()), allow_unused=True, materialize_grads=True
-                )
+            gradients, known = _gradients(
+                loss.loss.sum(), leaves, leave_out=in_place and self._optimizers[phase.name].is_plain_adam
+            )
         with torch.no_grad():
             moving = state["alive"] & loss.loss.detach().isfinite()
             row = at.inputs["coefficients"][phase.name].index_select(0, at.position).squeeze(0)
@@ -172,7 +172,7 @@ class LaneStep:
                 self._optimizers[phase.name],
                 before,
                 state["optimizer"][phase.name],
-                dict(zip(leaves, gradients, strict=True)),
+                gradients,
                 row,
                 moving,
                 known=known if in_place else None,
@@ -209,6 +209,21 @@ class LaneStep:
             first_draw=task.phases.index(phase) * _DRAWS_OF_A_BATCH,
         )
         return task.batch(phase.split, order.index_select(1, columns), noise, length=length)
+
+
+def _gradients(
+    loss: Tensor, leaves: Mapping[str, Tensor], *, leave_out: bool
+) -> tuple[Parameters, WeightGradients]:
+    """Of a sum over lanes by its leaves, and those whose factors are known.
+
+    Args:
+        leave_out: whether nothing but the update in place will read the latter.
+    """
+    with fused.weight_gradients() as known:
+        if leave_out and not is_traced():
+            known.leave_out(loss, leaves.values())
+        found = torch.autograd.grad(loss, tuple(leaves.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(leaves, found, strict=True)), known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
