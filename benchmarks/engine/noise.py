@@ -204,9 +204,7 @@ class ExampleNoise:
         return LaneNoise(self._keys, Purpose.EVALUATION, step=self._step, first_draw=draw)
 
 
-def _numbers(
-    kind: Kind, keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int
-) -> Tensor:
+def _numbers(kind: Kind, keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:
     """By the kernel, unless they are recorded, lie elsewhere or there is none."""
     if keys.device.type == "cpu" and not is_traced():
         made = kernel.numbers(kind, keys, purpose=purpose, step=int(step), draw=draw, count=count)

@@ -168,6 +168,7 @@ class LaneStep:
         with torch.no_grad():
             moving = state["alive"] & loss.loss.detach().isfinite()
             row = at.inputs["coefficients"][phase.name].index_select(0, at.position).squeeze(0)
+            kept = self._beside_the_update(state, phase.name, loss, draw.states, moving)
             done = _updated(
                 self._optimizers[phase.name],
                 before,
@@ -178,21 +179,28 @@ class LaneStep:
                 known=known if in_place else None,
             )
             return {
-                **state,
+                **kept,
                 "parameters": {**state["parameters"], phase.group: done.parameters},
                 "optimizer": {**state["optimizer"], phase.name: done.slots},
-                "buffers": {**state["buffers"], **_of_living_lanes(loss.buffers, state["buffers"], moving)},
-                "estimator": {
-                    name: _of_living_lanes(new, state["estimator"].get(name, {}), moving)
-                    for name, new in draw.states.items()
-                },
-                "sums": {
-                    **state["sums"],
-                    phase.name: _accumulated(state["sums"].get(phase.name, {}), loss, moving),
-                },
-                "weight": {**state["weight"], phase.name: state["weight"][phase.name] + loss.weight},
                 "alive": _still_alive(moving, done.gradient_sums),
             }
+
+    @staticmethod
+    def _beside_the_update(state: State, phase: str, loss: Loss, states: States, moving: Tensor) -> State:
+        """The state with what a loss brings that is no update.
+
+        Before the update, which may change parameters where they lie: a buffer may be one of them.
+        """
+        return {
+            **state,
+            "buffers": {**state["buffers"], **_of_living_lanes(loss.buffers, state["buffers"], moving)},
+            "estimator": {
+                name: _of_living_lanes(new, state["estimator"].get(name, {}), moving)
+                for name, new in states.items()
+            },
+            "sums": {**state["sums"], phase: _accumulated(state["sums"].get(phase, {}), loss, moving)},
+            "weight": {**state["weight"], phase: state["weight"][phase] + loss.weight},
+        }
 
     def _batch(self, phase: Phase, at: _Moment, size: int, length: int | None) -> Batch:
         """The phase's minibatch; data of another split than the first phase's begins anew when it ends."""

@@ -1,4 +1,4 @@
-"""Compiles ``kernels.cpp`` and ``noise.cpp`` with the compiler that torch compiles steps with, once on a machine.
+"""Compiles the kernels with the compiler that torch compiles steps with, once on a machine.
 
 The result lies beside the compiled steps (:mod:`benchmarks.process.compile_cache`), or in a directory of
 this process where there is no such place.

@@ -78,7 +78,9 @@ class WeightGradients:
             RuntimeError: something came between, and a NaN is where a gradient should be.
         """
         if self._left_out:
-            returned = sum(self.factors(gradient) is not None and _is_void(gradient) for gradient in gradients)
+            returned = sum(
+                self.factors(gradient) is not None and _is_void(gradient) for gradient in gradients
+            )
             if returned < self._left_out:
                 raise RuntimeError("the gradient of a weight was left out, and something else has read it")
 
@@ -100,7 +102,7 @@ def weight_gradients() -> Iterator[WeightGradients]:
 def _readers(outputs: Tensor) -> dict[int, list[tuple[Any, int]]]:
     """By leaf of a graph: each node that reads it, and as which of its arguments."""
     readers: dict[int, list[tuple[Any, int]]] = {}
-    left: list[Any] = [outputs.grad_fn]
+    left: list[Any] = [outputs.grad_fn] if outputs.grad_fn else []
     seen = set(left)  # the very objects: torch makes others for nodes that Python has forgotten
     while left:
         node = left.pop()

@@ -10,8 +10,8 @@ weights pass through memory once. What the engine does:
     done, total = updated_in_place(optimizer, known, parameters, slots, gradients, ...)
     # the names in ``done`` are finished: their tensors are changed; the others take ``optimizer.step``
 
-A gradient in ``done`` is not read: a compiler drops the product that would have made it, and in a step that is
-not compiled it is left out.
+A gradient in ``done`` is not read: a compiler drops the product that would have made it, and in a step that
+is not compiled it is left out.
 """
 
 from __future__ import annotations
