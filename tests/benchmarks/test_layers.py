@@ -369,21 +369,22 @@ def test_eager_steps_in_place_are_the_steps_that_they_replace(
 
 
 @pytest.mark.parametrize(
-    "optimizer",
+    ("id", "parameters"),
     [
-        "sgd",
-        {"id": "sgd", "parameters": {"momentum": 0.9}},
-        "rmsprop",
-        {"id": "adam", "parameters": {"clip_norm": 1.0}},
-        {"id": "adam", "parameters": {"weight_decay": 0.1}},
-        {"id": "adam", "parameters": {"beta1": 0.5}},
+        ("sgd", {}),
+        ("sgd", {"momentum": 0.9}),
+        ("rmsprop", {}),
+        ("adam", {"clip_norm": 1.0}),
+        ("adam", {"weight_decay": 0.1}),
+        ("adam", {"beta1": 0.5}),
     ],
 )
 def test_optimizers_that_need_gradients_get_them(
-    monkeypatch: pytest.MonkeyPatch, optimizer: str | dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, id: str, parameters: dict[str, float]
 ) -> None:
     """With the bits of steps that change nothing in place."""
     monkeypatch.setenv(layers.VARIABLE, "native")
+    optimizer = {"id": id, "version": 1, "parameters": parameters}
     ours, left_out = changed_in_place(monkeypatch, True, optimizer=optimizer, lr=1e-3)
     theirs, _ = changed_in_place(monkeypatch, False, optimizer=optimizer, lr=1e-3)
     assert left_out == 0
