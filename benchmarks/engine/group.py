@@ -277,8 +277,10 @@ class LaneGroup:
                 self._run_as_it_is(shape, count)
 
     def _run_as_it_is(self, shape: StepShape, count: int) -> None:
+        """Do steps that are not compiled, in place but for the first, whose parameters the task may own."""
+        self._state = tree.input_major(self._state, self._sparse_weights())
         for _ in range(count):
-            self._state = self._step(self._state, self._inputs, shape=shape)
+            self._state = self._step(self._state, self._inputs, shape=shape, in_place=self.step > 0)
             self.step += 1
 
     def _program(self, shape: StepShape) -> Program | None:

@@ -7,18 +7,23 @@ draws the same numbers alone, beside others, and after a resume; trials of equal
 whatever their estimator, which is what pairs them.
 
 It is written in integer operations of torch: the numbers are the same on every device, eager and compiled,
-and a compiled step makes them where it uses them.
+and a compiled step makes them where it uses them. On a CPU, what is run as it is gets the same numbers from a
+kernel (:mod:`benchmarks.kernels.noise`), where there is one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from benchmarks.kernels import noise as kernel
+from benchmarks.kernels.noise import Kind
+from estimators.building_blocks import is_traced
 
 _MAX_SEED = 2**64 - 1
 _LOW = 2**32 - 1
@@ -105,8 +110,8 @@ class LaneNoise:
             ValueError: the first axis is not the number of lanes.
             TypeError: another dtype.
         """
-        make = _float32 if dtype == torch.float32 else _float64
-        return self._next(make, shape, dtype=dtype, device=device)
+        kind: Kind = "uniform float32" if dtype == torch.float32 else "uniform float64"
+        return self._next(kind, shape, dtype=dtype, device=device)
 
     def centred(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The numbers of :meth:`uniform`, those from 1/2 on less 1: midpoints of 2^40 (2^52) equal parts.
@@ -116,10 +121,10 @@ class LaneNoise:
         if dtype == torch.float64:
             u = self.uniform(shape, dtype=dtype, device=device)
             return torch.where(u < 0.5, u, u - 1)
-        return self._next(_centred_float32, shape, dtype=dtype, device=device)
+        return self._next("centred float32", shape, dtype=dtype, device=device)
 
     def _next(
-        self, make: Callable[..., Tensor], shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device
+        self, kind: Kind, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         lanes = self._keys.shape[0]
         if not shape or shape[0] != lanes:
@@ -129,7 +134,7 @@ class LaneNoise:
         if dtype not in (torch.float32, torch.float64):
             raise TypeError(f"noise comes as float32 or float64, not {dtype}")
         count = math.prod(shape[1:])
-        numbers = make(self._keys, self._purpose, self._step, self._draw, count)
+        numbers = _numbers(kind, self._keys, self._purpose, self._step, self._draw, count)
         self._draw += 1
         return numbers.view(shape).to(device)
 
@@ -197,6 +202,23 @@ class ExampleNoise:
     def _block(self, call: int, block: int) -> LaneNoise:
         draw = (self._stream * self._CALLS + call) * self._BLOCKS + block
         return LaneNoise(self._keys, Purpose.EVALUATION, step=self._step, first_draw=draw)
+
+
+def _numbers(kind: Kind, keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:
+    """By the kernel, unless they are recorded, lie elsewhere or there is none."""
+    if keys.device.type == "cpu" and not is_traced():
+        made = kernel.numbers(kind, keys, purpose=purpose, step=int(step), draw=draw, count=count)
+        if made is not None:
+            return made
+    return in_operations(kind, keys, purpose, step, draw, count)
+
+
+def in_operations(
+    kind: Kind, keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int
+) -> Tensor:
+    """Numbers ``(lanes, count)`` in operations of tensors: what the kernel's have to be equal to."""
+    make = {"uniform float32": _float32, "centred float32": _centred_float32, "uniform float64": _float64}
+    return make[kind](keys, purpose, step, draw, count)
 
 
 def _float32(keys: Tensor, purpose: Purpose, step: int | Tensor, draw: int, count: int) -> Tensor:

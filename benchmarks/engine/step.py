@@ -22,6 +22,7 @@ from benchmarks.engine.optimizers import fused
 from benchmarks.engine.optimizers.group import GroupOptimizer
 from benchmarks.kernels.layers import WeightGradients
 from benchmarks.tasks.contract import Batch, Loss, Parameters, Phase, Task, Variables
+from estimators.building_blocks import is_traced
 
 
 class State(TypedDict):
@@ -161,38 +162,45 @@ class LaneStep:
                 groups={**state["parameters"], phase.group: leaves}, buffers=state["buffers"]
             )
             loss = self._task.loss(phase, variables, self._batch(phase, at, size, length), draw)
-            with fused.weight_gradients() as known:
-                gradients = torch.autograd.grad(
-                    loss.loss.sum(), tuple(leaves.values()), allow_unused=True, materialize_grads=True
-                )
+            gradients, known = _gradients(
+                loss.loss.sum(), leaves, leave_out=in_place and self._optimizers[phase.name].is_plain_adam
+            )
         with torch.no_grad():
             moving = state["alive"] & loss.loss.detach().isfinite()
             row = at.inputs["coefficients"][phase.name].index_select(0, at.position).squeeze(0)
+            kept = self._beside_the_update(state, phase.name, loss, draw.states, moving)
             done = _updated(
                 self._optimizers[phase.name],
                 before,
                 state["optimizer"][phase.name],
-                dict(zip(leaves, gradients, strict=True)),
+                gradients,
                 row,
                 moving,
                 known=known if in_place else None,
             )
             return {
-                **state,
+                **kept,
                 "parameters": {**state["parameters"], phase.group: done.parameters},
                 "optimizer": {**state["optimizer"], phase.name: done.slots},
-                "buffers": {**state["buffers"], **_of_living_lanes(loss.buffers, state["buffers"], moving)},
-                "estimator": {
-                    name: _of_living_lanes(new, state["estimator"].get(name, {}), moving)
-                    for name, new in draw.states.items()
-                },
-                "sums": {
-                    **state["sums"],
-                    phase.name: _accumulated(state["sums"].get(phase.name, {}), loss, moving),
-                },
-                "weight": {**state["weight"], phase.name: state["weight"][phase.name] + loss.weight},
                 "alive": _still_alive(moving, done.gradient_sums),
             }
+
+    @staticmethod
+    def _beside_the_update(state: State, phase: str, loss: Loss, states: States, moving: Tensor) -> State:
+        """The state with what a loss brings that is no update.
+
+        Before the update, which may change parameters where they lie: a buffer may be one of them.
+        """
+        return {
+            **state,
+            "buffers": {**state["buffers"], **_of_living_lanes(loss.buffers, state["buffers"], moving)},
+            "estimator": {
+                name: _of_living_lanes(new, state["estimator"].get(name, {}), moving)
+                for name, new in states.items()
+            },
+            "sums": {**state["sums"], phase: _accumulated(state["sums"].get(phase, {}), loss, moving)},
+            "weight": {**state["weight"], phase: state["weight"][phase] + loss.weight},
+        }
 
     def _batch(self, phase: Phase, at: _Moment, size: int, length: int | None) -> Batch:
         """The phase's minibatch; data of another split than the first phase's begins anew when it ends."""
@@ -209,6 +217,21 @@ class LaneStep:
             first_draw=task.phases.index(phase) * _DRAWS_OF_A_BATCH,
         )
         return task.batch(phase.split, order.index_select(1, columns), noise, length=length)
+
+
+def _gradients(
+    loss: Tensor, leaves: Mapping[str, Tensor], *, leave_out: bool
+) -> tuple[Parameters, WeightGradients]:
+    """Of a sum over lanes by its leaves, and those whose factors are known.
+
+    Args:
+        leave_out: whether nothing but the update in place will read the latter.
+    """
+    with fused.weight_gradients() as known:
+        if leave_out and not is_traced():
+            known.leave_out(loss, leaves.values())
+        found = torch.autograd.grad(loss, tuple(leaves.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(leaves, found, strict=True)), known
 
 
 @dataclass(frozen=True, slots=True, eq=False)

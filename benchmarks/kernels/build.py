@@ -1,4 +1,4 @@
-"""Compiles ``kernels.cpp`` with the compiler that torch compiles steps with, once on a machine.
+"""Compiles the kernels with the compiler that torch compiles steps with, once on a machine.
 
 The result lies beside the compiled steps (:mod:`benchmarks.process.compile_cache`), or in a directory of
 this process where there is no such place.
@@ -55,7 +55,7 @@ def load(
     folder = folder or compile_cache.folder(environment) or _own_folder()
     text = source.read_bytes()
     settings = "\n".join([*compiler, *FLAGS, compile_cache.processor()]).encode()
-    path = folder / f"kernels-{hashlib.sha256(text + settings).hexdigest()[:16]}.so"
+    path = folder / f"{source.stem}-{hashlib.sha256(text + settings).hexdigest()[:16]}.so"
     if not path.exists():
         _compile([*compiler, *FLAGS], source, path)
     try:

@@ -29,7 +29,8 @@ constexpr int SPAN = 8;
 constexpr int ROWS = 6;
 constexpr int BLOCK = COLUMNS * WIDTH;
 constexpr int64_t LINE = 64;  // bytes of a cache line
-constexpr float BETA_1 = 0.9f, BETA_2 = 0.999f;  // those of benchmarks/optimizers.py
+constexpr float BETA_2 = 0.999f;  // as benchmarks/engine/optimizers/adam.py has it
+constexpr float REST_1 = 0.1f, REST_2 = 0.001f;  // 1 - beta; in float32 1 - 0.999f is off by 1e-5 of it
 
 typedef float Vector __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
 typedef int32_t Integers __attribute__((vector_size(WIDTH * 4)));
@@ -320,11 +321,11 @@ struct Layer {
     Vector sum;  // of the gradient's numbers
 };
 
-// A vector of numbers from `at` on after a step, as benchmarks/optimizers.py has it.
+// A vector of numbers from `at` on after a step, as benchmarks/engine/optimizers/adam.py has it.
 [[gnu::always_inline]] inline void adam(Layer& layer, int64_t at, Vector g) {
     float *parameter = layer.parameter + at, *first = layer.first + at, *second = layer.second + at;
-    const Vector m = load(first) + (1 - BETA_1) * (g - load(first));
-    const Vector v = load(second) * BETA_2 + g * g * (1 - BETA_2);
+    const Vector m = load(first) + REST_1 * (g - load(first));
+    const Vector v = load(second) * BETA_2 + g * g * REST_2;
     store(first, m);
     store(second, v);
     if (layer.moving) store(parameter, load(parameter) - m / (root(v) * layer.scale + layer.offset));
@@ -340,8 +341,8 @@ inline void adam(Layer& layer, int64_t at, const float* __restrict gradient, int
     const bool moving = layer.moving;
     for (int j = 0; j < count; j++) {
         const float g = gradient[j];
-        const float m = first[j] + (1 - BETA_1) * (g - first[j]);
-        const float v = second[j] * BETA_2 + g * g * (1 - BETA_2);
+        const float m = first[j] + REST_1 * (g - first[j]);
+        const float v = second[j] * BETA_2 + g * g * REST_2;
         first[j] = m;
         second[j] = v;
         const float changed = parameter[j] - m / (std::sqrt(v) * scale + offset);

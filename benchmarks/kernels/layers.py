@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -43,6 +43,7 @@ class WeightGradients:
 
     def __init__(self) -> None:
         self._known: list[tuple[Tensor, Factors]] = []
+        self._left_out = 0
 
     def add(self, gradient: Tensor, factors: Factors) -> None:
         """Note the factors of a gradient, whose matmul it is."""
@@ -51,6 +52,37 @@ class WeightGradients:
     def factors(self, gradient: Tensor) -> Factors | None:
         """Of this very tensor; ``None`` if it is not one matmul, as a sum of several is not."""
         return next((factors for known, factors in self._known if known is gradient), None)
+
+    def leave_out(self, outputs: Tensor, weights: Iterable[Tensor]) -> None:
+        """Have a backward pass from ``outputs`` return no gradients of weights where their factors will do.
+
+        These are weights that one layer reads and nothing else: what the layer returns is then what
+        ``torch.autograd.grad`` returns. In the place of the gradient stands a NaN as large as the weight,
+        which nobody can read and go on. Not for a step that is recorded: a compiler drops what is not read.
+
+        Args:
+            outputs: a result, whose graph is looked through.
+            weights: leaves of that graph.
+        """
+        wanted = {id(weight) for weight in weights}
+        for leaf, readers in _readers(outputs).items():
+            (node, argument), *others = readers
+            if leaf in wanted and not others and argument == _WEIGHT and hasattr(node, "leaves_out"):
+                node.leaves_out = True
+                self._left_out += 1
+
+    def check(self, gradients: Iterable[Tensor]) -> None:
+        """Make sure that what was left out was returned by the backward pass as it is.
+
+        Raises:
+            RuntimeError: something came between, and a NaN is where a gradient should be.
+        """
+        if self._left_out:
+            returned = sum(
+                self.factors(gradient) is not None and _is_void(gradient) for gradient in gradients
+            )
+            if returned < self._left_out:
+                raise RuntimeError("the gradient of a weight was left out, and something else has read it")
 
 
 _GRADIENTS = ContextVar[WeightGradients | None]("gradients of weights", default=None)
@@ -67,13 +99,44 @@ def weight_gradients() -> Iterator[WeightGradients]:
         _GRADIENTS.reset(token)
 
 
+def _readers(outputs: Tensor) -> dict[int, list[tuple[Any, int]]]:
+    """By leaf of a graph: each node that reads it, and as which of its arguments."""
+    readers: dict[int, list[tuple[Any, int]]] = {}
+    left: list[Any] = [outputs.grad_fn] if outputs.grad_fn else []
+    seen = set(left)  # the very objects: torch makes others for nodes that Python has forgotten
+    while left:
+        node = left.pop()
+        for argument, (source, _) in enumerate(node.next_functions):
+            if source is None or source in seen:
+                continue
+            if source.name() == _LEAF:
+                readers.setdefault(id(source.variable), []).append((node, argument))
+            else:
+                seen.add(source)
+                left.append(source)
+    return readers
+
+
+def _void(weight: Tensor) -> Tensor:
+    """A NaN as large as a weight."""
+    return weight.new_full((), float("nan")).expand(weight.shape)
+
+
+def _is_void(gradient: Tensor) -> bool:
+    return not any(gradient.stride())
+
+
+_LEAF = "torch::autograd::AccumulateGrad"
+_WEIGHT = 1  # place among the arguments of the function below
+
+
 class _Linear(torch.autograd.Function):
     """x W^T + b by the kernels, W being ``(1, o, i)``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mostly_zero: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.mostly_zero = mostly_zero
+        ctx.mostly_zero, ctx.leaves_out = mostly_zero, False
         return operators.linear(x, weight.squeeze(0), bias, mostly_zero=mostly_zero)
 
     @staticmethod
@@ -84,17 +147,17 @@ class _Linear(torch.autograd.Function):
         return (
             # by this function again: some estimators differentiate twice
             apply(_Linear, g, weight.mT, None, False) if of_x else None,
-            _weight_gradient(x, g, mostly_zero=ctx.mostly_zero) if of_weight else None,
+            _weight_gradient(ctx, x, g, weight) if of_weight else None,
             g.sum(0) if of_bias else None,
             None,
         )
 
 
-def _weight_gradient(x: Tensor, g: Tensor, *, mostly_zero: bool) -> Tensor:
-    """g^T x, ``(1, o, i)``."""
-    gradient = (g.T @ x).unsqueeze(0)
+def _weight_gradient(ctx: Any, x: Tensor, g: Tensor, weight: Tensor) -> Tensor:
+    """g^T x, ``(1, o, i)``, unless it is to be left out."""
+    gradient = _void(weight) if ctx.leaves_out else (g.T @ x).unsqueeze(0)
     if known := _GRADIENTS.get():
-        known.add(gradient, Factors(x.detach(), g.detach(), mostly_zero))
+        known.add(gradient, Factors(x.detach(), g.detach(), ctx.mostly_zero))
     return gradient
 
 

@@ -143,6 +143,24 @@ def test_updates_are_those_of_the_optimizer_for_the_product(
             torch.testing.assert_close(mine.double(), right, rtol=2e-5, atol=2e-5 * batch**0.5)
 
 
+@pytest.mark.parametrize("outputs", [1, 70, 128])
+def test_moments_are_exact_to_float32(outputs: int) -> None:
+    """From nothing, 0.1 g and 0.001 g^2: in float32, 1 - 0.999 would be off by 1.3e-5 of it."""
+    weight, first, second = (torch.zeros(1, outputs, 40) for _ in range(3))
+    g, x = numbers(1, outputs, seed=1), numbers(1, 40, seed=2)
+    operators.update(
+        [weight],
+        [first],
+        [second],
+        [Factors(x, g, False)],
+        rule=torch.ones(2, 1),
+        moving=torch.tensor([True]),
+    )
+    gradient = (g.double().T @ x.double()).unsqueeze(0)
+    torch.testing.assert_close(first.double(), 0.1 * gradient, rtol=5e-7, atol=0)
+    torch.testing.assert_close(second.double(), 0.001 * gradient**2, rtol=5e-7, atol=0)
+
+
 @pytest.mark.parametrize("density", [None, 0.2])
 @pytest.mark.parametrize("batch", [9, 100])
 def test_a_lane_that_does_not_move_keeps_the_bits_of_its_weights(batch: int, density: float | None) -> None:

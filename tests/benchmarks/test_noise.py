@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,11 +12,19 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine import noise as noise_module
-from benchmarks.engine.noise import LaneNoise, Purpose, philox, seed_keys, shuffled
+from benchmarks.engine.noise import LaneNoise, Purpose, in_operations, philox, seed_keys, shuffled
+from benchmarks.kernels import build
+from benchmarks.kernels import noise as kernel
+from benchmarks.kernels.noise import Kind
+from estimators.building_blocks import traced
 
 CPU = torch.device("cpu")
 FALSE_ALARM_Z = 4.9  # two-sided 1e-6
 LOW = 2**32 - 1
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """In place of the kernel, where there is none."""
 
 
 def lane_noise(seeds: list[int], purpose: Purpose = Purpose.TRAINING, *, step: int | Tensor = 1) -> LaneNoise:
@@ -106,6 +116,7 @@ def test_extreme_words_stay_inside_the_open_interval(
     dtype: torch.dtype, tiny: float, word: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extreme = tuple(torch.full((1, 2), word) for _ in range(4))
+    monkeypatch.setattr(kernel, "numbers", nothing)
     monkeypatch.setattr(noise_module, "_words", lambda *_: extreme)
     u = lane_noise([0]).uniform((1, 4), dtype=dtype, device=CPU)
     assert u.unique().tolist() == [1 - tiny if word else tiny]
@@ -126,6 +137,7 @@ def test_centred_numbers_have_forty_bits(monkeypatch: pytest.MonkeyPatch) -> Non
     """Words made small, great and middling: a signed number, and the last bits of another word below it."""
     words = [0x00000000, 0xFFFFFFFF, 0x00000001, 0x80000123, 0x7FFFFFFF, 0x000000FF, 0xDEADBEEF, 0x80000000]
     given = tuple(torch.tensor([words[i::4]]) for i in range(4))
+    monkeypatch.setattr(kernel, "numbers", nothing)
     monkeypatch.setattr(noise_module, "_words", lambda *_: given)
     x = lane_noise([0]).centred((1, 8), dtype=torch.float32, device=CPU)
     expected = []
@@ -136,6 +148,64 @@ def test_centred_numbers_have_forty_bits(monkeypatch: pytest.MonkeyPatch) -> Non
     torch.testing.assert_close(x.double(), torch.tensor([expected], dtype=torch.float64), rtol=1e-7, atol=0)
     assert (x != 0).all()
     assert (x.abs() <= 0.5).all()
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 64, 127, 128, 129, 4099])
+@pytest.mark.parametrize("seeds", [[0], [2**64 - 1, 5, 2**32 + 7]])
+def test_the_kernel_makes_the_same_bits(seeds: list[int], count: int, kind: Kind) -> None:
+    """At ordinary places of the counter and at its ends."""
+    keys = seed_keys(seeds)
+    for purpose, step, draw in (
+        (Purpose.TRAINING, 1, 0),
+        (Purpose.INITIALISATION, 0, 2**32 - 1),
+        (Purpose.ORDER_OF_LENGTHS, 2**32 - 1, 2**31),
+        (Purpose.EVALUATION, 7, 2**33 + 2**20 + 3),
+    ):
+        ours = kernel.numbers(kind, keys, purpose=purpose, step=step, draw=draw, count=count)
+        right = in_operations(kind, keys, purpose, step, draw, count)
+        assert ours is not None
+        assert ours.dtype == right.dtype
+        assert torch.equal(ours, right)
+
+
+def test_keys_may_be_a_view() -> None:
+    keys = seed_keys([1, 2, 3, 4])[::2]
+    assert torch.equal(
+        LaneNoise(keys, Purpose.DATA, step=1).uniform((2, 9), dtype=torch.float64, device=CPU),
+        LaneNoise(seed_keys([1, 3]), Purpose.DATA, step=1).uniform((2, 9), dtype=torch.float64, device=CPU),
+    )
+
+
+def test_steps_that_are_run_take_the_kernel_and_programs_the_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def noted(*_: Any, step: int, **__: Any) -> None:
+        asked.append(step)
+
+    monkeypatch.setattr(kernel, "numbers", noted)
+    draws([3], step=torch.tensor([4]))
+    assert asked == [4]
+    with traced():
+        draws([3], step=torch.tensor([5]))
+    assert asked == [4]
+
+
+def test_without_a_compiler_the_numbers_are_the_same_and_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(**_: Any) -> None:
+        raise build.BuildError("no compiler")
+
+    by_kernel = draws([3, 5])
+    kernel._library.cache_clear()
+    monkeypatch.setattr(build, "load", fails)
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(draws([3, 5]), by_kernel)
+    kernel._library.cache_clear()
+    assert "Random numbers are left to torch: no compiler" in caplog.text
 
 
 def test_wrong_requests_are_refused() -> None:

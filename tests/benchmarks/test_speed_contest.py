@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.commands.speed import __main__ as command
 from benchmarks.commands.speed import cases, rates, report
+from benchmarks.commands.speed import side as side_module
 from benchmarks.commands.speed.__main__ import main
 from benchmarks.commands.speed.cases import CASES, Case
 from benchmarks.commands.speed.contest import (
@@ -26,6 +27,7 @@ from benchmarks.commands.speed.contest import (
     hold,
 )
 from benchmarks.commands.speed.side import Work, cohort_steps, work
+from benchmarks.engine.cohort import Cohort
 from benchmarks.process import allocator
 from tests.support.trials import made_up_images
 
@@ -77,6 +79,40 @@ def test_milliseconds_and_trials_per_hour() -> None:
 def test_verdicts(ratio: float, verdict: str) -> None:
     assert (CASES[0].must, CASES[0].goal) == (2.0, 2.8)
     assert contest((ratio,), (1.0,)).verdict == verdict
+
+
+def test_uncompiled_cases_are_to_keep_up_with_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eager steps are an error elsewhere, and what is asked for here."""
+    case = dataclasses.replace(POLYNOMIAL, lanes=1).uncompiled()
+    assert (case.name, case.must) == ("tiny-polynomial, uncompiled", 1.0)
+    made: list[Cohort] = []
+    monkeypatch.setattr(
+        side_module, "Cohort", lambda *given, **named: made.append(Cohort(*given, **named)) or made[0]
+    )
+    steps = cohort_steps(case, 0)
+    assert next(steps) + next(steps) > 0
+    assert made[0].execution.forms == ("eager",)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"), [([], ["a", "b"]), (["--uncompiled"], ["a, uncompiled", "b, uncompiled"])]
+)
+def test_the_option_makes_all_cases_uncompiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: list[str], names: list[str]
+) -> None:
+    measured: list[Case] = []
+
+    def held(case: Case, **_: Any) -> Contest:
+        measured.append(case)
+        raise SideFailed("not here")
+
+    monkeypatch.setattr(command, "hold", held)
+    monkeypatch.setattr(command, "_package", lambda tell: [])
+    monkeypatch.setattr(rates, "measure", lambda: rates.Rates(exp=1e-9, log=1e-9, noise=1e-9, adam=1e-9))
+    cases = [dataclasses.replace(POLYNOMIAL, name=name) for name in "ab"]
+    assert main([*given, "--json", str(tmp_path / "speed.json")], cases=cases) == 1
+    assert [case.name for case in measured] == names
+    assert {case.compiled for case in measured} == {not given}
 
 
 def row(ratio: float) -> report.Row:

@@ -114,7 +114,8 @@ def _settings(options: argparse.Namespace) -> dict[str, object]:
 
 def _chosen(options: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
     names = options.only or (QUICK if options.quick else [case.name for case in cases])
-    return [case for case in cases if case.name in names]
+    chosen = [case for case in cases if case.name in names]
+    return [case.uncompiled() for case in chosen] if options.uncompiled else chosen
 
 
 def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse.Namespace:
@@ -122,6 +123,7 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
     add = parser.add_argument
     names = [case.name for case in cases]
     add("--only", nargs="+", metavar="CASE", choices=names, help=f"only these: {', '.join(names)}")
+    add("--uncompiled", action="store_true", help="our steps as trials do them that are too short to compile")
     add("--quick", action="store_true", help="a case of every kind, two short rounds")
     add("--rounds", type=whole_number, help="turns of each side (default 5, quick 2)")
     add("--seconds", type=seconds, help="seconds of a turn (default 3, quick 2)")

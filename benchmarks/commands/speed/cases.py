@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ POLYNOMIAL_LANES, VAE_LANES = 16, 4
 WARM_UP, SHORT_WARM_UP = 1000, 20
 """Steps of every trial before anything is measured: with denormal moments of the optimizer a plain loop gets
 slower after some hundred steps. With Gumbel-Rao steps are long and this is a small part of them."""
+UNCOMPILED_GOAL = 1.2
+"""Ratio wished for of steps that are not compiled."""
 _ENDLESS_EPOCHS = 10_000  # the registry's limit; a case is over long before
 
 
@@ -49,6 +52,7 @@ class Case:
         goal: the ratio wished for.
         warm_up: steps of every trial before anything is measured.
         images: where the VAE's images come from; called in every process.
+        compiled: whether our steps are compiled.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Case:
     goal: float
     warm_up: int = WARM_UP
     images: Callable[[], Images] = field(default=every_tenth_image)
+    compiled: bool = True
 
     @property
     def values(self) -> dict[str, Value]:
@@ -84,6 +89,12 @@ class Case:
         if epochs is None or epochs.default is None:
             raise ValueError(f"task {info.id!r} declares no default number of epochs")
         return info.total_steps(self.values | {"epochs": epochs.default})
+
+    def uncompiled(self) -> Case:
+        """The same with steps as short trials do them, which are not to be slower than the plain loop's."""
+        return dataclasses.replace(
+            self, name=f"{self.name}, uncompiled", compiled=False, must=1.0, goal=UNCOMPILED_GOAL
+        )
 
     def trials(self, count: int, *, first_seed: int = 0) -> list[TrialSpec]:
         """Trials that differ in their seed, longer than any benchmark."""

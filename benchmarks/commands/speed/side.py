@@ -104,8 +104,8 @@ def cohort_steps(
         width: of their groups, default the engine's.
 
     Raises:
-        RuntimeError: a lane ended, and the steps it did not do would count as done; or steps could not be
-            compiled, and something slower than what workers run would be measured.
+        RuntimeError: a lane ended, and the steps it did not do would count as done; or steps that are to be
+            compiled could not be, and something slower than what workers run would be measured.
     """
     count = lanes or case.lanes
     trials = case.trials(count, first_seed=index * count)
@@ -113,11 +113,12 @@ def cohort_steps(
     if case.needs_images:
         task = CategoricalVAE(case.values, device=torch.device(device), images=case.images())
     before = 0
-    cohort = Cohort(trials, device=device, task=task, group_width=width)
+    compiled = None if case.compiled else False
+    cohort = Cohort(trials, device=device, task=task, group_width=width, compiled=compiled)
     for segment in cohort.segments():
         if segment.ended:
             raise RuntimeError(f"lanes ended in {case.name}: {segment.ended}")
-        if cohort.execution.failures or cohort.execution.forms == ("eager",):
+        if case.compiled and (cohort.execution.failures or cohort.execution.forms == ("eager",)):
             raise RuntimeError(f"the steps of {case.name} are not compiled: {cohort.execution}")
         yield segment.steps_done - before
         before = segment.steps_done

@@ -5,11 +5,13 @@ can be changed where they lie while the product is formed, tile by tile (:mod:`b
 weights pass through memory once. What the engine does:
 
     with weight_gradients() as known:
+        known.leave_out(loss, weights)  # where nothing is recorded
         gradients = dict(zip(names, torch.autograd.grad(...)))
     done, total = updated_in_place(optimizer, known, parameters, slots, gradients, ...)
     # the names in ``done`` are finished: their tensors are changed; the others take ``optimizer.step``
 
-A gradient in ``done`` is not read, so that a compiler drops the product that would have made it.
+A gradient in ``done`` is not read: a compiler drops the product that would have made it, and in a step that
+is not compiled it is left out.
 """
 
 from __future__ import annotations
@@ -59,9 +61,11 @@ def updated_in_place(
 
     Raises:
         ValueError: a weight and its moments lie in different orders.
+        RuntimeError: a gradient that was left out is needed.
     """
     if not optimizer.is_plain_adam:
         return frozenset(), None
+    known.check(gradients.values())
     found = {name: known.factors(gradient) for name, gradient in gradients.items()}
     factors = {name: product for name, product in found.items() if product is not None}
     if not factors:
