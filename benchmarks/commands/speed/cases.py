@@ -33,7 +33,8 @@ class Case:
         must: ratio of trials per hour, ours to the reference's, below which the command fails.
         goal: the ratio wished for; only of a case that has a must.
         warm_up: steps of every trial before anything is measured.
-        compiled: whether it is an error when our steps are not compiled.
+        compiled: whether our steps are compiled, and an error when they are not; without it they are eager,
+            for steps that the engine would record for minutes and then refuse to compile.
     """
 
     name: str

@@ -109,7 +109,8 @@ def cohort_of(
     count = lanes or case.lanes
     trials = case.trials(count, first_seed=index * count)
     task = case.setup.task(trials[0], torch.device(device))
-    return Cohort(trials, device=device, task=task, group_width=width)
+    compiled = None if case.compiled else False
+    return Cohort(trials, device=device, task=task, group_width=width, compiled=compiled)
 
 
 def lane_steps(case: Case, cohort: Cohort) -> Iterator[int]:
