@@ -22,8 +22,8 @@ from tests.support.prototypes import bernoulli_vae, image_cell, plain_loops, tre
 from tests.support.prototypes.infos import CLASSES, EDGES, OPERATIONS, SYMBOLS
 from tests.support.prototypes.plain_loops import Draw
 
-WARM_UP = 40
-"""Steps are long; a plain loop is as fast as it will be after some tens."""
+WARM_UP = 10
+"""Steps are long; a plain loop is soon as fast as it will be."""
 
 
 def _draw(trial: TrialSpec) -> Draw:
