@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from benchmarks.commands.speed import __main__ as command
-from benchmarks.commands.speed import cases, rates, report
-from benchmarks.commands.speed import side as side_module
+from benchmarks.commands.speed import cases, rates, report, setups
 from benchmarks.commands.speed.__main__ import main
 from benchmarks.commands.speed.cases import CASES, Case
 from benchmarks.commands.speed.contest import (
@@ -26,8 +25,7 @@ from benchmarks.commands.speed.contest import (
     allocator_environment,
     hold,
 )
-from benchmarks.commands.speed.side import Work, cohort_steps, work
-from benchmarks.engine.cohort import Cohort
+from benchmarks.commands.speed.side import Work, cohort_of, lane_steps, work
 from benchmarks.process import allocator
 from tests.support.trials import made_up_images
 
@@ -37,6 +35,7 @@ POLYNOMIAL = Case(
     estimator={"id": "st", "temperature": 1.0},
     lr=1e-3,
     lanes=2,
+    setup=setups.Polynomial(),
     must=1e-9,
     goal=1e9,
 )
@@ -46,9 +45,9 @@ VAE = Case(
     estimator={"id": "gumbel_rao", "num_draws": 3, "temperature": 0.5},
     lr=1e-3,
     lanes=2,
+    setup=setups.VAE(images=made_up_images),
     must=1e-9,
     goal=1e9,
-    images=made_up_images,
 )
 
 
@@ -81,17 +80,14 @@ def test_verdicts(ratio: float, verdict: str) -> None:
     assert contest((ratio,), (1.0,)).verdict == verdict
 
 
-def test_uncompiled_cases_are_to_keep_up_with_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncompiled_cases_are_to_keep_up_with_the_plain_loop() -> None:
     """Eager steps are an error elsewhere, and what is asked for here."""
     case = dataclasses.replace(POLYNOMIAL, lanes=1).uncompiled()
     assert (case.name, case.must) == ("tiny-polynomial, uncompiled", 1.0)
-    made: list[Cohort] = []
-    monkeypatch.setattr(
-        side_module, "Cohort", lambda *given, **named: made.append(Cohort(*given, **named)) or made[0]
-    )
-    steps = cohort_steps(case, 0)
+    cohort = cohort_of(case, 0)
+    steps = lane_steps(case, cohort)
     assert next(steps) + next(steps) > 0
-    assert made[0].execution.forms == ("eager",)
+    assert cohort.execution.forms == ("eager",)
 
 
 @pytest.mark.parametrize(
@@ -150,20 +146,20 @@ def test_work_takes_whole_items_and_all_their_time() -> None:
 
 def test_segments_of_a_cohort_count_their_own_lane_steps() -> None:
     """At most an epoch of both lanes each: five steps; the running total would soon be more."""
-    counts = list(itertools.islice(cohort_steps(POLYNOMIAL, 0), 40))
+    counts = list(itertools.islice(lane_steps(POLYNOMIAL, cohort_of(POLYNOMIAL, 0)), 40))
     assert all(1 <= count <= 10 for count in counts)
 
 
 def test_a_lane_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "_ENDLESS_EPOCHS", 800)
     with pytest.raises(RuntimeError, match="lanes ended in tiny-polynomial"):
-        list(cohort_steps(POLYNOMIAL, 0))
+        list(lane_steps(POLYNOMIAL, cohort_of(POLYNOMIAL, 0)))
 
 
 def test_steps_that_are_not_compiled_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "_ENDLESS_EPOCHS", 2)
     with pytest.raises(RuntimeError, match=r"tiny-polynomial are not compiled: .*forms=\('eager',\)"):
-        list(cohort_steps(POLYNOMIAL, 0))
+        list(lane_steps(POLYNOMIAL, cohort_of(POLYNOMIAL, 0)))
 
 
 def test_the_allocator_s_settings_are_there_for_children_only(monkeypatch: pytest.MonkeyPatch) -> None:

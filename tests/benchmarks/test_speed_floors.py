@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.commands.speed import rates, reinmax_package
 from benchmarks.commands.speed.cases import CASES, QUICK, Case
-from benchmarks.commands.speed.floors import Counts, count, floor
+from benchmarks.commands.speed.floors import Counts, floor
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -31,7 +31,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_random_numbers_and_functions_of_a_step(name: str, noise: int, log: int, exp: int) -> None:
-    counts = count(BY_NAME[name])
+    counts = BY_NAME[name].counts
     assert (counts.noise, counts.log, counts.exp) == (noise, log, exp)
 
 
@@ -45,7 +45,7 @@ def test_random_numbers_and_functions_of_a_step(name: str, noise: int, log: int,
     ],
 )
 def test_parameters_and_matmuls_of_a_step(name: str, updates: int, mflop: int) -> None:
-    counts = count(BY_NAME[name])
+    counts = BY_NAME[name].counts
     assert counts.updates == updates
     # a multiplication and an addition count as two
     assert sum(2 * m * k * n for m, k, n in counts.matmuls) == pytest.approx(1e6 * mflop, rel=0.002)
@@ -74,7 +74,7 @@ def test_rates_are_plausible() -> None:
 def test_cases_are_published_settings_of_published_length() -> None:
     assert BY_NAME["vae-10x30-rao-100"].steps_per_trial == 96_000
     assert BY_NAME["polynomial-st"].steps_per_trial == 8_000
-    assert BY_NAME["vae-10x30-reinmax"].values["latents"] == 30
+    assert BY_NAME["vae-10x30-reinmax"].task["latents"] == 30
     assert set(QUICK) <= set(BY_NAME)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.commands.speed import widths
+from benchmarks.commands.speed import setups, widths
 from benchmarks.commands.speed.widths import Line, main
-from benchmarks.datasets.loading import DatasetUnavailable
+from benchmarks.datasets.loading import DatasetUnavailable, Images
 from tests.benchmarks.test_speed_contest import POLYNOMIAL, VAE
 
 
@@ -65,10 +65,11 @@ def test_without_the_device_it_says_so(capsys: pytest.CaptureFixture[str]) -> No
     assert "torch finds no CUDA device here, got 'cuda'; try cpu" in capsys.readouterr().err
 
 
-def test_images_are_made_up_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+def test_images_are_made_up_where_there_are_none() -> None:
+    def missing() -> Images:
         raise DatasetUnavailable("no MNIST here")
 
-    monkeypatch.setattr(widths, "every_tenth_image", missing)
-    images = widths._with_images(VAE).images()
+    setup = widths._with_images(dataclasses.replace(VAE, setup=setups.VAE(images=missing))).setup
+    assert isinstance(setup, setups.VAE)
+    images = setup.images()
     assert (images.train.shape, images.test.shape) == ((6000, 784), (1000, 784))

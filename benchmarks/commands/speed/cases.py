@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import importlib
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.datasets import loading
-from benchmarks.datasets.loading import Images
+from benchmarks.commands.speed.floors import Counts
+from benchmarks.commands.speed.setups import VAE, Polynomial, Setup
 from benchmarks.spec import TrialSpec
 from benchmarks.sweep import read_sweep
 from benchmarks.tasks import registry
-from estimators.info import Value
-
-SHARE = 10
-"""The VAE cases train on every tenth image and test on every tenth, which keeps the published proportion of
-evaluation to training while making epochs shorter than a round."""
 
 POLYNOMIAL_LANES, VAE_LANES = 16, 4
 WARM_UP, SHORT_WARM_UP = 1000, 20
@@ -25,17 +20,6 @@ slower after some hundred steps. With Gumbel-Rao steps are long and this is a sm
 UNCOMPILED_GOAL = 1.2
 """Ratio wished for of steps that are not compiled."""
 _ENDLESS_EPOCHS = 10_000  # the registry's limit; a case is over long before
-
-
-def every_tenth_image() -> Images:
-    """MNIST, every tenth training and every tenth test image.
-
-    Raises:
-        DatasetUnavailable: as :func:`benchmarks.datasets.loading.load`.
-        WrongChecksum: likewise.
-    """
-    images = loading.load("mnist")
-    return Images(train=images.train[::SHARE].contiguous(), test=images.test[::SHARE].contiguous())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,11 +32,12 @@ class Case:
         estimator: likewise.
         lr: learning rate of Adam.
         lanes: lanes of each of our processes.
+        setup: what both sides train, and what a step of it has to compute.
         must: ratio of trials per hour, ours to the reference's, below which the command fails.
-        goal: the ratio wished for.
+        goal: the ratio wished for; only of a case that has a must.
         warm_up: steps of every trial before anything is measured.
-        images: where the VAE's images come from; called in every process.
-        compiled: whether our steps are compiled.
+        compiled: whether our steps are compiled, and an error when they are not; without it they are eager,
+            for steps that the engine would record for minutes and then refuse to compile.
     """
 
     name: str
@@ -60,26 +45,16 @@ class Case:
     estimator: dict[str, Any]
     lr: float
     lanes: int
-    must: float
-    goal: float
+    setup: Setup
+    must: float | None = None
+    goal: float | None = None
     warm_up: int = WARM_UP
-    images: Callable[[], Images] = field(default=every_tenth_image)
     compiled: bool = True
 
     @property
-    def values(self) -> dict[str, Value]:
-        """All parameters of the task."""
-        return self.trials(1)[0].task.values
-
-    @property
-    def parameters(self) -> dict[str, Value]:
-        """All parameters of the estimator."""
-        return self.trials(1)[0].estimator.values
-
-    @property
-    def needs_images(self) -> bool:
-        """Whether the task is trained on images."""
-        return bool(self.task["id"] == "categorical_vae")
+    def counts(self) -> Counts:
+        """What a step has to compute."""
+        return self.setup.counts(self.trials(1)[0])
 
     @property
     def steps_per_trial(self) -> int:
@@ -88,7 +63,7 @@ class Case:
         epochs = info.parameter("epochs")
         if epochs is None or epochs.default is None:
             raise ValueError(f"task {info.id!r} declares no default number of epochs")
-        return info.total_steps(self.values | {"epochs": epochs.default})
+        return info.total_steps(self.trials(1)[0].task.values | {"epochs": epochs.default})
 
     def uncompiled(self) -> Case:
         """The same with steps as short trials do them, which are not to be slower than the plain loop's."""
@@ -108,6 +83,21 @@ class Case:
         return list(read_sweep(sweep).expand())
 
 
+def of_module(name: str) -> tuple[Case, ...]:
+    """The ``CASES`` of a module: those of tasks that are not in this package.
+
+    Raises:
+        ValueError: there is no such module, it has no cases, or their task is not registered.
+    """
+    try:
+        cases: tuple[Case, ...] = importlib.import_module(name).CASES
+        for case in cases:
+            registry.get(case.task["id"])
+    except (ImportError, AttributeError, KeyError) as error:
+        raise ValueError(f"no cases in {name}: {error.args[0]}") from error
+    return cases
+
+
 def _vae(size: str, name: str, estimator: dict[str, Any], *, lr: float, must: float, goal: float) -> Case:
     """``size`` is categories x latents, as in the tables of Liu et al. 2023."""
     categories, latents = map(int, size.split("x"))
@@ -117,6 +107,7 @@ def _vae(size: str, name: str, estimator: dict[str, Any], *, lr: float, must: fl
         estimator=estimator,
         lr=lr,
         lanes=VAE_LANES,
+        setup=VAE(),
         must=must,
         goal=goal,
         warm_up=SHORT_WARM_UP if estimator["id"] == "gumbel_rao" else WARM_UP,
@@ -131,6 +122,7 @@ def _polynomial(name: str, estimator: dict[str, Any], *, must: float, goal: floa
         estimator=estimator,
         lr=1e-3,
         lanes=POLYNOMIAL_LANES,
+        setup=Polynomial(),
         must=must,
         goal=goal,
         warm_up=SHORT_WARM_UP if estimator["id"] == "gumbel_rao" else WARM_UP,

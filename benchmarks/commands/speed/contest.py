@@ -40,12 +40,14 @@ class SideResult:
         peak_bytes: resident memory at most, the largest process.
         matmul: libraries that its processes chose for matmul on a CPU; none for the reference, which
             takes what torch takes.
+        forms: how its steps were done (``loop``, ``steps`` or ``eager``); none for the reference.
     """
 
     rates: tuple[float, ...]
     first_step_seconds: float
     peak_bytes: int
     matmul: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -80,9 +82,12 @@ class Contest:
         return statistics.median(self.ratios)
 
     @property
-    def verdict(self) -> str:
-        """``goal`` and ``must`` name the highest level reached, ``MISSED`` that there is none."""
-        if self.ratio >= self.case.goal:
+    def verdict(self) -> str | None:
+        """``goal`` and ``must`` name the highest level reached, ``MISSED`` that there is none; ``None`` for a
+        case without a must."""
+        if self.case.must is None:
+            return None
+        if self.case.goal is not None and self.ratio >= self.case.goal:
             return "goal"
         return "must" if self.ratio >= self.case.must else "MISSED"
 
@@ -126,6 +131,7 @@ def hold(case: Case, *, processes: int, rounds: int, seconds: float, warm_up: in
                 first_step_seconds=team.first_step_seconds,
                 peak_bytes=max(last.peak_bytes for last in lasts[side]),
                 matmul=tuple(sorted({last.matmul for last in lasts[side] if last.matmul})),
+                forms=tuple(sorted({form for last in lasts[side] for form in last.forms})),
             )
             for side, team in teams.items()
         }

@@ -2,20 +2,17 @@
 
 Counted: matmul, random numbers, logarithms and exponentials, updates. Not counted: additions and
 products of numbers, moving activations, calling functions, waiting for memory that other cores use. Only
-estimators of :mod:`benchmarks.commands.speed.cases` are known here.
+estimators of the cases are known here; what else a step computes is counted by its
+:class:`benchmarks.commands.speed.setups.Setup`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from benchmarks.commands.speed.cases import Case
 from benchmarks.commands.speed.rates import Matmul, Rates, chain
-from estimators.info import Value
-
-_ENCODER = (784, 512, 256)
+from benchmarks.spec import Component
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,63 +42,47 @@ def floor(counts: Counts, rates: Rates) -> dict[str, float]:
     }
 
 
-def count(case: Case) -> Counts:
-    """Count what a step of ``case`` computes.
-
-    A pixel's loss and its gradient take an exponential and a logarithm, a softmax an exponential a category,
-    the KL term a logarithm.
-    """
-    values = case.values
-    noise, log, exp = _sampling(case)
-    if not case.needs_images:
-        return Counts(matmuls=(), noise=noise, log=log, exp=exp, updates=2 * int(values["latents"]))
-    layers = _layers(values)
-    batch = int(values["batch_size"])
-    code = batch * int(values["latents"]) * int(values["categories"])
-    return Counts(
-        matmuls=_matmuls(layers, batch),
-        noise=noise,
-        log=log + batch * _ENCODER[0] + code,
-        exp=exp + batch * _ENCODER[0] + code,
-        updates=sum(inputs * outputs + outputs for inputs, outputs in layers),
-    )
-
-
-def _sampling(case: Case) -> tuple[int, int, int]:
+def sampling(estimator: Component, variables: int, categories: int) -> tuple[int, int, int]:
     """Random numbers, logarithms and exponentials of the samples and their surrogates.
 
     A hard sample takes one random number. A relaxed one given the hard one D = e_i has odds x^(1/tau) with
     x_j = 1/(1 + E_j/(p_j E_i)) and E = -log u: a random number, two logarithms and an exponential a category.
     With two categories x = (1-u)p/((1-u)p + u), which takes one of each altogether. Gumbel-softmax has its
     hard sample from the numbers of the relaxed one.
+
+    Args:
+        estimator: whose.
+        variables: of all examples or copies of a minibatch.
+        categories: of each; where they differ, their mean.
     """
-    values = case.values
-    variables = int(values["batch_size"]) * int(values["latents"])
-    categories = int(values.get("categories", 2))
     per_draw = 1 if categories == 2 else categories
-    if case.estimator["id"] == "gumbel_rao":
-        relaxed = variables * per_draw * int(case.parameters["num_draws"])
+    if estimator.id == "gumbel_rao":
+        relaxed = variables * per_draw * int(estimator.values["num_draws"])
         hard = variables
     else:
-        relaxed = variables * per_draw if case.estimator["id"] == "stgs" else 0
+        relaxed = variables * per_draw if estimator.id == "stgs" else 0
         hard = 0 if relaxed else variables
     return hard + relaxed, relaxed * (1 if categories == 2 else 2), relaxed
 
 
-def _matmuls(layers: list[tuple[int, int]], batch: int) -> tuple[Matmul, ...]:
-    """Forward, then backward the gradients of weights and of inputs.
+def dense(
+    layers: Sequence[tuple[int, int]],
+    rows: int,
+    *,
+    without_gradient: Collection[int] = (),
+    picked: Collection[int] = (),
+) -> tuple[Matmul, ...]:
+    """Matmuls of linear layers: forward, then backward the gradients of weights and of inputs.
 
-    The images need no gradient. The code is one-hot: the decoder's first layer picks columns of its weights,
-    and the gradient of these adds to the columns picked; only the gradient of the code is a matmul.
+    Args:
+        layers: (inputs, outputs) of each.
+        rows: how many vectors go through.
+        without_gradient: places of layers whose inputs need none.
+        picked: places of layers whose inputs are one-hot, so that columns of weights are picked and added to.
     """
-    dense = [*layers[: len(_ENCODER)], *layers[len(_ENCODER) + 1 :]]
-    forward = [(batch, inputs, outputs) for inputs, outputs in dense]
-    weights = [(outputs, batch, inputs) for inputs, outputs in dense]
-    inputs = [(batch, outputs, inputs) for inputs, outputs in layers[1:]]
+    multiplied = [layer for place, layer in enumerate(layers) if place not in picked]
+    followed = [layer for place, layer in enumerate(layers) if place not in without_gradient]
+    forward = [(rows, inputs, outputs) for inputs, outputs in multiplied]
+    weights = [(outputs, rows, inputs) for inputs, outputs in multiplied]
+    inputs = [(rows, outputs, inputs) for inputs, outputs in followed]
     return (*forward, *weights, *inputs)
-
-
-def _layers(values: Mapping[str, Value]) -> list[tuple[int, int]]:
-    """(inputs, outputs) of the layers of the VAE."""
-    encoder = (*_ENCODER, int(values["latents"]) * int(values["categories"]))
-    return [*itertools.pairwise(encoder), *itertools.pairwise(encoder[::-1])]

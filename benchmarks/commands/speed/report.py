@@ -36,6 +36,21 @@ _HEADINGS = (
     "of floor",
     "limit",
 )
+_WIDER_HEADINGS = (
+    "case",
+    "lanes",
+    "steps",
+    "ours ms",
+    "ref ms",
+    "ratio (min-max)",
+    "ours MB",
+    "ref MB",
+    "ours 1st s",
+    "ref 1st s",
+    "floor ms",
+    "of floor",
+    "limit",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +110,13 @@ class Report:
 
 def table(report: Report) -> str:
     """Text for a terminal."""
-    lines = aligned([_HEADINGS, *(_cells(row) for row in report.rows)])
+    lines = []
+    demanded = [_cells(row) for row in report.rows if row.contest.case.must is not None]
+    wider = [_wider_cells(row) for row in report.rows if row.contest.case.must is None]
+    if demanded:
+        lines += aligned([_HEADINGS, *demanded])
+    if wider:
+        lines += [*([""] if lines else []), "The wider field (no must)", *aligned([_WIDER_HEADINGS, *wider])]
     lines += [f"{name}: FAILED, {message}" for name, message in report.failures.items()]
     lines += ["", _explanation(report), *(_package_line(one) for one in report.package)]
     return "\n".join(lines)
@@ -133,16 +154,37 @@ def machine() -> dict[str, str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    contest = row.contest
-    sides = (contest.ours, contest.reference)
+    contest, case = row.contest, row.contest.case
     return (
-        contest.case.name,
-        *(f"{contest.milliseconds(side):.3g}" for side in sides),
-        *(f"{contest.trials_per_hour(side):.3g}" for side in sides),
-        f"{contest.ratio:.3g} ({min(contest.ratios):.3g}-{max(contest.ratios):.3g})",
-        f"{contest.case.must:g}",
-        f"{contest.case.goal:g}",
-        contest.verdict,
+        case.name,
+        *_milliseconds(contest),
+        *(f"{contest.trials_per_hour(side):.3g}" for side in (contest.ours, contest.reference)),
+        _ratio(contest),
+        *("" if level is None else f"{level:g}" for level in (case.must, case.goal)),
+        contest.verdict or "",
+        *_cost(row),
+    )
+
+
+def _wider_cells(row: Row) -> tuple[str, ...]:
+    """Without what only a case of published length, with a must, has."""
+    contest, case = row.contest, row.contest.case
+    steps = " ".join(contest.ours.forms)
+    return (case.name, str(case.lanes), steps, *_milliseconds(contest), _ratio(contest), *_cost(row))
+
+
+def _milliseconds(contest: Contest) -> tuple[str, ...]:
+    return tuple(f"{contest.milliseconds(side):.3g}" for side in (contest.ours, contest.reference))
+
+
+def _ratio(contest: Contest) -> str:
+    return f"{contest.ratio:.3g} ({min(contest.ratios):.3g}-{max(contest.ratios):.3g})"
+
+
+def _cost(row: Row) -> tuple[str, ...]:
+    """Memory, start and floor."""
+    sides = (row.contest.ours, row.contest.reference)
+    return (
         *(f"{side.peak_bytes / 1e6:.0f}" for side in sides),
         *(f"{side.first_step_seconds:.1f}" for side in sides),
         f"{row.floor_ms:.3g}",
@@ -167,6 +209,7 @@ def _explanation(report: Report) -> str:
     rates = {name: 1e9 * value for name, value in asdict(report.rates).items()}
     return (
         "ms: one step of one trial on one core, all cores busy; /h: whole trials an hour, all cores;"
+        " steps: how ours were done, compiled (loop, steps) or eager;"
         " MB: largest process; 1st s: from starting a process to its first steps;"
         " of floor: floor over ours; limit: ratio of a program as fast as the floor.\n"
         "This machine, ns a number on one thread: "
@@ -207,10 +250,11 @@ def _side_json(contest: Contest, side: SideResult) -> dict[str, Any]:
     return {
         "steps_per_second": list(side.rates),
         "ms_per_step": contest.milliseconds(side),
-        "trials_per_hour": contest.trials_per_hour(side),
+        "trials_per_hour": None if contest.case.must is None else contest.trials_per_hour(side),
         "first_step_seconds": side.first_step_seconds,
         "peak_bytes": side.peak_bytes,
         "matmul": list(side.matmul),
+        "forms": list(side.forms),
     }
 
 

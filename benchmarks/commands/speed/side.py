@@ -14,11 +14,8 @@ from typing import Literal
 import torch
 
 from benchmarks.commands.speed.cases import Case
-from benchmarks.commands.speed.reference import PolynomialTraining, VAETraining
-from benchmarks.commands.speed.reference_estimators import sampler
 from benchmarks.engine.cohort import Cohort
 from benchmarks.kernels import layers
-from benchmarks.tasks.categorical_vae.task import CategoricalVAE
 
 Name = Literal["ours", "reference"]
 NAMES: tuple[Name, Name] = ("reference", "ours")
@@ -36,10 +33,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class LastWord:
-    """Resident bytes at most, and the library chosen for matmul on a CPU."""
+    """Resident bytes at most, the library chosen for matmul on a CPU, and how our steps were done.
+
+    ``forms`` are those of :class:`benchmarks.engine.cohort.Execution`; the reference has none.
+    """
 
     peak_bytes: int
     matmul: str | None
+    forms: tuple[str, ...]
 
 
 def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int, started: float) -> None:
@@ -57,16 +58,18 @@ def serve(side: Name, case: Case, index: int, line: Connection, *, warm_up: int,
         started: ``time.monotonic()`` before this process was started.
     """
     torch.set_num_threads(1)
-    steps = cohort_steps(case, index) if side == "ours" else reference_steps(case, index)
+    cohort = cohort_of(case, index) if side == "ours" else None
+    steps = lane_steps(case, cohort) if cohort else reference_steps(case, index)
     next(steps)
     first = time.monotonic() - started
-    done, trials = 0, case.lanes if side == "ours" else 1
+    done, trials = 0, case.lanes if cohort else 1
     while done < warm_up * trials:
         done += next(steps)
     line.send(first)
     while (seconds := line.recv()) is not None:
         line.send(work(steps, seconds))
-    line.send(LastWord(peak_memory(), layers.chosen()))
+    forms = cohort.execution.forms if cohort else ()
+    line.send(LastWord(peak_memory(), layers.chosen(), forms))
 
 
 def work(steps: Iterator[int], seconds: float, clock: Callable[[], float] = time.perf_counter) -> Work:
@@ -91,10 +94,10 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def cohort_steps(
+def cohort_of(
     case: Case, index: int, *, device: str = "cpu", lanes: int | None = None, width: int | None = None
-) -> Iterator[int]:
-    """Lane-steps of each segment of a cohort.
+) -> Cohort:
+    """Our side of a case.
 
     Args:
         case: what to train.
@@ -102,32 +105,33 @@ def cohort_steps(
         device: where.
         lanes: how many, default what the case says.
         width: of their groups, default the engine's.
-
-    Raises:
-        RuntimeError: a lane ended, and the steps it did not do would count as done; or steps that are to be
-            compiled could not be, and something slower than what workers run would be measured.
     """
     count = lanes or case.lanes
     trials = case.trials(count, first_seed=index * count)
-    task = None
-    if case.needs_images:
-        task = CategoricalVAE(case.values, device=torch.device(device), images=case.images())
-    before = 0
+    task = case.setup.task(trials[0], torch.device(device))
     compiled = None if case.compiled else False
-    cohort = Cohort(trials, device=device, task=task, group_width=width, compiled=compiled)
+    return Cohort(trials, device=device, task=task, group_width=width, compiled=compiled)
+
+
+def lane_steps(case: Case, cohort: Cohort) -> Iterator[int]:
+    """Lane-steps of each segment of a cohort.
+
+    Raises:
+        RuntimeError: a lane ended, and the steps it did not do would count as done; or steps of a case whose
+            steps are compiled could not be, and something slower than what workers run would be measured.
+    """
+    before = 0
     for segment in cohort.segments():
         if segment.ended:
             raise RuntimeError(f"lanes ended in {case.name}: {segment.ended}")
-        if case.compiled and (cohort.execution.failures or cohort.execution.forms == ("eager",)):
-            raise RuntimeError(f"the steps of {case.name} are not compiled: {cohort.execution}")
+        execution = cohort.execution
+        if case.compiled and (execution.failures or execution.forms == ("eager",)):
+            raise RuntimeError(f"the steps of {case.name} are not compiled: {execution}")
         yield segment.steps_done - before
         before = segment.steps_done
 
 
 def reference_steps(case: Case, index: int, *, device: str = "cpu") -> Iterator[int]:
     """Steps of one trial, one by one."""
-    sample = sampler(case.estimator["id"], case.parameters)
-    if case.needs_images:
-        training = VAETraining(case.values, case.images(), sample, lr=case.lr, seed=index, device=device)
-        return training.steps()
-    return PolynomialTraining(case.values, sample, lr=case.lr, seed=index, device=device).steps()
+    (trial,) = case.trials(1, first_seed=index)
+    return case.setup.training(trial, device).steps()

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.commands.arguments import device, output_file, seconds, whole_number
-from benchmarks.commands.speed.cases import CASES, Case, every_tenth_image
-from benchmarks.commands.speed.side import cohort_steps, reference_steps, work
+from benchmarks.commands.speed.cases import CASES, Case
+from benchmarks.commands.speed.setups import VAE
+from benchmarks.commands.speed.side import cohort_of, lane_steps, reference_steps, work
 from benchmarks.datasets.loading import DatasetUnavailable, Images, random_images
 from benchmarks.engine import memory
-from benchmarks.engine.cohort import Cohort
-from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
+from benchmarks.tasks.categorical_vae.task import PIXELS
 
 WIDTHS = (1, 8, 32, 64, 128)
 NAMES = ("vae-8x4-reinmax", "vae-10x30-reinmax", "polynomial-reinmax")
@@ -92,7 +92,7 @@ def measure(
     clock = _clock(device)
     peak, predicted = _memory(case, width, device)
     began = clock()
-    ours = cohort_steps(case, 0, device=device, lanes=width, width=width)
+    ours = lane_steps(case, cohort_of(case, 0, device=device, lanes=width, width=width))
     next(ours)
     first = clock() - began
     work(ours, seconds, clock)  # warm up
@@ -113,8 +113,7 @@ def _memory(case: Case, width: int, device: str) -> tuple[int | None, int | None
     place = torch.device(device)
     if place.type == "cpu":
         return None, None
-    task = CategoricalVAE(case.values, device=place, images=case.images()) if case.needs_images else None
-    cohort = Cohort(case.trials(1), device=device, task=task, group_width=1)
+    cohort = cohort_of(case, 0, device=device, lanes=1, width=1)
 
     def peak(lanes: int) -> int:
         return memory.peak_of(lambda: cohort.rehearse(lanes), place)
@@ -136,12 +135,10 @@ def _clock(device: str) -> Callable[[], float]:
 
 def _with_images(case: Case) -> Case:
     """Made-up images where there is no MNIST: speed does not depend on what is in them."""
-    if not case.needs_images:
-        return case
     try:
-        every_tenth_image()
+        case.setup.check()
     except DatasetUnavailable:
-        return dataclasses.replace(case, images=made_up_images)
+        return dataclasses.replace(case, setup=VAE(images=made_up_images))
     return case
 
 

@@ -9,6 +9,7 @@ objective of the one over u.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,8 +22,28 @@ from estimators import NoiseSource, Value, bernoulli_pair
 from tests.support.prototypes.infos import LOWER, PIXELS, UPPER, VAE_SPLITS
 from tests.support.prototypes.layers import affine, aligned, initial, seeded
 
-_HIDDEN = 16
-_SLOPE = 0.3
+SLOPE = 0.3
+"""Of the leaky ReLU."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How large model and data are; by default as the registry declares them.
+
+    Attributes:
+        pixels: of an image.
+        hidden: width of the deterministic layers.
+        upper, lower: latents of the two layers.
+        train, valid, test: images of each split.
+    """
+
+    pixels: int = PIXELS
+    hidden: int = 16
+    upper: int = UPPER
+    lower: int = LOWER
+    train: int = VAE_SPLITS["train"]
+    valid: int = VAE_SPLITS["valid"]
+    test: int = VAE_SPLITS["test"]
 
 
 class BernoulliVAE(TaskBase):
@@ -33,10 +54,10 @@ class BernoulliVAE(TaskBase):
         device: where images and parameters lie.
         data_dir: not read.
         dtype: of images and parameters.
+        sizes: of model and data.
     """
 
-    splits = VAE_SPLITS
-    evaluated = ("valid", "test")
+    evaluated: tuple[Split, ...] = ("valid", "test")
 
     def __init__(
         self,
@@ -45,32 +66,35 @@ class BernoulliVAE(TaskBase):
         device: torch.device,
         data_dir: Path | None = None,
         dtype: torch.dtype = torch.float32,
+        sizes: Sizes = Sizes(),
     ) -> None:
+        self._sizes = sizes
+        self.splits = {"train": sizes.train, "valid": sizes.valid, "test": sizes.test}
         self.batch_size = int(values["batch_size"])
         self.steps_per_epoch = -(-self.splits["train"] // self.batch_size)
         self._samples = int(values["samples"])
         self._images = {
-            split: _images(count, seed).to(device, dtype)
+            split: grey_images(count, sizes.pixels, seed).to(device, dtype)
             for seed, (split, count) in enumerate(self.splits.items())
         }
 
     def init(self, noise: NoiseSource, lanes: int) -> Variables:
         """All weights uniform in +-1/sqrt(fan-in); the prior of u starts at 1/2."""
-        like = self._images["train"]
-        sizes = {
-            "encoder": (PIXELS, _HIDDEN),
-            "upper": (_HIDDEN, UPPER),
-            "lower": (_HIDDEN + UPPER, LOWER),
-            "prior": (UPPER, LOWER),
-            "decoder": (LOWER, _HIDDEN),
-            "pixels": (_HIDDEN, PIXELS),
+        like, s = self._images["train"], self._sizes
+        layers = {
+            "encoder": (s.pixels, s.hidden),
+            "upper": (s.hidden, s.upper),
+            "lower": (s.hidden + s.upper, s.lower),
+            "prior": (s.upper, s.lower),
+            "decoder": (s.lower, s.hidden),
+            "pixels": (s.hidden, s.pixels),
         }
-        model = initial(noise, lanes, sizes, like=like)
-        model["prior.upper"] = like.new_zeros(lanes, UPPER)
+        model = initial(noise, lanes, layers, like=like)
+        model["prior.upper"] = like.new_zeros(lanes, s.upper)
         return Variables(groups={"model": model})
 
     def batch(self, split: Split, index: Tensor, noise: NoiseSource, *, length: int | None) -> Tensor:
-        """Pixels 0 or 1, ``(lanes, B, 12)``, 1 with the grey value as probability."""
+        """Pixels 0 or 1, ``(lanes, B, pixels)``, 1 with the grey value as probability."""
         grey = self._images[split][index]
         return (noise.uniform(grey.shape, dtype=grey.dtype, device=grey.device) < grey).to(grey.dtype)
 
@@ -86,7 +110,7 @@ class BernoulliVAE(TaskBase):
     def _neg_elbo(self, variables: Variables, batch: Batch, draw: Draw) -> Tensor:
         """``(lanes, B)``."""
         model, x = variables.groups["model"], _pixels(batch)
-        hidden = functional.leaky_relu(affine(model, "encoder", x), _SLOPE)
+        hidden = functional.leaky_relu(affine(model, "encoder", x), SLOPE)
         upper = affine(model, "upper", hidden)
 
         def below(pairs: Tensor) -> Tensor:
@@ -104,7 +128,7 @@ def _below(model: Parameters, x: Tensor, hidden: Tensor, pairs: Tensor, draw: Dr
 
     def misfit(pairs: Tensor) -> Tensor:
         """-ln p(x|l), ``(lanes, J, K, B, 4, 2) -> (lanes, J, K, B)``."""
-        inner = functional.leaky_relu(affine(model, "decoder", pairs[..., 1]), _SLOPE)
+        inner = functional.leaky_relu(affine(model, "decoder", pairs[..., 1]), SLOPE)
         pixels = affine(model, "pixels", inner)
         return (functional.softplus(pixels) - aligned(x, pixels) * pixels).sum(-1)
 
@@ -125,9 +149,9 @@ def _pixels(batch: Batch) -> Tensor:
     return batch
 
 
-def _images(count: int, seed: int) -> Tensor:
-    """Grey images ``(count, 12)``: one of two stripe patterns, faint or strong."""
+def grey_images(count: int, pixels: int, seed: int) -> Tensor:
+    """Grey images ``(count, pixels)``: one of two stripe patterns, faint or strong."""
     generator = seeded(seed)
-    stripes = torch.arange(PIXELS) % torch.randint(2, 4, (count, 1), generator=generator) == 0
+    stripes = torch.arange(pixels) % torch.randint(2, 4, (count, 1), generator=generator) == 0
     strength = 0.3 + 0.15 * torch.rand(count, 1, generator=generator)
     return 0.5 + torch.where(stripes, strength, -strength)

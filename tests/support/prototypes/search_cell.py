@@ -30,9 +30,10 @@ from tests.support.prototypes.layers import (
     seeded,
 )
 
-_SKIP, _LINEAR, _RELU = 1, 2, 3  # operation 0 is none
+SKIP, LINEAR, RELU = 1, 2, 3  # operation 0 is none
 _NEW = 0.1  # share of the new statistics in the running ones
-_EPS = 1e-5
+EPS = 1e-5
+"""Added to variances."""
 _SGD = FixedOptimizer(
     id="sgd",
     lr=0.05,
@@ -55,8 +56,8 @@ class SearchCell(TaskBase):
     """
 
     splits = CELL_SPLITS
-    evaluated = ("valid", "test")
-    phases = (
+    evaluated: tuple[Split, ...] = ("valid", "test")
+    phases: tuple[Phase, ...] = (
         Phase(name="weights", split="train", group="weights", optimizer=_SGD),
         Phase(name="architecture", split="valid", group="architecture", optimizer=_SWEEPS),
     )
@@ -82,7 +83,7 @@ class SearchCell(TaskBase):
         """Weights uniform in +-1/sqrt(fan-in), architecture in +-0.001, running means 0 and variances 1."""
         like = self._data["train"][0]
         width = self._width
-        maps = [name for edge in range(EDGES) for name in _names(edge)]
+        maps = [name for edge in range(EDGES) for name in names(edge)]
         sizes = {"stem": (INPUTS, width), **dict.fromkeys(maps, (width, width)), "head": (width, CLASSES)}
         weights = initial(noise, lanes, sizes, like=like)
         u = noise.uniform((lanes, EDGES, OPERATIONS), dtype=like.dtype, device=like.device)
@@ -104,11 +105,29 @@ class SearchCell(TaskBase):
         search = self._architecture_loss if phase.name == "architecture" else self._weights_loss
         return search(variables, batch, draw)
 
+    def scores(
+        self, variables: Variables, x: Tensor, cells: Tensor, seen: Statistics | None = None
+    ) -> Tensor:
+        """Scores of classes ``(lanes, K, B, classes)`` of the examples ``(lanes, B, ...)`` in every cell.
+
+        Args:
+            variables: weights and running statistics.
+            x: examples.
+            cells: one-hot operations ``(lanes, K, V, n)``.
+            seen: where the minibatch's statistics go; ``None``: the running ones are used instead.
+        """
+        weights = variables.groups["weights"]
+        stem = affine(weights, "stem", x)
+        node_0 = stem.unsqueeze(1).expand(-1, cells.shape[1], -1, -1)
+        node_1 = _edge(variables, 0, node_0, cells, seen)
+        node_2 = _edge(variables, 1, node_0, cells, seen) + _edge(variables, 2, node_1, cells, seen)
+        return affine(weights, "head", node_2)
+
     def _weights_loss(self, variables: Variables, batch: Batch, draw: Draw) -> Loss:
         x, y = _pair(batch)
         cell = draw.sample("weights", variables.groups["architecture"]["logits"].detach())
         seen: Statistics = {}
-        scores = _scores(variables, x, cell.unsqueeze(1), seen).squeeze(1)
+        scores = self.scores(variables, x, cell.unsqueeze(1), seen).squeeze(1)
         loss = cross_entropy(scores, y).mean(-1)
         buffers = {
             name: torch.lerp(variables.buffers[name], new.squeeze(1), _NEW) for name, new in seen.items()
@@ -120,7 +139,7 @@ class SearchCell(TaskBase):
 
         def loss_of(cells: Tensor) -> Tensor:
             """Mean cross-entropy of cells ``(lanes, K, V, n)``, ``(lanes, K)``."""
-            scores = _scores(variables, x, cells, {})
+            scores = self.scores(variables, x, cells, {})
             return cross_entropy(scores, y.unsqueeze(1)).mean(-1)
 
         loss = draw.expect("cell", variables.groups["architecture"]["logits"], loss_of)
@@ -130,7 +149,7 @@ class SearchCell(TaskBase):
         """Whether the likeliest cell, with running statistics, classifies each vector rightly."""
         x, y = _pair(batch)
         cell = likeliest(variables.groups["architecture"]["logits"]).unsqueeze(1)
-        return {f"{split}_accuracy": is_right(_scores(variables, x, cell).squeeze(1), y)}
+        return {f"{split}_accuracy": is_right(self.scores(variables, x, cell).squeeze(1), y)}
 
     def measure(self, variables: Variables) -> Mapping[str, Tensor]:
         """What the table says of the likeliest cell."""
@@ -139,34 +158,18 @@ class SearchCell(TaskBase):
         return {"accuracy": self._table[(choice * place).sum(-1)]}
 
 
-def _scores(variables: Variables, x: Tensor, cells: Tensor, seen: Statistics | None = None) -> Tensor:
-    """Scores of classes ``(lanes, K, B, classes)`` of the vectors ``(lanes, B, inputs)`` in every cell.
-
-    Args:
-        variables: weights and running statistics.
-        x: vectors.
-        cells: one-hot operations ``(lanes, K, V, n)``.
-        seen: where the minibatch's statistics go; ``None``: the running ones are used instead.
-    """
-    weights = variables.groups["weights"]
-    stem = affine(weights, "stem", x)
-    node_0 = stem.unsqueeze(1).expand(-1, cells.shape[1], -1, -1)
-    node_1 = _edge(variables, 0, node_0, cells, seen)
-    node_2 = _edge(variables, 1, node_0, cells, seen) + _edge(variables, 2, node_1, cells, seen)
-    return affine(weights, "head", node_2)
-
-
 def _edge(variables: Variables, edge: int, x: Tensor, cells: Tensor, seen: Statistics | None) -> Tensor:
     """All operations of an edge on x ``(lanes, K, B, width)``, weighted by their places in the cells."""
     d = cells[:, :, edge, :, None, None]
-    linear, relu = _names(edge)
+    linear, relu = names(edge)
     weights = variables.groups["weights"]
     of_linear = _normalised(variables, linear, affine(weights, linear, x), seen)
     of_relu = _normalised(variables, relu, affine(weights, relu, x), seen).relu()
-    return d[:, :, _SKIP] * x + d[:, :, _LINEAR] * of_linear + d[:, :, _RELU] * of_relu
+    return d[:, :, SKIP] * x + d[:, :, LINEAR] * of_linear + d[:, :, RELU] * of_relu
 
 
-def _names(edge: int) -> tuple[str, str]:
+def names(edge: int) -> tuple[str, str]:
+    """Of the two maps of an edge, that without and that with ReLU."""
     return f"edge.{edge}.linear", f"edge.{edge}.relu"
 
 
@@ -177,7 +180,7 @@ def _normalised(variables: Variables, name: str, x: Tensor, seen: Statistics | N
     else:
         mean, variance = x.mean(-2), x.var(-2, unbiased=False)
         seen.update({f"{name}.mean": mean.detach(), f"{name}.var": variance.detach()})
-    return (x - mean.unsqueeze(-2)) / (variance.unsqueeze(-2) + _EPS).sqrt()
+    return (x - mean.unsqueeze(-2)) / (variance.unsqueeze(-2) + EPS).sqrt()
 
 
 def _pair(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -41,6 +42,22 @@ _PROTOCOL = FixedOptimizer(
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How long and how many sequences are; by default as the registry declares them.
+
+    Attributes:
+        shortest, longest: symbols of a sequence.
+        train, valid, test: sequences of each split.
+    """
+
+    shortest: int = SHORTEST
+    longest: int = LONGEST
+    train: int = TREE_SPLITS["train"]
+    valid: int = TREE_SPLITS["valid"]
+    test: int = TREE_SPLITS["test"]
+
+
 class TreeLSTM(TaskBase):
     """The task for given parameters.
 
@@ -49,12 +66,12 @@ class TreeLSTM(TaskBase):
         device: where sequences and parameters lie.
         data_dir: not read.
         dtype: of parameters.
+        sizes: of the data.
     """
 
-    splits = TREE_SPLITS
     evaluations_per_epoch = 2
-    evaluated = ("valid", "test")
-    phases = (Phase(optimizer=_PROTOCOL),)
+    evaluated: tuple[Split, ...] = ("valid", "test")
+    phases: tuple[Phase, ...] = (Phase(optimizer=_PROTOCOL),)
     sparse_inputs = frozenset({"embedding.weight"})
 
     def __init__(
@@ -64,13 +81,15 @@ class TreeLSTM(TaskBase):
         device: torch.device,
         data_dir: Path | None = None,
         dtype: torch.dtype = torch.float32,
+        sizes: Sizes = Sizes(),
     ) -> None:
+        self.splits = {"train": sizes.train, "valid": sizes.valid, "test": sizes.test}
         self.batch_size = int(values["batch_size"])
         self.steps_per_epoch = -(-self.splits["train"] // self.batch_size)
         self._width, self._dropout = int(values["hidden"]), float(values["dropout"])
         self._like = torch.zeros(SYMBOLS, dtype=dtype, device=device)
         self._data = {
-            split: {name: tensor.to(device) for name, tensor in _sequences(count, seed).items()}
+            split: {name: tensor.to(device) for name, tensor in sequences(count, sizes, seed).items()}
             for seed, (split, count) in enumerate(self.splits.items())
         }
         self.lengths = {split: data["length"] for split, data in self._data.items()}
@@ -160,11 +179,11 @@ def _parents(model: Parameters, left: Tensor, right: Tensor) -> Tensor:
     return torch.cat([o.sigmoid() * c.tanh(), c], -1)
 
 
-def _sequences(count: int, seed: int) -> dict[str, Tensor]:
+def sequences(count: int, sizes: Sizes, seed: int) -> dict[str, Tensor]:
     """Tokens ``(count, longest)``, length and label ``(count,)``; the labels are about equally frequent."""
     generator = seeded(seed)
-    length = torch.randint(SHORTEST, LONGEST + 1, (count,), generator=generator)
+    length = torch.randint(sizes.shortest, sizes.longest + 1, (count,), generator=generator)
     ceiling = torch.randint(1, SYMBOLS + 1, (count, 1), generator=generator)
-    tokens = (torch.rand(count, LONGEST, generator=generator) * ceiling).long()
-    inside = torch.arange(LONGEST) < length.unsqueeze(-1)
+    tokens = (torch.rand(count, sizes.longest, generator=generator) * ceiling).long()
+    inside = torch.arange(sizes.longest) < length.unsqueeze(-1)
     return {"tokens": tokens, "length": length, "label": tokens.where(inside, -1).amax(-1)}
