@@ -174,6 +174,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, *, mostly_zero: bool = False
         ``(1, B, o)``.
     """
     x, bias = x.squeeze(0), bias.squeeze(0)
+    _note_use()
     if x.device.type == "cpu" and x.dtype == torch.float32 and library() == "native":
         return apply(_Linear, x, weight, bias, mostly_zero).unsqueeze(0)
     return functional.linear(x, weight.squeeze(0), bias).unsqueeze(0)
@@ -185,8 +186,7 @@ def library() -> Library:
     had.
 
     Nothing is measured: two machines of one configuration compute with the same library. The first call,
-        which
-    may compile the kernels, must not be a part of what is recorded.
+    which may compile the kernels, must not be a part of what is recorded.
 
     Raises:
         ValueError: the environment names no library, or one that is not here.
@@ -209,5 +209,10 @@ def library() -> Library:
 
 
 def chosen() -> Library | None:
-    """What this process has chosen; ``None`` before it had to."""
-    return library() if library.cache_info().currsize else None
+    """What this process multiplies with; ``None`` while it has had no layer to multiply."""
+    return library() if _note_use.cache_info().currsize else None
+
+
+@functools.cache
+def _note_use() -> None:
+    """A layer was multiplied here: the cache of this function remembers it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -416,6 +416,47 @@ def test_a_step_of_very_many_operations_is_run_as_it_is(monkeypatch: pytest.Monk
     curves = curves_of(lanes)
     assert (lanes.execution.forms, lanes.execution.failures) == (("eager",), ())
     assert curves == values([spec], compiled=False)
+
+
+def test_recording_ends_with_the_first_operation_too_many() -> None:
+    done: list[int] = []
+
+    def function(x: Tensor) -> Tensor:
+        for i in range(50):
+            x = x.sin()
+            done.append(i)
+        return x
+
+    with pytest.raises(inductor.TooManyOperations, match="more than 20 operations"):
+        inductor.recorded(function, [torch.ones(1)], most=20)
+    assert done == list(range(20))
+    done.clear()
+    assert torch.equal(
+        inductor.recorded(function, [torch.ones(1)], most=50)(torch.ones(1)), function(torch.ones(1))
+    )
+
+
+def test_minibatches_as_long_as_those_that_were_too_large_are_not_recorded() -> None:
+    """The first length that is refused answers for all longer ones, of the same estimator."""
+    tried: list[StepShape] = []
+
+    def refused(step: Any, shape: StepShape, state: Any, inputs: Any, make: Make) -> Program:
+        tried.append(shape)
+        raise recording.TooLarge("more than 2,000 operations")
+
+    compiler = Compiler(forms=lambda state: {"loop": refused, "steps": refused})
+    task, nothing = small_vae(trial("categorical_vae")), cast(Any, {})
+
+    def ask(key: str, size: int, length: int | None) -> None:
+        shape = StepShape(size=size, lengths=(length, None))
+        found = compiler.compilation(task, cast(Any, None), shape, nothing, nothing, key=key)
+        assert (found.program, found.failures) == (None, ())
+
+    for key, size, length in [
+        ("st", 4, 8), ("st", 4, 8), ("st", 4, 9), ("st", 5, 8), ("st", 4, 7), ("st", 3, 9), ("rloo", 4, 9)
+    ]:  # fmt: skip
+        ask(key, size, length)
+    assert [(shape.size, shape.lengths[0]) for shape in tried] == [(4, 8), (4, 7), (3, 9), (4, 9)]
 
 
 @pytest.mark.parametrize(("epochs", "form"), [(2, "steps"), (1, "eager")])

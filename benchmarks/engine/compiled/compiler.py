@@ -60,6 +60,7 @@ class Compiler:
     ) -> None:
         self._forms, self._store = forms, store
         self._known: WeakKeyDictionary[Task, dict[object, Compilation]] = WeakKeyDictionary()
+        self._too_large: WeakKeyDictionary[Task, list[tuple[object, StepShape]]] = WeakKeyDictionary()
 
     def compilation(
         self,
@@ -88,8 +89,15 @@ class Compiler:
         whole = (key, shape, tree.signature(state), tree.signature(inputs))
         if whole in known:
             return dataclasses.replace(known[whole], seconds=0.0)
+        refused = self._too_large.setdefault(task, [])
+        if any(key == other and _reaches(shape, smaller) for other, smaller in refused):
+            return Compilation(None, (), 0.0)
         makers = _Makers(self._store, task, step, (identity, *whole) if identity else None)
-        known[whole] = self._compile(step, shape, state, inputs, makers)
+        try:
+            known[whole] = self._compile(step, shape, state, inputs, makers)
+        except TooLarge:  # a property of the step: no form is to be tried, and nothing has failed
+            refused.append((key, shape))
+            known[whole] = Compilation(None, (), 0.0)
         return known[whole]
 
     def forget(self, task: Task) -> None:
@@ -99,14 +107,18 @@ class Compiler:
     def _compile(
         self, step: LaneStep, shape: StepShape, state: State, inputs: Inputs, makers: _Makers
     ) -> Compilation:
-        """The first form that works, tried out on a copy."""
+        """The first form that works, tried out on a copy.
+
+        Raises:
+            TooLarge: the step has too many operations.
+        """
         began, failures = time.perf_counter(), []
         for form, build in self._forms(state).items():
             try:
                 program = build(step, shape, state, inputs, makers.of(form, tree.device(state)))
                 program.advance(tree.copied(state), inputs, 1)
             except TooLarge:
-                break  # a property of the step: no form is to be tried, and nothing has failed
+                raise
             except Exception as error:  # compilers fail in ways without number; what they say is passed on
                 if memory.is_out_of_memory(error):
                     raise  # fewer lanes may do, another form would need as much
@@ -173,6 +185,12 @@ def of_this_machine() -> Store | None:
 
 OF_THIS_PROCESS = Compiler(store=of_this_machine)
 """What cohorts use unless they are given another: programs are shared by all cohorts of a process."""
+
+
+def _reaches(shape: StepShape, other: StepShape) -> bool:
+    """Whether minibatches are at least as large, so that a step has at least as many operations."""
+    pairs = zip(shape.lengths, other.lengths, strict=True)
+    return shape.size >= other.size and all((mine or 0) >= (theirs or 0) for mine, theirs in pairs)
 
 
 def _telling_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,15 +35,45 @@ _CONTRACTION = "enable_floating_point_contract_flag"
 """Makes one instruction of a product and a sum; versions of torch want a name here or a truth value."""
 
 
-def recorded(function: Callable[..., Any], examples: Sequence[Tensor]) -> GraphModule:
+class TooManyOperations(Exception):
+    """A function has more operations than were to be recorded."""
+
+
+def recorded(
+    function: Callable[..., Any], examples: Sequence[Tensor], *, most: int | None = None
+) -> GraphModule:
     """What ``function`` does with tensors like ``examples``, with its backward passes, as a graph.
 
     It runs once on the examples, which it may change.
+
+    Raises:
+        TooManyOperations: there are more than ``most``; found when that many have been recorded.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
+    def counted(*tensors: Tensor) -> Any:
+        with _counter(most):
+            return function(*tensors)
+
     with traced():
-        return make_fx(function, tracing_mode="real")(*examples)
+        return make_fx(function if most is None else counted, tracing_mode="real")(*examples)
+
+
+def _counter(most: int | None) -> AbstractContextManager[Any]:
+    """A context in which operations are counted, and the one after ``most`` is refused."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counter(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.count += 1
+            if most is not None and self.count > most:
+                raise TooManyOperations(f"more than {most:,} operations")
+            return func(*args, **(kwargs or {}))
+
+    counter: AbstractContextManager[Any] = Counter()  # type: ignore[no-untyped-call] # untyped in torch
+    return counter
 
 
 def compiled(graph: GraphModule, examples: Sequence[Tensor], *, cpu: bool) -> Callable[..., Any]:

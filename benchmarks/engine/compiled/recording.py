@@ -75,9 +75,10 @@ def recorded(function: Callable[..., Any], state: State, inputs: Inputs, *, carr
         TooLarge: there are more than ``MOST_OPERATIONS``.
     """
     examples = (*tree.tensors(tree.copied(state)), *tree.tensors(inputs))
-    graph = inductor.recorded(function, examples)
-    if len(graph.graph.nodes) > MOST_OPERATIONS:
-        raise TooLarge(f"{len(graph.graph.nodes):,} operations, at most {MOST_OPERATIONS:,} are compiled")
+    try:
+        graph = inductor.recorded(function, examples, most=MOST_OPERATIONS)
+    except inductor.TooManyOperations as error:
+        raise TooLarge(f"{error}, which are not compiled") from None
     return Recording(graph, examples, _constants_as_arguments(graph), carried)
 
 
