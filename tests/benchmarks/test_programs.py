@@ -445,7 +445,7 @@ def test_minibatches_as_long_as_those_that_were_too_large_are_not_recorded() -> 
         raise recording.TooLarge("more than 2,000 operations")
 
     compiler = Compiler(forms=lambda state: {"loop": refused, "steps": refused})
-    task, nothing = small_vae(trial("categorical_vae")), cast(Any, {})
+    task, nothing = small_vae(trial("categorical_vae")), cast(Any, {"step": torch.zeros(1)})
 
     def ask(key: str, size: int, length: int | None) -> None:
         shape = StepShape(size=size, lengths=(length, None))
