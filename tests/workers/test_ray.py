@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.datasets.catalogue import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
+from tests.support.processes import until
 from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.messages import Heartbeat
@@ -47,6 +48,7 @@ def launcher(made: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_worker_niceness", "0")  # by default 15: beside busy tests they would starve
         one = RayLauncher(WorkerConfig(url=made.url, data_dir=str(data_dir)), slots=1, gpus=0)
+        one.prepare()
         yield one
         one.close()
 
@@ -105,6 +107,19 @@ def test_kill_ends_the_task(launcher: RayLauncher) -> None:
     assert ended.attempt_id == claim.attempt_id
     assert ended.error
     assert launcher.poll(WAIT_SECONDS) == [], "nothing runs: no waiting"
+
+
+def test_prepare_has_torch_loaded_in_a_worker_that_attempts_then_use(
+    made: Stack, dispatcher: Dispatcher, launcher: RayLauncher
+) -> None:
+    made.submit(name="fails", task=VAE, estimators=["reinmax"], seeds=[99])
+    run_until_idle(dispatcher, made)  # after an attempt in which something was raised the worker ends
+    launcher.prepare()
+    (prepared,) = until(loaded_torch, "a new worker has loaded torch")
+    made.submit(name="prepared", task=LONG, estimators=["st"], seeds=[99])
+    claim = wait_for_start(made, dispatcher)
+    assert ray_worker(claim) == prepared
+    run_until_idle(dispatcher, made)
 
 
 OPEN_CLUSTER = """
@@ -168,6 +183,20 @@ def wait_for_start(made: Stack, dispatcher: Dispatcher) -> Claim:
         dispatcher.tick(0.02)
     (claim,) = dispatcher.running
     return claim
+
+
+def loaded_torch() -> list[int]:
+    """Workers under this process's own raylet that have loaded torch."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            if (
+                _command(path).startswith("ray::")
+                and _parent(_parent(int(path.name))) == os.getpid()
+                and "libtorch" in (path / "maps").read_text()
+            ):
+                found.append(int(path.name))
+    return found
 
 
 def ray_worker(claim: Claim) -> int:
