@@ -231,8 +231,6 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert min(one["phases"].values()) > -0.01, "clocks of the same machine, to the millisecond"
         assert one["phases"]["steps"] > 0
         assert one["executors"] == [["eager"]]
-    fresh, warm = (one["phases"]["imports"] for one in result["rows"])
-    assert warm < fresh / 10
     assert "tiny: 1 of 2 trials were run as scripts, their time scaled to all" in out
     assert "round 1 of 1: local, warm: ratio" in out
 
