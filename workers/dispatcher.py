@@ -36,6 +36,7 @@ class Dispatcher:
         queue: where cohorts come from.
         launcher: where attempts run.
         settings: see :class:`DispatcherSettings`.
+        on_ready: called once, when the processes that the launcher has prepared are ready.
         clock: monotonic seconds.
     """
 
@@ -45,8 +46,10 @@ class Dispatcher:
         launcher: Launcher,
         settings: DispatcherSettings,
         *,
+        on_ready: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._on_ready: Callable[[], None] | None = on_ready
         self._queue = queue
         self._launcher = launcher
         self._settings = settings
@@ -72,6 +75,7 @@ class Dispatcher:
             timeout: seconds to wait for an attempt to end when nothing was submitted.
         """
         self._expire()
+        self._tell_ready()
         submitted = self._fill() if self._free() > 0 else 0
         exits = self._launcher.poll(0.0 if submitted else timeout)
         for ended in exits:
@@ -98,6 +102,11 @@ class Dispatcher:
         self._launcher.close()
         self._running.clear()
         self._queue.release_owner(owner=self._settings.owner)
+
+    def _tell_ready(self) -> None:
+        if self._on_ready is not None and not self._launcher.preparing():
+            self._on_ready()
+            self._on_ready = None
 
     def _expire(self) -> None:
         if self._clock() >= self._next_expiry:

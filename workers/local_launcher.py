@@ -60,6 +60,10 @@ class LocalLauncher:
         """Start the processes of all slots, which load what they need while there is nothing to do."""
         self._replenish()
 
+    def preparing(self) -> int:
+        """How many processes are still getting ready."""
+        return sum(not process.warm for process in (*self._idle, *self._running.values()))
+
     def slots(self) -> int:
         """How many attempts can run at the same time."""
         return self._slots

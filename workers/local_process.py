@@ -18,6 +18,8 @@ from workers.ports import Exit
 
 TAIL_CHARACTERS = 2_000
 CHUNK = 65_536
+WARM = b"w"
+"""What a process says when it has got ready; anything else is the end of an attempt."""
 
 
 class LocalProcess:
@@ -44,7 +46,7 @@ class LocalProcess:
         self._attempt: int | None = None
         self._log: _Log | None = None
         self._early = b""
-        self._gone = False
+        self._gone = self._warm = False
         self._orders = 0
         self._line, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as on_error:
@@ -72,6 +74,12 @@ class LocalProcess:
         """Whether the process has ended."""
         with self._lock:
             return self._gone
+
+    @property
+    def warm(self) -> bool:
+        """Whether it has got ready for its first attempt, or has ended."""
+        with self._lock:
+            return self._warm or self._gone
 
     @property
     def orders(self) -> int:
@@ -133,10 +141,13 @@ class LocalProcess:
 
     def _hear(self, selector: selectors.BaseSelector) -> None:
         try:
-            ready = self._line.recv(1)
+            said = self._line.recv(1)
         except ConnectionResetError:  # it died with an order unread
-            ready = b""
-        if ready:
+            said = b""
+        if said == WARM:
+            with self._lock:
+                self._warm = True
+        elif said:
             self._end_attempt(None)
         else:
             selector.unregister(self._line)

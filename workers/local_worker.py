@@ -1,8 +1,9 @@
 """The worker process of :mod:`workers.local_launcher`: carries out one order after the other.
 
 Its argument is the torch device that the orders will name, for which it gets ready until the first one comes.
-Standard input is one end of a socket. Orders come from it as lines; for every attempt after which the process
-can take another one, a byte goes back. When the socket closes the dispatcher is gone, and so is this process.
+Standard input is one end of a socket. Orders come from it as lines; a byte goes back when the process is
+ready, and another for every attempt after which it can take the next. When the socket closes the dispatcher
+is gone, and so is this process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import queue
 import sys
 import threading
 
+from workers.local_process import WARM
 from workers.orders import ATTEMPTS_PER_PROCESS, FAILED, Order, execute
 from workers.warming import warm_up
 
@@ -26,6 +28,7 @@ def main(device: str) -> int:
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_read_orders, args=(orders,), name="orders", daemon=True).start()
     warm_up(device, wanted=lambda: not orders.empty())
+    os.write(_SOCKET, WARM)
     for attempt in range(1, ATTEMPTS_PER_PROCESS + 1):
         ending = execute(orders.get())
         if ending == FAILED or attempt == ATTEMPTS_PER_PROCESS:

@@ -130,6 +130,9 @@ class Launcher(Protocol):
     def prepare(self) -> None:
         """Get processes ready for the first attempts; does not wait for them, and raises nothing."""
 
+    def preparing(self) -> int:
+        """How many processes are still getting ready."""
+
     def slots(self) -> int:
         """How many attempts can run at the same time."""
 

@@ -119,6 +119,7 @@ class RayLauncher:
         self._device = device
         self._clock = clock
         self._running: dict[int, ray.ObjectRef[str]] = {}
+        self._preparing: list[ray.ObjectRef[None]] = []
         self._counted_at: float | None = None
         self._resources: dict[str, float] = {}
         self._folder: Path | None = None
@@ -136,10 +137,17 @@ class RayLauncher:
         self.slots()  # so that the kind of slot is known
         try:
             free = ray.available_resources()  # type: ignore[no-untyped-call] # untyped in Ray
-            for _ in range(int(free.get("GPU" if self._has_gpus else "CPU", 0))):
-                _prepare.options(name="warm-up", **self._slot).remote(self._slot_device())
+            count = int(free.get("GPU" if self._has_gpus else "CPU", 0))
+            task = _prepare.options(name="warm-up", **self._slot)
+            self._preparing = [task.remote(self._slot_device()) for _ in range(count)]
         except ray.exceptions.RayError as error:
             _log.warning("worker processes could not be prepared: %s", error)
+
+    def preparing(self) -> int:
+        """How many processes are still getting ready."""
+        if self._preparing:
+            _, self._preparing = ray.wait(self._preparing, num_returns=len(self._preparing), timeout=0)
+        return len(self._preparing)
 
     def slots(self) -> int:
         """GPUs of the cluster, or its CPUs when it has none; counted anew every few seconds."""

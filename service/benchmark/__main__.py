@@ -124,7 +124,7 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
         help="trials that are run as scripts, scaled to all",
     )
     add("--launcher", nargs="+", choices=["ray", "local"], help="of the server (default: see --cache)")
-    add("--workers", nargs="+", choices=["fresh", "warm"], help="whether they have had a sweep of this kind")
+    add("--workers", nargs="+", choices=["starting", "fresh", "warm"], help="how far they are")
     add(
         "--cache", nargs="+", choices=["warm", "cold"],
         help="of compiled programs. Without these three every case has its own choice; with one of them, the "

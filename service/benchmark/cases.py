@@ -10,7 +10,7 @@ from benchmarks.spec import TrialSpec
 from benchmarks.sweep import read_sweep
 
 Launcher = Literal["ray", "local"]
-Workers = Literal["fresh", "warm"]
+Workers = Literal["starting", "fresh", "warm"]
 Cache = Literal["warm", "cold"]
 
 SEEDS_APART = 100
@@ -23,8 +23,8 @@ class Mode:
 
     Attributes:
         launcher: of the server.
-        workers: ``fresh``: the server has just become ready; ``warm``: it has computed a sweep of the same
-            shape with other seeds.
+        workers: ``starting``: the pages of the server have just begun to answer; ``fresh``: its workers have
+            just become ready; ``warm``: it has computed a sweep of the same shape with other seeds.
         cache: ``cold``: the directory of compiled programs was empty when the server started.
     """
 
@@ -94,7 +94,7 @@ class Case:
 
     def target(self, mode: Mode) -> Target | None:
         """What is demanded of a mode, if anything is."""
-        if mode.workers == "warm":
+        if mode.workers != "fresh":
             return None
         return self.cold if mode.cache == "cold" else self.fresh
 
@@ -106,6 +106,7 @@ def spread(trials: Sequence[TrialSpec], count: int) -> list[TrialSpec]:
 
 FRESH, WARM = Mode(), Mode(workers="warm")
 COLD, LOCAL = Mode(cache="cold"), Mode(launcher="local")
+STARTING = (Mode(workers="starting"), Mode(launcher="local", workers="starting"))
 
 
 def _vae(
@@ -136,7 +137,15 @@ def _vae(
     )
 
 
-def _polynomial(steps: int, *, epochs: int, rounds: int, fresh: Target, scripts: int | None = None) -> Case:
+def _polynomial(
+    steps: int,
+    *,
+    epochs: int,
+    rounds: int,
+    fresh: Target,
+    scripts: int | None = None,
+    others: tuple[Mode, ...] = (),
+) -> Case:
     return Case(
         name=f"polynomial-{steps}",
         sweep={
@@ -149,7 +158,7 @@ def _polynomial(steps: int, *, epochs: int, rounds: int, fresh: Target, scripts:
         rounds=rounds,
         scripts=scripts,
         fresh=fresh,
-        modes=(FRESH, WARM, LOCAL),
+        modes=(FRESH, WARM, LOCAL, *others),
     )
 
 
@@ -184,7 +193,7 @@ CASES = (
     _vae(5, rounds=1, modes=(FRESH, WARM, COLD), fresh=Target(1.7, 2.2), cold=Target(1.2, 1.6)),
     _vae(10, rounds=1, modes=(FRESH,), scripts=2, fresh=Target(1.9, 2.5)),
     _vae(20, rounds=1, modes=(FRESH,), scripts=2),
-    _polynomial(200, epochs=1, rounds=3, fresh=Target(5, 15)),
+    _polynomial(200, epochs=1, rounds=3, fresh=Target(5, 15), others=STARTING),
     _polynomial(2000, epochs=10, rounds=3, fresh=Target(10, 40)),
     _polynomial(8000, epochs=40, rounds=2, scripts=2, fresh=Target(30, 100)),
     GRID,

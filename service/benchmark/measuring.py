@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from service.benchmark import scripts
 from service.benchmark.cases import Case, Mode, Workers, spread
-from service.benchmark.ours import Turn, compute, fresh_server
+from service.benchmark.ours import Turn, compute, new_server
 from service.benchmark.report import Report, Row
 
 Note = Callable[[str], None]
-KINDS: tuple[Workers, ...] = ("fresh", "warm")
+KINDS: tuple[Workers, ...] = ("starting", "fresh", "warm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +63,18 @@ def scripts_of(case: Case, trials: int, settings: Settings) -> int:
 def _sweeps(case: Case, modes: Sequence[Mode], settings: Settings, note: Note) -> Iterator[tuple[Mode, Turn]]:
     """One sweep in each of the modes.
 
-    Modes of equal launcher and cache share a server; its first sweep is that of fresh workers, and warms them
-    up for the second.
+    Fresh and warm workers of equal launcher and cache share a server, whose first sweep warms them up for the
+    second.
     """
     for launcher, cache in dict.fromkeys((mode.launcher, mode.cache) for mode in modes):
-        fresh, warm = (Mode(launcher=launcher, workers=kind, cache=cache) for kind in KINDS)
-        note(f"{fresh}: starting a server")
-        with fresh_server(launcher, cache, slots=settings.slots) as client:
-            for turn, mode in enumerate([fresh, warm] if warm in modes else [fresh]):
-                done = compute(client, case.document(turn), slots=settings.slots)
-                if mode in modes:
-                    yield mode, done
+        starting, fresh, warm = (Mode(launcher=launcher, workers=kind, cache=cache) for kind in KINDS)
+        for turns in ([starting], [fresh, warm]):
+            wanted = [mode for mode in turns if mode in modes]
+            if not wanted:
+                continue
+            note(f"{wanted[0]}: starting a server")
+            with new_server(turns[0], slots=settings.slots) as client:
+                for turn, mode in enumerate(turns[: turns.index(wanted[-1]) + 1]):
+                    done = compute(client, case.document(turn), slots=settings.slots)
+                    if mode in wanted:
+                        yield mode, done

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.process import compile_cache
-from service.benchmark.cases import Cache, Launcher
+from service.benchmark.cases import Cache, Mode
 from service.benchmark.phases import spent
 from service.client import FINAL_STATES, Client
 from service.processes.children import tail
@@ -44,17 +44,18 @@ class Turn:
 
 
 @contextmanager
-def fresh_server(launcher: Launcher, cache: Cache, *, slots: int) -> Iterator[Client]:
-    """A server that has just become ready, with nothing in its database.
+def new_server(mode: Mode, *, slots: int) -> Iterator[Client]:
+    """A server with nothing in its database, that starts or has started, as the mode says.
 
     Raises:
         HeunboardError: it did not start.
     """
     with tempfile.TemporaryDirectory(prefix="heunboard-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        arguments = [f"--launcher={launcher}", f"--slots={slots}"]
+        arguments = [f"--launcher={mode.launcher}", f"--slots={slots}"]
+        environment, warm = _environment(mode.cache, home), mode.workers != "starting"
         with (
-            server(home / "data", arguments, environment=_environment(cache, home)) as up,
+            server(home / "data", arguments, warm=warm, environment=environment) as up,
             Client(up["url"]) as client,
         ):
             try:

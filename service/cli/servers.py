@@ -57,7 +57,7 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
-    from service.processes.up import UpOptions
+    from service.processes.up import Tell, UpOptions
     from service.processes.up import up as run
 
     settings = load_settings() if data is None else load_settings(data_home=data.absolute())
@@ -69,10 +69,17 @@ def up(
         else:
             _greet(url, settings.data_home)
 
+    def workers_ready() -> None:
+        if as_json:
+            print_json({"workers": "ready"})
+        else:
+            console().print("[dim]The workers are ready.[/]")
+
     def notify(line: str) -> None:
         err.print(f"[bold yellow]warning[/] {escape(line)}", highlight=False)
 
-    run(settings, UpOptions(port=port, launcher=launcher, slots=slots), on_ready=ready, notify=notify)
+    tell = Tell(ready=ready, workers_ready=workers_ready, warning=notify)
+    run(settings, UpOptions(port=port, launcher=launcher, slots=slots), tell)
     if not as_json:
         console().print("Heunboard has ended; its data stay.")
 
@@ -126,6 +133,7 @@ def dispatch(
     ] = None,
     slots: Slots = None,
     insecure_dev: InsecureDev = False,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     end_with_parent: EndWithParent = False,
 ) -> None:
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
@@ -144,6 +152,7 @@ def dispatch(
         slots=slots,
         data_dir=os.environ.get("HEUNBOARD_DATA_DIR") or None,
         insecure_dev=insecure_dev,
+        ready_fd=ready_fd,
     )
     run(load_settings(), options)
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,7 @@ class DispatchOptions:
         data_dir: where data sets lie on the workers; ``None`` for the default there.
         insecure_dev: accept a Ray cluster without token authentication.
         owner: stable name of this dispatcher; ``None``: after the host.
+        ready_fd: an open file that is told when the workers' processes are ready, by a line.
     """
 
     worker_url: str
@@ -43,6 +45,7 @@ class DispatchOptions:
     data_dir: str | None = None
     insecure_dev: bool = False
     owner: str | None = None
+    ready_fd: int | None = None
 
 
 def dispatch(settings: Settings, options: DispatchOptions) -> None:
@@ -60,7 +63,7 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
     with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
         launcher.prepare()  # first: it takes longest, and goes on by itself
         with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
-            Dispatcher(_open_queue(settings), launcher, rules).run(stop)
+            Dispatcher(_open_queue(settings), launcher, rules, on_ready=_teller(options.ready_fd)).run(stop)
 
 
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
@@ -88,6 +91,17 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
         log_dir=settings.data_home / "attempts",
         device=options.device or "cpu",
     )
+
+
+def _teller(fd: int | None) -> Callable[[], None]:
+    """Writes a line to the open file, if there is one, and closes it."""
+
+    def tell() -> None:
+        if fd is not None:
+            with open(fd, "wb") as file:
+                file.write(b"ready\n")
+
+    return tell
 
 
 def _open_queue(settings: Settings) -> CohortQueue:

@@ -22,7 +22,12 @@ STOP_LIMIT_S = 60.0
 
 @contextmanager
 def server(
-    data: Path, arguments: Sequence[str], *, keep: bool = False, environment: Mapping[str, str] | None = None
+    data: Path,
+    arguments: Sequence[str],
+    *,
+    keep: bool = False,
+    warm: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """``heunboard up`` on a free port: its ``url`` and ``pid``. Ended with the block unless ``keep``.
 
@@ -30,6 +35,7 @@ def server(
         data: its data directory; its log goes there, too.
         arguments: of ``heunboard up``, besides port and data directory.
         keep: leave it running when the block ends without an exception.
+        warm: wait until its workers are ready, too.
         environment: variables besides those of this process.
 
     Raises:
@@ -46,7 +52,11 @@ def server(
             start_new_session=True,  # Ctrl-C ends the program that needs it, which then ends it in order
         )
     try:
-        yield _announcement(process, log)
+        documents = _documents(process, log)
+        announcement = next(documents)
+        if warm:
+            next(documents)
+        yield announcement
     except BaseException:
         _end(process)
         raise
@@ -54,17 +64,28 @@ def server(
         _end(process)
 
 
-def _announcement(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
-    """What ``heunboard up --json`` says when it is ready, in one piece that fits into a pipe."""
+def _documents(process: subprocess.Popen[bytes], log: Path) -> Iterator[dict[str, Any]]:
+    """What ``heunboard up --json`` says: where it is, then that its workers are ready."""
     assert process.stdout is not None  # it was started with a pipe
-    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
+    said = ""
+    while True:
+        try:
+            document, end = json.JSONDecoder().raw_decode(said)
+        except json.JSONDecodeError:
+            said += _more(process.stdout.fileno(), log)
+        else:
+            yield document
+            said = said[end:].lstrip()
+
+
+def _more(stream: int, log: Path) -> str:
+    ready, _, _ = select.select([stream], [], [], START_LIMIT_S)
     if not ready:
         raise HeunboardError(f"`heunboard up` was not ready after {START_LIMIT_S:g} s; {tail(log)}")
-    said = os.read(process.stdout.fileno(), select.PIPE_BUF)
+    said = os.read(stream, select.PIPE_BUF)
     if not said:
         raise HeunboardError(f"`heunboard up` ended at its start; {tail(log)}")
-    announcement: dict[str, Any] = json.loads(said)
-    return announcement
+    return said.decode()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

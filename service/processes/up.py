@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
 import threading
 import time
@@ -23,8 +25,6 @@ from service.storage.migrations import prepare
 READY_LIMIT_S = 60.0
 POLL_S = 0.1
 
-Notify = Callable[[str], None]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpOptions:
@@ -41,16 +41,31 @@ class UpOptions:
     slots: int | None = None
 
 
-def up(settings: Settings, options: UpOptions, *, on_ready: Notify, notify: Notify) -> None:
-    """Start everything, call ``on_ready`` with the address, run until SIGINT or SIGTERM, end everything.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tell:
+    """Whom ``heunboard up`` tells what happens.
+
+    Attributes:
+        ready: called once, with the address, when the pages answer.
+        workers_ready: called once after that, when the workers' processes have loaded what they need. Sweeps
+            may be submitted before; their first trials then wait for that.
+        warning: called with one line for each child that is started again.
+    """
+
+    ready: Callable[[str], None]
+    workers_ready: Callable[[], None]
+    warning: Callable[[str], None]
+
+
+def up(settings: Settings, options: UpOptions, tell: Tell) -> None:
+    """Start everything, run until SIGINT or SIGTERM, end everything.
 
     A child that ends by itself is started again: all truth is in the database, so nothing is lost with it.
 
     Args:
         settings: data directory and database.
         options: see :class:`UpOptions`.
-        on_ready: called once, with the address, when the pages answer.
-        notify: called with one line for each child that is started again.
+        tell: what to call meanwhile.
 
     Raises:
         InvalidSettings: the data directory is in use, or the port is, or a child cannot use its arguments.
@@ -63,15 +78,18 @@ def up(settings: Settings, options: UpOptions, *, on_ready: Notify, notify: Noti
         listener = stack.enter_context(listen("127.0.0.1", options.port))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         web = stack.enter_context(_web(settings, listener))
-        dispatcher = stack.enter_context(_dispatcher(settings, options, url))
+        workers = stack.enter_context(_Signal())
+        dispatcher = stack.enter_context(_dispatcher(settings, options, url, workers))
         prepare(open_engine(settings.database))  # while they start; whoever comes first does it for all
         _wait_until_ready(url, web, stop)
         stack.enter_context(_published(settings.data_home / ADDRESS_FILE, url))
         if not stop.is_set():
-            on_ready(url)
+            tell.ready(url)
         while not stop.wait(POLL_S):
-            web.revive(notify, stop)
-            dispatcher.revive(notify, stop)
+            if workers.came():
+                tell.workers_ready()
+            web.revive(tell.warning, stop)
+            dispatcher.revive(tell.warning, stop)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -100,9 +118,35 @@ def _web(settings: Settings, listener: socket.socket) -> Child:
     return _child(settings, ["serve", "--fd", str(fd)], pass_fds=(fd,))
 
 
-def _dispatcher(settings: Settings, options: UpOptions, url: str) -> Child:
+def _dispatcher(settings: Settings, options: UpOptions, url: str, workers: _Signal) -> Child:
     slots = [] if options.slots is None else ["--slots", str(options.slots)]
-    return _child(settings, ["dispatch", "--worker-url", url, "--launcher", options.launcher, *slots])
+    ready = ["--ready-fd", str(workers.fd)]
+    arguments = ["dispatch", "--worker-url", url, "--launcher", options.launcher, *ready, *slots]
+    return _child(settings, arguments, pass_fds=(workers.fd,))
+
+
+class _Signal:
+    """A line that a child writes once, through a pipe whose end ``fd`` it inherits."""
+
+    def __init__(self) -> None:
+        self._reading, self.fd = os.pipe()
+        os.set_blocking(self._reading, False)
+        self._came = False
+
+    def came(self) -> bool:
+        """Whether it has come since this was asked last; ``True`` at most once."""
+        if not self._came:
+            with contextlib.suppress(BlockingIOError):
+                self._came = bool(os.read(self._reading, select.PIPE_BUF))
+                return self._came
+        return False
+
+    def __enter__(self) -> _Signal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._reading)
+        os.close(self.fd)
 
 
 def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...] = ()) -> Child:

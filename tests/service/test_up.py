@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import threading
 from pathlib import Path
@@ -31,7 +33,10 @@ LONG = TINY | {"name": "long", "task": TASK | {"steps_per_epoch": 100_000}}
 def test_computes_guards_its_directory_and_port_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     with up(tmp_path, "--launcher=local", "--slots=1") as running:
         assert (tmp_path / ADDRESS_FILE).read_text().strip() == running.url
-        until(lambda: _workers(running), "a worker has started although there is nothing to do")
+        assert running.process.stdout is not None
+        said = running.said or os.read(running.process.stdout.fileno(), select.PIPE_BUF).decode()
+        assert json.loads(said) == {"workers": "ready"}
+        assert _workers(running), "a worker has started although there is nothing to do"
         with Client(running.url) as client:
             assert client.wait(client.submit(TINY)["id"], timeout=60)["state"] == "succeeded"
 

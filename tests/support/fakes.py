@@ -193,6 +193,11 @@ class FakeLauncher:
     killed: list[int] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     closed: bool = False
+    getting_ready: int = 0
+
+    def preparing(self) -> int:
+        """As many as a test says."""
+        return self.getting_ready
 
     def prepare(self) -> None:
         """Nothing has to be ready."""

@@ -112,11 +112,17 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A running ``heunboard up``."""
+    """A running ``heunboard up``.
+
+    Attributes:
+        process, url, data: itself, its address and its data directory.
+        said: what it had said besides its address when that was read.
+    """
 
     process: subprocess.Popen[str]
     url: str
     data: Path
+    said: str
 
     def child(self, command: str) -> int | None:
         """Process id of the child that runs ``command``."""
@@ -131,9 +137,10 @@ def up(data: Path, *arguments: str) -> Iterator[Up]:
     try:
         assert process.stdout is not None
         assert select.select([process.stdout], [], [], LIMIT_SECONDS)[0], "not ready"
-        said = os.read(process.stdout.fileno(), select.PIPE_BUF)
+        said = os.read(process.stdout.fileno(), select.PIPE_BUF).decode()
         assert said, process.communicate()[1]
-        yield Up(process, json.loads(said)["url"], data)
+        first, end_of_first = json.JSONDecoder().raw_decode(said)
+        yield Up(process, first["url"], data, said[end_of_first:].strip())
     finally:
         end(working_on(data))
         process.communicate()

@@ -31,6 +31,15 @@ def test_claims_no_more_than_the_free_slots() -> None:
     assert [claim.attempt_id for claim in dispatcher.running] == [1, 2]
 
 
+def test_tells_once_when_the_prepared_processes_are_ready() -> None:
+    launcher, told = FakeLauncher(getting_ready=2), []
+    dispatcher = Dispatcher(FakeQueue(), launcher, SETTINGS, on_ready=lambda: told.append("ready"))
+    for getting_ready, expected in [(2, 0), (1, 0), (0, 1), (0, 1), (1, 1), (0, 1)]:
+        launcher.getting_ready = getting_ready
+        dispatcher.tick()
+        assert len(told) == expected
+
+
 def test_new_slots_are_used_and_lost_slots_respected() -> None:
     queue, launcher = FakeQueue([make_claim(n) for n in range(5)]), FakeLauncher(free=0)
     dispatcher = make_dispatcher(queue, launcher)

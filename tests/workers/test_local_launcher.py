@@ -171,6 +171,31 @@ def test_prepare_starts_a_process_for_each_slot_and_attempts_use_them(tmp_path: 
         assert set(family(os.getpid())) - before == prepared, "nothing is missing: nothing is started"
 
 
+SAYS_WARM = """
+import os, time
+os.write(0, b"w")
+time.sleep(600)
+"""
+
+
+def test_a_process_is_preparing_until_it_says_that_it_is_warm_or_ends(tmp_path: Path) -> None:
+    """One says it at once, the other never."""
+    with launching(tmp_path, SAYS_WARM) as launcher:
+        assert launcher.preparing() == 0
+        launcher.prepare()
+        until(lambda: launcher.preparing() == 0, "both have said that they are warm")
+        launcher.submit(make_claim(1))
+        assert launcher.poll(0.1) == [], "the word that it is warm is not the end of an attempt"
+    with launching(tmp_path, FOR_EVER, slots=1) as launcher:
+        launcher.prepare()
+        assert launcher.preparing() == 1
+        launcher.submit(make_claim(1))
+        assert launcher.preparing() == 1
+        launcher.kill(1)
+        one_exit(launcher)
+        assert launcher.preparing() == 1, "its successor"
+
+
 def test_process_at_its_last_attempt_already_has_its_successor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
