@@ -84,6 +84,7 @@ def test_uncompiled_cases_are_to_keep_up_with_the_plain_loop() -> None:
     """Eager steps are an error elsewhere, and what is asked for here."""
     case = dataclasses.replace(POLYNOMIAL, lanes=1).uncompiled()
     assert (case.name, case.must) == ("tiny-polynomial, uncompiled", 1.0)
+    assert dataclasses.replace(POLYNOMIAL, must=None, goal=None).uncompiled().must is None
     cohort = cohort_of(case, 0)
     steps = lane_steps(case, cohort)
     assert next(steps) + next(steps) > 0

@@ -66,9 +66,13 @@ class Case:
         return info.total_steps(self.trials(1)[0].task.values | {"epochs": epochs.default})
 
     def uncompiled(self) -> Case:
-        """The same with steps as short trials do them, which are not to be slower than the plain loop's."""
+        """The same with steps as short trials do them, which are not to be slower than the plain loop's.
+
+        A case without a must still has none.
+        """
+        must, goal = (None, None) if self.must is None else (1.0, UNCOMPILED_GOAL)
         return dataclasses.replace(
-            self, name=f"{self.name}, uncompiled", compiled=False, must=1.0, goal=UNCOMPILED_GOAL
+            self, name=f"{self.name}, uncompiled", compiled=False, must=must, goal=goal
         )
 
     def trials(self, count: int, *, first_seed: int = 0) -> list[TrialSpec]:
