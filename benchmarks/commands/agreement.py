@@ -29,7 +29,7 @@ from scipy import stats
 
 from benchmarks.commands.arguments import whole_number
 from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, load
-from benchmarks.process import allocator
+from benchmarks.process import allocator, compile_cache
 from benchmarks.published import Row, table
 from benchmarks.sweep import read_sweep
 
@@ -77,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DatasetUnavailable, WrongChecksum) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    os.environ.update(allocator.environment(os.environ) | {"OMP_NUM_THREADS": "1"})
+    os.environ.update(allocator.environment(os.environ) | compile_cache.environment(os.environ))
+    os.environ["OMP_NUM_THREADS"] = "1"
     began = time.monotonic()
     comparisons: list[Comparison] = []
     context = multiprocessing.get_context("spawn")

@@ -18,6 +18,9 @@ from pathlib import Path
 import pooch
 
 VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+PROGRAMS = "HEUNBOARD_PROGRAMS"
+"""Environment variable with the folder of finished programs, see :mod:`benchmarks.engine.compiled.store`.
+The other one is also set by torch itself, once it has compiled something."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -25,15 +28,16 @@ def environment(given: Mapping[str, str], *, cache: Path | None = None) -> dict[
     """Variables to add to the environment of a process that compiles.
 
     Args:
-        given: the environment it would have otherwise; a directory that is set there is kept.
+        given: the environment it would have otherwise; directories that are set there are kept.
         cache: as for :func:`folder`.
 
     Returns:
-        One variable; none when one is set, or when there is no place to write to: torch then uses its own
-        below the temporary directory.
+        Two variables; none when there is no place to write to: torch then uses its own below the temporary
+        directory, and programs are not kept.
     """
-    found = None if given.get(VARIABLE) else folder(given, cache=cache)
-    return {VARIABLE: str(found)} if found else {}
+    found = folder(given, cache=cache)
+    wanted = {VARIABLE: str(found), PROGRAMS: str(found / "programs")} if found else {}
+    return {name: given.get(name) or value for name, value in wanted.items()}
 
 
 def folder(given: Mapping[str, str], *, cache: Path | None = None) -> Path | None:

@@ -107,7 +107,7 @@ def _environment(cache: Cache, home: Path) -> dict[str, str]:
     own = {"HEUNBOARD_DATABASE_URL": "", "CUDA_VISIBLE_DEVICES": ""}
     if cache == "warm":
         return own | compile_cache.environment(os.environ)
-    return own | {compile_cache.VARIABLE: str(home / "compiled")}
+    return own | compile_cache.environment({compile_cache.VARIABLE: str(home / "compiled")})
 
 
 def _attempts(client: Client, sweep: str) -> list[Document]:

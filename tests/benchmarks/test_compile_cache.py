@@ -15,10 +15,15 @@ def test_same_place_for_every_process_of_a_machine(tmp_path: Path) -> None:
     folder = Path(first[compile_cache.VARIABLE])
     assert folder.is_dir()
     assert folder.parent == tmp_path
+    assert Path(first[compile_cache.PROGRAMS]).parent == folder
 
 
 def test_own_choice_is_kept(tmp_path: Path) -> None:
-    assert compile_cache.environment({compile_cache.VARIABLE: "/mine"}, cache=tmp_path) == {}
+    mine = {compile_cache.VARIABLE: str(tmp_path / "mine")}
+    found = compile_cache.environment(mine, cache=tmp_path)
+    assert found == mine | {compile_cache.PROGRAMS: str(tmp_path / "mine" / "programs")}
+    own = mine | {compile_cache.PROGRAMS: "/elsewhere"}
+    assert compile_cache.environment(own, cache=tmp_path) == own
 
 
 def test_place_that_cannot_be_made_leaves_the_default(tmp_path: Path) -> None:

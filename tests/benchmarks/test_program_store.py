@@ -163,9 +163,9 @@ def test_what_a_program_follows_from_is_known_of_our_own_tasks_and_estimators(
 def test_a_machine_s_store_is_where_the_environment_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv(compile_cache.VARIABLE, raising=False)
+    monkeypatch.delenv(compile_cache.PROGRAMS, raising=False)
     assert of_this_machine() is None
-    monkeypatch.setenv(compile_cache.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(compile_cache.PROGRAMS, str(tmp_path))
     assert of_this_machine() is not None
 
 
@@ -185,7 +185,7 @@ def test_a_second_process_opens_what_the_first_has_compiled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Bit by bit as the first, and as one that compiles for itself; torch's compiler is not even loaded."""
-    monkeypatch.setenv(compile_cache.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(compile_cache.PROGRAMS, str(tmp_path))
     first, second = (in_new_process(trained, "polynomial", limit=500) for _ in range(2))
     assert first[0] == second[0]
     assert first[2] == second[2] == 4

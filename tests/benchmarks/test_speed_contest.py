@@ -22,8 +22,8 @@ from benchmarks.commands.speed.contest import (
     SideFailed,
     SideResult,
     Team,
-    allocator_environment,
     hold,
+    worker_environment,
 )
 from benchmarks.commands.speed.side import Work, cohort_of, lane_steps, work
 from benchmarks.process import allocator
@@ -166,11 +166,11 @@ def test_steps_that_are_not_compiled_are_an_error(monkeypatch: pytest.MonkeyPatc
 def test_the_allocator_s_settings_are_there_for_children_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.delenv(allocator.VARIABLE, raising=False)
-    with allocator_environment():
+    with worker_environment():
         assert "hugetlb" in os.environ[allocator.VARIABLE]
     assert allocator.VARIABLE not in os.environ
     monkeypatch.setenv(allocator.VARIABLE, "glibc.malloc.arena_max=1")
-    with allocator_environment():
+    with worker_environment():
         assert os.environ[allocator.VARIABLE].startswith("glibc.malloc.arena_max=1:")
     assert os.environ[allocator.VARIABLE] == "glibc.malloc.arena_max=1"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.commands.speed.cases import Case
 from benchmarks.commands.speed.side import NAMES, LastWord, Name, serve
-from benchmarks.process import allocator
+from benchmarks.process import allocator, compile_cache
 
 PATIENCE = 600.0
 """Seconds within which a process has to answer; compiling takes most of a minute on a busy machine."""
@@ -145,7 +145,7 @@ class Team:
         self._what = f"{side} in {case.name}"
         self._members: list[tuple[BaseProcess, Connection]] = []
         try:
-            with allocator_environment():
+            with worker_environment():
                 for index in range(processes):
                     self._start(side, case, index, warm_up)
             self.first_step_seconds: float = max(self._answers())
@@ -230,9 +230,9 @@ def _ctrl_c_ignored() -> Iterator[None]:
 
 
 @contextmanager
-def allocator_environment() -> Iterator[None]:
-    """Processes started inside get the settings of :mod:`benchmarks.process.allocator`."""
-    added = allocator.environment(os.environ)
+def worker_environment() -> Iterator[None]:
+    """Processes started inside get the allocator's settings and the folders of programs that workers have."""
+    added = allocator.environment(os.environ) | compile_cache.environment(os.environ)
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

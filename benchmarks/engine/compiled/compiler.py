@@ -177,10 +177,11 @@ class _Makers:
 def of_this_machine() -> Store | None:
     """The programs that processes of this machine share.
 
-    They lie in the folder of :mod:`benchmarks.process.compile_cache`, if the environment names it.
+    They lie in a folder that the environment names, which :mod:`benchmarks.process.compile_cache` chooses for
+    processes that compute trials.
     """
-    named = os.environ.get(compile_cache.VARIABLE)
-    return Store(Path(named) / "programs") if named else None
+    named = os.environ.get(compile_cache.PROGRAMS)
+    return Store(Path(named)) if named else None
 
 
 OF_THIS_PROCESS = Compiler(store=of_this_machine)
