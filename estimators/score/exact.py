@@ -95,7 +95,7 @@ def _outcomes(variables: int, n: int, *, device: torch.device) -> Tensor:
             "draw samples"
         )
     index = torch.arange(count, device=device).unsqueeze(-1)
-    return index // n ** torch.arange(variables, device=device) % n
+    return torch.cat([index // n**v % n for v in range(variables)], -1)
 
 
 def _chunk_size(log_p: Tensor) -> int:

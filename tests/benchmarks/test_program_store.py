@@ -248,3 +248,18 @@ def test_of_two_processes_one_compiles(tmp_path: Path) -> None:
         process.join(120)
         assert process.exitcode == 0
     assert len(list(made.iterdir())) == 1
+
+
+def test_a_division_by_integers_is_not_compiled_ahead_of_time(tmp_path: Path) -> None:
+    """In torch 2.13 such programs divide by what lies behind the divisors, and refuse a 0 there."""
+    x, divisors = torch.arange(10), torch.arange(1, 11)
+
+    def ahead_of_time(function: Callable[[Tensor, Tensor], Tensor], divisors: Tensor) -> None:
+        graph = inductor.recorded(function, [x, divisors])
+        inductor.ahead_of_time(graph, [x, divisors], tmp_path, carried=0)
+
+    for divide in (torch.floor_divide, torch.remainder):
+        with pytest.raises(ValueError, match="divides by a tensor of integers"):
+            ahead_of_time(divide, divisors)
+    graph = inductor.recorded(lambda x, y: x // 3 + torch.remainder(x, y), [x, divisors.float()])
+    assert not any(inductor._divides_by_integers(node) for node in graph.graph.nodes)

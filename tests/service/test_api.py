@@ -103,12 +103,12 @@ def test_plan_tells_device_time_from_the_table_then_from_finished_attempts(
 
 def test_more_than_a_day_is_warned_of_and_submitted_all_the_same(http: httpx.Client, engine: Engine) -> None:
     compute(engine, small_sweep())
-    longer = SWEEP.replace("epochs: 2, steps_per_epoch: 5", "epochs: 1000, steps_per_epoch: 3")
-    longer = longer.replace("seeds: 3", "seeds: 1000")
+    longer = SWEEP.replace("epochs: 2, steps_per_epoch: 5", "epochs: 100, steps_per_epoch: 3")
+    longer = longer.replace("seeds: 3", "seeds: 10000")
     answer = http.post("/api/v1/sweeps", content=longer, headers=YAML)
     plan = answer.json()["plan"]
     assert answer.status_code == 201
-    assert plan["device_seconds"]["expected"] == pytest.approx(2 * 1000 * 3000 * 0.05)  # 0.5 s for 10 steps
+    assert plan["device_seconds"]["expected"] == pytest.approx(2 * 10_000 * 300 * 0.05)  # 0.5 s for 10 steps
     assert plan["warning"].startswith("the sweep takes about 3.5 days of one device (")
 
 

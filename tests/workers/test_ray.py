@@ -114,7 +114,12 @@ def test_prepare_has_torch_loaded_in_a_worker_that_attempts_then_use(
 ) -> None:
     made.submit(name="fails", task=VAE, estimators=["reinmax"], seeds=[99])
     run_until_idle(dispatcher, made)  # after an attempt in which something was raised the worker ends
-    launcher.prepare()
+
+    def preparing() -> int:
+        launcher.prepare()  # of free slots; Ray takes a moment to see that one is free again
+        return launcher.preparing()
+
+    until(preparing, "a slot is free")
     (prepared,) = until(loaded_torch, "a new worker has loaded torch")
     made.submit(name="prepared", task=LONG, estimators=["st"], seeds=[99])
     claim = wait_for_start(made, dispatcher)

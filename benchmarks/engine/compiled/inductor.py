@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 from estimators.building_blocks import traced
 
@@ -134,10 +134,14 @@ def ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], folder: Path, 
 
     Raises:
         ImportError: this version of torch cannot do that.
+        ValueError: the graph divides by a tensor of integers. Such a program (torch 2.13) also divides by
+            what lies behind the tensor's end, and refuses a 0 there.
     """
     from torch._inductor import aoti_compile_and_package
     from torch.export import export
 
+    if any(_divides_by_integers(node) for node in graph.graph.nodes):
+        raise ValueError("it divides by a tensor of integers")
     function = _repeated(graph, carried) if carried else graph
     given = (examples[0] + 1, *examples) if carried else tuple(examples)
     package = folder / "program.pt2"
@@ -163,6 +167,16 @@ def opened(folder: Path) -> Callable[..., list[Tensor]]:
 
     run = AOTIModelContainerRunnerCpu(str(folder / "program.so"), 1).run
     return lambda *tensors: run(list(tensors))
+
+
+def _divides_by_integers(node: Node) -> bool:
+    """Whether it is a division whose divisor is a tensor, unless that is known to be of floating point."""
+    aten = torch.ops.aten
+    divisions = (aten.floor_divide.default, aten.remainder.Tensor, aten.fmod.Tensor, aten.div.Tensor_mode)
+    if node.target not in divisions or not isinstance(node.args[1], Node):
+        return False
+    value = node.args[1].meta.get("val")
+    return not (isinstance(value, Tensor) and value.is_floating_point())
 
 
 class _Called(torch.nn.Module):
