@@ -54,6 +54,7 @@ def _engine() -> object:
 
 
 def _kernels() -> object:
-    from benchmarks.kernels import layers
+    from benchmarks.kernels import layers, noise
 
+    noise.library()
     return layers.library()

@@ -36,19 +36,20 @@ def numbers(kind: Kind, keys: Tensor, *, purpose: int, step: int, draw: int, cou
     Returns:
         ``None`` where there are no kernels.
     """
-    library = _library()
-    if library is None:
+    found = library()
+    if found is None:
         return None
     keys = keys.contiguous()
     made = torch.empty(len(keys), count, dtype=torch.float64 if kind == "uniform float64" else torch.float32)
-    library.heunboard_noise(
+    found.heunboard_noise(
         len(keys), count, keys.data_ptr(), purpose, step, draw, _NUMBER[kind], made.data_ptr()
     )
     return made
 
 
 @functools.cache
-def _library() -> ctypes.CDLL | None:
+def library() -> ctypes.CDLL | None:
+    """The compiled kernel with the types of its arguments; ``None`` where it cannot be had."""
     try:
         found = build.load(source=SOURCE)
     except build.BuildError as error:

@@ -200,11 +200,11 @@ def test_without_a_compiler_the_numbers_are_the_same_and_a_warning_says_so(
         raise build.BuildError("no compiler")
 
     by_kernel = draws([3, 5])
-    kernel._library.cache_clear()
+    kernel.library.cache_clear()
     monkeypatch.setattr(build, "load", fails)
     with caplog.at_level(logging.WARNING):
         assert torch.equal(draws([3, 5]), by_kernel)
-    kernel._library.cache_clear()
+    kernel.library.cache_clear()
     assert "Random numbers are left to torch: no compiler" in caplog.text
 
 
