@@ -102,9 +102,11 @@ def plan_cohorts(trials: Sequence[Plannable[Id]], room: Room) -> list[list[Id]]:
     Returns:
         Ids, cohort by cohort, in the order in which they are to begin: higher priority first, then the lower
         ``sweep`` of their earliest trial; of one sweep first those that would be the last to end wherever
-        they began, longer than all work divided by the slots, the longest first; then by the earliest trial.
-        There are fewer of these than slots, so something else begins at once, too. Every trial stands in
-        exactly one cohort, in order of submission. The result depends on the arguments alone.
+        they began, longer than all work divided by the slots, the longest first. There are fewer of these
+        than slots, so something else begins at once, too. Then in rounds, a cohort of every signature in
+        each, in order of the earliest trial: slots that begin together compile different programs instead of
+        waiting for the same one, and what is compared has results early. Every trial stands in exactly one
+        cohort, in order of submission. The result depends on the arguments alone.
     """
     groups = _groups(trials, room)
     _fill_slots(groups, room.slots)
@@ -186,16 +188,22 @@ def _equally_long(members: Sequence[Member[Id]], parts: int, max_lanes: int) -> 
 
 
 def _in_order(cohorts: Sequence[list[Member[Id]]], room: Room) -> list[list[Member[Id]]]:
-    """By priority, then sweep by sweep; of each first what decides when it ends."""
+    """By priority, then sweep by sweep; of each first what decides when it ends, then round by round."""
     ordered = []
     by_sweep = _by(cohorts, lambda cohort: (-cohort[0][1].priority, cohort[0][1].sweep))
     for mine in sorted(by_sweep, key=lambda mine: (-mine[0][0][1].priority, mine[0][0][1].sweep)):
         seconds = {cohort[0][0]: _seconds(cohort, room) for cohort in mine}
         share = sum(seconds.values()) / room.slots
-        # 0 for all others: they stay in order of submission
         critical = {at: length if length > share else 0.0 for at, length in seconds.items()}
-        ordered += sorted(mine, key=lambda cohort: (-critical[cohort[0][0]], cohort[0][0]))
+        rounds = _rounds(mine)
+        ordered += sorted(mine, key=lambda c: (-critical[c[0][0]], rounds[c[0][0]], c[0][0]))
     return ordered
+
+
+def _rounds(cohorts: Sequence[list[Member[Id]]]) -> dict[int, int]:
+    """How many cohorts of its signature come before each, by the position of its earliest trial."""
+    alike = _by(sorted(cohort[0] for cohort in cohorts), lambda first: first[1].signature)
+    return {at: before for firsts in alike for before, (at, _) in enumerate(firsts)}
 
 
 def _seconds(cohort: Sequence[Member[Id]], room: Room) -> float:

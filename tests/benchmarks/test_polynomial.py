@@ -83,6 +83,19 @@ class Spy:
         raise AssertionError("the task draws nothing of its own")
 
 
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 2.5, 3.0, 3.7])
+def test_terms_are_powers_with_their_slopes_at_the_target_too(p: float) -> None:
+    """|x - c|^p and p |x - c|^(p-1) sign(x - c), however computed; 0 where x is c and p > 1."""
+    polynomial, c = task(p=p, latents=4), targets("A", 4)
+    away = torch.tensor([-0.3, 0.2, 0.0, 1e-3], dtype=torch.float64)
+    samples = torch.stack([c + away, 1 - c - away], -1).requires_grad_()
+    terms = polynomial._terms(samples)
+    (slopes,) = torch.autograd.grad(terms.sum(), samples)
+    torch.testing.assert_close(terms * 4, away.abs() ** p, rtol=1e-10, atol=1e-12)
+    expected = p * away.abs() ** (p - 1) * away.sign()
+    torch.testing.assert_close(slopes[:, 0] * 4, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_a_deterministic_estimator_sees_one_copy_and_others_the_batch() -> None:
     """Asked of the properties, not of the name."""
     polynomial = task(batch_size=16)

@@ -250,6 +250,38 @@ def test_of_two_processes_one_compiles(tmp_path: Path) -> None:
     assert len(list(made.iterdir())) == 1
 
 
+def test_a_program_is_for_its_sizes(tmp_path: Path) -> None:
+    """Sizes that are variables share a program in torch's cache, and the second would not be found."""
+    for size in (5, 7):
+        x = torch.arange(float(size))
+        graph = inductor.recorded(lambda x: x * 2 + 1, [x])
+        (folder := tmp_path / str(size)).mkdir()
+        inductor.ahead_of_time(graph, [x], folder, carried=0)
+        (result,) = inductor.opened(folder)(x)
+        torch.testing.assert_close(result, x * 2 + 1, rtol=0, atol=0)
+
+
+def test_a_program_keeps_the_tensors_that_its_graph_holds(tmp_path: Path) -> None:
+    """In a loop, too; another process opens it without torch's compiler."""
+    factors, state = torch.tensor([2.0, 3.0]), (torch.zeros(1, dtype=torch.long), torch.ones(2))
+
+    def body(step: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        return step + 1, x * factors
+
+    graph = inductor.recorded(body, state)
+    inductor.ahead_of_time(graph, state, tmp_path, carried=2)
+    steps, powers = inductor.opened(tmp_path)(torch.tensor([4]), *state)
+    assert steps.tolist() == [4]
+    assert powers.tolist() == [16.0, 81.0]
+    assert in_new_process(_run_without_compiler, tmp_path) == ([8.0, 27.0], False)
+
+
+def _run_without_compiler(folder: Path) -> tuple[list[float], bool]:
+    """Three steps of the loop above, and whether torch's compiler was loaded for them."""
+    done = inductor.opened(folder)(torch.tensor([3]), torch.zeros(1, dtype=torch.long), torch.ones(2))
+    return done[1].tolist(), "torch._inductor" in sys.modules
+
+
 def test_a_division_by_integers_is_not_compiled_ahead_of_time(tmp_path: Path) -> None:
     """In torch 2.13 such programs divide by what lies behind the divisors, and refuse a 0 there."""
     x, divisors = torch.arange(10), torch.arange(1, 11)

@@ -195,6 +195,11 @@ class TestOneAfterTheOther:
         assert plan_cohorts(trials, cpu(2)) == [[2], [0], [1]]
         assert plan_cohorts(trials, cpu(1)) == [[0], [1], [2]]
 
+    def test_slots_that_begin_together_have_different_programs(self) -> None:
+        """Two seeds of three estimators: a slot that waited for the other's program would do nothing."""
+        trials = queue(("a", 2, 9.0), ("b", 2, 9.0), ("c", 2, 9.0))
+        assert plan_cohorts(trials, cpu(2)) == [[0], [2], [4], [1], [3], [5]]
+
     def test_a_grid_fills_its_slots_and_shows_results_early(self) -> None:
         """200 trials of 1.5 s in two programs on two slots: 150 s is the least, the first ends at once."""
         trials = queue(("a", 100, 1.5), ("b", 100, 1.5))

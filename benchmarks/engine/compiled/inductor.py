@@ -5,16 +5,19 @@ Where one of them is missing or fails, its public counterpart takes its place; a
 
 from __future__ import annotations
 
-import warnings
-import zipfile
+import operator
+import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 from estimators.building_blocks import traced
 
@@ -33,6 +36,10 @@ _CPU_OPTIONS: dict[str, Any] = {
 }
 _CONTRACTION = "enable_floating_point_contract_flag"
 """Makes one instruction of a product and a sum; versions of torch want a name here or a truth value."""
+
+_LIBRARY, _HELD = "program.so", "held.pt"
+_ENTRY = "inductor_entry_cpp"
+_ADDRESS = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"
 
 
 class TooManyOperations(Exception):
@@ -126,6 +133,9 @@ def loop(body: GraphModule, width: int) -> Callable[..., tuple[Tensor, ...]]:
 def ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], folder: Path, *, carried: int) -> None:
     """Compile for a CPU, into files that :func:`opened` makes a program of in any process of the machine.
 
+    Inductor can write a program's calls in C++, too; what it then loads is a library that needs nothing of
+    inductor itself. Programs for ``torch.export`` hold a second such layer, which takes g++ three seconds.
+
     Args:
         graph: what to compile; a loop's is its body, as for :func:`loop`.
         examples: of its tensors.
@@ -137,36 +147,104 @@ def ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], folder: Path, 
         ValueError: the graph divides by a tensor of integers. Such a program (torch 2.13) also divides by
             what lies behind the tensor's end, and refuses a 0 there.
     """
-    from torch._inductor import aoti_compile_and_package
-    from torch.export import export
+    from torch._guards import TracingContext, tracing
+    from torch._inductor import compile as inductor_compile
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     if any(_divides_by_integers(node) for node in graph.graph.nodes):
         raise ValueError("it divides by a tensor of integers")
-    function = _repeated(graph, carried) if carried else graph
-    given = (examples[0] + 1, *examples) if carried else tuple(examples)
-    package = folder / "program.pt2"
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch, about itself
-        program = export(_Called(function), given, strict=False)
-        aoti_compile_and_package(program, package_path=str(package), inductor_configs=cpu_options())
-    with zipfile.ZipFile(package) as archive:
-        for name in archive.namelist():
-            if name.endswith((".so", ".wrapper.json")):
-                (folder / f"program{Path(name).suffix}").write_bytes(archive.read(name))
-    package.unlink()
+    bare, held = _without_tensors(graph)
+    given: list[Any] = [*examples, *held]
+    if carried:
+        bare, given = _loop_of(bare, carried), [examples[0] + 1, *given]
+    fake = FakeTensorMode(shape_env=ShapeEnv())
+    for node, tensor in zip(bare.graph.find_nodes(op="placeholder"), given, strict=True):
+        node.meta["val"] = fake.from_tensor(tensor, static_shapes=True)  # else sizes would be variables
+    before = set(sys.modules)
+    with torch.no_grad(), tracing(TracingContext(fake)):
+        inductor_compile(bare, given, cpu_options() | {"cpp_wrapper": True})
+    libraries = [sys.modules[name] for name in sys.modules.keys() - before if name.endswith(f".{_ENTRY}")]
+    if len(libraries) != 1:
+        raise ImportError(f"inductor made {len(libraries)} libraries of a program")
+    shutil.copy(str(libraries[0].__file__), folder / _LIBRARY)
+    torch.save(held, folder / _HELD)
 
 
 def opened(folder: Path) -> Callable[..., list[Tensor]]:
     """The program that :func:`ahead_of_time` left there, without loading torch's compiler.
 
     Raises:
-        ImportError: this version of torch cannot do that.
-        RuntimeError: the files are not such a program.
+        AttributeError: this version of torch cannot do that.
+        RuntimeError, OSError: the files are not such a program.
     """
-    from torch._C._aoti import AOTIModelContainerRunnerCpu
+    from torch._C import _aoti, _dynamo
 
-    run = AOTIModelContainerRunnerCpu(str(folder / "program.so"), 1).run
-    return lambda *tensors: run(list(tensors))
+    held: list[Tensor] = torch.load(folder / _HELD)
+    # The library finds the data of tensors by this address.
+    guards: Any = _dynamo.guards
+    os.environ[_ADDRESS] = str(guards._torchinductor_pyobject_tensor_data_ptr)
+    spec = spec_from_file_location(f"{folder.name}.{_ENTRY}", folder / _LIBRARY)
+    if spec is None or spec.loader is None:
+        raise RuntimeError(f"{folder / _LIBRARY} is no library")
+    try:
+        library = module_from_spec(spec)
+        spec.loader.exec_module(library)
+    except ImportError as error:
+        raise RuntimeError(str(error)) from error
+    run, handles, tensors = (
+        getattr(library, _ENTRY),
+        _aoti.unsafe_alloc_void_ptrs_from_tensors,
+        _aoti.alloc_tensors_by_stealing_from_void_ptrs,
+    )
+
+    def call(*given: Tensor) -> list[Tensor]:
+        done: list[Tensor] = tensors([one for one in run(handles([*given, *held])) if one is not None])
+        return done
+
+    return call
+
+
+def _without_tensors(graph: GraphModule) -> tuple[GraphModule, list[Tensor]]:
+    """The graph with the tensors it holds as further arguments, and these tensors."""
+    held = {
+        str(node.target): cast(Tensor, getattr(graph, str(node.target)))
+        for node in graph.graph.nodes
+        if node.op == "get_attr"
+    }
+    bare, places = Graph(), {}
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            places[node] = bare.placeholder(node.name)
+    names = {name: bare.placeholder(f"held{i}") for i, name in enumerate(held)}
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            places[node] = names[str(node.target)]
+        elif node.op != "placeholder":
+            places[node] = bare.node_copy(node, places.__getitem__)
+    return GraphModule({}, bare), list(held.values())
+
+
+def _loop_of(body: GraphModule, width: int) -> GraphModule:
+    """The program of :func:`loop` as a graph, without tracing it."""
+    from torch._higher_order_ops.while_loop import while_loop_op
+
+    count = sum(node.op == "placeholder" for node in body.graph.nodes)
+    going_on = Graph()
+    tensors = [going_on.placeholder(f"tensor{i}") for i in range(count + 1)]  # as the body's, then the stop
+    before = going_on.call_function(torch.ops.aten.lt.Tensor, (tensors[0], tensors[-1]))
+    going_on.output(going_on.call_function(torch.ops.aten.squeeze.dim, (before, 0)))
+    last = [node for node in body.graph.nodes if node.op == "placeholder"][-1]
+    with body.graph.inserting_after(last):
+        body.graph.placeholder("stop")
+    body.recompile()
+    whole = Graph()
+    stop, *given = (whole.placeholder(f"tensor{i}") for i in range(count + 1))
+    functions = whole.get_attr("going_on"), whole.get_attr("body")
+    fixed = (*given[width:], stop)
+    done = whole.call_function(while_loop_op, (*functions, tuple(given[:width]), fixed))
+    whole.output(tuple(whole.call_function(operator.getitem, (done, i)) for i in range(width)))
+    return GraphModule({"going_on": GraphModule({}, going_on), "body": body}, whole)
 
 
 def _divides_by_integers(node: Node) -> bool:
@@ -177,17 +255,6 @@ def _divides_by_integers(node: Node) -> bool:
         return False
     value = node.args[1].meta.get("val")
     return not (isinstance(value, Tensor) and value.is_floating_point())
-
-
-class _Called(torch.nn.Module):
-    """A function as the module that an exporter wants."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *tensors: Tensor) -> Any:
-        return self._function(*tensors)
 
 
 def _repeated(body: GraphModule, width: int) -> Callable[..., tuple[Tensor, ...]]:
