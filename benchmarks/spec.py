@@ -1,8 +1,9 @@
 """What is trained: the frozen specification of a trial and its key. Does not import torch.
 
 The canonical form, of which keys are made, leaves out what says nothing: a parameter at its neutral value
-(see :class:`estimators.info.Parameter`), float32, no diagnostics. A parameter that is declared later renames
-no stored result, and a specification stored before it was declared reads back with its neutral value.
+(see :class:`estimators.info.Parameter`), float32, no diagnostics, data that everybody has. A parameter that
+is declared later renames no stored result, and a specification stored before it was declared reads back with
+its neutral value.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import estimators.registry
+from benchmarks.datasets.catalogue import DataSet
 from benchmarks.engine.optimizers import registry as optimizers
 from benchmarks.engine.optimizers.registry import OptimizerInfo
 from benchmarks.tasks import registry as tasks
@@ -55,7 +57,15 @@ class Component:
 
     def to_json(self, kind: Kind) -> dict[str, Any]:
         """Plain data without neutral values, the inverse of :meth:`from_json`."""
-        return {"id": self.id, "version": self.version, "parameters": self.stated(kind)}
+        plain = {"id": self.id, "version": self.version, "parameters": self.stated(kind)}
+        stand_ins = {one.id: one.digest for one in self.data(kind) if one.stand_in}
+        return plain | ({"data": stand_ins} if stand_ins else {})
+
+    def data(self, kind: Kind = "task") -> tuple[DataSet, ...]:
+        """The data sets that a task reads; none of what is no task, or is not registered."""
+        if kind != "task" or self.id not in tasks.available():
+            return ()
+        return tasks.get(self.id).data(self.values)
 
     @classmethod
     def from_json(cls, data: dict[str, Any], kind: Kind) -> Component:

@@ -103,6 +103,8 @@ class Provenance(Message):
             ``native``, whose results differ in the last bits (see :mod:`benchmarks.kernels.layers`);
             ``None`` while it has had none to multiply, and on a GPU.
         evaluations: evaluations of the objective that a step makes for each example.
+        data: SHA-256 of the data sets that the trials read, by their ids (see
+            :class:`benchmarks.datasets.catalogue.DataSet`); empty without data.
         phases: seconds by what they were spent on, each counted once: ``imports`` (of torch and the engine),
             ``data`` (making the cohort: data sets, first parameters, on a GPU the search for its width),
             ``first_step``, ``compiling``, ``steps``, ``evaluation``, and ``reports``, the curves sent before
@@ -126,6 +128,7 @@ class Provenance(Message):
     fallback: tuple[str, ...] | None = None
     matmul: str | None = None
     evaluations: int | None = None
+    data: dict[str, str] | None = None
     phases: dict[str, float] | None = None
 
 

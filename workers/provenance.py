@@ -31,6 +31,7 @@ def describe(
     seconds: float,
     first_step_seconds: float | None,
     phases: Mapping[str, float],
+    data: Mapping[str, str],
     execution: Execution | None,
 ) -> Provenance:
     """The provenance of an attempt.
@@ -40,6 +41,7 @@ def describe(
         seconds: how long it ran.
         first_step_seconds: as in :class:`workers.messages.Provenance`.
         phases: likewise, those outside of segments.
+        data: likewise.
         execution: how it did its steps; ``None`` when it did none.
     """
     import torch  # here, so that an attempt announces itself before it pays for this import
@@ -62,6 +64,7 @@ def describe(
         fallback=(execution.failures or None) if execution else None,
         matmul=execution.matmul if execution else None,
         evaluations=(execution.evaluations or None) if execution else None,
+        data=dict(data),
         phases={**phases, **(execution.seconds if execution else {})},
     )
 

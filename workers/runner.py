@@ -113,6 +113,7 @@ class _Run:
         self._began = clock()
         self._first_step_seconds: float | None = None
         self._execution: Execution | None = None
+        self._data: dict[str, str] = {}
 
     def execute(self, build: BuildCohort, device: str, data_dir: Path | None) -> Ending:
         with Heart(self._reporter, interval=self._interval, progress=self._curves.progress) as heart:
@@ -136,6 +137,7 @@ class _Run:
                 import_engine()
             with self._watch("data"):
                 specs = [TrialSpec.from_json(spec) for spec in self._specs]
+                self._data = {one.id: one.digest for spec in specs for one in spec.task.data()}
                 lanes = build(specs, device=device, data_dir=data_dir)
             return self._iterate(lanes, heart)
         except ReportError:
@@ -185,6 +187,7 @@ class _Run:
             seconds=self._clock() - self._began,
             first_step_seconds=self._first_step_seconds,
             phases=self._watch.seconds,
+            data=self._data,
             execution=self._execution,
         )
 

@@ -28,7 +28,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.commands.arguments import whole_number
-from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, load
+from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
+from benchmarks.datasets.loading import load
 from benchmarks.process import allocator, compile_cache
 from benchmarks.published import Row, table
 from benchmarks.sweep import read_sweep

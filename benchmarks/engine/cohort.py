@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cost.compiling import worth_compiling
-from benchmarks.datasets import loading
+from benchmarks.datasets import files
 from benchmarks.engine import denormals, memory, precision
 from benchmarks.engine.compiled.compiler import OF_THIS_PROCESS, Compiler
 from benchmarks.engine.compiled.identity import identity
@@ -165,7 +165,7 @@ class Cohort:
         self._epochs = [int(trial.task.values["epochs"]) for trial in trials]
         self._identity = identity(trials[0]) if task is None else None
         if task is None:
-            task = _registered_task(trials[0].task, self._device, data_dir or loading.environment_dir())
+            task = _registered_task(trials[0].task, self._device, data_dir or files.environment_dir())
         self._task = task
         self._clock, self._watch = clock, watch or Stopwatch()
         self._seconds_per_step = 0.0

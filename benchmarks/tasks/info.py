@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from benchmarks.datasets.catalogue import DataSet
 from estimators.info import Parameter, Value
 
 Goal = Literal["minimize", "maximize"]
@@ -150,6 +151,8 @@ class TaskInfo:
             of it are what :mod:`benchmarks.tasks.battery` trains.
         reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by
             split, and works on so many random ones instead.
+        data: parameters -> the data sets it reads. Their digests are in an attempt's provenance, and those of
+            stand-ins in a trial's key.
         fixed: parameters of the sweep's optimizer that the task's protocol fixes; a sweep that names them is
             refused.
     """
@@ -171,6 +174,7 @@ class TaskInfo:
     target: str
     small: Mapping[str, Value] = field(default_factory=dict)
     reads_data: bool = False
+    data: Callable[[Mapping[str, Value]], tuple[DataSet, ...]] = lambda values: ()
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def parameter(self, name: str) -> Parameter | None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from benchmarks.commands.announcer import Announcer
 from benchmarks.commands.arguments import cores, output_file, whole_number
 from benchmarks.datasets import loading
-from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum
+from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
 from service.benchmark import report as reports
 from service.benchmark.cases import CASES, QUICK, Case, Mode
 from service.benchmark.measuring import Settings, measure, scripts_of

@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.datasets.catalogue import MNIST
-from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, load
+from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
+from benchmarks.datasets.loading import load
 from service.cli import boards
 from service.cli.output import console
 from service.cli.progress_bar import watch

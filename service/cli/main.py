@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchmarks.sweep import Issue, SpecError
 from estimators.registry import PluginError
-from service.cli import boards, certify, servers, sweeps
+from service.cli import boards, certify, data, servers, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes.children import WRONG_INPUT
@@ -51,6 +51,7 @@ servers.register(app)
 sweeps.register(app)
 boards.register(app)
 certify.register(app)
+data.register(app)
 
 
 def main() -> None:

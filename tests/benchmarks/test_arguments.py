@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.commands import arguments
 from benchmarks.commands.agreement import main as agreement
-from benchmarks.datasets.loading import DatasetUnavailable
+from benchmarks.datasets.files import DatasetUnavailable
 
 
 @pytest.mark.parametrize(

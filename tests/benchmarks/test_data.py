@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.datasets import decoded, loading
-from benchmarks.datasets.catalogue import DATA_SETS, DataSet, File
-from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum, read
+from benchmarks.datasets.catalogue import DATA_SETS, File, image_set
+from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
+from benchmarks.datasets.loading import read
 from benchmarks.tasks import registry as tasks
 from estimators.info import Value
 
 TRAIN = struct.pack(">IIII", 0x0803, 3, 2, 2) + bytes(range(12))
 TEST = struct.pack(">IIII", 0x0803, 1, 2, 2) + bytes([255, 0, 128, 7])
-MADE_UP = DataSet(
+MADE_UP = image_set(
     id="made_up",
     title="Made up",
     pixels=4,
@@ -91,14 +92,14 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
     folder = store(tmp_path, TRAIN[:-1] + b"!")
     with pytest.raises(WrongChecksum, match=rf"{tmp_path}/made_up/train\.gz is not the train\.gz"):
         read(MADE_UP, data_dir=folder, cache=tmp_path / "c", fetch=no_network)
-    (tmp_path / "made_up" / "train.gz").write_bytes(b"not gzip at all")
+    (tmp_path / "made_up" / "train.gz").write_bytes(gzip.compress(TRAIN)[:-9])
     with pytest.raises(WrongChecksum, match=r"made_up/train\.gz cannot be read as gzip"):
         read(MADE_UP, data_dir=folder, cache=tmp_path / "c", fetch=no_network)
 
 
 @pytest.mark.parametrize("content", [TRAIN[:-1], b"\0\0\x08\x01" + TRAIN[4:]])
 def test_content_that_is_not_images_is_refused(tmp_path: Path, content: bytes) -> None:
-    odd = DataSet(
+    odd = image_set(
         id="made_up",
         title="Not images",
         pixels=4,
@@ -180,6 +181,7 @@ def test_the_catalogue_is_what_a_sweep_may_name_and_how_long_an_epoch_is() -> No
     for id, data in DATA_SETS.items():
         values: dict[str, Value] = {p.name: p.default for p in vae.parameters if p.default is not None}
         values |= {"dataset": id, "batch_size": 7_000}
-        assert vae.splits(values) == {"train": 60_000, "test": 10_000}
-        assert vae.steps_per_epoch(values) == 9  # eight minibatches of 7,000, one of 4,000
+        assert vae.splits(values) == {"train": data.train.examples, "test": data.test.examples}
+        # Eight minibatches of 7,000 and one of 4,000; of Omniglot three and one of 3,345.
+        assert vae.steps_per_epoch(values) == (4 if id == "omniglot_rebuilt" else 9)
         assert data.title in vae.describe(values)

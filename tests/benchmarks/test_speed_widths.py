@@ -12,7 +12,8 @@ import torch
 
 from benchmarks.commands.speed import setups, widths
 from benchmarks.commands.speed.widths import Line, main
-from benchmarks.datasets.loading import DatasetUnavailable, Images
+from benchmarks.datasets.files import DatasetUnavailable
+from benchmarks.datasets.loading import Images
 from tests.benchmarks.test_speed_contest import POLYNOMIAL, VAE
 
 

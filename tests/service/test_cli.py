@@ -17,6 +17,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from benchmarks.datasets import files
 from service.cli import main
 from service.cli.progress_bar import share, time_left
 from service.client import Client
@@ -305,3 +306,28 @@ def test_a_plugin_that_does_not_load_is_named_without_a_traceback(
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error entry point mine = 'no_such_module:info' of broken")
+
+
+def test_data_lists_checks_and_fetches(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong file gives the status 1; one that is missing does when it was named."""
+    monkeypatch.setattr(files, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setenv("HEUNBOARD_DATA_DIR", str(tmp_path))
+    status, out, _ = run("data", "list", "--json")
+    assert status == 0
+    states = {one["id"]: [file["state"] for file in one["files"]] for one in json.loads(out)}
+    assert states["nats_bench"] == ["here"]
+    assert states["mnist"] == ["missing"] * 4
+    assert run("data", "check")[0] == 0
+    assert run("data", "check", "mnist")[0] == 1
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
+    status, out, _ = run("data", "check")
+    assert status == 1
+    assert "wrong" in out
+    status, out, err = run("data", "fetch", "nats_bench", "omniglot_rebuilt")
+    assert status == 1
+    assert "here NATS-Bench" in out
+    assert "<dir>/omniglot28/ and set HEUNBOARD_DATA_DIR=<dir>" in err
+    status, _, err = run("data", "fetch", "mnits")
+    assert status == 2
+    assert "no data set" in err

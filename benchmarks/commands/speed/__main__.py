@@ -16,7 +16,7 @@ from benchmarks.commands.speed import rates, reinmax_package, report
 from benchmarks.commands.speed.cases import CASES, QUICK, Case, of_module
 from benchmarks.commands.speed.contest import Contest, SideFailed, hold
 from benchmarks.commands.speed.floors import floor
-from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum
+from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
 from benchmarks.process import allocator
 
 QUICK_WARM_UP = 20

@@ -22,7 +22,8 @@ from benchmarks.commands.arguments import device, output_file, seconds, whole_nu
 from benchmarks.commands.speed.cases import CASES, Case
 from benchmarks.commands.speed.setups import VAE
 from benchmarks.commands.speed.side import cohort_of, lane_steps, reference_steps, work
-from benchmarks.datasets.loading import DatasetUnavailable, Images, random_images
+from benchmarks.datasets.files import DatasetUnavailable
+from benchmarks.datasets.loading import Images, random_images
 from benchmarks.engine import memory
 from benchmarks.tasks.categorical_vae.task import PIXELS
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.datasets.catalogue import DATA_SETS, DataSet
+from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.categorical_vae.references import references
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs
 from estimators.info import Parameter, Value
 
 
-def _data_set(v: Mapping[str, Value]) -> DataSet:
+def _data_set(v: Mapping[str, Value]) -> ImageSet:
     return DATA_SETS[str(v["dataset"])]
 
 
@@ -114,4 +114,5 @@ INFO = TaskInfo(
     target="benchmarks.tasks.categorical_vae.task:CategoricalVAE",
     small={"categories": 3, "latents": 2, "batch_size": 20},
     reads_data=True,
+    data=lambda v: (_data_set(v),),
 )
