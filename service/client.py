@@ -31,6 +31,7 @@ FINAL_STATES = ("succeeded", "failed", "cancelled")
 RETRIES = 2  # of the connection, when it cannot be made
 PATIENCE_S = 15.0  # how long a server may be away while a sweep is waited for; it may be starting again
 
+UNAVAILABLE = 503
 FIRST_PAUSE_S = 0.05
 
 
@@ -248,6 +249,10 @@ class Client:
             except ServerUnreachable:
                 if time.monotonic() > deadline:
                     raise
+            except ApiError as error:
+                if error.status != UNAVAILABLE:
+                    raise
+                deadline = time.monotonic() + PATIENCE_S  # it is there, only its database is away
             time.sleep(interval)  # the server may be starting again
 
     def _pages(self, path: str, name: str) -> Iterator[Document]:

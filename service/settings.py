@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     data_home: Path = Field(default_factory=default_data_home)
     database_url: str = ""
     lease_seconds: Seconds = 30.0
-    start_seconds: Seconds = 600.0
+    start_seconds: Seconds = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
     backoff_seconds: Seconds = 5.0
     max_lanes: Annotated[int, Field(ge=1, le=4096)] = 64

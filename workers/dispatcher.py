@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers.ports import Claim, CohortQueue, Exit, Launcher
+from workers.ports import Claim, CohortQueue, Exit, Launcher, QueueUnavailable
+
+_log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries while the queue is away."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +27,9 @@ class DispatcherSettings:
         look_seconds: between two looks at the queue while a slot is free.
         longest_wait: seconds between two looks at the launcher while none is.
         expiry_seconds: seconds between two searches for leases that ran out.
+        lease_seconds: what an attempt has to report within. So long after the queue was away no lease runs
+            out, since nobody could report meanwhile, and so long the process of an attempt that has told its
+            end may go on.
     """
 
     owner: str
@@ -27,6 +37,7 @@ class DispatcherSettings:
     look_seconds: float = 0.04
     longest_wait: float = 0.5
     expiry_seconds: float = 5.0
+    lease_seconds: float = 30.0
 
 
 class Dispatcher:
@@ -55,6 +66,8 @@ class Dispatcher:
         self._settings = settings
         self._clock = clock
         self._running: dict[int, Claim] = {}
+        self._deaths: list[Exit] = []
+        self._told_end: dict[int, float] = {}
         self._next_expiry = clock()
 
     @property
@@ -73,13 +86,18 @@ class Dispatcher:
 
         Args:
             timeout: seconds to wait for an attempt to end when nothing was submitted.
+
+        Raises:
+            QueueUnavailable: the queue is away. Nothing is forgotten: the next tick goes on.
         """
+        self._report_deaths()
         self._expire()
         self._tell_ready()
         submitted = self._fill() if self._free() > 0 else 0
         exits = self._launcher.poll(0.0 if submitted else timeout)
         for ended in exits:
             self._collect(ended)
+        self._report_deaths()
         return bool(submitted or exits)
 
     def run(self, stop: threading.Event) -> None:
@@ -87,21 +105,47 @@ class Dispatcher:
 
         Between two ticks it waits for the end of an attempt, and while a slot is free no longer than
         ``look_seconds``: a look is a short read, and what is submitted to an idle dispatcher begins at once.
+        While the queue is away it waits and its attempts go on.
         """
         try:
-            self.take_over()
+            self._patiently(self.take_over, stop)
             while not stop.is_set():
                 look = self._settings.look_seconds if self._free() > 0 else self._settings.longest_wait
-                if not self.tick(look) and not self._running:
+                if not self._patiently(functools.partial(self.tick, look), stop) and not self._running:
                     stop.wait(look)
         finally:
             self.shut_down()
 
     def shut_down(self) -> None:
-        """End the running attempts, then return their cohorts to the queue."""
+        """End the running attempts, then return their cohorts to the queue.
+
+        If that is away, its leases end instead.
+        """
         self._launcher.close()
         self._running.clear()
-        self._queue.release_owner(owner=self._settings.owner)
+        try:
+            self._queue.release_owner(owner=self._settings.owner)
+        except QueueUnavailable as error:
+            _log.warning("cohorts could not be returned to the queue, their leases will end: %s", error)
+
+    def _patiently(self, act: Callable[[], int], stop: threading.Event) -> int:
+        """What ``act`` returns, again and again while the queue is away; 0 when that is told to stop."""
+        pause, away = 0.1, False
+        while not stop.is_set():
+            try:
+                done = act()
+            except QueueUnavailable as error:
+                if not away:
+                    _log.warning("the queue is away, running attempts go on: %s", error)
+                away = True
+                stop.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                if away:
+                    _log.warning("the queue is back")
+                    self._next_expiry = self._clock() + self._settings.lease_seconds
+                return done
+        return 0
 
     def _tell_ready(self) -> None:
         if self._on_ready is not None and not self._launcher.preparing():
@@ -111,7 +155,24 @@ class Dispatcher:
     def _expire(self) -> None:
         if self._clock() >= self._next_expiry:
             self._queue.expire_leases()
+            self._end_what_hangs()
             self._next_expiry = self._clock() + self._settings.expiry_seconds
+
+    def _end_what_hangs(self) -> None:
+        """End by force what holds a slot for nothing: a process whose attempt was lost, at once, and one that
+        has told its end a lease ago and does not go."""
+        now = self._clock()
+        ended = self._queue.ended(list(self._running)) if self._running else {}
+        self._told_end = {id: self._told_end.get(id, now) for id, lost in ended.items() if not lost}
+        longest = self._settings.lease_seconds
+        lingering = [id for id, since in self._told_end.items() if now - since >= longest]
+        for attempt_id in [id for id, lost in ended.items() if lost] + lingering:
+            _log.warning(
+                "attempt %d (%s) has ended for the queue, but its process holds a slot; it is ended by force",
+                attempt_id,
+                self._running[attempt_id].label,
+            )
+            self._launcher.kill(attempt_id)
 
     def _free(self) -> int:
         return self._launcher.slots() - len(self._running)
@@ -136,4 +197,11 @@ class Dispatcher:
     def _collect(self, ended: Exit) -> None:
         self._running.pop(ended.attempt_id, None)
         if ended.error is not None:
-            self._queue.lost(attempt_id=ended.attempt_id, reason=ended.error)
+            self._deaths.append(ended)
+
+    def _report_deaths(self) -> None:
+        """Tell the queue; what it cannot be told now is told later."""
+        while self._deaths:
+            death = self._deaths[0]
+            self._queue.lost(attempt_id=death.attempt_id, reason=str(death.error))
+            del self._deaths[0]

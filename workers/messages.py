@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LARGEST_COUNT = 2**63 - 1
+"""What databases count to."""
+
 
 class Message(BaseModel):
     """Base of all messages: unknown fields are errors, values never change. NaN and infinities travel."""
@@ -37,8 +40,8 @@ class StartReply(Message):
 class Heartbeat(Message):
     """Progress of the cohort, summed over lanes."""
 
-    steps_done: Annotated[int, Field(ge=0)]
-    steps_total: Annotated[int, Field(ge=0)]
+    steps_done: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+    steps_total: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 
 
 class HeartbeatReply(Message):

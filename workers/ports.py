@@ -51,8 +51,15 @@ class Backlog:
     claimable: bool
 
 
+class QueueUnavailable(Exception):
+    """The queue cannot be reached or cannot be written to for now; what was asked for may be asked again."""
+
+
 class CohortQueue(Protocol):
-    """The dispatcher's view of the queue. Every method is one transaction."""
+    """The dispatcher's view of the queue. Every method is one transaction.
+
+    All of them raise :class:`QueueUnavailable` while the queue is away.
+    """
 
     def backlog(self) -> Backlog:
         """What waits; reads only, and can be asked often."""
@@ -68,6 +75,10 @@ class CohortQueue(Protocol):
 
     def expire_leases(self) -> int:
         """Return cohorts whose lease ran out to the queue; returns how many."""
+
+    def ended(self, attempt_ids: Sequence[int]) -> dict[int, bool]:
+        """Those of the attempts that have ended in the queue's eyes, and whether they were lost: others
+        may hold their cohorts now."""
 
     def release_owner(self, *, owner: str) -> int:
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""

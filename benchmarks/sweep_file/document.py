@@ -27,7 +27,7 @@ from ruamel.yaml.events import (
 )
 
 from benchmarks.sweep_file.issues import Issue, Issues, SpecError, at, shown
-from benchmarks.sweep_file.limits import MAX_BODY_BYTES, MAX_DEPTH, MAX_NODES
+from benchmarks.sweep_file.limits import MAX_BODY_BYTES, MAX_DEPTH, MAX_EXCLAMATIONS, MAX_NODES
 
 _CORE_CONSTANTS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -150,6 +150,12 @@ class _Plain:
 
 
 def _parse_yaml(text: str, source: str, json_error: json.JSONDecodeError | None = None) -> Any:
+    if text.count("!") > MAX_EXCLAMATIONS:
+        _refuse(
+            source,
+            f"the file has more than {MAX_EXCLAMATIONS:,} exclamation marks, which begin tags; leave them "
+            "out.",
+        )
     try:
         return _YamlReader(YAML(typ="safe", pure=True).parse(text), source).document()
     except MarkedYAMLError as error:

@@ -14,12 +14,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from benchmarks.sweep import Issue, SpecError
 from service import errors
 from service.resources.schemas import Place, ProblemDocument
+from service.storage.engine import is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
 }
 """What an exception means over HTTP; any other of the tree is a 500."""
 
+
+_AWAY = "The database does not answer for now; nothing is lost. Ask again in a few seconds."
+_UNSTORABLE = "The request holds a value that the database cannot keep: a number out of range, or a sign."
 
 Render = Callable[[Request, ProblemDocument], Response]
 
@@ -69,6 +74,15 @@ def install(app: FastAPI, page: Render) -> None:
         assert isinstance(error, errors.HeunboardError)
         return respond(request, _ours(request, error))
 
+    def on_database(request: Request, error: Exception) -> Response:
+        if is_outage(error):
+            logger.warning("%s %s: the database is away: %s", request.method, request.url.path, error)
+            return respond(request, document(request, 503, "database-away", _AWAY), {"Retry-After": "5"})
+        if isinstance(error, DataError):
+            logger.warning("%s %s: %s", request.method, request.url.path, error)
+            return respond(request, document(request, 422, "invalid-request", _UNSTORABLE))
+        raise error
+
     def on_bug(request: Request, error: Exception) -> Response:
         detail = "Something went wrong here, not in the request; the server's log has the traceback."
         return respond(request, document(request, 500, "internal", detail))
@@ -77,6 +91,7 @@ def install(app: FastAPI, page: Render) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_request)
     app.add_exception_handler(errors.HeunboardError, on_ours)
+    app.add_exception_handler(SQLAlchemyError, on_database)
     app.add_exception_handler(Exception, on_bug)
 
 

@@ -133,6 +133,13 @@ def dispatch(
     ] = None,
     slots: Slots = None,
     insecure_dev: InsecureDev = False,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of this dispatcher, which takes over what one of the same name has left; no two that "
+            "run may share one. Default: a name of its own."
+        ),
+    ] = None,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     end_with_parent: EndWithParent = False,
 ) -> None:
@@ -152,6 +159,7 @@ def dispatch(
         slots=slots,
         data_dir=os.environ.get("HEUNBOARD_DATA_DIR") or None,
         insecure_dev=insecure_dev,
+        owner=owner,
         ready_fd=ready_fd,
     )
     run(load_settings(), options)

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +34,8 @@ class DispatchOptions:
         device: torch device of the workers; ``None``: ``cuda`` where Ray has GPUs, else ``cpu``.
         data_dir: where data sets lie on the workers; ``None`` for the default there.
         insecure_dev: accept a Ray cluster without token authentication.
-        owner: stable name of this dispatcher; ``None``: after the host.
+        owner: name of this dispatcher: it takes over what one of the same name has left, so no two that run
+            may share one; ``None``: a name of its own.
         ready_fd: an open file that is told when the workers' processes are ready, by a line.
     """
 
@@ -57,8 +59,10 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
         InvalidSettings: the launcher is not installed.
         DatabaseOutOfDate: a server's database is of another version.
     """
-    owner = options.owner or f"dispatcher@{socket.gethostname()}"
-    rules = DispatcherSettings(owner=owner, max_lanes=settings.max_lanes)
+    owner = options.owner or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+    rules = DispatcherSettings(
+        owner=owner, max_lanes=settings.max_lanes, lease_seconds=settings.lease_seconds
+    )
     stop = threading.Event()
     with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
         launcher.prepare()  # first: it takes longest, and goes on by itself

@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -99,7 +100,9 @@ def listen(host: str, port: int) -> socket.socket:
         InvalidSettings: the address cannot be had; the message says what to do.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol: else answers on kept connections wait 40 ms for the acknowledgement of their head,
+    # since only sockets of a known protocol are told not to (TCP_NODELAY).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -121,8 +124,20 @@ def _web(settings: Settings, listener: socket.socket) -> Child:
 def _dispatcher(settings: Settings, options: UpOptions, url: str, workers: _Signal) -> Child:
     slots = [] if options.slots is None else ["--slots", str(options.slots)]
     ready = ["--ready-fd", str(workers.fd)]
-    arguments = ["dispatch", "--worker-url", url, "--launcher", options.launcher, *ready, *slots]
+    owner = ["--owner", _identity(settings.data_home)]
+    arguments = ["dispatch", "--worker-url", url, "--launcher", options.launcher, *owner, *ready, *slots]
     return _child(settings, arguments, pass_fds=(workers.fd,))
+
+
+def _identity(data_home: Path) -> str:
+    """What this directory's dispatcher is called, today and after a restart; nobody else's is called so.
+
+    A new dispatcher takes over what one of its name has left. The caller holds the directory's lock.
+    """
+    file = data_home / "dispatcher"
+    if not file.exists():
+        file.write_text(f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}\n")
+    return file.read_text().strip()
 
 
 class _Signal:

@@ -8,33 +8,58 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.cost.table import shipped
 from benchmarks.spec import CellSpec
 from service.queue.reports import Reports, hash_secret
+from service.queue.storable import storable
 from service.states import TrialState
-from service.storage.engine import read, serialise, write
+from service.storage.engine import is_outage, read, serialise, write
 from service.storage.queries import cells, claims, events
 from service.storage.queries.claims import ClaimedCohort, RunningCohort, UnplannedTrial
 from workers.planning import Plannable, Room, plan_cohorts
-from workers.ports import Backlog, Claim
+from workers.ports import Backlog, Claim, QueueUnavailable
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 UNKNOWN_PACE = 1e-3
 """Seconds a step of what the shipped table can say nothing of."""
 
 
+def patient(method: Method) -> Method:
+    """Let a method say :class:`QueueUnavailable` when the database is away, locked or full.
+
+    What no waiting mends, a statement or value that the database refuses, stays what it is.
+    """
+
+    @functools.wraps(method)
+    def asked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
+            raise QueueUnavailable(str(getattr(error, "orig", None) or error).strip()) from error
+
+    return cast(Method, asked)
+
+
 class Queue(Reports):
     """Cohorts in the database: the dispatcher's side, with the running attempts' side of :class:`Reports`."""
 
+    @patient
     def backlog(self) -> Backlog:
         """Whether there is something to plan or to claim; a short read."""
         with read(self._engine) as connection:
             return claims.backlog(connection, now=self._clock(connection))
 
+    @patient
     def plan(self, *, max_lanes: int, slots: int, side_by_side: bool = False) -> int:
         """Group queued trials that are in no cohort into cohorts; returns how many were made."""
         room = Room(slots=slots, max_lanes=max_lanes, side_by_side=side_by_side)
@@ -56,6 +81,7 @@ class Queue(Reports):
                 )
         return len(groups)
 
+    @patient
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
         """Take up to ``limit`` queued cohorts: highest priority first, then in order of submission."""
         with write(self._engine) as connection:
@@ -68,13 +94,15 @@ class Queue(Reports):
             cohorts = [claimed[id] for id in ids]
             return _attempts(connection, cohorts, owner=owner, now=now)
 
+    @patient
     def lost(self, *, attempt_id: int, reason: str) -> None:
         """The launcher saw the attempt die. Nothing happens when it no longer holds its cohort."""
         with write(self._engine) as connection:
             now = self._clock(connection)
             for cohort in claims.running_cohorts(connection, claims.held_by_attempt(attempt_id)):
-                self._lose(connection, cohort, reason, now)
+                self._lose(connection, cohort, storable(reason), now)
 
+    @patient
     def expire_leases(self) -> int:
         """Give up attempts that have been silent for a lease; returns how many."""
         with write(self._engine) as connection:
@@ -84,6 +112,13 @@ class Queue(Reports):
                 self._lose(connection, cohort, "its lease ran out: no report for too long", now)
         return len(silent)
 
+    @patient
+    def ended(self, attempt_ids: Sequence[int]) -> dict[int, bool]:
+        """Those of the attempts that have ended, and whether they were lost."""
+        with read(self._engine) as connection:
+            return claims.ended_attempts(connection, attempt_ids)
+
+    @patient
     def release_owner(self, *, owner: str) -> int:
         """Requeue all cohorts of a dispatcher that is gone, at once and not counted as their loss."""
         with write(self._engine) as connection:

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from service.errors import InvalidReport, StaleAttempt
+from service.queue.storable import storable_json
 from service.states import TrialState
 from service.storage.curves import pack
 from service.storage.queries import cells, reports
@@ -95,9 +96,9 @@ def _judge(outcome: TrialOutcome) -> TrialOutcome:
 def _end(outcome: TrialOutcome, lanes: Mapping[str, Lane]) -> dict[str, object]:
     return {
         "trial": lanes[outcome.trial].id,
-        "told_error": outcome.error,
-        "told_traceback": outcome.traceback,
-        "told_seconds": outcome.seconds,
+        "told_error": storable_json(outcome.error),
+        "told_traceback": storable_json(outcome.traceback),
+        "told_seconds": storable_json(outcome.seconds),
     }
 
 

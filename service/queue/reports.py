@@ -18,9 +18,10 @@ from sqlalchemy import Connection, Engine
 
 from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
 from service.queue import outcomes
+from service.queue.storable import storable_json
 from service.settings import Settings
 from service.states import AttemptState
-from service.storage.engine import Clock, database_clock, write
+from service.storage.engine import Clock, database_clock, read, write
 from service.storage.queries import events, reports
 from service.storage.queries.reports import AttemptRecord, HeldCohort
 from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
@@ -86,6 +87,16 @@ class Reports:
         self._rules = rules or QueueRules()
         self._clock = clock
 
+    def check(self, attempt_id: int, secret: str) -> None:
+        """Whether the secret is the attempt's own; a short read.
+
+        Raises:
+            NotFound: there is no such attempt.
+            WrongSecret: it is not.
+        """
+        with read(self._engine) as connection:
+            _known(connection, attempt_id, secret)
+
     def start(self, attempt_id: int, secret: str) -> StartReply:
         """The attempt begins: what it is to compute. Provisional curves of earlier attempts go."""
         with self._transaction(attempt_id) as connection:
@@ -143,7 +154,7 @@ class Reports:
             held, now = report
             outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now, all_of_them=True)
             reports.finish_cohort(connection, held)
-            provenance = message.provenance.model_dump(mode="json")
+            provenance = storable_json(message.provenance.model_dump())
             reports.finish_attempt(connection, attempt_id, provenance=provenance, now=now)
 
     @contextmanager

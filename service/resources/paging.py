@@ -8,6 +8,10 @@ import binascii
 
 from service.errors import InvalidPageToken
 
+LARGEST_ID = 2**31 - 1
+"""Of a row on PostgreSQL, whose keys have 32 bits."""
+_DIGITS = 10
+
 
 def token(kind: str, last_id: int) -> str:
     """The token of the page after ``last_id`` in the list ``kind``."""
@@ -28,5 +32,7 @@ def last_id(kind: str, page_token: str | None) -> int | None:
     except (binascii.Error, UnicodeError):
         raise InvalidPageToken from None
     if made_for != kind or not (number.isascii() and number.isdigit()):
+        raise InvalidPageToken
+    if len(number) > _DIGITS or int(number) > LARGEST_ID:
         raise InvalidPageToken
     return int(number)

@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_TIMEOUT_MS = 30_000
 _WRITES = "heunboard_writes"
@@ -39,6 +41,18 @@ def open_engine(url: str) -> Engine:
         # A database created in the C locale has no encoding, and the driver would hand out bytes.
         connect_args={"client_encoding": "utf8"},
     )
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a database error passes by itself: the server away or restarting, a lock, a full disk.
+
+    A statement or a value that the database refuses does not.
+    """
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError) or isinstance(error, (DataError, IntegrityError, ProgrammingError)):
+        return False
+    return "no such" not in str(error.orig)  # of SQLite: a table or column
 
 
 @contextmanager

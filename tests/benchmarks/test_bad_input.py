@@ -497,3 +497,9 @@ def test_binary_estimators_are_refused_where_variables_have_more_categories() ->
 def test_binary_estimators_are_welcome_on_binary_variables() -> None:
     task = {"id": "categorical_vae", "categories": 2}
     assert read_sweep(minimal(task=task, estimators=["disarm"])).count() > 0
+
+
+@pytest.mark.parametrize("text", ["!" * 1001, "a: " + "! b " * 1001])
+def test_rows_of_exclamation_marks_are_refused_before_they_are_read(text: str) -> None:
+    (issue,) = issues_in(text)
+    assert "more than 1,000 exclamation marks" in issue.message

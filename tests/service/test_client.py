@@ -108,6 +108,16 @@ def test_a_server_that_starts_again_is_waited_for() -> None:
         assert [look["state"] for (look,) in made.follow([1], interval=0)] == ["running", "succeeded"]
 
 
+def test_a_server_whose_database_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long: it answers, and says that it will be back."""
+    monkeypatch.setattr(client, "PATIENCE_S", 0.0)
+    answers = [httpx.Response(503, json={"detail": "away"}) for _ in range(5)]
+    answers.append(httpx.Response(200, json={"state": "succeeded"}))
+    with _client(lambda _: answers.pop(0)) as made:
+        assert made.wait(1, interval=0)["state"] == "succeeded"
+    assert answers == []
+
+
 @pytest.mark.parametrize(("waited", "pause"), [(0.0, 0.05), (1.0, 0.1), (9.0, 0.5), (3600.0, 0.5)])
 def test_pauses_between_looks_grow_with_the_wait(waited: float, pause: float) -> None:
     assert client.pause_after(waited, 0.5) == pytest.approx(pause)

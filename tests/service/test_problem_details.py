@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 
 from service.api.middleware import SECURITY_HEADERS, host_name
+from service.resources import paging
 from service.storage import migrations
 from service.storage.engine import open_engine
 from tests.support.web import application, browser_of
@@ -94,6 +96,36 @@ def test_a_bug_is_a_500_without_its_details(app: FastAPI) -> None:
 
     answer = browser_of(app).get("/api/v1/bug")
     assert "secret" not in str(require_problem(answer, 500))
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sweeps", "/api/v1/boards", "/readyz"])
+@pytest.mark.parametrize(
+    ("error", "status", "retry"),
+    [
+        (sa.exc.OperationalError("SELECT", {}, Exception("the connection is closed")), 503, "5"),
+        (sa.exc.OperationalError("BEGIN", {}, Exception("database is locked")), 503, "5"),
+        (sa.exc.TimeoutError("QueuePool limit"), 503, "5"),
+        (sa.exc.DataError("SELECT", {}, Exception("integer out of range")), 422, None),
+        (sa.exc.ProgrammingError("SELECT", {}, Exception("relation does not exist")), 500, None),
+    ],
+)
+def test_a_database_that_is_away_is_a_503_and_says_when_to_ask_again(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, path: str, error: Exception, status: int, retry: str | None
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sa.Engine, "connect", fails)
+    answer = browser_of(app).get(path, headers={"Accept": "application/json"})
+    require_problem(answer, status)
+    assert answer.headers.get("retry-after") == retry
+
+
+@pytest.mark.parametrize("id", [2**31, 2**63, 10**50])
+def test_a_page_token_beyond_what_a_database_counts(app: FastAPI, id: int) -> None:
+    for kind, path in (("sweeps", "/api/v1/sweeps"), ("boards", "/api/v1/boards")):
+        answer = browser_of(app).get(path, params={"page_token": paging.token(kind, id)})
+        require_problem(answer, 400)
 
 
 def test_a_database_of_another_version_is_not_ready(tmp_path: Any) -> None:

@@ -18,10 +18,11 @@ from service.resources import sweeps, trials
 from service.states import CohortState, TrialState
 from service.storage.engine import database_clock, read, write
 from service.storage.models import Attempt, Cell, CellSummary, Cohort, CurveSegment, Event, Trial
+from service.storage.queries import claims
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import CurveSegment as CurveMessage
 from workers.messages import Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
-from workers.ports import AttemptReports, Backlog, Claim, CohortQueue
+from workers.ports import AttemptReports, Backlog, Claim, CohortQueue, QueueUnavailable
 
 
 @pytest.fixture
@@ -83,6 +84,64 @@ class TestQueueContract:
         submit(engine, small_sweep(estimators=["reinmax"], seeds=1, priority=1))
         (claim,) = queue.claim(owner="d", limit=1)
         assert claim.label == "polynomial reinmax x1"
+
+    def test_it_tells_which_attempts_have_ended_and_which_of_them_were_lost(
+        self, engine: Engine, queue: Queue
+    ) -> None:
+        first, reply = started(engine, queue)
+        (second,) = queue.claim(owner="d", limit=1)
+        ids = [first.attempt_id, second.attempt_id, 99]
+        assert queue.ended(ids) == {}
+        queue.finish(first.attempt_id, first.secret, outcome(reply.trials))
+        queue.lost(attempt_id=second.attempt_id, reason="killed")
+        assert queue.ended(ids) == {first.attempt_id: False, second.attempt_id: True}
+        assert queue.ended(ids[:1]) == {first.attempt_id: False}
+
+    def test_texts_of_workers_are_kept_whatever_they_hold(self, engine: Engine, queue: Queue) -> None:
+        """NUL, half a surrogate pair, five megabytes, numbers without a JSON word: stored, and shown."""
+        claim, reply = started(engine, queue)
+        odd = PROVENANCE.model_copy(update={"driver": "a\0b\ud800", "seconds": math.nan})
+        trial, *others = reply.trials
+        failed = TrialOutcome(
+            trial=trial.key, status="failed", error="bad\0byte", traceback="x" * 5_000_000, seconds=math.inf
+        )
+        rest = [one for one in outcome(reply.trials).outcomes if one.trial != trial.key]
+        assert len(rest) == len(others)
+        queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=(failed, *rest), provenance=odd))
+        shown = trials.show_trial(engine, trial.key)
+        assert (shown.error, shown.seconds) == ("bad\ufffdbyte", None)
+        assert "4,950,000 characters left out" in str(shown.traceback)
+        assert len(str(shown.traceback)) < 51_000
+        (attempt,) = trials.trial_attempts(engine, trial.key).attempts
+        assert attempt.provenance is not None
+        assert (attempt.provenance["driver"], attempt.provenance["seconds"]) == ("a\ufffdb?", None)
+
+    def test_a_loss_with_a_nul_is_recorded(self, engine: Engine, queue: Queue) -> None:
+        claim, _ = started(engine, queue)
+        queue.lost(attempt_id=claim.attempt_id, reason="died\0here")
+        with read(engine) as connection:
+            (error,) = connection.scalars(sa.select(Attempt.error).where(Attempt.id == claim.attempt_id))
+        assert error == "died\ufffdhere"
+
+    def test_what_passes_by_itself_is_an_outage_and_what_does_not_is_not(
+        self, engine: Engine, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(error: Exception) -> None:
+            def raises(*_: object, **__: object) -> None:
+                raise error
+
+            monkeypatch.setattr(claims, "backlog", raises)
+
+        locked = sa.exc.OperationalError("BEGIN", {}, Exception("database is locked"))
+        fails(locked)
+        with pytest.raises(QueueUnavailable, match="database is locked"):
+            queue.backlog()
+        fails(sa.exc.OperationalError("SELECT", {}, Exception("no such table: cohort")))
+        with pytest.raises(sa.exc.OperationalError):
+            queue.backlog()
+        fails(sa.exc.IntegrityError("INSERT", {}, Exception("duplicate key")))
+        with pytest.raises(sa.exc.IntegrityError):
+            queue.backlog()
 
     def test_new_attempt_fences_off_the_old_one(
         self, engine: Engine, queue: Queue, clock: SteppedClock

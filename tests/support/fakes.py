@@ -18,7 +18,7 @@ from workers.messages import (
     StartReply,
     TrialOutcome,
 )
-from workers.ports import Backlog, Claim, Exit
+from workers.ports import Backlog, Claim, Exit, QueueUnavailable
 
 WAIT_SECONDS = 10.0  # bound of every wait of a test
 
@@ -148,11 +148,14 @@ class FakeQueue:
     waiting: list[Claim] = field(default_factory=list)
     claimed: dict[int, Claim] = field(default_factory=dict)
     losses: list[tuple[int, str]] = field(default_factory=list)
+    ends: dict[int, bool] = field(default_factory=dict)
+    away: bool = False
     calls: list[str] = field(default_factory=list)
 
     unplanned: list[Claim] = field(default_factory=list)
 
     def backlog(self) -> Backlog:
+        self._require()
         self.calls.append("backlog")
         return Backlog(unplanned=bool(self.unplanned), claimable=bool(self.waiting))
 
@@ -167,7 +170,15 @@ class FakeQueue:
         self.claimed |= {claim.attempt_id: claim for claim in taken}
         return taken
 
+    def ended(self, attempt_ids: Sequence[int]) -> dict[int, bool]:
+        return {id: lost for id, lost in self.ends.items() if id in attempt_ids}
+
+    def _require(self) -> None:
+        if self.away:
+            raise QueueUnavailable("no route to the database")
+
     def lost(self, *, attempt_id: int, reason: str) -> None:
+        self._require()
         self.losses.append((attempt_id, reason))
         if claim := self.claimed.pop(attempt_id, None):
             self.waiting.append(claim)
@@ -177,6 +188,7 @@ class FakeQueue:
         return 0
 
     def release_owner(self, *, owner: str) -> int:
+        self._require()
         self.calls.append(f"release_owner {owner}")
         self.waiting += self.claimed.values()
         self.claimed = {}

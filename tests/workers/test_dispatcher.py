@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from tests.support.fakes import WAIT_SECONDS, FakeLauncher, FakeQueue, ManualClock, make_claim
 from workers.dispatcher import Dispatcher, DispatcherSettings
-from workers.ports import Exit
+from workers.ports import Exit, QueueUnavailable
 
 SETTINGS = DispatcherSettings(owner="d1")
 
@@ -137,3 +137,101 @@ def test_run_takes_over_and_leaves_nothing_behind() -> None:
     assert launcher.closed
     assert queue.calls[0] == queue.calls[-1] == "release_owner d1"
     assert [claim.attempt_id for claim in queue.waiting] == [1]
+
+
+class TestHangingProcesses:
+    """What holds a slot for an attempt that has ended is ended by force."""
+
+    def test_a_lost_attempt_is_ended_at_the_next_look(self) -> None:
+        clock, queue, launcher = ManualClock(), FakeQueue([make_claim(1), make_claim(2)]), FakeLauncher()
+        dispatcher = make_dispatcher(queue, launcher, clock)
+        dispatcher.tick()
+        queue.ends = {1: True}
+        clock.now = SETTINGS.expiry_seconds
+        dispatcher.tick()
+        assert launcher.killed == [1]
+
+    def test_one_that_has_told_its_end_gets_a_lease_to_go(self) -> None:
+        clock, queue, launcher = ManualClock(), FakeQueue([make_claim(1)]), FakeLauncher()
+        dispatcher = make_dispatcher(queue, launcher, clock)
+        dispatcher.tick()
+        queue.ends = {1: False}
+        for clock.now in (5.0, 15.0, 34.0):
+            dispatcher.tick()
+        assert launcher.killed == []
+        clock.now = 40.0
+        dispatcher.tick()
+        assert launcher.killed == [1]
+
+    def test_one_that_goes_in_time_is_left_alone(self) -> None:
+        clock, queue, launcher = ManualClock(), FakeQueue([make_claim(1)]), FakeLauncher()
+        dispatcher = make_dispatcher(queue, launcher, clock)
+        dispatcher.tick()
+        queue.ends = {1: False}
+        clock.now = 5.0
+        launcher.ended = [Exit(attempt_id=1, error=None)]
+        dispatcher.tick()
+        clock.now = 50.0
+        dispatcher.tick()
+        assert launcher.killed == []
+
+
+class TestQueueAway:
+    """The dispatcher waits, keeps its attempts, and forgets nothing."""
+
+    def test_a_death_is_told_when_the_queue_is_back(self) -> None:
+        queue, launcher = FakeQueue([make_claim(1)]), FakeLauncher()
+        dispatcher = make_dispatcher(queue, launcher)
+        dispatcher.tick()
+        queue.away = True
+        launcher.ended = [Exit(attempt_id=1, error="killed")]
+        for _ in range(2):
+            with pytest.raises(QueueUnavailable):
+                dispatcher.tick()
+        queue.away = False
+        dispatcher.tick()
+        assert queue.losses == [(1, "killed")]
+
+    def test_it_goes_on_and_gives_attempts_a_lease_to_report(self) -> None:
+        """Tried again after rising pauses; no lease ends until one has passed since the queue is back."""
+        clock, looks = ManualClock(), []
+
+        class Watched(FakeQueue):
+            def expire_leases(self) -> int:
+                looks.append(clock.now)
+                return 0
+
+        queue, launcher = Watched(away=True), FakeLauncher()
+        stop = Waits(clock, then={7: lambda: setattr(queue, "away", False)}, end=1000)
+        make_dispatcher(queue, launcher, clock).run(stop)
+        assert stop.pauses[:7] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+        assert set(stop.pauses[7:]) == {SETTINGS.look_seconds}
+        back = sum(stop.pauses[:7])
+        assert looks[0] == pytest.approx(back + SETTINGS.lease_seconds, abs=2 * SETTINGS.look_seconds)
+        assert launcher.closed
+
+    def test_ending_while_it_is_away_ends_the_attempts(self) -> None:
+        queue, launcher = FakeQueue([make_claim(1)]), FakeLauncher()
+        dispatcher = make_dispatcher(queue, launcher)
+        dispatcher.tick()
+        queue.away = True
+        dispatcher.shut_down()
+        assert launcher.closed
+        assert dispatcher.running == ()
+
+
+class Waits(threading.Event):
+    """An event whose waits take no time: the clock moves, and things happen after so many waits."""
+
+    def __init__(self, clock: ManualClock, *, then: dict[int, Callable[[], object]], end: int) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+        self._clock, self._then, self._end = clock, then, end
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout or 0.0)
+        self._clock.now += timeout or 0.0
+        self._then.get(len(self.pauses), lambda: None)()
+        if len(self.pauses) >= self._end:
+            self.set()
+        return self.is_set()

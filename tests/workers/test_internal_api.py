@@ -99,6 +99,41 @@ def test_unknown_attempt_and_unknown_field(served: Stack) -> None:
         assert client.post("/99/heartbeat", headers=headers, json=body).status_code == 422
 
 
+def test_a_large_body_is_read_only_for_the_right_secret(served: Stack) -> None:
+    """What is no report at all gets 401 before anybody tries to read it, and 400 after."""
+    served.submit(estimators=["exact"], seeds=1)
+    claimed = claim(served)
+    address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/finish"
+    body = b"[" * 200_000
+    kind = {"Content-Type": "application/json"}
+    wrong = httpx.post(address, content=body, headers=kind | {"Authorization": "Bearer guess"})
+    assert wrong.status_code == 401
+    right = httpx.post(address, content=body, headers=kind | {"Authorization": f"Bearer {claimed.secret}"})
+    assert right.status_code == 400
+    pieces = httpx.post(address, content=iter([body]), headers=kind | {"Authorization": "Bearer guess"})
+    assert pieces.status_code == 401, "a body that does not say how long it is counts as large"
+
+
+@pytest.mark.parametrize("id", ["99", str(2**31), str(2**63), "9" * 40, "-1", "x"])
+def test_there_are_no_attempts_beyond_what_a_database_counts(served: Stack, id: str) -> None:
+    answer = httpx.post(
+        f"{served.url}/internal/v1/attempts/{id}/start", headers={"Authorization": "Bearer x"}
+    )
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("steps", [2**63, 2**70])
+def test_progress_beyond_what_a_database_counts_is_refused(served: Stack, steps: int) -> None:
+    served.submit(estimators=["exact"], seeds=1)
+    claimed = claim(served)
+    address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}"
+    headers = {"Authorization": f"Bearer {claimed.secret}"}
+    assert httpx.post(f"{address}/start", headers=headers).status_code == 200
+    body = {"steps_done": 1, "steps_total": steps}
+    assert httpx.post(f"{address}/heartbeat", headers=headers, json=body).status_code == 422
+
+
 def test_superseded_attempt_gets_409_for_everything(served: Stack, connect: Connect) -> None:
     served.submit(estimators=["exact"], seeds=1)
     first = claim(served)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, status
+from fastapi import APIRouter, Depends, Path, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.errors import WrongSecret
+from service.errors import NotFound, WrongSecret
+from service.queue.reports import Reports
+from service.resources.paging import LARGEST_ID
 from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome, StartReply
-from workers.ports import AttemptReports
+
+CHECKED_WITH_ITS_REPORT = 65_536
+"""Bytes of a body up to which a report is parsed before its attempt's secret is looked up."""
 
 PREFIX = "/internal/v1/attempts/{attempt_id}"
 
@@ -23,30 +30,59 @@ def _secret(
 
 
 Secret = Annotated[str, Depends(_secret)]
+AttemptId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
-def internal_router(reports: AttemptReports) -> APIRouter:
+def internal_router(reports: Reports) -> APIRouter:
     """The routes, which hand each message to ``reports``.
 
     They answer 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
     and 422 to a report that does not fit. All may be repeated without effect.
     """
-    router = APIRouter(prefix=PREFIX, include_in_schema=False)
+    router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=_secret_first(reports))
 
     @router.post("/start")
-    def start(attempt_id: int, secret: Secret) -> StartReply:
+    def start(attempt_id: AttemptId, secret: Secret) -> StartReply:
         return reports.start(attempt_id, secret)
 
     @router.post("/heartbeat")
-    def heartbeat(attempt_id: int, secret: Secret, message: Heartbeat) -> HeartbeatReply:
+    def heartbeat(attempt_id: AttemptId, secret: Secret, message: Heartbeat) -> HeartbeatReply:
         return reports.heartbeat(attempt_id, secret, message)
 
     @router.post("/metrics", status_code=status.HTTP_204_NO_CONTENT)
-    def metrics(attempt_id: int, secret: Secret, message: MetricsBatch) -> None:
+    def metrics(attempt_id: AttemptId, secret: Secret, message: MetricsBatch) -> None:
         reports.metrics(attempt_id, secret, message)
 
     @router.post("/finish", status_code=status.HTTP_204_NO_CONTENT)
-    def finish(attempt_id: int, secret: Secret, message: Outcome) -> None:
+    def finish(attempt_id: AttemptId, secret: Secret, message: Outcome) -> None:
         reports.finish(attempt_id, secret, message)
 
     return router
+
+
+def _is_large(request: Request) -> bool:
+    length = request.headers.get("content-length", "")
+    return not length.isdigit() or int(length) > CHECKED_WITH_ITS_REPORT
+
+
+def _secret_first(reports: Reports) -> type[APIRoute]:
+    """Routes that look at the secret before they read the body, which may be large."""
+
+    class SecretFirst(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+
+            async def checked(request: Request) -> Response:
+                scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+                if scheme.lower() != "bearer" or not secret:
+                    raise WrongSecret("a report needs the attempt's secret as `Authorization: Bearer SECRET`")
+                attempt_id = request.path_params["attempt_id"]
+                if not attempt_id.isascii() or not attempt_id.isdigit() or int(attempt_id) > LARGEST_ID:
+                    raise NotFound(f"there is no attempt {attempt_id[:20]}")
+                if _is_large(request):  # a small one is checked with its report
+                    await run_in_threadpool(reports.check, int(attempt_id), secret)
+                return await answer(request)
+
+            return checked
+
+    return SecretFirst

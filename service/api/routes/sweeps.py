@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
@@ -27,6 +28,11 @@ SWEEP_BODY = {
 }
 
 
+_PARSING = anyio.CapacityLimiter(1)
+"""Sweeps are read one at a time and beside everything else: reading a large one takes seconds of a processor,
+while workers report."""
+
+
 async def _sweep(request: Request) -> Sweep:
     """The sweep in the body.
 
@@ -41,7 +47,7 @@ async def _sweep(request: Request) -> Sweep:
             f"a sweep is sent as Content-Type {' or '.join(MEDIA_TYPES[:2])}, not {kind or 'nothing'!r}",
             {"Accept-Post": ", ".join(MEDIA_TYPES)},
         )
-    return load_sweep(await request.body())
+    return await anyio.to_thread.run_sync(load_sweep, await request.body(), limiter=_PARSING)
 
 
 SweepBody = Annotated[Sweep, Depends(_sweep)]

@@ -173,6 +173,16 @@ def lease_ended(now: datetime) -> ColumnElement[bool]:
     return Cohort.lease_until < now
 
 
+def ended_attempts(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, bool]:
+    """Those of the attempts that have ended, and whether they were lost."""
+    rows = connection.execute(
+        sa.select(Attempt.id, Attempt.state).where(
+            Attempt.id.in_(attempt_ids), Attempt.state.in_((AttemptState.FINISHED, AttemptState.LOST))
+        )
+    )
+    return {id: state is AttemptState.LOST for id, state in rows}
+
+
 def end_lost_attempt(connection: Connection, attempt_id: int, *, reason: str, now: datetime) -> None:
     """A claimed or running attempt is lost."""
     for old in (AttemptState.CLAIMED, AttemptState.RUNNING):
