@@ -19,6 +19,7 @@ from service.settings import load_settings
 from service.states import TrialState
 from service.storage.engine import is_sqlite, read
 from service.storage.models import Board, Cell, Event, Sweep, SweepTrial, Trial
+from service.storage.queries.boards import boards_by_id
 from tests.support.sweeps import outcome, small_sweep
 
 
@@ -151,3 +152,10 @@ def sizes(engine: Engine) -> dict[str, int]:
             ).scalar_one()
             for table in (Board, Cell, Trial, Sweep, SweepTrial, Event)
         }
+
+
+def test_boards_are_found_by_more_ids_than_a_statement_takes(engine: Engine) -> None:
+    """PostgreSQL takes 65,535 parameters, SQLite 32,766."""
+    submit(engine, small_sweep())
+    with read(engine) as connection:
+        assert [board.id for board in boards_by_id(connection, range(70_000))] == [1]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from benchmarks.spec import CellSpec, Component
 from service.states import CohortState, TrialState
 from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, CurveSegment, Trial, TrialMetric
+from service.storage.queries.moves import chunks
 
 
 class BoardRow(NamedTuple):
@@ -68,8 +69,11 @@ def board_rows(connection: Connection, *, limit: int, before: int | None) -> lis
 
 def boards_by_id(connection: Connection, ids: Sequence[int]) -> list[BoardRow]:
     """The boards with these ids, by rising id."""
-    rows = connection.execute(_boards().where(Board.id.in_(ids)).order_by(Board.id))
-    return [BoardRow(*row) for row in rows]
+    found: list[BoardRow] = []
+    for some in chunks(sorted(ids)):
+        rows = connection.execute(_boards().where(Board.id.in_(some)).order_by(Board.id))
+        found += [BoardRow(*row) for row in rows]
+    return found
 
 
 def board_by_key(connection: Connection, task_key: str) -> BoardRow | None:
