@@ -3,7 +3,8 @@
 ``reinmax_vae_tables.csv``
     Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and Beyond", NeurIPS 2023, Tables 2
     (train) and 9 (test): -ELBO in nats after 160 epochs, mean and spread over 10 seeds of the setting with
-    the lowest train value.
+    the lowest train value; and Table 5 (train): after 500,000 updates, ReinMax and figures that it takes from
+    Fan et al., "Training Discrete Deep Generative Models via Gapped Straight-Through Estimator", ICML 2022.
 ``public_logs_vae_curves.csv``
     Means over seeds of the logs in github.com/danielwang0452/DiscreteNumericalMethodsASC, aggregated for
     this project.

@@ -67,6 +67,7 @@ def test_defaults_come_from_the_registries() -> None:
     assert spec.task.values == {
         "p": 2.0,
         "setting": "A",
+        "target": 0.45,
         "latents": 128,
         "batch_size": 256,
         "epochs": 40,
