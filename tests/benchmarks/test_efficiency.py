@@ -28,7 +28,7 @@ from benchmarks.commands.efficiency.cases import (
 from benchmarks.commands.efficiency.measure import Figures, Plan, measure
 from benchmarks.commands.efficiency.passes import Passes
 from benchmarks.commands.efficiency.report import Report, ratios
-from benchmarks.datasets.loading import DatasetUnavailable
+from benchmarks.datasets.files import DatasetUnavailable
 from benchmarks.tasks.polynomial.task import targets
 
 CPU = torch.device("cpu")

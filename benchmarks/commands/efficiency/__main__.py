@@ -19,7 +19,7 @@ from benchmarks.commands.efficiency.cases import CONTENDERS, PROBLEMS, Problem
 from benchmarks.commands.efficiency.measure import Figures, Plan, measure
 from benchmarks.commands.efficiency.report import Pair, Report
 from benchmarks.commands.speed.contest import worker_environment
-from benchmarks.datasets.loading import DatasetUnavailable, WrongChecksum
+from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
 
 CPU_SECONDS = 2.0
 """Of an epoch on a CPU, unless told otherwise: 1000 draws of Gumbel-Rao would take an hour."""

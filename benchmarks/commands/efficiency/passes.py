@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.commands.efficiency.cases import Contender, Problem
-from benchmarks.datasets.loading import environment_dir
+from benchmarks.datasets import files
 from benchmarks.engine.compiled.recording import data_of
 from benchmarks.engine.draw import TrainingDraw
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys, shuffled
@@ -73,5 +73,5 @@ class Passes:
 def _task(problem: Problem, values: object, device: torch.device) -> Task:
     info = registry.get(str(problem.task["id"]))
     options = {} if problem.made_up is None else {"made_up": problem.made_up}
-    task: Task = info.load()(values, device=device, data_dir=environment_dir(), **options)
+    task: Task = info.load()(values, device=device, data_dir=files.environment_dir(), **options)
     return task
