@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format catalogue bench bench-service agreement compose-test clean
+.PHONY: help install demo test check format catalogue bench bench-service efficiency agreement compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench: $(STAMP) ## speed beside a plain PyTorch loop, about 25 minutes; ARGS="--
 
 bench-service: $(STAMP) ## whole sweeps beside plain scripts, about 25 minutes; ARGS="--quick" for five
 	@$(BIN)/python -m service.benchmark $(ARGS)
+
+efficiency: $(STAMP) ## time and memory of estimators beside Table 3 of the ReinMax paper, minutes; ARGS="--device cuda"
+	@$(BIN)/python -m benchmarks.commands.efficiency $(ARGS)
 
 agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exit status 1 where they disagree
 	@$(BIN)/python -m benchmarks.commands.agreement $(ARGS)

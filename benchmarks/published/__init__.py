@@ -3,7 +3,12 @@
 ``reinmax_vae_tables.csv``
     Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and Beyond", NeurIPS 2023, Tables 2
     (train) and 9 (test): -ELBO in nats after 160 epochs, mean and spread over 10 seeds of the setting with
-    the lowest train value.
+    the lowest train value; and Table 5 (train): after 500,000 updates, ReinMax and figures that it takes from
+    Fan et al., "Training Discrete Deep Generative Models via Gapped Straight-Through Estimator", ICML 2022.
+``reinmax_efficiency.csv``
+    Table 3 of the same paper: seconds and peak memory of an epoch of forward and backward passes without
+    updates on an NVIDIA A6000. The caption says "per epoch", the appendix "per batch"; 200 steps in 0.2 s and
+    600 in 5.2 s are epochs. Peaks that are printed in Gb are multiplied by 1000.
 ``public_logs_vae_curves.csv``
     Means over seeds of the logs in github.com/danielwang0452/DiscreteNumericalMethodsASC, aggregated for
     this project.

@@ -48,6 +48,8 @@ def validate(raw: Any, *, source: str) -> Sweep:
     sweep = _read(read_fields(document, issues), issues)
     issues.raise_if_any(source)
     _check_size(sweep, source)
+    _check_contradictions(sweep, tasks.get(sweep.task.id), issues)
+    issues.raise_if_any(source)
     check_compatibility(sweep, tasks.get(sweep.task.id), issues)
     issues.raise_if_any(source)
     return sweep
@@ -136,6 +138,13 @@ def _check_overlaps(entries: Sequence[EstimatorGrid], issues: Issues) -> None:
                 at("/estimators", i),
                 f"{entry.estimator.id} repeats settings of /estimators/{twin}; leave them out of one.",
             )
+
+
+def _check_contradictions(sweep: Sweep, info: TaskInfo, issues: Issues) -> None:
+    """Note why parameters of a board cannot go together, each reason once."""
+    texts = (info.contradiction(board.values) for board in sweep.boards())
+    for text in dict.fromkeys(text for text in texts if text):
+        issues.add("/task", f"{info.id}: {text}; change one of them.")
 
 
 def _seeds(raw: Any, issues: Issues) -> tuple[int, ...]:

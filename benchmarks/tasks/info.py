@@ -155,6 +155,8 @@ class TaskInfo:
             stand-ins in a trial's key.
         fixed: parameters of the sweep's optimizer that the task's protocol fixes; a sweep that names them is
             refused.
+        contradiction: parameters -> why they cannot go together, as in "setting B has targets of its own";
+            empty if they can.
     """
 
     id: str
@@ -176,6 +178,7 @@ class TaskInfo:
     reads_data: bool = False
     data: Callable[[Mapping[str, Value]], tuple[DataSet, ...]] = lambda values: ()
     fixed: Mapping[str, Value] = field(default_factory=dict)
+    contradiction: Callable[[Mapping[str, Value]], str] = lambda values: ""
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""

@@ -56,6 +56,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
         "reinmax has no",
         "temperature",
     ),
+    "task's parameters that contradict each other": (
+        minimal(task={"id": "polynomial", "setting": ["A", "B"], "target": 0.49}),
+        "/task",
+        "target 0.49 is for setting A, setting B has targets of its own; change one of them.",
+        None,
+    ),
     "misspelt task parameter": (vae(categorys=8), "/task/categorys", "it takes dataset", "categories"),
     "misspelt grid key": (
         minimal(grid={"optimiser": "adam"}),

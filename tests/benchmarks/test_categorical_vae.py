@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import estimators
+from benchmarks.datasets.loading import Images
 from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.tasks.categorical_vae.task import CategoricalVAE, _bce, kl_to_uniform
@@ -44,7 +45,7 @@ def negative_elbo(vae: CategoricalVAE, values: Parameters, *seeds: int) -> Tenso
     return evaluated(vae, variables, properties, seed_keys(seeds), number=1)["test_neg_elbo"]
 
 
-def plain_model(values: Parameters, lane: int) -> tuple[nn.Sequential, nn.Sequential]:
+def plain_model(values: Parameters, lane: int, *, slope: float = 0.0) -> tuple[nn.Sequential, nn.Sequential]:
     """The same network out of torch.nn.Linear, with the weights of a lane."""
     halves = []
     for half, sizes in (("encoder", (784, 512, 256, 15)), ("decoder", (15, 256, 512, 784))):
@@ -52,7 +53,7 @@ def plain_model(values: Parameters, lane: int) -> tuple[nn.Sequential, nn.Sequen
         for i in range(3):
             layer = nn.Linear(sizes[i], sizes[i + 1])
             layer.load_state_dict({k: values[f"{half}.{i}.{k}"][lane].detach() for k in ("weight", "bias")})
-            layers += [layer, nn.ReLU()]
+            layers += [layer, nn.LeakyReLU(slope) if slope else nn.ReLU()]
         halves.append(nn.Sequential(*layers[:-1]))
     return halves[0], halves[1]
 
@@ -69,17 +70,19 @@ def plain_loss(model: tuple[nn.Sequential, nn.Sequential], x: Tensor, code: Tens
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_loss_and_gradients_equal_a_plain_model(lanes: int) -> None:
+@pytest.mark.parametrize(("protocol", "slope"), [("grey", 0.0), ("grey_leaky", 0.01), ("rebinarised", 0.2)])
+def test_loss_and_gradients_equal_a_plain_model(lanes: int, protocol: str, slope: float) -> None:
     """float32 rounding apart: relative 1e-5 in the loss, 1e-4 of the largest entry in the gradients."""
-    vae = small_vae(SPEC)
+    vae = small_vae(trial("categorical_vae", protocol=protocol))
     values = parameters(vae, *range(lanes))
     index = torch.arange(20 * lanes).view(lanes, 20) % 50
     code = torch.eye(CATEGORIES)[torch.tensor([0, 2, 1, 1, 0])]
-    result = step(vae, values, images(vae, index), certain(code))
+    batch = images(vae, index)
+    result = step(vae, values, batch, certain(code))
     gradients = dict(zip(values, torch.autograd.grad(result.loss.sum(), tuple(values.values())), strict=True))
     for lane in range(lanes):
-        model = plain_model(values, lane)
-        loss = plain_loss(model, made_up_images().train[index[lane]].float() / 255, code)
+        model = plain_model(values, lane, slope=slope)
+        loss = plain_loss(model, batch[lane], code)
         loss.backward()
         assert result.loss[lane].item() == pytest.approx(loss.item(), rel=1e-5)
         for half, name in zip(model, ("encoder", "decoder"), strict=True):
@@ -119,6 +122,62 @@ def test_grey_values_are_the_bytes_over_255() -> None:
     torch.testing.assert_close(
         images(vae, index), made_up_images().train[index].float() / 255, rtol=0, atol=0
     )
+
+
+def test_binarised_pixels_are_drawn_anew_with_their_grey_values_as_probabilities() -> None:
+    """Frequencies of 400 draws are x/255: Hoeffding's bound, false alarm 1e-6 for 784 pixels at once."""
+    vae = small_vae(trial("categorical_vae", protocol="rebinarised"))
+    index = torch.zeros(400, 1, dtype=torch.int64)  # the same image, 400 seeds
+    drawn = images(vae, index)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    p = made_up_images().train[0].double() / 255
+    assert (drawn[:, 0].double().mean(0) - p).abs().max() <= math.sqrt(math.log(2 * 784 / 1e-6) / (2 * 400))
+    keys = seed_keys([7])
+    one, other = (
+        vae.batch("train", index[:1], LaneNoise(keys, Purpose.DATA, step=step), length=None)
+        for step in (1, 2)
+    )
+    assert not torch.equal(one, other)
+
+
+def test_black_stays_black_and_white_stays_white() -> None:
+    extremes = torch.tensor([0, 255], dtype=torch.uint8).repeat(2, 392)
+    values = trial("categorical_vae", protocol="rebinarised").task.values
+    vae = CategoricalVAE(
+        values, device=torch.device("cpu"), images=Images(train=extremes.repeat(20, 1), test=extremes)
+    )
+    assert torch.equal(images(vae, torch.arange(40).view(1, 40))[0], extremes.repeat(20, 1).float() / 255)
+
+
+def test_binarised_test_images_are_drawn_anew_at_every_evaluation() -> None:
+    """A decoder that ignores its code, so that nothing but the pixels is drawn."""
+    vae = small_vae(trial("categorical_vae", protocol="rebinarised"))
+    values = parameters(vae, 0)
+    with torch.no_grad():
+        values["decoder.0.weight"].zero_()
+    variables, properties = Variables(groups={"model": values}), estimators.get("st").properties
+    first, again, second = (
+        evaluated(vae, variables, properties, seed_keys([0]), number=number)["test_neg_elbo"].item()
+        for number in (1, 1, 2)
+    )
+    assert first == again
+    assert first != second
+
+
+def test_the_binarised_protocol_has_the_first_50_000_images() -> None:
+    """One pixel tells which image it is."""
+    count = 50_003
+    train = torch.zeros(count, 784, dtype=torch.uint8)
+    train[50_000:] = 255
+    pictures = Images(train=train, test=train[:2])
+    sizes = {}
+    for protocol in ("grey", "grey_leaky", "rebinarised"):
+        values = trial("categorical_vae", protocol=protocol, batch_size=200).task.values
+        vae = CategoricalVAE(values, device=torch.device("cpu"), images=pictures)
+        sizes[protocol] = (vae.splits["train"], vae.steps_per_epoch)
+        if protocol == "rebinarised":
+            assert images(vae, torch.arange(49_990, 50_000).view(1, -1)).max() == 0
+    assert sizes == {"grey": (count, 251), "grey_leaky": (count, 251), "rebinarised": (50_000, 250)}
 
 
 def test_kl_of_hand_made_posteriors() -> None:

@@ -175,7 +175,7 @@ class TestEstimators:
     """On the polynomial task with few variables, whose gradient is known."""
 
     def task(self, latents: int, copies: int, **given: Value) -> Polynomial:
-        values: dict[str, Value] = {"p": 2.0, "setting": "A", "steps_per_epoch": 5}
+        values: dict[str, Value] = {"p": 2.0, "setting": "A", "target": 0.45, "steps_per_epoch": 5}
         values |= {"latents": latents, "batch_size": copies} | given
         return Polynomial(values, device=torch.device("cpu"), dtype=torch.float64)
 

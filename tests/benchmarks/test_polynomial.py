@@ -13,13 +13,14 @@ from benchmarks.tasks.polynomial.task import Polynomial, targets
 from estimators import NoiseSource, Objective, Properties
 from estimators.info import Value
 from tests.support.draws import training
-from tests.support.trials import SMALL_POLYNOMIAL
+from tests.support.trials import SMALL_POLYNOMIAL, run, trial
 
 CPU = torch.device("cpu")
 
 
 def task(**values: Value) -> Polynomial:
-    return Polynomial(SMALL_POLYNOMIAL | {"p": 2.0, "setting": "A"} | values, device=CPU, dtype=torch.float64)
+    given = SMALL_POLYNOMIAL | {"p": 2.0, "setting": "A", "target": 0.45} | values
+    return Polynomial(given, device=CPU, dtype=torch.float64)
 
 
 def step(polynomial: Polynomial, theta: Tensor, draw: Draw) -> Loss:
@@ -45,6 +46,42 @@ def test_logits_start_uniform_within_a_hundredth() -> None:
 def test_targets_of_both_settings() -> None:
     assert targets("A", 3).tolist() == [0.45] * 3
     assert targets("B", 4).tolist() == [0.125, 0.375, 0.625, 0.875]
+    assert targets("A", 2, 0.499).tolist() == [0.499] * 2
+
+
+@pytest.mark.parametrize("c", [0.49, 0.499, 0.51])
+def test_bit_flip_is_the_expected_square_and_its_gradient(c: float) -> None:
+    """E[(b - c)^2] = q (1 - c)^2 + (1 - q) c^2, with the slope q (1 - q) (1 - 2c) in the logit of b = 1."""
+    flip = task(target=c, latents=1)
+    q = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    theta = torch.stack([q.logit(), torch.zeros_like(q)], 1).unsqueeze(-1).requires_grad_()
+    loss = step(flip, theta, training("exact", seeds=[1, 2, 3])).loss
+    torch.testing.assert_close(loss, q * (1 - c) ** 2 + (1 - q) * c**2)
+    torch.testing.assert_close(flip.expected_loss(theta), loss)
+    (slope,) = torch.autograd.grad(loss.sum(), theta)
+    torch.testing.assert_close(slope[:, 0, 0], q * (1 - q) * (1 - 2 * c), rtol=1e-9, atol=1e-14)
+
+
+def test_bit_flip_by_rmsprop_is_what_torch_computes() -> None:
+    """Fifty steps of one logit pair with exact gradients, c = 0.499, from where the seed puts it."""
+    spec = trial(
+        estimator="exact", optimizer="rmsprop", lr=1e-2, target=0.499, latents=1, steps_per_epoch=25, epochs=2
+    )
+    _, ends = run(spec)
+    start = Polynomial(spec.task.values, device=CPU).init(
+        LaneNoise(seed_keys([spec.seed]), Purpose.INITIALISATION, step=0), 1
+    )
+    pair = start.groups["model"]["theta"][0, :, 0].clone().requires_grad_()
+    rule = torch.optim.RMSprop([pair], lr=1e-2)
+    for _ in range(50):
+        rule.zero_grad()
+        q = (pair[0] - pair[1]).sigmoid()
+        (q * (1 - 0.499) ** 2 + (1 - q) * 0.499**2).backward()
+        rule.step()
+    q = (pair[0] - pair[1]).detach().double().sigmoid()
+    expected = q * (1 - 0.499) ** 2 + (1 - q) * 0.499**2
+    assert q < 0.3  # it has learnt
+    assert ends[0].metrics["expected_loss"] == pytest.approx(expected.item(), abs=1e-8)
 
 
 @pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])

@@ -29,6 +29,31 @@ def test_polynomial_shows_only_what_fits_its_parameters() -> None:
     assert {label for _, _, label in references("polynomial", p=2.0, latents=64)} == {"optimum", "stall"}
 
 
+def test_bit_flip_has_its_optimum_and_its_stall() -> None:
+    """c^2 where b is 0; straight-through stops at P(b = 1) = c, where the loss is c (1 - c)."""
+    found = references("polynomial", target=0.499, latents=1)
+    assert {label: round(r.mean, 9) for (_, _, label), r in found.items()} == {
+        "optimum": round(0.499**2, 9),
+        "stall": round(0.499 * 0.501, 9),
+    }
+    above = references("polynomial", target=0.7)["expected_loss", None, "optimum"]
+    assert (round(above.mean, 9), above.source) == (0.09, "(1 - 0.7)^p, every X at 1")
+
+
+def test_table_5_says_which_of_its_two_protocols_a_number_has() -> None:
+    shape: dict[str, Value] = {"categories": 64, "latents": 32, "batch_size": 200}
+    binarised = references("categorical_vae", protocol="rebinarised", epochs=2000, **shape)
+    grey = references("categorical_vae", protocol="grey_leaky", epochs=1667, **shape)
+    names = ("rloo", "disarm_tree", "stgs", "gumbel_rao", "gst", "st", "reinmax")
+    means = [binarised["train_neg_elbo", name, "Table 5"].mean for name in names]
+    assert means == [104.03, 103.10, 97.32, 110.74, 96.09, 116, 93.44]
+    like = {name for (_, name, _), r in binarised.items() if not r.comparable}
+    assert like == set(names) - {"reinmax"}
+    assert [name for (_, name, _), r in grey.items() if not r.comparable] == ["reinmax"]
+    odd = grey["train_neg_elbo", "gst", "Table 5"].comparable
+    assert odd.startswith("published for the first 50,000 images, binarised anew at every use")
+
+
 def test_vae_at_the_published_budget_is_comparable() -> None:
     found = references("categorical_vae")
     table = found["train_neg_elbo", "reinmax", "Table 2"]
@@ -50,3 +75,9 @@ def test_vae_at_another_budget_says_why_it_is_not_comparable() -> None:
 def test_vae_without_published_numbers_has_none() -> None:
     assert references("categorical_vae", dataset="fashion_mnist") == {}
     assert references("categorical_vae", categories=5) == {}
+
+
+def test_curves_of_grey_images_are_not_shown_for_binarised_ones() -> None:
+    found = references("categorical_vae", protocol="rebinarised", epochs=5)
+    assert {label for _, _, label in found} == {"Table 2", "Table 9"}
+    assert all("grey values" in r.comparable for r in found.values())

@@ -37,6 +37,7 @@ TASK = Component(
         ("p", 2.0),
         ("setting", "A"),
         ("steps_per_epoch", 200),
+        ("target", 0.45),  # neutral: not in the key
     ),
 )
 REINMAX = Component(id="reinmax", version=1, parameters=(("temperature", 1.3),))

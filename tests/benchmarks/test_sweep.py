@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -67,6 +68,7 @@ def test_defaults_come_from_the_registries() -> None:
     assert spec.task.values == {
         "p": 2.0,
         "setting": "A",
+        "target": 0.45,
         "latents": 128,
         "batch_size": 256,
         "epochs": 40,
@@ -284,6 +286,24 @@ def test_the_demonstration_is_what_the_readme_says() -> None:
     }
     winners = {("st", "adam", 1e-3, 1.3), ("stgs", "adam", 3e-4, 0.5), ("reinmax", "adam", 5e-4, 1.3)}
     assert settings == winners  # Liu et al. 2023, Table 8
+
+
+def test_examples_of_the_vae_have_the_published_settings() -> None:
+    """Optimizer, rate and, but for the study of temperatures, temperature: Liu et al. 2023, Table 8."""
+    with (Path(__file__).parent / "data" / "reinmax_table_8.csv").open(encoding="utf-8") as file:
+        winners = {(r["categories"], r["latents"], r["estimator"]): r for r in csv.DictReader(file)}
+    left = set(winners)
+    for path in EXAMPLES:
+        for spec in load_sweep(path.read_bytes()).expand():
+            shape = [str(spec.task.values.get(name)) for name in ("categories", "latents")]
+            named = (shape[0], shape[1], spec.estimator.id.split("_mean_baseline")[0])
+            if (winner := winners.get(named)) is None:
+                continue
+            assert (spec.optimizer.id, spec.lr) == (winner["optimizer"], float(winner["lr"])), path
+            if not path.stem.startswith("temperature"):
+                assert spec.estimator.values["temperature"] == float(winner["temperature"]), path
+                left.discard(named)
+    assert not left  # there is an example for every row
 
 
 def test_documented_examples_are_valid() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
+from benchmarks.tasks.categorical_vae.protocols import GREY, PROTOCOLS
 from benchmarks.tasks.categorical_vae.references import references
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs
 from estimators.info import Parameter, Value
@@ -16,16 +17,19 @@ def _data_set(v: Mapping[str, Value]) -> ImageSet:
 
 def _describe(v: Mapping[str, Value]) -> str:
     epochs = "1 epoch" if v["epochs"] == 1 else f"{v['epochs']} epochs"
-    return f"Categorical VAE {v['categories']}×{v['latents']} on {_data_set(v).title}, {epochs}"
+    protocol = PROTOCOLS[str(v["protocol"])].title
+    images = f"{protocol} {_data_set(v).title}" if protocol else _data_set(v).title
+    return f"Categorical VAE {v['categories']}×{v['latents']} on {images}, {epochs}"
 
 
 def _splits(v: Mapping[str, Value]) -> Mapping[Split, int]:
     data = _data_set(v)
-    return {"train": data.train.examples, "test": data.test.examples}
+    first = PROTOCOLS[str(v["protocol"])].first
+    return {"train": min(first or data.train.examples, data.train.examples), "test": data.test.examples}
 
 
 def _steps_per_epoch(v: Mapping[str, Value]) -> int:
-    return -(-_data_set(v).train.examples // int(v["batch_size"]))
+    return -(-_splits(v)["train"] // int(v["batch_size"]))
 
 
 def _facts(v: Mapping[str, Value]) -> Facts:
@@ -46,7 +50,15 @@ INFO = TaskInfo(
             type=str,
             default="mnist",
             choices=tuple(DATA_SETS),
-            description="Grey values in [0, 1] as inputs and targets.",
+            description="Images; what becomes of their grey values is the protocol's.",
+        ),
+        Parameter(
+            name="protocol",
+            type=str,
+            default=GREY,
+            neutral=GREY,
+            choices=tuple(PROTOCOLS),
+            description="; ".join(f"{name}: {each.description}" for name, each in PROTOCOLS.items()) + ".",
         ),
         Parameter(
             name="categories",

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, epochs
-from benchmarks.tasks.polynomial.references import references
+from benchmarks.tasks.polynomial.references import TARGET, references
 from estimators.info import Parameter, Value
 
 
 def _describe(v: Mapping[str, Value]) -> str:
-    target = "c = 0.45" if v["setting"] == "A" else "c spread over (0, 1)"
+    target = f"c = {v['target']:g}" if v["setting"] == "A" else "c spread over (0, 1)"
     steps = int(v["epochs"]) * int(v["steps_per_epoch"])
     return (
         f"Polynomial p = {v['p']:g}, {target}, L = {v['latents']}, batch {v['batch_size']}, {steps:,} steps"
     )
+
+
+def _contradiction(v: Mapping[str, Value]) -> str:
+    if v["setting"] == "A" or v["target"] == TARGET:
+        return ""
+    return f"target {v['target']:g} is for setting A, setting {v['setting']} has targets of its own"
 
 
 def _facts(v: Mapping[str, Value]) -> Facts:
@@ -33,7 +39,17 @@ INFO = TaskInfo(
             type=str,
             default="A",
             choices=("A", "B"),
-            description="A: every target is 0.45; B: targets (i - 1/2)/L.",
+            description="A: every c_i is `target`; B: c_i = (i - 1/2)/L.",
+        ),
+        Parameter(
+            name="target",
+            type=float,
+            default=TARGET,
+            neutral=TARGET,
+            minimum=0.0,
+            maximum=1.0,
+            advice="0.45 is the ReinMax paper's, 0.49 and 0.499 those of bit flips.",
+            description="c of setting A.",
         ),
         Parameter(
             name="latents",
@@ -91,4 +107,5 @@ INFO = TaskInfo(
     references=references,
     target="benchmarks.tasks.polynomial.task:Polynomial",
     small={"latents": 8, "batch_size": 16, "steps_per_epoch": 4},
+    contradiction=_contradiction,
 )

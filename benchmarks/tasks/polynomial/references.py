@@ -8,7 +8,8 @@ from benchmarks.published import table
 from benchmarks.tasks.info import Reference
 from estimators.info import Value
 
-_C = 0.45  # the target of setting A
+TARGET = 0.45
+"""The c of setting A in the ReinMax paper."""
 
 Values = Mapping[str, Value]
 
@@ -25,9 +26,11 @@ def _expected_loss(estimator: str | None, label: str, mean: float, source: str) 
 
 
 def _optimum(values: Values) -> Reference:
-    p, latents = float(values["p"]), int(values["latents"])
+    p, latents, c = float(values["p"]), int(values["latents"]), float(values["target"])
     if values["setting"] == "A":
-        return _expected_loss(None, "optimum", _C**p, "0.45^p, every X at 0")
+        if c <= 0.5:
+            return _expected_loss(None, "optimum", c**p, f"{c:g}^p, every X at 0")
+        return _expected_loss(None, "optimum", (1 - c) ** p, f"(1 - {c:g})^p, every X at 1")
     targets = [(i + 0.5) / latents for i in range(latents)]
     mean = sum(min(c, 1 - c) ** p for c in targets) / latents
     return _expected_loss(None, "optimum", mean, "mean over i of min(c_i, 1 - c_i)^p")
@@ -35,10 +38,10 @@ def _optimum(values: Values) -> Reference:
 
 def _straight_through_stall(values: Values) -> Iterator[Reference]:
     if values["setting"] == "A":
-        p = float(values["p"])
-        one, zero = (1 - _C) ** (p - 1), _C ** (p - 1)
+        p, c = float(values["p"]), float(values["target"])
+        one, zero = (1 - c) ** (p - 1), c ** (p - 1)
         q = zero / (zero + one)
-        level = q * (1 - _C) ** p + (1 - q) * _C**p
+        level = q * (1 - c) ** p + (1 - q) * c**p
         source = (
             "expected loss where the mean ST gradient is zero, P(X = 1) = c^(p-1) / (c^(p-1) + (1-c)^(p-1))"
         )
@@ -47,6 +50,8 @@ def _straight_through_stall(values: Values) -> Iterator[Reference]:
 
 def _exact_adam(values: Values) -> Iterator[Reference]:
     steps = int(values["epochs"]) * int(values["steps_per_epoch"])
+    if values["target"] != TARGET:
+        return
     for row in table("polynomial_exact_adam"):
         same_task = float(row["p"]) == values["p"] and row["setting"] == values["setting"]
         if same_task and int(row["latents"]) == values["latents"] and int(row["steps"]) == steps:

@@ -1,0 +1,100 @@
+"""What is measured: two problems, seven estimators, and the published figures of each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.published import table
+from benchmarks.spec import TrialSpec
+from benchmarks.sweep import read_sweep
+from benchmarks.tasks import registry
+from benchmarks.tasks.info import Split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """A task whose steps are measured. It is sent to other processes, so that it has to be picklable.
+
+    Attributes:
+        name: as in the published table.
+        title: for reports.
+        task: the block ``task`` of a sweep file.
+        made_up: numbers of random examples that stand for the task's data; ``None``: the data themselves.
+    """
+
+    name: str
+    title: str
+    task: Mapping[str, Any]
+    made_up: Mapping[Split, int] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        info = registry.get(str(self.task["id"]))
+        given = {name: value for name, value in self.task.items() if name != "id"}
+        return info.steps_per_epoch(info.values(given))
+
+    def trial(self, contender: Contender) -> TrialSpec:
+        """A trial of the task with an estimator at temperature 1, which costs as much as any other."""
+        entry = {"id": contender.estimator, **contender.parameters}
+        sweep = {"name": self.name, "task": dict(self.task), "estimators": [entry], "seeds": 1}
+        (trial,) = read_sweep(sweep).expand()
+        return trial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contender:
+    """An estimator with the parameters that its cost follows from."""
+
+    estimator: str
+    draws: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As in ``gumbel_rao-100``."""
+        return self.estimator if self.draws is None else f"{self.estimator}-{self.draws}"
+
+    @property
+    def parameters(self) -> Mapping[str, int]:
+        """Those that are not at their defaults."""
+        return {} if self.draws is None else {"num_draws": self.draws}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """Seconds and peak megabytes of an epoch in Table 3 of the ReinMax paper."""
+
+    seconds: float
+    megabytes: float
+
+
+QUADRATIC = Problem(
+    name="quadratic",
+    title="quadratic programme, p = 2, L = 128, 512 copies",
+    task={"id": "polynomial", "p": 2, "latents": 128, "batch_size": 512},
+)
+VAE = Problem(
+    name="vae",
+    title="VAE 10 x 30 on MNIST, batches of 100",
+    task={"id": "categorical_vae", "categories": 10, "latents": 30, "batch_size": 100},
+)
+PROBLEMS = (QUADRATIC, VAE)
+BASE = Contender(estimator="reinmax")
+"""Whose cost is the unit of the others'."""
+CONTENDERS = (
+    BASE,
+    *(Contender(estimator=id) for id in ("st", "stgs", "gst")),
+    *(Contender(estimator="gumbel_rao", draws=draws) for draws in (100, 300, 1000)),
+)
+
+
+def published(problem: Problem, contender: Contender) -> Published | None:
+    """What Table 3 says of the pair, if it has it."""
+    draws = "" if contender.draws is None else str(contender.draws)
+    wanted = {"problem": problem.name, "estimator": contender.estimator, "draws": draws}
+    rows = [row for row in table("reinmax_efficiency") if wanted.items() <= row.items()]
+    return (
+        Published(seconds=float(rows[0]["seconds"]), megabytes=float(rows[0]["megabytes"])) if rows else None
+    )
