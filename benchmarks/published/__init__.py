@@ -4,6 +4,9 @@
     Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and Beyond", NeurIPS 2023, Tables 2
     (train) and 9 (test): -ELBO in nats after 160 epochs, mean and spread over 10 seeds of the setting with
     the lowest train value.
+``reinmax_bernoulli_vae_table.csv``
+    Table 6 of the same paper: train -ELBO after 1e6 updates and its spread over seeds, by K (``samples``).
+    Those of its own estimator were computed by one protocol, those that it cites by another (``protocol``).
 ``public_logs_vae_curves.csv``
     Means over seeds of the logs in github.com/danielwang0452/DiscreteNumericalMethodsASC, aggregated for
     this project.
