@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.datasets.catalogue import DATA_SETS, DataSet
+from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.bernoulli_vae.references import references
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs
 from estimators.info import Parameter, Value
@@ -15,7 +15,7 @@ VALIDATION = {"mnist": 10_000, "fashion_mnist": 10_000, "omniglot_rebuilt": 1_34
 """Images for validation, by data set: the last ones of its training file."""
 
 
-def _data_set(v: Mapping[str, Value]) -> DataSet:
+def _data_set(v: Mapping[str, Value]) -> ImageSet:
     return DATA_SETS[str(v["dataset"])]
 
 
@@ -51,7 +51,7 @@ INFO = TaskInfo(
             name="dataset",
             type=str,
             default="mnist",
-            choices=tuple(id for id in VALIDATION if id in DATA_SETS),
+            choices=tuple(DATA_SETS),
             description="Grey values are probabilities of pixels that are 0 or 1.",
         ),
         Parameter(
@@ -155,4 +155,5 @@ INFO = TaskInfo(
     target="benchmarks.tasks.bernoulli_vae.task:BernoulliVAE",
     small={"latents": 4, "batch_size": 20},
     reads_data=True,
+    data=lambda v: (_data_set(v),),
 )
