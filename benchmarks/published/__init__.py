@@ -9,6 +9,9 @@
     Table 3 of the same paper: seconds and peak memory of an epoch of forward and backward passes without
     updates on an NVIDIA A6000. The caption says "per epoch", the appendix "per batch"; 200 steps in 0.2 s and
     600 in 5.2 s are epochs. Peaks that are printed in Gb are multiplied by 1000.
+``reinmax_bernoulli_vae_table.csv``
+    Table 6 of the same paper: train -ELBO after 1e6 updates and its spread over seeds, by K (``samples``).
+    Those of its own estimator were computed by one protocol, those that it cites by another (``protocol``).
 ``public_logs_vae_curves.csv``
     Means over seeds of the logs in github.com/danielwang0452/DiscreteNumericalMethodsASC, aggregated for
     this project.

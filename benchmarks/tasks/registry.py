@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterable
 from importlib import metadata
 
+from benchmarks.tasks.bernoulli_vae.info import INFO as BERNOULLI_VAE
 from benchmarks.tasks.categorical_vae.info import INFO as CATEGORICAL_VAE
 from benchmarks.tasks.info import TaskInfo
 from benchmarks.tasks.polynomial.info import INFO as POLYNOMIAL
@@ -18,7 +19,7 @@ from estimators.plugins import Group
 
 GROUP = "heunboard.tasks"
 
-_BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE)}
+_BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE, BERNOULLI_VAE)}
 _PLUGINS = Group(
     name=GROUP,
     noun="task",

@@ -14,8 +14,9 @@ import estimators
 from benchmarks.datasets.loading import Images
 from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.tasks.categorical_vae.task import CategoricalVAE, _bce, kl_to_uniform
+from benchmarks.tasks.categorical_vae.task import CategoricalVAE, kl_to_uniform
 from benchmarks.tasks.contract import Draw, Loss, Parameters, Phase, Variables
+from benchmarks.tasks.pixels import cross_entropy
 from tests.support.draws import certain, training
 from tests.support.trials import made_up_images, run, small_vae, trial
 
@@ -218,7 +219,7 @@ def test_a_short_last_minibatch_counts_by_its_images() -> None:
 def test_cross_entropy_of_logits_is_that_of_torch() -> None:
     """At zero, too, where |y| has a kink, but for the second derivative; and where exponentials overflow."""
     y = torch.tensor([-200.0, -20.0, -1.0, 0.0, 0.5, 30.0, 200.0]).view(1, 1, 1, -1)
-    *ours, our_second = _derivatives(_bce, y)
+    *ours, our_second = _derivatives(cross_entropy, y)
     *theirs, their_second = _derivatives(_plain_bce, y)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(our_second[y != 0], their_second[y != 0])

@@ -24,15 +24,16 @@ from benchmarks.datasets import loading
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.engine.optimizers.group import GroupOptimizer
 from benchmarks.tasks import registry
+from benchmarks.tasks.bernoulli_vae.task import BernoulliVAE
 from benchmarks.tasks.categorical_vae.task import CategoricalVAE, kl_to_uniform
-from benchmarks.tasks.contract import Parameters
+from benchmarks.tasks.contract import Parameters, Phase, Variables
 from benchmarks.tasks.polynomial.task import Polynomial, targets
 from estimators import SeparableObjective
 from estimators.info import Value
 from tests.benchmarks.test_categorical_vae import images, step
 from tests.support.draws import training
 from tests.support.statistics import assert_z
-from tests.support.trials import made_up_images
+from tests.support.trials import MADE_UP, made_up_images
 
 CPU = torch.device("cpu")
 POLYNOMIAL: dict[str, Value] = {"setting": "A", "target": 0.45, "batch_size": 4096, "steps_per_epoch": 200}
@@ -60,7 +61,7 @@ def read_rows() -> list[Row]:
                 float(line["tolerance"]),
             )
             for line in csv.DictReader(file)
-            if line["task"] in ("poly", "vae", "data", "estimators")
+            if line["task"] in ("poly", "vae", "data", "bvae", "estimators")
         ]
 
 
@@ -183,7 +184,7 @@ def vae(categories: int, latents: int) -> CategoricalVAE:
     return CategoricalVAE(values, device=CPU, images=made_up_images())
 
 
-def start_of(task: CategoricalVAE) -> Parameters:
+def start_of(task: CategoricalVAE | BernoulliVAE) -> Parameters:
     return task.init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1).groups["model"]
 
 
@@ -230,6 +231,54 @@ def check_steps_of_both_sizes(row: Row) -> None:
     assert steps == list(row.values)
     assert total_steps("categorical_vae", protocol="grey_leaky", batch_size=200, epochs=1667) == 500_100
     assert total_steps("categorical_vae", protocol="rebinarised", batch_size=200, epochs=2000) == 500_000
+
+
+# Bernoulli VAE.
+
+
+def bernoulli_vae() -> BernoulliVAE:
+    values = registry.get("bernoulli_vae").values({"protocol": "released"})
+    return BernoulliVAE(values, device=CPU, made_up=MADE_UP)
+
+
+def bernoulli_counts() -> tuple[float, ...]:
+    start = start_of(bernoulli_vae())
+    parts = [
+        sum(v.numel() for k, v in start.items() if k.startswith(part))
+        for part in ("encoder", "decoder", "prior")
+    ]
+    return (*parts, sum(parts))
+
+
+def probability_of_on() -> float:
+    """Where the encoder puts out 0."""
+    task = bernoulli_vae()
+    zeros = {name: torch.zeros_like(value) for name, value in start_of(task).items()}
+    logits = task._logits(zeros, torch.zeros(1, 1, 784))
+    return logits.double().softmax(-1)[0, 0, 0, 0].item()
+
+
+def check_first_kl(row: Row) -> None:
+    """That of a step with all parameters 0."""
+    task = bernoulli_vae()
+    start = task.init(LaneNoise(seed_keys([0]), Purpose.INITIALISATION, step=0), 1)
+    zeros = {name: torch.zeros_like(value) for name, value in start.groups["model"].items()}
+    noise = LaneNoise(seed_keys([0]), Purpose.DATA, step=1)
+    images = task.batch("train", torch.arange(10).view(1, 10), noise, length=None)
+    variables = Variables(groups={"model": zeros}, buffers=start.buffers)
+    loss = task.loss(Phase(), variables, images, training("st", seeds=[0], temperatures=[1.0]))
+    assert loss.metrics["train_kl"].item() == pytest.approx(row.values[0], abs=row.tolerance)
+    # All pixels are 1/2: what is left of the loss.
+    assert loss.loss.item() - row.values[0] == pytest.approx(784 * math.log(2), rel=1e-6)
+
+
+def bernoulli_steps() -> tuple[float, ...]:
+    steps = [
+        total_steps("bernoulli_vae", dataset=dataset, epochs=1)
+        for dataset in ("mnist", "fashion_mnist", "omniglot_rebuilt")
+    ]
+    assert steps[0] == steps[1]
+    return tuple(map(float, steps[1:]))
 
 
 # Data sets.
@@ -322,6 +371,9 @@ COMPUTED: list[tuple[str, Computed]] = [
     (V + "largest possible KL", largest_kl),
     (V + "size of latent space", log_2_of_codes),
     ("updates per run, 160 epochs batch 100", lambda: total_steps("categorical_vae")),
+    (r"parameters \(encoder / decoder / prior / total\)", bernoulli_counts),
+    (r"released ReinMax encoder: P\(component 0\)", probability_of_on),
+    (r"updates per epoch \(MNIST, Fashion / Omniglot\)", bernoulli_steps),
     (D + "BCE of (the best constant image|own mean image)", best_constant),
     (D + "BCE of the training-mean image", training_mean_on_test),
     (
@@ -334,6 +386,7 @@ CHECKED: list[tuple[str, Callable[..., None]]] = [
     (A + "ratio of mean ReinMax gradient to exact gradient", check_reinmax_ratio),
     ("-ELBO with all outputs 1/2 and uniform posterior", check_flat_elbo),
     ("updates per epoch, batch 200", check_steps_of_both_sizes),
+    ("released ReinMax model: KL over 200 latents", check_first_kl),
     (
         r"quadratic f, any number of categories: \|E\[ReinMax\]-exact\|",
         functools.partial(check_quadratic, name="reinmax"),

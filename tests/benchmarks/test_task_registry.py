@@ -42,7 +42,7 @@ def entry_point(value: str, name: str = "mine") -> EntryPoint:
 
 
 def test_built_in_tasks_come_first() -> None:
-    assert available()[:2] == ("polynomial", "categorical_vae")
+    assert available()[:3] == ("polynomial", "categorical_vae", "bernoulli_vae")
 
 
 def test_an_unknown_task_is_told_with_those_there_are() -> None:

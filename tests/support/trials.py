@@ -11,12 +11,21 @@ from benchmarks.datasets.loading import Images, random_images
 from benchmarks.engine.cohort import Cohort, LaneEnd
 from benchmarks.spec import Component, TrialSpec, optimizer_from_json
 from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.bernoulli_vae.task import BernoulliVAE
 from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
+from benchmarks.tasks.info import Split
 from benchmarks.tasks.polynomial.task import Polynomial
 from estimators.info import Parameter, Value
 
 SMALL_POLYNOMIAL: dict[str, Value] = {"latents": 8, "batch_size": 16, "steps_per_epoch": 5, "epochs": 4}
 SMALL_VAE: dict[str, Value] = {"categories": 3, "latents": 5, "batch_size": 20, "epochs": 2}
+SMALL: dict[str, dict[str, Value]] = {
+    "polynomial": SMALL_POLYNOMIAL,
+    "categorical_vae": SMALL_VAE,
+    "bernoulli_vae": {"latents": 6, "batch_size": 20, "epochs": 2},
+}
+MADE_UP: dict[Split, int] = {"train": 50, "valid": 20, "test": 30}
+"""Images of the Bernoulli VAE."""
 
 
 def component(id: str, version: int, declared: tuple[Parameter, ...], given: dict[str, Value]) -> Component:
@@ -36,11 +45,10 @@ def trial(
     **task_values: Value,
 ) -> TrialSpec:
     """A trial of a small task; the task's parameters are further keywords."""
-    small = SMALL_POLYNOMIAL if task == "polynomial" else SMALL_VAE
     task_info, info = tasks.get(task), estimators.get(estimator)
     given: dict[str, Value] = {} if temperature is None else {"temperature": temperature}
     return TrialSpec(
-        task=component(task, task_info.version, task_info.parameters, small | task_values),
+        task=component(task, task_info.version, task_info.parameters, SMALL[task] | task_values),
         estimator=component(estimator, info.version, info.parameters, given),
         optimizer=optimizer_from_json(optimizer),
         lr=lr,
@@ -58,6 +66,11 @@ def small_vae(spec: TrialSpec) -> CategoricalVAE:
     return CategoricalVAE(spec.task.values, device=torch.device("cpu"), images=made_up_images())
 
 
+def small_bernoulli_vae(spec: TrialSpec) -> BernoulliVAE:
+    """The Bernoulli VAE of a trial on made-up images."""
+    return BernoulliVAE(spec.task.values, device=torch.device("cpu"), made_up=MADE_UP)
+
+
 def small_polynomial(spec: TrialSpec) -> Polynomial:
     """The polynomial task of a trial, of this call alone: with programs of its own."""
     return Polynomial(spec.task.values, device=torch.device("cpu"))
@@ -67,6 +80,8 @@ def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
     """A cohort that needs no data set."""
     if trials[0].task.id == "categorical_vae":
         options.setdefault("task", small_vae(trials[0]))
+    if trials[0].task.id == "bernoulli_vae":
+        options.setdefault("task", small_bernoulli_vae(trials[0]))
     return Cohort(trials, **options)
 
 

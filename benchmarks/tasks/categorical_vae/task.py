@@ -32,6 +32,7 @@ from benchmarks.datasets.loading import Images, load, random_images
 from benchmarks.tasks.categorical_vae.protocols import PROTOCOLS
 from benchmarks.tasks.contract import Batch, Draw, Loss, Parameters, Phase, TaskBase, Variables, linear
 from benchmarks.tasks.info import Split
+from benchmarks.tasks.pixels import cross_entropy
 from estimators import NoiseSource, Value
 
 PIXELS = 784
@@ -117,7 +118,9 @@ class CategoricalVAE(TaskBase):
         """Reconstruction and KL terms of every image, ``(lanes, B)``."""
         x, parameters = _images(batch), variables.groups["model"]
         logits = self._encode(parameters, x)
-        bce = draw.expect("code", logits, lambda z: _bce(self._decode(parameters, z), x.unsqueeze(1)))
+        bce = draw.expect(
+            "code", logits, lambda z: cross_entropy(self._decode(parameters, z), x.unsqueeze(1))
+        )
         return bce, kl_to_uniform(logits)
 
     def _encode(self, parameters: Parameters, x: Tensor) -> Tensor:
@@ -144,17 +147,6 @@ def _images(batch: Batch) -> Tensor:
     if not isinstance(batch, Tensor):
         raise ValueError("the VAE needs a minibatch of images")
     return batch
-
-
-def _bce(pixels: Tensor, x: Tensor) -> Tensor:
-    """Binary cross-entropy summed over pixels, ``(lanes, K, B)``, from logits y.
-
-    max(y, 0) - y x + ln(1 + e^-|y|), written out so that value and gradient share one exponential; max(y, 0)
-    as (y + |y|) / 2 has the right gradient at 0, too. The logarithm is off by at most 6e-8 a pixel, and the
-    second derivative is 0 at a logit of exactly 0.
-    """
-    size = pixels.abs()
-    return (0.5 * (pixels + size) - pixels * x + (1 + (-size).exp()).log()).sum(-1)
 
 
 def kl_to_uniform(logits: Tensor) -> Tensor:
