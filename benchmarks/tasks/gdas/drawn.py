@@ -40,10 +40,6 @@ class Weights(NamedTuple):
     three: Tensor
     three_bias: Tensor
 
-    def edge(self, place: int) -> Weights:
-        """Of one edge, without its axis."""
-        return Weights(*(tensor[:, place] for tensor in self))
-
 
 def convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1) -> Tensor:
     """Convolution of every network's images ``(B, G, i, H, W)`` by its weight ``(G, o, i, k, k)``."""
@@ -112,7 +108,8 @@ def drawn(x: Tensor, weights: Weights, choice: Tensor) -> Tensor:
     """
     if x.device.type != "cpu":
         return mixed(x, weights, one_hot(choice, like=x))
-    edges = [apply(_Drawn, x, *weights.edge(e), choice[:, e]) for e in range(choice.shape[1])]
+    each = zip(*(tensor.unbind(1) for tensor in (*weights, choice)), strict=True)
+    edges = [apply(_Drawn, x, *edge) for edge in each]
     return torch.stack(edges, 2) if len(edges) > 1 else edges[0].unsqueeze(2)
 
 

@@ -109,6 +109,10 @@ class SuperNetwork:
 
 
 _KERNELS = {"one": 1, "three": 3}
+_LEAVING = tuple(range(NODES - 1, 0, -1))
+"""How many edges leave each node."""
+_BY_SOURCE = sorted(range(len(EDGES)), key=lambda number: EDGES[number])
+"""The edges in the order of the weights: by the node that they leave, then by the one they reach."""
 
 
 def _affine(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -152,21 +156,30 @@ class _Edges:
     """
 
     def __init__(self, places: Tensor, evaluated: Evaluated) -> None:
-        self._places, self._evaluated = places, evaluated
+        self._evaluated = evaluated
+        places = torch.stack([places[:, number] for number in _BY_SOURCE], 1)
+        self._places = places.split(_LEAVING, 1)
         if evaluated != "all":
-            self._choice = places.detach().argmax(-1)
-            chosen = one_hot(self._choice, like=places)
-            self._weight = (places * chosen).sum(-1)[..., None, None, None]
-            self._others = (places * (1 - chosen)).sum(-1)[..., None, None, None]
+            choice = places.detach().argmax(-1)
+            chosen = one_hot(choice, like=places)
+            self._choice = choice.split(_LEAVING, 1)
+            self._weight = _of_edges(places * chosen)
+            self._others = _of_edges(places * (1 - chosen))
 
-    def __call__(self, x: Tensor, weights: Weights, numbers: list[int]) -> Tensor:
-        """Of the edges of these numbers, which leave the node x: ``(B, G, E, C, H, W)``."""
+    def __call__(self, x: Tensor, weights: Weights, source: int) -> Tensor:
+        """Of all edges that leave the node x, the number ``source``: ``(B, G, E, C, H, W)``."""
         if self._evaluated == "all":
-            return mixed(x, weights, self._places[:, numbers])
-        y = drawn(x, weights, self._choice[:, numbers])
+            return mixed(x, weights, self._places[source])
+        y = drawn(x, weights, self._choice[source])
         if self._evaluated == "drawn only":
             return y
-        return self._weight[:, numbers] * y + self._others[:, numbers]
+        return self._weight[source] * y + self._others[source]
+
+
+def _of_edges(places: Tensor) -> tuple[Tensor, ...]:
+    """Sums over the operations, by source of an edge, beside ``(B, G, E, C, H, W)``."""
+    each: tuple[Tensor, ...] = places.sum(-1)[..., None, None, None].split(_LEAVING, 1)
+    return each
 
 
 def _cell(weights: Mapping[str, Tensor], name: str, x: Tensor, edges: _Edges) -> Tensor:
@@ -174,16 +187,12 @@ def _cell(weights: Mapping[str, Tensor], name: str, x: Tensor, edges: _Edges) ->
     own = Weights(
         *(weights[f"{name}.{kind}.{part}"] for kind in _KERNELS for part in ("weight", "bias")),
     )
-    nodes: list[Tensor | None] = [x, *[None] * (NODES - 1)]
-    for source in range(NODES - 1):
-        node = nodes[source]
-        assert node is not None
-        numbers = [number for number, (start, _) in enumerate(EDGES) if start == source]
-        ends = edges(node, Weights(*(tensor[:, numbers] for tensor in own)), numbers)
-        for end, number in zip(ends.unbind(2), numbers, strict=True):
-            target = EDGES[number][1]
-            before = nodes[target]
-            nodes[target] = end if before is None else before + end
-    last = nodes[-1]
-    assert last is not None
-    return last
+    nodes = [x]
+    begun: list[Tensor | None] = [None] * (NODES - 1)  # nodes 1 to 3, as far as their edges are known
+    for source, weights_of in enumerate(zip(*(tensor.split(_LEAVING, 1) for tensor in own), strict=True)):
+        ends = edges(nodes[source], Weights(*weights_of), source).unbind(2)
+        begun = [end if before is None else before + end for before, end in zip(begun, ends, strict=True)]
+        first = begun.pop(0)
+        assert first is not None
+        nodes.append(first)
+    return nodes[-1]
