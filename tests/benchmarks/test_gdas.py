@@ -15,15 +15,17 @@ from torch.nn import functional
 from benchmarks.datasets import labelled, nats_bench
 from benchmarks.datasets.labelled import LabelledImages
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
+from benchmarks.sweep import read_sweep
 from benchmarks.tasks import registry
 from benchmarks.tasks.contract import Batch, Draw, Parameters, Variables
 from benchmarks.tasks.gdas import cells, drawn, images, sizes
 from benchmarks.tasks.gdas.cells import EDGES, NONE, OPERATIONS, POOL, SKIP
 from benchmarks.tasks.gdas.network import STAGES, Evaluated, SuperNetwork
 from benchmarks.tasks.gdas.task import Gdas
-from benchmarks.tasks.info import Split
+from benchmarks.tasks.info import Reference, Split
 from estimators.info import Value
 from tests.support.draws import Sampled, certain, training
+from tests.support.trials import run
 
 CPU = torch.device("cpu")
 INFO = registry.get("gdas")
@@ -509,3 +511,76 @@ def test_estimators_from_values_alone_work_on_both_networks(estimator: str, netw
 
 def test_none_and_pool_have_their_places() -> None:
     assert (OPERATIONS[NONE], OPERATIONS[SKIP], OPERATIONS[POOL]) == ("none", "skip_connect", "avg_pool_3x3")
+
+
+# References
+
+
+def test_table_4_is_comparable_at_its_own_settings_alone() -> None:
+    def found(**given: Value) -> dict[str, Reference]:
+        return {
+            str(r.estimator): r
+            for r in INFO.references(INFO.values(given))
+            if r.label == "Table 4" and r.metric.endswith("test_accuracy")
+        }
+
+    full = found()
+    assert (full["reinmax"].mean, full["reinmax"].sd, full["reinmax"].comparable) == (93.44, 0.23, "")
+    assert full["stgs"].comparable == (
+        "published with network sparse, here full; published with final temperature 0.01, here 1.0"
+    )
+    sparse = found(dataset="cifar100", network="sparse", final_temperature=0.01)
+    assert (sparse["stgs"].mean, sparse["stgs"].sd, sparse["stgs"].comparable) == (68.17, 2.50, "")
+    assert "published with network full, here sparse" in sparse["reinmax"].comparable
+    stand_in = found(dataset="fashion_mnist", size="16x16")
+    assert stand_in["reinmax"].comparable == (
+        "searched on Fashion-MNIST (stand-in) here; published with size 32x32, here 16x16"
+    )
+
+
+def test_levels_are_those_of_the_table() -> None:
+    levels = {(r.metric, r.label): r.mean for r in INFO.references(INFO.values({})) if r.estimator is None}
+    table = nats_bench.load()
+    skip = cells.name((SKIP,) * 6)
+    for data in ("cifar10", "cifar100", "imagenet16_120"):
+        column = [row[f"{data}_test"] for row in table.values()]
+        expected = max(column), table[skip][f"{data}_test"], math.fsum(column) / len(column)
+        for label, value in zip(("best cell", "all skip", "mean of all cells"), expected, strict=True):
+            assert levels[f"{data}_test_accuracy", label] == pytest.approx(value, abs=1e-4)
+
+
+# A golden trial: 51 steps, 17 epochs of two minibatches and a short one. The steps have more operations than
+# are compiled; a trial that asks for it has the same bits.
+
+GOLDEN: dict[str, dict[str, float]] = {
+    "reinmax": {"train_loss": 2.0361423393, "search_loss": 2.7256711523, "cell": 1932},
+    "stgs": {"train_loss": 1.9283947845, "search_loss": 2.7246798078, "cell": 4922},
+    "rloo": {"train_loss": 2.0361423393, "search_loss": 2.7614767949, "cell": 4470},
+}
+SETTINGS: dict[str, tuple[dict[str, Value], dict[str, Value]]] = {
+    "reinmax": ({"network": "full"}, {"temperature": 1.2}),
+    "stgs": ({"network": "sparse", "final_temperature": 0.01}, {"temperature": 10.0}),
+    "rloo": ({"network": "sparse"}, {}),
+}
+
+
+def golden(estimator: str, *, compiled: bool) -> dict[str, float]:
+    task, parameters = SETTINGS[estimator]
+    values = SMALL | {"batch_size": 5, "epochs": 17} | task
+    sweep = read_sweep(
+        {
+            "name": "golden",
+            "task": {"id": "gdas", **values},
+            "estimators": [{"id": estimator, **parameters}],
+            "grid": {"optimizer": {"id": "adam", "weight_decay": 0.09}, "lr": 3e-4},
+            "seeds": [3],
+        }
+    )
+    (spec,) = sweep.expand()
+    _, ends = run(spec, task=build(**values), compiled=compiled)
+    return {name: ends[0].metrics[name] for name in ("train_loss", "search_loss", "cell")}
+
+
+@pytest.mark.parametrize(("estimator", "compiled"), [*((id, False) for id in GOLDEN), ("reinmax", True)])
+def test_golden_trial(estimator: str, compiled: bool) -> None:
+    assert golden(estimator, compiled=compiled) == pytest.approx(GOLDEN[estimator], rel=1e-4)
