@@ -19,7 +19,7 @@ from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.lane_state import LaneState, initial, of_lane, restored
 from benchmarks.engine.noise import seed_keys
 from benchmarks.engine.records import LaneRecord, Recorder
-from benchmarks.engine.resolved import lane_parameters, optimizers_of, others_of, resolved_estimator
+from benchmarks.engine.resolved import annealed, lane_parameters, optimizers_of, others_of, resolved_estimator
 from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.kernels import layers
@@ -127,7 +127,8 @@ class LaneGroup:
         self._keys = seed_keys([trial.seed for trial in trials], device)
         self._batches = Batches(task, self._keys)
         self._diagnostics = trials[0].diagnostics
-        self._inputs = self._empty_inputs(lane_parameters(trials, device))
+        self._lane = lane_parameters(trials, device)
+        self._inputs = self._empty_inputs({name: value.clone() for name, value in self._lane.items()})
         state = restored(states, device) if states else initial(task, self._keys, self._optimizers)
         self._state = tree.input_major(state, self._sparse_weights())
         self._recorder = Recorder(settings.metrics, self._optimizers)
@@ -236,6 +237,7 @@ class LaneGroup:
             return
         self._inputs["before"].fill_(epoch * self._task.steps_per_epoch)
         self._fill_coefficients(epoch)
+        self._fill_temperatures(epoch)
         self._batches.fill(self._inputs["order"], epoch)
         self._epoch = epoch
         if self.step == epoch * self._task.steps_per_epoch:
@@ -248,6 +250,14 @@ class LaneGroup:
                 [record["plateaus"][name]["scale"] for record in self._records] if optimizer.plateau else ()
             )
             self._inputs["coefficients"][name].copy_(optimizer.coefficients(first, count, scales))
+
+    def _fill_temperatures(self, epoch: int) -> None:
+        if "temperature" in self._lane:
+            epochs = [last // self._task.steps_per_epoch for last in self._last_steps]
+            moved = annealed(
+                self._lane["temperature"], self._task.final_temperature, epoch=epoch, epochs=epochs
+            )
+            self._inputs["lane"]["temperature"].copy_(moved)
 
     def _next_evaluation(self) -> int:
         """The step at which lanes are evaluated next: parts of an epoch are as equal as whole steps allow."""

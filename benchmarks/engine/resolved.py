@@ -21,6 +21,19 @@ def lane_parameters(trials: Sequence[TrialSpec], device: torch.device) -> dict[s
     return _by_lane([trial.estimator for trial in trials], device)
 
 
+def annealed(temperature: Tensor, final: float, *, epoch: int, epochs: Sequence[int]) -> Tensor:
+    r"""Temperatures of an epoch, ``(lanes,)``: t (1 + (final - 1) e / (E - 1)), of the first of E alone t.
+
+    Args:
+        temperature: t of every lane.
+        final: share of it in the last epoch.
+        epoch: e, counted from 0; lanes that have ended keep what they had last.
+        epochs: E of every lane.
+    """
+    shares = [1 + (final - 1) * min(epoch, count - 1) / max(count - 1, 1) for count in epochs]
+    return temperature * torch.tensor(shares, device=temperature.device)
+
+
 def resolved_estimator(trial: TrialSpec) -> LaneEstimator:
     """The estimator with the parameters that the lanes share."""
     return _resolved(trial.estimator)

@@ -15,6 +15,10 @@
 ``public_logs_vae_curves.csv``
     Means over seeds of the logs in github.com/danielwang0452/DiscreteNumericalMethodsASC, aggregated for
     this project.
+``reinmax_gdas_table.csv``
+    The same paper, Table 4: accuracies in % of the cells found, the baseline's as NATS-Bench reports it.
+``nats_bench_levels.csv``
+    Accuracies in % of NATS-Bench's topology table that a search is held against.
 ``polynomial_exact_adam.csv``
     Expected loss of the polynomial task under Adam (rate 1e-3) with exact gradients from theta = 0, computed
     for this project in float64.

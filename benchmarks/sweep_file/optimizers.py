@@ -51,7 +51,9 @@ class Training:
             accepted=accepted,
             lr=_learning_rate(infos[0].default_lr),
             fixed=info.fixed if info else {},
-            optimizers=(read_grid({}, registry.get(accepted[0]), "", Issues()),),
+            optimizers=_with_fixed(
+                (read_grid({}, registry.get(accepted[0]), "", Issues()),), info.fixed if info else {}
+            ),
             lrs=(infos[0].default_lr,),
         )
 
@@ -60,7 +62,7 @@ class Training:
         own = self
         if "optimizer" in block:
             found = read_optimizers(block["optimizer"], self.accepted, at(path, "optimizer"), issues)
-            own = replace(own, optimizers=found)
+            own = replace(own, optimizers=_with_fixed(found, self.fixed))
             _check_fixed(block["optimizer"], self.fixed, at(path, "optimizer"), issues)
         if "lr" in block:
             values = read_axis(block["lr"], self.lr, at(path, "lr"), issues, most=MAX_AXIS_VALUES)
@@ -120,12 +122,23 @@ def _read(raw: Any, accepted: Sequence[str], path: str, issues: Issues) -> Compo
     return None
 
 
+def _with_fixed(grids: tuple[ComponentGrid, ...], fixed: Mapping[str, Value]) -> tuple[ComponentGrid, ...]:
+    """Optimizers with the parameters that the task's protocol fixes at their values there."""
+    return tuple(
+        replace(
+            grid,
+            axes=tuple((name, (fixed[name],) if name in fixed else values) for name, values in grid.axes),
+        )
+        for grid in grids
+    )
+
+
 def _check_fixed(raw: Any, fixed: Mapping[str, Value], path: str, issues: Issues) -> None:
-    """Note parameters that the task's protocol fixes: what a sweep says of them would count for nothing."""
+    """Note parameters that the task's protocol fixes: another value would count for nothing."""
     entries = [(at(path, i), item) for i, item in enumerate(raw)] if isinstance(raw, list) else [(path, raw)]
     for place, entry in entries:
         for name in entry if isinstance(entry, dict) else ():
-            if name in fixed:
+            if name in fixed and entry[name] not in (fixed[name], [fixed[name]]):
                 message = f"{name} is fixed by the task, at {fixed[name]}; leave it out."
                 issues.add(at(place, name), message)
 

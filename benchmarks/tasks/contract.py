@@ -145,6 +145,8 @@ class Task(Protocol):
             examples of similar length, and cut to about the longest. Which numbers a step draws may depend on
             that length.
         sparse_inputs: names of weights whose inputs are known to be mostly zero, whatever group they are in.
+        final_temperature: share of the estimator's temperature that a trial has in its last epoch; it moves
+            linearly from epoch to epoch. 1: it stays. An estimator without temperature has none to move.
     """
 
     splits: Mapping[Split, int]
@@ -155,6 +157,7 @@ class Task(Protocol):
     phases: tuple[Phase, ...]
     lengths: Mapping[Split, Tensor]
     sparse_inputs: frozenset[str]
+    final_temperature: float
 
     def init(self, noise: NoiseSource, lanes: int) -> Variables:
         """What training starts from; lane i's depends on lane i's noise only."""
@@ -188,6 +191,7 @@ class TaskBase:
     phases: tuple[Phase, ...] = (Phase(),)
     lengths: Mapping[Split, Tensor] = {}
     sparse_inputs: frozenset[str] = frozenset()
+    final_temperature: float = 1.0
 
     def batch(self, split: Split, index: Tensor, noise: NoiseSource, *, length: int | None) -> Batch:
         """There is no data to index."""

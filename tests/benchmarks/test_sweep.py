@@ -346,3 +346,14 @@ def test_what_the_protocol_of_a_task_fixes_is_not_the_sweeps_to_say(monkeypatch:
     (issue,) = refused.value.issues
     assert issue.path == "/grid/optimizer/1/clip_norm"
     assert issue.message == "clip_norm is fixed by the task, at 5.0; leave it out."
+
+
+def test_what_the_protocol_of_a_task_fixes_stands_in_the_sweep_that_is_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    info = dataclasses.replace(tasks.get("polynomial"), fixed={"clip_norm": 5.0})
+    monkeypatch.setattr(tasks, "get", lambda id: info)
+    for given in ({}, {"grid": {"optimizer": {"id": "adam", "beta1": 0.5}}}):
+        sweep = read_sweep(minimal(**given))
+        assert {spec.optimizer.values["clip_norm"] for spec in sweep.expand()} == {5.0}
+        assert read_sweep(sweep.to_json()) == sweep

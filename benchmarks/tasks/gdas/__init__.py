@@ -1,0 +1,1 @@
+"""Topology search on the cells of NATS-Bench (GDAS)."""
