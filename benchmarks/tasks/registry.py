@@ -13,12 +13,13 @@ from importlib import metadata
 
 from benchmarks.tasks.categorical_vae.info import INFO as CATEGORICAL_VAE
 from benchmarks.tasks.info import TaskInfo
+from benchmarks.tasks.listops.info import INFO as LISTOPS
 from benchmarks.tasks.polynomial.info import INFO as POLYNOMIAL
 from estimators.plugins import Group
 
 GROUP = "heunboard.tasks"
 
-_BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE)}
+_BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE, LISTOPS)}
 _PLUGINS = Group(
     name=GROUP,
     noun="task",
