@@ -17,7 +17,9 @@ _ALL = 89_000
 Values = Mapping[str, Value]
 
 
-def _whole(name: str, default: int, description: str, *, minimum: int = 1, maximum: int = 10_000) -> Parameter:
+def _whole(
+    name: str, default: int, description: str, *, minimum: int = 1, maximum: int = 10_000
+) -> Parameter:
     return Parameter(
         name=name, type=int, default=default, minimum=minimum, maximum=maximum, description=description
     )
@@ -47,7 +49,7 @@ def _mean_length(v: Values) -> float:
 
 
 def _facts(v: Values) -> Facts:
-    """Work by the mean sentence: 9 products of a row with the map of pairs for every leaf, 3 with the LSTM."""
+    """Work by the mean sentence: 9 rows times the map of pairs for every leaf, and 3 times the LSTM's."""
     batch, hidden, length = int(v["batch_size"]), int(v["hidden"]), longest(v)
     per_leaf = 9 * 10 * hidden**2 + 3 * 8 * hidden**2
     return Facts(
@@ -98,7 +100,7 @@ INFO = TaskInfo(
             type=str,
             default="token",
             choices=("token", "char"),
-            description="Symbols: tokens as published, or single characters with blanks as in the released code.",
+            description="Symbols: tokens as published, or characters and blanks as in the released code.",
         ),
         _whole(
             "train_sentences",

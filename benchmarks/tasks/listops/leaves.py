@@ -1,6 +1,8 @@
 r"""Leaves: the states of an LSTM that reads a sequence from left to right.
 
-    g, i, f, o = x_t + U h_{t-1},     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),     h_t = sigmoid(o) tanh(c_t)
+    g, i, f, o = x_t + U h_{t-1}
+    c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)
+    h_t = sigmoid(o) tanh(c_t)
 
 with h_0 = c_0 = 0. The backward pass is written out so that the gradient of U is one matmul and not one for
 every place.
@@ -75,7 +77,9 @@ def _slopes(gates: Tensor, nodes: Tensor, before: Tensor) -> tuple[Tensor, Tenso
     return of_c, tanh_c * slopes[..., 2 * width :], o * (1 - tanh_c.square())
 
 
-def _back(slopes: tuple[Tensor, Tensor, Tensor], gates: Tensor, recurrent: Tensor, of_nodes: Tensor) -> Tensor:
+def _back(
+    slopes: tuple[Tensor, Tensor, Tensor], gates: Tensor, recurrent: Tensor, of_nodes: Tensor
+) -> Tensor:
     """dL/dinputs, from the last place to the first."""
     (for_inputs, for_o, into_c), width = slopes, recurrent.shape[-1]
     lanes, places, rows, _ = gates.shape

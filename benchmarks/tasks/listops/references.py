@@ -58,7 +58,7 @@ def _published(values: Values) -> Iterator[Reference]:
 
 
 def _difference(values: Values) -> str:
-    """How a trial differs from the published ones; never empty, for their training sentences cannot be had."""
+    """How a trial differs from the published ones; never empty: their training sentences cannot be had."""
     differences = ["published with the official training sentences, here they are drawn anew"]
     if values["reader"] != "char":
         differences.append("the released reader walks characters")

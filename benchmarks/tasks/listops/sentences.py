@@ -10,9 +10,9 @@ from benchmarks.tasks.info import Split
 
 
 def random_sentences(counts: Mapping[Split, int], most: int) -> dict[Split, Sequence[Sentence]]:
-    """So many expressions by split, always the same, of at most ``most`` tokens; every split has longest ones.
+    """So many expressions by split, always the same: single digits, and an operator over digits.
 
-    Some are single digits, the others a list of digits.
+    None has more than ``most`` tokens, and in every split some have as many.
     """
     rng = random.Random(0)
     return {

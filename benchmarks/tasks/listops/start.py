@@ -1,10 +1,10 @@
 r"""What training starts from.
 
-    embedding, query             normal, standard deviation 0.01
-    leaves, of the symbol        normal, standard deviation sqrt(2 / H) (Kaiming); biases 0, of the forget gate 1
-    leaves, of the state before  orthonormal columns
-    merge                        orthonormal columns, bias 0
-    classifier                   Kaiming normal, then uniform within 0.002; biases 0
+embedding, query             normal, standard deviation 0.01
+leaves, of the symbol        normal, standard deviation sqrt(2 / H) (Kaiming); biases 0, of the forget gate 1
+leaves, of the state before  orthonormal columns
+merge                        orthonormal columns, bias 0
+classifier                   Kaiming normal, then uniform within 0.002; biases 0
 """
 
 from __future__ import annotations
@@ -75,4 +75,6 @@ def orthonormal(gauss: Tensor) -> Tensor:
         gauss: ``(lanes, rows, columns)``, at least as many rows as columns.
     """
     q, r = torch.linalg.qr(gauss)
-    return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    # as a matrix that is read from a file lies in memory: how one is multiplied, and its bits, depend on that
+    columns: Tensor = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    return columns.contiguous()

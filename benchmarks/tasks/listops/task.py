@@ -19,7 +19,6 @@ Task-Specific Tree Structures", 2018.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -40,6 +39,7 @@ from estimators import NoiseSource, Value
 
 CLASSES = 11
 DROPOUT = 0.5
+Sentences = Mapping[Split, Sequence[Sentence]]
 _SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 _PLACES = 2**14
 """Symbols, with padding, that are evaluated at a time: of every one some thousands of numbers are kept."""
@@ -56,6 +56,7 @@ class ListOps(TaskBase):
         values: ``reader, train_sentences, max_tokens, hidden, batch_size`` as the registry declares them.
         device: where sentences and parameters lie.
         data_dir: where data sets lie; default as in :mod:`benchmarks.datasets.files`.
+        sentences: by split, instead of those of the data set; too long ones are left out.
         made_up: how many random sentences to take instead, by split.
         dtype: of parameters.
         dropout: share of units that are dropped.
@@ -74,12 +75,15 @@ class ListOps(TaskBase):
         *,
         device: torch.device,
         data_dir: Path | None = None,
+        sentences: Sentences | None = None,
         made_up: Mapping[Split, int] | None = None,
         dtype: torch.dtype = torch.float32,
         dropout: float = DROPOUT,
     ) -> None:
-        reader = cast(Reader, values["reader"])
-        data = _data(values, reader, data_dir, made_up)
+        reader, most = cast(Reader, values["reader"]), int(values["max_tokens"])
+        if made_up is not None:
+            sentences = random_sentences(made_up, most)
+        data = _data_set(values, data_dir) if sentences is None else _tensors(sentences, reader, most)
         self._data = {
             split: {name: tensor.to(device) for name, tensor in part.items()} for split, part in data.items()
         }
@@ -145,25 +149,25 @@ class ListOps(TaskBase):
         return x * (kept * (1 / (1 - self._dropout)))
 
 
-def _data(
-    values: Mapping[str, Value], reader: Reader, data_dir: Path | None, made_up: Mapping[Split, int] | None
-) -> dict[Split, dict[str, Tensor]]:
-    """Sentences as tensors; those for evaluation by length, so that what is evaluated together is alike.
+def _tensors(sentences: Sentences, reader: Reader, most: int) -> dict[Split, dict[str, Tensor]]:
+    """Those for evaluation by length: what is evaluated together is then alike."""
+    return {split: read(sentences[split], reader, most=most, by_length=split != "train") for split in _SPLITS}
+
+
+def _data_set(values: Mapping[str, Value], data_dir: Path | None) -> dict[Split, dict[str, Tensor]]:
+    """The data set, and of its training sentences as many as are wanted.
 
     Raises:
+        DatasetUnavailable: it can be neither found nor fetched.
         ValueError: there are not as many sentences as the registry entry says.
     """
-    most = int(values["max_tokens"])
-    sentences: Mapping[str, Sequence[Sentence]]
-    if made_up is None:
-        sentences, sizes = listops.load(data_dir=data_dir), split_sizes(values)
-    else:
-        sentences, sizes = random_sentences(made_up, most), made_up
-    data = {split: read(sentences[split], reader, most=most, by_length=split != "train") for split in _SPLITS}
+    loaded, sizes = listops.load(data_dir=data_dir), split_sizes(values)
+    sentences: Sentences = {split: loaded[split] for split in _SPLITS}
+    data = _tensors(sentences, cast(Reader, values["reader"]), int(values["max_tokens"]))
     data["train"] = {name: tensor[: sizes["train"]] for name, tensor in data["train"].items()}
     found = {split: len(part["length"]) for split, part in data.items()}
     if found != dict(sizes):
-        raise ValueError(f"sentences of at most {most} tokens should be {dict(sizes)}, there are {found}")
+        raise ValueError(f"ListOps should have {dict(sizes)} sentences that are short enough, it has {found}")
     return data
 
 
@@ -181,7 +185,7 @@ def _parts(batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _one_hot(symbols: Tensor, table: Tensor) -> Tensor:
-    """Rows of a table ``(lanes, symbols, H)``, as a product, whose gradient adds up in the same order always."""
+    """Rows of a table ``(lanes, symbols, H)``, as a product: its gradient adds up in one order always."""
     at = torch.arange(table.shape[1], device=symbols.device)
     chosen = (symbols.unsqueeze(-1) == at).to(table.dtype)
     return (chosen.flatten(1, 2) @ table).view(*symbols.shape, -1)

@@ -15,7 +15,8 @@ are new. A gradient cannot be had by keeping them in a graph: that of D_j is <p_
 i >= j of <x_{i+1} - x_i, G_i>, where G_j = dL/dx'_j has what later merges sent back and nothing else. So the
 backward pass is written out. It goes from merge to merge with G, which changes by
 
-    dL/dscore_j  d score_j / d(x_j, x_{j+1})    for every pair,    (dp/d(x_j, x_{j+1}))^T G_j    for the chosen one
+    dL/dscore_j  d score_j / d(x_j, x_{j+1})    for every pair
+    (dp / d(x_j, x_{j+1}))^T G_j                for the chosen one
 
 The first derivative of a pair stays the same as long as the pair does, and is computed once; the second is
 one matmul for one pair a sequence. In all a sequence of l leaves costs about 9 l matmuls of a row with W,
