@@ -12,11 +12,15 @@ from benchmarks.engine.cohort import Cohort, LaneEnd
 from benchmarks.spec import Component, TrialSpec, optimizer_from_json
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
+from benchmarks.tasks.info import Split
+from benchmarks.tasks.listops.task import ListOps
 from benchmarks.tasks.polynomial.task import Polynomial
 from estimators.info import Parameter, Value
 
 SMALL_POLYNOMIAL: dict[str, Value] = {"latents": 8, "batch_size": 16, "steps_per_epoch": 5, "epochs": 4}
 SMALL_VAE: dict[str, Value] = {"categories": 3, "latents": 5, "batch_size": 20, "epochs": 2}
+SMALL_LISTOPS: dict[str, Value] = {"max_tokens": 8, "hidden": 6, "batch_size": 8, "epochs": 2}
+_SMALL = {"polynomial": SMALL_POLYNOMIAL, "categorical_vae": SMALL_VAE, "listops": SMALL_LISTOPS}
 
 
 def component(id: str, version: int, declared: tuple[Parameter, ...], given: dict[str, Value]) -> Component:
@@ -36,11 +40,10 @@ def trial(
     **task_values: Value,
 ) -> TrialSpec:
     """A trial of a small task; the task's parameters are further keywords."""
-    small = SMALL_POLYNOMIAL if task == "polynomial" else SMALL_VAE
     task_info, info = tasks.get(task), estimators.get(estimator)
     given: dict[str, Value] = {} if temperature is None else {"temperature": temperature}
     return TrialSpec(
-        task=component(task, task_info.version, task_info.parameters, small | task_values),
+        task=component(task, task_info.version, task_info.parameters, _SMALL[task] | task_values),
         estimator=component(estimator, info.version, info.parameters, given),
         optimizer=optimizer_from_json(optimizer),
         lr=lr,
@@ -58,6 +61,12 @@ def small_vae(spec: TrialSpec) -> CategoricalVAE:
     return CategoricalVAE(spec.task.values, device=torch.device("cpu"), images=made_up_images())
 
 
+def small_listops(spec: TrialSpec) -> ListOps:
+    """ListOps of a trial on made-up sentences; 30 are three minibatches of 8 and a short one."""
+    made_up: dict[Split, int] = {"train": 30, "valid": 20, "test": 20}
+    return ListOps(spec.task.values, device=torch.device("cpu"), made_up=made_up)
+
+
 def small_polynomial(spec: TrialSpec) -> Polynomial:
     """The polynomial task of a trial, of this call alone: with programs of its own."""
     return Polynomial(spec.task.values, device=torch.device("cpu"))
@@ -67,6 +76,8 @@ def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
     """A cohort that needs no data set."""
     if trials[0].task.id == "categorical_vae":
         options.setdefault("task", small_vae(trials[0]))
+    if trials[0].task.id == "listops":
+        options.setdefault("task", small_listops(trials[0]))
     return Cohort(trials, **options)
 
 
