@@ -15,12 +15,13 @@ from benchmarks.tasks.bernoulli_vae.info import INFO as BERNOULLI_VAE
 from benchmarks.tasks.categorical_vae.info import INFO as CATEGORICAL_VAE
 from benchmarks.tasks.gdas.info import INFO as GDAS
 from benchmarks.tasks.info import TaskInfo
+from benchmarks.tasks.listops.info import INFO as LISTOPS
 from benchmarks.tasks.polynomial.info import INFO as POLYNOMIAL
 from estimators.plugins import Group
 
 GROUP = "heunboard.tasks"
 
-_BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE, BERNOULLI_VAE, GDAS)}
+_BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE, BERNOULLI_VAE, LISTOPS, GDAS)}
 _PLUGINS = Group(
     name=GROUP,
     noun="task",

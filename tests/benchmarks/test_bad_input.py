@@ -431,8 +431,8 @@ def test_the_error_reads_well() -> None:
         load_sweep("name: a\ntask: {id: polynomal}\nestimators: [st]\nseeds: 1", source="a.yaml")
     assert str(caught.value).splitlines() == [
         "a.yaml is not a valid sweep:",
-        "  /task/id: no task 'polynomal'; there are polynomial, categorical_vae, bernoulli_vae, gdas. Did "
-        "you mean 'polynomial'?",
+        "  /task/id: no task 'polynomal'; there are polynomial, categorical_vae, bernoulli_vae, listops, "
+        "gdas. Did you mean 'polynomial'?",
     ]
 
 

@@ -206,3 +206,22 @@ def test_bernoulli_vae(of: tuple[str, str, str], compiled: bool) -> None:
 def test_bernoulli_vae_is_what_a_plain_loop_computes(of: tuple[str, str, str]) -> None:
     spec = bernoulli_vae(*of)
     assert plain_loop(spec, small_bernoulli_vae(spec)) == pytest.approx(BERNOULLI_VAE[of], rel=RELATIVE)
+
+
+LISTOPS: dict[str, float] = {
+    "train_loss": 2.382205533981323,
+    "train_accuracy": 13.333333206176757,
+    "valid_accuracy": 10.0,
+    "test_accuracy": 5.0,
+    "valid_accuracy_best": 10.0,
+    "test_accuracy_best": 10.0,
+}
+
+LISTOPS_TRIAL = trial("listops", "reinmax", seed=3, optimizer="radam", temperature=1.1, lr=5e-2, epochs=13)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_listops(compiled: bool) -> None:
+    """52 steps: 13 epochs of four minibatches. They are too large to be compiled, and run as they are."""
+    _, ends = run(LISTOPS_TRIAL, compiled=compiled)
+    assert ends[0].metrics == pytest.approx(LISTOPS, rel=RELATIVE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,10 +25,8 @@ from tests.support.prototypes import infos
 from tests.support.prototypes.infos import (
     BERNOULLI_VAE,
     EDGES,
-    LONGEST,
     OPERATIONS,
     SEARCH_CELL,
-    TREE_LSTM,
 )
 from tests.support.statistics import assert_mean
 from tests.support.trials import component
@@ -43,7 +40,7 @@ MANY = 10_000
 @pytest.fixture(scope="module", autouse=True)
 def prototypes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """They are registered as those of other packages are."""
-    names = ("BERNOULLI_VAE", "TREE_LSTM", "SEARCH_CELL")
+    names = ("BERNOULLI_VAE", "SEARCH_CELL")
     entries = {name.lower(): f"{infos.__name__}:{name}" for name in names}
     with registered(tmp_path_factory.mktemp("tasks"), entries):
         yield
@@ -142,10 +139,6 @@ class Chooser:
         return torch.full(shape, 0.999, dtype=dtype)
 
 
-def first_legal(_: int, logits: Tensor) -> Tensor:
-    return torch.zeros(logits.shape[:-1], dtype=torch.long)
-
-
 # Training by the engine
 
 
@@ -180,8 +173,6 @@ def curves(trials: Sequence[TrialSpec], **options: Any) -> dict[str, Tensor]:
         (BERNOULLI_VAE, "reinmax", 40, "train_neg_elbo", 0.9),
         (BERNOULLI_VAE, "reinforce_ema", 40, "train_neg_elbo", 0.9),
         (BERNOULLI_VAE, "relax", 40, "train_neg_elbo", 0.9),
-        (TREE_LSTM, "reinmax", 10, "train_loss", 0.3),
-        (TREE_LSTM, "stgs", 10, "train_loss", 0.3),
         (SEARCH_CELL, "reinmax", 10, "search_loss", 0.8),
         (SEARCH_CELL, "rloo", 10, "search_loss", 0.8),
     ],
@@ -201,18 +192,6 @@ def test_every_estimator_trains_both_layers(estimator: str) -> None:
     assert (
         curves([spec(BERNOULLI_VAE, estimator, seed=1, lr=1e-2, epochs=1)])["train_neg_elbo"].isfinite().all()
     )
-
-
-def test_the_rate_of_the_tree_falls_when_the_validation_stalls() -> None:
-    """Twelve evaluations, of which most have nothing left to improve."""
-    cohort = Cohort([spec(TREE_LSTM, "reinmax", seed=1, lr=2e-2, epochs=40)])
-    accuracy: list[float] = []
-    for segment in cohort.segments():
-        accuracy += [point.value for point in segment.points if point.metric == "valid_accuracy"]
-        if len(accuracy) == 20:
-            break
-    assert accuracy[-6:] == [1.0] * 6
-    assert cohort.lane_state(0)["record"]["plateaus"]["train"]["scale"] <= 0.5
 
 
 # Bernoulli VAE
@@ -351,164 +330,6 @@ def test_images_are_binarised_anew_at_every_use() -> None:
     assert isinstance(second, Tensor)
     assert set(first.unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(first, second)
-
-
-# Tree-LSTM
-
-
-def sequences(task: Any, length: int | None, *indices: int) -> dict[str, Tensor]:
-    """Training sequences of one lane, cut to ``length``."""
-    batch: dict[str, Tensor] = task.batch("train", torch.tensor([indices]), None, length=length)
-    return batch
-
-
-def of_length(task: Any, length: int) -> int:
-    """The first training sequence of that length."""
-    return int((task.lengths["train"] == length).nonzero()[0])
-
-
-def node_of_children(model: Mapping[str, Tensor], left: Tensor, right: Tensor) -> Tensor:
-    """One candidate parent, written out gate by gate; nodes are h and c in one vector."""
-    width = len(left) // 2
-    gates = model["merge.weight"][0] @ torch.cat([left[:width], right[:width]]) + model["merge.bias"][0]
-    i, f_left, f_right, o, g = gates.split(width)
-    kept = torch.sigmoid(f_left + 1) * left[width:] + torch.sigmoid(f_right + 1) * right[width:]
-    c = kept + torch.sigmoid(i) * torch.tanh(g)
-    return torch.cat([torch.sigmoid(o) * torch.tanh(c), c])
-
-
-def scores_of_tree(
-    model: Mapping[str, Tensor], tokens: Tensor, choices: tuple[int, ...], *, scale: float = 1.0
-) -> tuple[Tensor, float]:
-    """Scores of the classes, and ln of the probability of the choices; the last merge is forced.
-
-    ``scale`` is what dropout multiplies with what it keeps.
-    """
-    embedded = model["embedding.weight"][0].T[tokens] + model["embedding.bias"][0]
-    nodes = list(scale * embedded @ model["leaf.weight"][0].T + model["leaf.bias"][0])
-    log_p, width = 0.0, model["query"].shape[-1]
-    for chosen in (*choices, 0):
-        parents = [node_of_children(model, *pair) for pair in itertools.pairwise(nodes)]
-        logits = torch.stack([parent[:width] @ model["query"][0] for parent in parents]) / math.sqrt(width)
-        log_p += float(logits.log_softmax(0)[chosen])
-        nodes[chosen : chosen + 2] = [parents[chosen]]
-    return model["classifier.weight"][0] @ (scale * nodes[0][:width]) + model["classifier.bias"][0], log_p
-
-
-@pytest.fixture
-def tree() -> Any:
-    """Without dropout, in float64."""
-    return build(TREE_LSTM, torch.float64, dropout=0.0)
-
-
-TREES = [(a, b, c) for a in range(4) for b in range(3) for c in range(2)]  # of five leaves
-
-
-@pytest.mark.parametrize("choices", TREES)
-def test_choices_build_the_tree_they_say(tree: Any, choices: tuple[int, ...]) -> None:
-    variables = start(tree, seed_keys([1]))
-    batch = sequences(tree, 5, of_length(tree, 5))
-    draw = Chooser(lambda merge, logits: torch.full(logits.shape[:-1], choices[merge]))
-    loss = tree.loss(Phase(), variables, batch, draw).loss
-    scores, _ = scores_of_tree(variables.groups["model"], batch["tokens"][0, 0], choices)
-    assert loss.item() == pytest.approx(float(-scores.log_softmax(0)[batch["label"][0, 0]]), rel=1e-12)
-
-
-def test_dropout_scales_what_it_keeps() -> None:
-    task = build(TREE_LSTM, torch.float64, dropout=0.75)
-    variables, batch = start(task, seed_keys([1])), sequences(task, 5, of_length(task, 5))
-    loss = task.loss(Phase(), variables, batch, Chooser(first_legal)).loss
-    scores, _ = scores_of_tree(variables.groups["model"], batch["tokens"][0, 0], (0, 0, 0), scale=4.0)
-    assert loss.item() == pytest.approx(float(-scores.log_softmax(0)[batch["label"][0, 0]]), rel=1e-12)
-
-
-def test_expected_loss_is_that_of_all_trees(tree: Any) -> None:
-    """Ten thousand lanes of one sequence; false alarm 1e-6."""
-    keys = seed_keys(range(MANY))
-    variables = same_start(tree, len(keys))
-    batch = sequences(tree, 5, of_length(tree, 5))
-    label = batch["label"][0, 0]
-    found = [scores_of_tree(variables.groups["model"], batch["tokens"][0, 0], choices) for choices in TREES]
-    p = torch.tensor([log_p for _, log_p in found], dtype=torch.float64).exp()
-    assert float(p.sum()) == pytest.approx(1)
-    expected = sum(q * -scores.log_softmax(0)[label] for q, (scores, _) in zip(p, found, strict=True))
-    wide = {name: tensor.expand(len(keys), *tensor.shape[1:]) for name, tensor in batch.items()}
-    for estimator in ("stgs", "reinmax"):
-        losses = tree.loss(Phase(), variables, wide, training_draw(estimator, keys)).loss
-        assert_mean(losses, torch.as_tensor(expected), detects=1e-3)
-
-
-def test_only_pairs_inside_of_a_sequence_can_be_chosen(tree: Any) -> None:
-    indices = [of_length(tree, length) for length in (2, 4, 7)]
-    draw = Chooser(first_legal)
-    tree.loss(Phase(), start(tree, seed_keys([1])), sequences(tree, 7, *indices), draw)
-    legal = [logits.isfinite().sum(-1)[0, :, 0].tolist() for logits in draw.asked]
-    # pairs of sequences of 2, 4, 7; a finished one has a flat row of all places, and its choice is not read
-    assert legal == [[1, 3, 6], [5, 2, 5], [4, 1, 4], [3, 3, 3], [2, 2, 2]]
-
-
-@pytest.mark.parametrize(
-    "estimator", [id for id in estimators.available() if estimators.get(id).properties.kind == "path"]
-)
-def test_no_path_estimator_chooses_what_is_masked(tree: Any, estimator: str) -> None:
-    class Recording(TrainingDraw):
-        def sample(self, name: str, logits: Tensor) -> Tensor:
-            drawn = super().sample(name, logits)
-            assert (drawn[logits == -torch.inf] == 0).all()
-            return drawn
-
-    keys = seed_keys(range(20))
-    bound, lane = estimator_of(estimator, len(keys))
-    batch = minibatch(tree, "train", keys, step=1)
-    _, gradients = gradient(
-        tree, Phase(), start(tree, keys), batch, Recording(bound, lane=lane, keys=keys, step=1, states={})
-    )
-    assert all(g.isfinite().all() for g in gradients.values())
-
-
-def test_padding_changes_nothing(tree: Any) -> None:
-    """Neither loss, gradient nor accuracy depend on what lies behind the end of a sequence."""
-    indices = [of_length(tree, length) for length in (2, 3, 6)]
-    variables = start(tree, seed_keys([1]))
-
-    def likeliest(_: int, logits: Tensor) -> Tensor:
-        return logits.argmax(-1)
-
-    results = []
-    for length in (6, 7, LONGEST):
-        batch = sequences(tree, length, *indices)
-        assert batch["tokens"].shape == (1, 3, length)
-        loss, gradients = gradient(tree, Phase(), variables, batch, Chooser(likeliest))
-        accuracy = tree.evaluate("train", variables, batch, evaluation_draw(seed_keys([1]), len(indices)))
-        results.append((loss.loss, gradients, accuracy))
-    short, *padded = results
-    for value, found, right in padded:
-        torch.testing.assert_close(value, short[0], rtol=1e-12, atol=0)
-        torch.testing.assert_close(found, short[1], rtol=1e-9, atol=1e-14)
-        assert torch.equal(right["train_accuracy"], short[2]["train_accuracy"])
-
-
-def test_labels_are_the_greatest_symbol_inside() -> None:
-    task = build(TREE_LSTM)
-    for split, count in task.splits.items():
-        batch = task.batch(split, torch.arange(count).unsqueeze(0), None, length=LONGEST)
-        rows = zip(
-            batch["tokens"][0].tolist(), batch["length"][0].tolist(), batch["label"][0].tolist(), strict=True
-        )
-        assert all(max(tokens[:length]) == label for tokens, length, label in rows)
-        assert torch.equal(batch["length"][0], task.lengths[split])
-
-
-def test_dropout_is_drawn_in_training_only() -> None:
-    task = build(TREE_LSTM, dropout=0.5)
-    variables, batch = start(task, THREE), minibatch(task, "train", THREE, step=1)
-    one, two = (
-        task.loss(Phase(), variables, batch, training_draw("st", THREE, step=step)).loss for step in (1, 2)
-    )
-    assert not torch.equal(one, two)
-    draws = (evaluation_draw(THREE, task.batch_size) for step in (1, 2))
-    first, second = (task.evaluate("train", variables, batch, draw)["train_accuracy"] for draw in draws)
-    assert torch.equal(first, second)
 
 
 # Search cell

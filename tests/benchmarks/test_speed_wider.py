@@ -21,12 +21,15 @@ from benchmarks.commands.speed import rates
 from benchmarks.commands.speed.__main__ import main
 from benchmarks.commands.speed.cases import Case
 from benchmarks.commands.speed.setups import Setup
+from benchmarks.datasets.listops import Sentence
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from benchmarks.tasks import registry
 from benchmarks.tasks.contract import Draw, Phase, Task, Variables
 from benchmarks.tasks.info import Split
+from benchmarks.tasks.listops.sentences import random_sentences
+from benchmarks.tasks.listops.task import Sentences
 from tests.support.plugins import registered
-from tests.support.prototypes import bernoulli_vae, image_cell, plain_loops, speed_cases, tree_lstm
+from tests.support.prototypes import bernoulli_vae, image_cell, plain_loops, speed_cases
 
 MODULE = speed_cases.__name__
 ANNOUNCED = Path(speed_cases.__file__).parent / "announced"
@@ -47,7 +50,8 @@ def prototypes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def test_all_tasks_of_the_cases_are_announced() -> None:
-    assert registry.plugins(announced()).keys() == {case.task["id"] for case in speed_cases.CASES}
+    needed = {case.task["id"] for case in speed_cases.CASES} - {"listops"}
+    assert registry.plugins(announced()).keys() == needed
 
 
 # Plain loops beside tasks
@@ -94,7 +98,15 @@ def small(name: str, setup: Setup, **values: Any) -> Case:
 
 
 VAE = small("bernoulli-vae-200", speed_cases.BernoulliVAE(sizes=bernoulli_vae.Sizes()))
-TREE = small("tree-lstm-64", speed_cases.TreeLSTM(sizes=tree_lstm.Sizes()), hidden=6, dropout=0.0)
+
+
+def few_sentences() -> Sentences:
+    return random_sentences({"train": 60, "valid": 10, "test": 10}, 9)
+
+
+TREE = small(
+    "listops-token", speed_cases.TreeLSTM(sentences=few_sentences, dropout=0.0), hidden=6, max_tokens=9
+)
 CELL = small("search-cell-16", speed_cases.SearchCell(sizes=image_cell.Sizes()), width=4)
 
 
@@ -154,19 +166,33 @@ def test_the_plain_vae_has_the_task_s_loss_and_gradients() -> None:
     assert_close(parameters, gradients)
 
 
+def torchs_order(tensor: Tensor) -> Tensor:
+    """Rows of the gates i, f, g, o of those of g, i, f, o."""
+    ordered: Tensor = tensor.unflatten(1, (4, -1))[:, [1, 2, 0, 3]].flatten(1, 2)
+    return ordered
+
+
 def test_the_plain_tree_has_the_task_s_loss_and_gradients() -> None:
-    """The task's embedding has a bias, which is part of every vector of torch's."""
     task = our_task(TREE)
     variables, gradients, batch, loss = ours(task, task.phases[0], "train", length=9)
     assert len(set(batch["length"][0].tolist())) > 2
-    model = plain_loops.TreeLSTM(6, 0.0, likeliest)
-    group = variables.groups["model"]
-    table = (group["embedding.weight"].mT + group["embedding.bias"].unsqueeze(1)).detach()
-    parameters = filled(model, {}, {**group, "embedding.weight": table})
-    found = functional.cross_entropy(model(batch["tokens"][0], batch["length"][0]), batch["label"][0])
+    model = plain_loops.TreeLSTM(18, 6, 0.0, likeliest)
+    places = {"classifier.1": "classifier.0", "classifier.4": "classifier.1"}
+    names = {f"{one}.{kind}": f"{two}.{kind}" for one, two in places.items() for kind in ("weight", "bias")}
+    group = {
+        name: torchs_order(tensor.detach()) if name.startswith("leaf") else tensor.detach()
+        for name, tensor in variables.groups["model"].items()
+    }
+    parameters = filled(model, names, group)
+    assert parameters.keys() == gradients.keys()
+    found = functional.cross_entropy(model(batch["symbols"][0].long(), batch["length"][0]), batch["label"][0])
     found.backward()
     assert found.item() == pytest.approx(loss.item(), rel=1e-5)
-    assert_close(parameters, {**gradients, "embedding.weight": gradients["embedding.weight"].mT})
+    expected = {
+        name: torchs_order(g.unsqueeze(0))[0] if name.startswith("leaf") else g
+        for name, g in gradients.items()
+    }
+    assert_close(parameters, expected)
 
 
 @pytest.mark.parametrize("phase", [0, 1], ids=["weights", "architecture"])
@@ -255,18 +281,27 @@ def test_counts_of_the_bernoulli_vae() -> None:
     )
 
 
+def two_sentences() -> Sentences:
+    parts = random_sentences({"train": 2, "valid": 1, "test": 1}, 9)
+    return parts | {"train": [Sentence(9, "[MAX 9 2 ]"), Sentence(7, "7")]}
+
+
 def test_counts_of_the_tree() -> None:
-    """Sequences of 3 and 4: 3.5 leaves on average, (3 + 6) / 2 candidates, of which the last is no choice."""
-    case = small("tree-lstm-64", speed_cases.TreeLSTM(sizes=tree_lstm.Sizes(shortest=3, longest=4)), hidden=8)
+    """Sentences of 5 leaves and of 1: on average 3 leaves, 4 nodes below others, 2 merges, 1.5 choices.
+
+    A sentence of 5 has 4 pairs of leaves, and two more after each of three merges: ten.
+    """
+    case = small("listops-token", speed_cases.TreeLSTM(sentences=two_sentences), hidden=8)
     counts = case.counts
-    leaves, parents = 18, 22  # 5 sequences: 17.5 and 22.5, rounded to even
-    assert counts.updates == 8 + 4 * 8 + (8 * 16 + 16) + (16 * 40 + 40) + (8 * 4 + 4)
-    assert sum(m * k * n for m, k, n in counts.matmuls) == 3 * (
-        leaves * 8 * 16 + parents * 16 * 40 + 5 * 8 * 4
+    leaves, nodes, pairs, parents, choices = 15, 20, 25, 10, 8  # of 5 sentences; 7.5 is rounded to even
+    leaf, merge, hidden, classes = 8 * 32, 16 * 40, 8 * 8, 8 * 11
+    assert counts.updates == 8 + 18 * 8 + 2 * (leaf + 32) + (merge + 40) + (hidden + 8) + (classes + 11)
+    assert sum(m * k * n for m, k, n in counts.matmuls) == (
+        3 * 2 * leaves * leaf + (nodes + 2 * pairs + parents) * merge + 3 * 5 * (hidden + classes)
     )
-    choices = leaves - 10  # of (22 - 5) / 8, about two, pairs each
-    assert (counts.noise, counts.log) == (choices, choices)
-    assert counts.exp == choices + 6 * 8 * parents
+    relaxed = choices * 3  # of 9 pairs in three choices
+    assert (counts.noise, counts.log) == (relaxed + 8 * (leaves + 10), 2 * relaxed)
+    assert counts.exp == relaxed + 5 * 8 * leaves + 6 * 8 * pairs
 
 
 def test_counts_of_the_search() -> None:
@@ -327,7 +362,7 @@ def test_a_module_without_cases_is_told(
 def test_a_task_that_is_not_registered_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stranger = small("tree-lstm-64", TREE.setup, id="stranger")
+    stranger = small("listops-token", TREE.setup, id="stranger")
     monkeypatch.setattr(speed_cases, "CASES", (stranger,))
     with pytest.raises(SystemExit, match="2"):
         main(["--also", MODULE])
@@ -340,4 +375,4 @@ def test_only_takes_names_of_additional_cases(capsys: pytest.CaptureFixture[str]
     err = capsys.readouterr().err
     assert "invalid choice: 'tree'" in err
     assert "vae-8x4-reinmax" in err
-    assert "tree-lstm-64" in err
+    assert "listops-token" in err

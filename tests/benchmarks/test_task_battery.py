@@ -17,7 +17,6 @@ CORRECT_ID = CORRECT.id
 OF_TESTS = {
     CORRECT_ID: "tests.benchmarks.wrong_tasks:CORRECT",
     "prototype_bernoulli_vae": "tests.support.prototypes.infos:BERNOULLI_VAE",
-    "prototype_tree_lstm": "tests.support.prototypes.infos:TREE_LSTM",
     "prototype_search_cell": "tests.support.prototypes.infos:SEARCH_CELL",
 }
 """Tasks that stand for what tasks will need, by id, with their entry points."""

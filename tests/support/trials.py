@@ -14,15 +14,18 @@ from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.bernoulli_vae.task import BernoulliVAE
 from benchmarks.tasks.categorical_vae.task import PIXELS, CategoricalVAE
 from benchmarks.tasks.info import Split
+from benchmarks.tasks.listops.task import ListOps
 from benchmarks.tasks.polynomial.task import Polynomial
 from estimators.info import Parameter, Value
 
 SMALL_POLYNOMIAL: dict[str, Value] = {"latents": 8, "batch_size": 16, "steps_per_epoch": 5, "epochs": 4}
 SMALL_VAE: dict[str, Value] = {"categories": 3, "latents": 5, "batch_size": 20, "epochs": 2}
+SMALL_LISTOPS: dict[str, Value] = {"max_tokens": 8, "hidden": 6, "batch_size": 8, "epochs": 2}
 SMALL: dict[str, dict[str, Value]] = {
     "polynomial": SMALL_POLYNOMIAL,
     "categorical_vae": SMALL_VAE,
     "bernoulli_vae": {"latents": 6, "batch_size": 20, "epochs": 2},
+    "listops": SMALL_LISTOPS,
 }
 MADE_UP: dict[Split, int] = {"train": 50, "valid": 20, "test": 30}
 """Images of the Bernoulli VAE."""
@@ -71,6 +74,12 @@ def small_bernoulli_vae(spec: TrialSpec) -> BernoulliVAE:
     return BernoulliVAE(spec.task.values, device=torch.device("cpu"), made_up=MADE_UP)
 
 
+def small_listops(spec: TrialSpec) -> ListOps:
+    """ListOps of a trial on made-up sentences; 30 are three minibatches of 8 and a short one."""
+    made_up: dict[Split, int] = {"train": 30, "valid": 20, "test": 20}
+    return ListOps(spec.task.values, device=torch.device("cpu"), made_up=made_up)
+
+
 def small_polynomial(spec: TrialSpec) -> Polynomial:
     """The polynomial task of a trial, of this call alone: with programs of its own."""
     return Polynomial(spec.task.values, device=torch.device("cpu"))
@@ -82,6 +91,8 @@ def cohort(*trials: TrialSpec, **options: Any) -> Cohort:
         options.setdefault("task", small_vae(trials[0]))
     if trials[0].task.id == "bernoulli_vae":
         options.setdefault("task", small_bernoulli_vae(trials[0]))
+    if trials[0].task.id == "listops":
+        options.setdefault("task", small_listops(trials[0]))
     return Cohort(trials, **options)
 
 

@@ -10,9 +10,6 @@ from estimators.info import Parameter, Value
 VAE_SPLITS: Mapping[Split, int] = {"train": 23, "valid": 9, "test": 7}
 PIXELS, UPPER, LOWER = 12, 3, 4
 
-TREE_SPLITS: Mapping[Split, int] = {"train": 150, "valid": 40, "test": 45}
-SHORTEST, LONGEST, SYMBOLS = 2, 9, 4
-
 CELL_SPLITS: Mapping[Split, int] = {"train": 44, "valid": 30, "test": 25}
 EDGES, OPERATIONS, INPUTS, CLASSES = 3, 4, 6, 3
 
@@ -81,60 +78,6 @@ BERNOULLI_VAE = TaskInfo(
     steps_per_epoch=lambda v: _steps(VAE_SPLITS, v),
     references=lambda v: (),
     target="tests.support.prototypes.bernoulli_vae:BernoulliVAE",
-)
-
-TREE_LSTM = TaskInfo(
-    id="prototype_tree_lstm",
-    title="Tree-LSTM that chooses its tree (prototype)",
-    parameters=(
-        _whole("batch_size", 16, "Sequences per update."),
-        _whole("hidden", 8, "Width of a node."),
-        Parameter(
-            name="dropout",
-            type=float,
-            default=0.1,
-            minimum=0.0,
-            maximum=0.9,
-            description="Share of units that are dropped.",
-        ),
-        epochs(default=4, description="Passes over the training sequences."),
-    ),
-    metrics=(
-        _loss("train_loss", "train", "Mean of the epoch's cross-entropies, with dropout."),
-        _accuracy("train_accuracy", "train", "Mean of the epoch's minibatches, with dropout."),
-        _accuracy("valid_accuracy", "valid", "Of the likeliest trees."),
-        _accuracy("test_accuracy", "test", "Of the likeliest trees."),
-        _accuracy(
-            "test_accuracy_best",
-            "test",
-            "Test accuracy where validation accuracy was best.",
-            Reduction(kind="best", of="test_accuracy", by="valid_accuracy"),
-        ),
-        _accuracy(
-            "test_accuracy_mean",
-            "test",
-            "Mean of the last three test accuracies.",
-            Reduction(kind="mean", of="test_accuracy", count=3),
-        ),
-    ),
-    select="valid_accuracy",
-    report=("test_accuracy_best", "test_accuracy"),
-    optimizers=("adam", "radam"),
-    fixed={"clip_norm": 5.0},
-    default_lr=2e-2,
-    version=1,
-    describe=lambda v: f"Tree-LSTM of {v['hidden']} units",
-    facts=lambda v: Facts(
-        spaces={
-            "merge": Space(variables=1, categories=LONGEST - 1, rows=(LONGEST - 2) * int(v["batch_size"]))
-        },
-        flop=6.0 * LONGEST**2 / 2 * 10 * int(v["hidden"]) ** 2 * int(v["batch_size"]),
-        sequential=True,
-    ),
-    splits=lambda v: TREE_SPLITS,
-    steps_per_epoch=lambda v: _steps(TREE_SPLITS, v),
-    references=lambda v: (),
-    target="tests.support.prototypes.tree_lstm:TreeLSTM",
 )
 
 SEARCH_CELL = TaskInfo(

@@ -18,8 +18,11 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset, default_collate
 from benchmarks.commands.speed import reference_estimators
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.info import Split
-from tests.support.prototypes import bernoulli_vae, image_cell, tree_lstm
-from tests.support.prototypes.infos import CLASSES, EDGES, OPERATIONS, SYMBOLS
+from benchmarks.tasks.listops.reader import SYMBOLS, read
+from benchmarks.tasks.listops.task import CLASSES, Sentences
+from tests.support.prototypes import bernoulli_vae, image_cell
+from tests.support.prototypes.infos import CLASSES as IMAGE_CLASSES
+from tests.support.prototypes.infos import EDGES, OPERATIONS
 
 Draw = reference_estimators.Sampler
 """Logits ``(..., n)`` to one-hot samples with a gradient."""
@@ -113,36 +116,43 @@ class BernoulliVAETraining:
 
 
 class TreeLSTM(nn.Module):
-    """Merges a pair of neighbours at a time.
+    """Reads symbols with an LSTM and merges a pair of neighbours at a time.
 
     Args:
+        symbols: how many there are.
         width: of a node.
         dropout: share of units that are dropped.
         draw: the estimator.
     """
 
-    def __init__(self, width: int, dropout: float, draw: Draw) -> None:
+    def __init__(self, symbols: int, width: int, dropout: float, draw: Draw) -> None:
         super().__init__()
-        self.draw, self.dropout = draw, dropout
-        self.embedding = nn.Embedding(SYMBOLS, width)
-        self.leaf = nn.Linear(width, 2 * width)
+        self.draw = draw
+        self.embedding = nn.Embedding(symbols, width)
+        self.dropout = nn.Dropout(dropout)
+        self.leaf = nn.LSTMCell(width, width)
         self.merge = nn.Linear(2 * width, 5 * width)
-        self.query = nn.Parameter(torch.empty(width).uniform_(-1, 1) / math.sqrt(width))
-        self.classifier = nn.Linear(width, SYMBOLS)
+        self.query = nn.Parameter(0.01 * torch.randn(width))
+        self.classifier = nn.Sequential(
+            self.dropout, nn.Linear(width, width), nn.ReLU(), self.dropout, nn.Linear(width, CLASSES)
+        )
 
-    def forward(self, tokens: Tensor, length: Tensor) -> Tensor:
-        """Scores of classes ``(B, symbols)`` of sequences ``(B, longest)``."""
-        embedded = self.embedding(tokens)
-        kept = functional.dropout(torch.ones_like(embedded[:, :1]), self.dropout, self.training)
-        h, c = self.leaf(embedded * kept).chunk(2, -1)
-        for merged in range(tokens.shape[1] - 1):
+    def forward(self, symbols: Tensor, length: Tensor) -> Tensor:
+        """Scores of classes ``(B, classes)`` of sentences ``(B, longest)``."""
+        embedded = self.dropout(self.embedding(symbols))
+        state = torch.zeros_like(embedded[:, 0]), torch.zeros_like(embedded[:, 0])
+        states = []
+        for place in range(symbols.shape[1]):
+            state = self.leaf(embedded[:, place], state)
+            states.append(state)
+        h, c = (torch.stack(part, 1) for part in zip(*states, strict=True))
+        for merged in range(symbols.shape[1] - 1):
             h, c = self._merged(h, c, length - merged)
-        root = functional.dropout(h[:, 0], self.dropout, self.training)
-        scores: Tensor = self.classifier(root)
+        scores: Tensor = self.classifier(h[:, 0])
         return scores
 
     def _merged(self, h: Tensor, c: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes after one merge; a sequence of one node keeps it."""
+        """Nodes after one merge; a sentence of one node keeps it."""
         parent_h, parent_c = self._parents(h, c)
         chosen = self._choice(parent_h, left).unsqueeze(-1)
         reached = chosen.cumsum(1)
@@ -153,7 +163,7 @@ class TreeLSTM(nn.Module):
 
     def _parents(self, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         gates = self.merge(torch.cat([h[:, :-1], h[:, 1:]], -1))
-        i, f_left, f_right, o, g = gates.chunk(5, -1)
+        g, i, f_left, f_right, o = gates.chunk(5, -1)
         kept = (f_left + 1).sigmoid() * c[:, :-1] + (f_right + 1).sigmoid() * c[:, 1:]
         parent = kept + i.sigmoid() * g.tanh()
         return o.sigmoid() * parent.tanh(), parent
@@ -164,17 +174,17 @@ class TreeLSTM(nn.Module):
             return torch.ones_like(parents[..., 0])
         scores = parents @ self.query / math.sqrt(len(self.query))
         missing = torch.arange(pairs) >= left.unsqueeze(-1) - 1
-        logits = scores.masked_fill(missing & (left.unsqueeze(-1) > 1), -torch.inf)
+        logits = scores.masked_fill(missing, -torch.inf).masked_fill(left.unsqueeze(-1) < 2, 0.0)
         if self.training:
             return self.draw(logits.unsqueeze(-2)).squeeze(-2)
         return functional.one_hot(logits.argmax(-1), pairs).to(scores.dtype)
 
 
 class Buckets(Sampler[list[int]]):
-    """Minibatches of sequences of similar length, in random order.
+    """Minibatches of sentences of similar length, in random order.
 
     Args:
-        lengths: of all sequences.
+        lengths: of all sentences.
         size: of a minibatch.
     """
 
@@ -189,42 +199,43 @@ class Buckets(Sampler[list[int]]):
 
 
 class TreeLSTMTraining:
-    """Training of one Tree-LSTM.
+    """Training of one Tree-LSTM on tokens.
 
     Args:
         trial: its parameters.
-        sizes: of the data.
+        sentences: by split.
+        dropout: share of units that are dropped.
         draw: the estimator.
     """
 
-    def __init__(self, trial: TrialSpec, sizes: tree_lstm.Sizes, draw: Draw) -> None:
+    def __init__(self, trial: TrialSpec, sentences: Sentences, dropout: float, draw: Draw) -> None:
         torch.manual_seed(trial.seed)
         values = trial.task.values
-        self.model = TreeLSTM(int(values["hidden"]), float(values["dropout"]), draw)
+        self.model = TreeLSTM(len(SYMBOLS["token"]), int(values["hidden"]), dropout, draw)
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=trial.lr)
         self._schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self._optimizer, mode="max", factor=0.5, patience=4
         )
-        size = int(values["batch_size"])
+        size, most = int(values["batch_size"]), int(values["max_tokens"])
+        data = {split: read(part, "token", most=most, by_length=False) for split, part in sentences.items()}
         self._train, *self._evaluated = (
-            _by_length(tree_lstm.sequences(count, sizes, seed), size)
-            for seed, count in enumerate((sizes.train, sizes.valid, sizes.test))
+            _by_length(data[split], size) for split in ("train", "valid", "test")
         )
-        self._half = -(-sizes.train // size) // 2
+        self._half = -(-len(data["train"]["label"]) // size) // 2
 
     def steps(self) -> Iterator[int]:
         """Train for ever, yielding 1 after every step; two evaluations of both other splits an epoch."""
         while True:
-            for done, (tokens, length, label) in enumerate(self._train, 1):
+            for done, (symbols, length, label) in enumerate(self._train, 1):
                 self.model.train()
-                self.train_loss = self._step(tokens, length, label)
+                self.train_loss = self._step(symbols, length, label)
                 yield 1
                 if done == self._half:
                     self._evaluate()
             self._evaluate()
 
-    def _step(self, tokens: Tensor, length: Tensor, label: Tensor) -> float:
-        loss = functional.cross_entropy(self.model(tokens, length), label)
+    def _step(self, symbols: Tensor, length: Tensor, label: Tensor) -> float:
+        loss = functional.cross_entropy(self.model(symbols, length), label)
         self._optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -240,20 +251,20 @@ class TreeLSTMTraining:
         """Of the likeliest trees."""
         self.model.eval()
         return _mean(
-            ((self.model(tokens, length).argmax(-1) == label).sum().item(), len(label))
-            for tokens, length, label in loader
+            ((self.model(symbols, length).argmax(-1) == label).sum().item(), len(label))
+            for symbols, length, label in loader
         )
 
 
 def _by_length(data: Mapping[str, Tensor], size: int) -> DataLoader[tuple[Tensor, ...]]:
-    """Minibatches cut to their longest sequence."""
-    parts = TensorDataset(data["tokens"], data["length"], data["label"])
+    """Minibatches cut to their longest sentence."""
+    parts = TensorDataset(data["symbols"].long(), data["length"], data["label"])
     return DataLoader(parts, batch_sampler=Buckets(data["length"], size), collate_fn=_cut)
 
 
 def _cut(examples: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    tokens, length, label = default_collate(examples)
-    return tokens[:, : length.max()], length, label
+    symbols, length, label = default_collate(examples)
+    return symbols[:, : length.max()], length, label
 
 
 class MixedEdge(nn.Module):
@@ -291,7 +302,7 @@ class SearchNetwork(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(image_cell.COLOURS, channels, 3, padding=1, bias=False)
         self.edges = nn.ModuleList(MixedEdge(channels) for _ in range(EDGES))
-        self.head = nn.Linear(channels, CLASSES)
+        self.head = nn.Linear(channels, IMAGE_CLASSES)
 
     def forward(self, x: Tensor, cell: Tensor) -> Tensor:
         """Scores of classes of images, in the cell of one-hot rows ``(edges, operations)``."""

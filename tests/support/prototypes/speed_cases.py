@@ -7,6 +7,7 @@ prototypes are registered, which ``announced/`` on the path of modules does as a
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,14 +17,23 @@ from benchmarks.commands.speed.floors import Counts, dense, sampling
 from benchmarks.commands.speed.rates import Matmul
 from benchmarks.commands.speed.reference_estimators import sampler
 from benchmarks.commands.speed.setups import Training
+from benchmarks.datasets import listops
 from benchmarks.spec import TrialSpec
 from benchmarks.tasks.contract import Task
-from tests.support.prototypes import bernoulli_vae, image_cell, plain_loops, tree_lstm
-from tests.support.prototypes.infos import CLASSES, EDGES, OPERATIONS, SYMBOLS
+from benchmarks.tasks.info import Split
+from benchmarks.tasks.listops.reader import SYMBOLS, tokens
+from benchmarks.tasks.listops.task import CLASSES, DROPOUT, ListOps, Sentences
+from tests.support.prototypes import bernoulli_vae, image_cell, plain_loops
+from tests.support.prototypes.infos import CLASSES as IMAGE_CLASSES
+from tests.support.prototypes.infos import EDGES, OPERATIONS
 from tests.support.prototypes.plain_loops import Draw
 
+SHARE = 100
+"""One sentence in so many is trained on and evaluated."""
 WARM_UP = 10
 """Steps are long; a plain loop is soon as fast as it will be."""
+
+_SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 def _draw(trial: TrialSpec) -> Draw:
@@ -76,47 +86,100 @@ class BernoulliVAE:
         )
 
 
+def every_hundredth_sentence() -> Sentences:
+    """ListOps, every hundredth sentence of every split: as much evaluation for each step as all have.
+
+    Raises:
+        DatasetUnavailable, WrongChecksum: as :func:`benchmarks.datasets.listops.load`.
+    """
+    loaded = listops.load()
+    return {split: loaded[split][::SHARE] for split in _SPLITS}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeLSTM:
-    """Sequences that are merged pair by pair.
+    """ListOps, read by tokens.
 
     Attributes:
-        sizes: of the data.
+        sentences: where they come from; called in every process.
+        dropout: share of units that are dropped.
     """
 
-    sizes: tree_lstm.Sizes
+    sentences: Callable[[], Sentences] = every_hundredth_sentence
+    dropout: float = DROPOUT
 
     def check(self) -> None:
-        """Data are made up."""
+        """Load the sentences once."""
+        self.sentences()
 
     def task(self, trial: TrialSpec, device: torch.device) -> Task | None:
-        """The prototype in this size."""
-        return tree_lstm.TreeLSTM(trial.task.values, device=device, sizes=self.sizes)
+        """The task with these sentences."""
+        return ListOps(trial.task.values, device=device, sentences=self.sentences(), dropout=self.dropout)
 
     def training(self, trial: TrialSpec, device: str) -> Training:
         """On a CPU."""
-        return plain_loops.TreeLSTMTraining(trial, self.sizes, _draw(trial))
+        return plain_loops.TreeLSTMTraining(trial, self.sentences(), self.dropout, _draw(trial))
 
     def counts(self, trial: TrialSpec) -> Counts:
-        """A sequence of l symbols has l(l-1)/2 candidate parents, of five gates and a tanh each.
+        """A sentence of l symbols has l - 1 pairs of leaves, and two new ones after each of l - 2 merges.
 
-        All candidates of a minibatch count as one matmul, although they have to be made one merge after the
-        other. Symbols are looked up.
+        Every node but the root is multiplied with both halves of the map of pairs. Backwards, every pair is
+        for the derivative of its score and for the weights, and every pair that became a node once more. All
+        of a minibatch count as one matmul, although they have to be made one merge after the other. Symbols
+        are looked up.
         """
         batch, width = int(trial.task.values["batch_size"]), int(trial.task.values["hidden"])
-        lengths = range(self.sizes.shortest, self.sizes.longest + 1)
+        lengths = [
+            length
+            for sentence in self.sentences()["train"]
+            if (length := len(tokens(sentence.text))) <= int(trial.task.values["max_tokens"])
+        ]
         leaves = round(batch * statistics.fmean(lengths))
-        parents = round(batch * statistics.fmean(length * (length - 1) / 2 for length in lengths))
-        choices = leaves - 2 * batch  # the last pair is no choice
-        noise, log, exp = sampling(trial.estimator, choices, round((parents - batch) / choices))
-        leaf, merge, classifier = (width, 2 * width), (2 * width, 5 * width), (width, SYMBOLS)
-        return Counts(
-            matmuls=(*dense([leaf], leaves), *dense([merge], parents), *dense([classifier], batch)),
-            noise=noise,
-            log=log,
-            exp=exp + 6 * width * parents,
-            updates=width + SYMBOLS * width + _parameters([leaf, merge, classifier]),
+        nodes, pairs, parents, choices, asked = (
+            round(batch * statistics.fmean(map(number, lengths)))
+            for number in (_nodes_below, _pairs, _parents, _choices, _choosable)
         )
+        noise, log, exp = sampling(trial.estimator, choices, round(asked / choices))
+        leaf, hidden, classes = (width, 4 * width), (width, width), (width, CLASSES)
+        merges = ((nodes, width, 10 * width), *((n, 5 * width, 2 * width) for n in (pairs, parents)))
+        return Counts(
+            matmuls=(
+                *dense([leaf, leaf], leaves),
+                *merges,
+                (5 * width, pairs, 2 * width),
+                *dense([hidden, classes], batch),
+            ),
+            noise=noise + width * (leaves + 2 * batch),
+            log=log,
+            exp=exp + 5 * width * leaves + 6 * width * pairs,
+            updates=width * (1 + len(SYMBOLS["token"]))
+            + _parameters([leaf, leaf, (2 * width, 5 * width), hidden, classes]),
+        )
+
+
+def _nodes_below(length: int) -> int:
+    """Nodes of a sentence that are a part of others."""
+    return 2 * length - 2
+
+
+def _pairs(length: int) -> int:
+    """Pairs that a sentence ever has; one of two new ones is missing where the merge is at an end."""
+    return max(3 * length - 5, length - 1)
+
+
+def _parents(length: int) -> int:
+    """Merges of a sentence."""
+    return length - 1
+
+
+def _choices(length: int) -> int:
+    """Merges that are chosen: not the last."""
+    return max(length - 2, 0)
+
+
+def _choosable(length: int) -> int:
+    """Pairs that there are in all these choices together."""
+    return max(length * (length - 1) // 2 - 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,13 +215,13 @@ class SearchCell:
         maps = [stem, *edge * EDGES]
         search: list[Matmul] = [(places, inputs, outputs) for inputs, outputs in maps]
         search += [(places, outputs, inputs) for inputs, outputs in edge]
-        head = (channels, CLASSES)
+        head = (channels, IMAGE_CLASSES)
         noise, log, exp = sampling(trial.estimator, EDGES, OPERATIONS)
         return Counts(
             matmuls=(*dense(maps, places, without_gradient={0}), *dense([head], batch), *search),
             noise=noise + EDGES,
             log=log + 2 * batch,
-            exp=exp + 2 * batch * CLASSES,
+            exp=exp + 2 * batch * IMAGE_CLASSES,
             updates=sum(inputs * outputs for inputs, outputs in maps)
             + _parameters([head])
             + EDGES * OPERATIONS,
@@ -185,12 +248,12 @@ CASES = (
         warm_up=200,
     ),
     Case(
-        name="tree-lstm-64",
-        task={"id": "prototype_tree_lstm", "batch_size": 16, "hidden": 64},
+        name="listops-token",
+        task={"id": "listops", "reader": "token"},
         estimator={"id": "stgs", "temperature": 1.0},
         lr=1e-3,
         lanes=4,
-        setup=TreeLSTM(sizes=tree_lstm.Sizes(shortest=20, longest=60, train=320, valid=32, test=32)),
+        setup=TreeLSTM(),
         warm_up=WARM_UP,
         compiled=False,
     ),

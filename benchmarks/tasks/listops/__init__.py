@@ -1,0 +1,1 @@
+"""ListOps with a Tree-LSTM that chooses its own tree."""
