@@ -42,7 +42,7 @@ class QueueRules:
     """
 
     lease: timedelta = timedelta(seconds=30)
-    start: timedelta = timedelta(seconds=600)
+    start: timedelta = timedelta(seconds=120)
     max_attempts: int = 3
     backoff: timedelta = timedelta(seconds=5)
 
