@@ -6,8 +6,10 @@ from service.resources.schemas import MetricInfo
 
 
 def metric_label(metric: MetricInfo) -> str:
-    """The title as it stands inside a sentence."""
-    return metric.title[:1].lower() + metric.title[1:]
+    """The title as it stands inside a sentence: names keep their capitals."""
+    title = metric.title
+    is_name = any(letter.isupper() for letter in title.split()[0][1:])
+    return title if is_name else title[:1].lower() + title[1:]
 
 
 def metric_header(metric: MetricInfo) -> str:

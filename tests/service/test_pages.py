@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 
 from estimators import registry
 from service.resources import numbers
-from service.resources.schemas import BoardRow, ReferenceNumber, SeedValue, Setting, Summary
+from service.resources.schemas import BoardRow, MetricInfo, ReferenceNumber, SeedValue, Setting, Summary
 from service.web import rail
 from service.web.colours import COLOURS, colours
+from service.web.labels import metric_label
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 
@@ -208,3 +209,17 @@ def test_no_page_asks_another_server(engine: Engine) -> None:
     http = browser_of(application(engine))
     for path in ("/", "/sweeps", f"/sweeps/{id}", f"/boards/{board_id(engine)}"):
         assert not re.findall(r'(?:src|href|action)="(?:https?:)?//', http.get(path).text), path
+
+
+@pytest.mark.parametrize(
+    ("title", "inside"),
+    [
+        ("Train −ELBO", "train −ELBO"),
+        ("Cell", "cell"),
+        ("CIFAR-10 valid", "CIFAR-10 valid"),
+        ("ImageNet16-120 test", "ImageNet16-120 test"),
+    ],
+)
+def test_a_metric_inside_a_sentence_keeps_the_capitals_of_names(title: str, inside: str) -> None:
+    info = MetricInfo(name="m", title=title, unit="", goal="minimize", split="train", description="")
+    assert metric_label(info) == inside
