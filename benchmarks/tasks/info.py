@@ -127,6 +127,18 @@ def epochs(*, default: int, description: str) -> Parameter:
     )
 
 
+def batch_size(*, default: int, description: str, maximum: int = 10_000) -> Parameter:
+    """The parameter that says how many examples an update sees."""
+    return Parameter(
+        name="batch_size",
+        type=int,
+        default=default,
+        minimum=1,
+        maximum=maximum,
+        description=description,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskInfo:
     """One line of the task registry.
