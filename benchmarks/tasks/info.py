@@ -127,15 +127,10 @@ def epochs(*, default: int, description: str) -> Parameter:
     )
 
 
-def batch_size(*, default: int, description: str, maximum: int = 10_000) -> Parameter:
-    """The parameter that says how many examples an update sees."""
+def whole(name: str, default: int, description: str, *, minimum: int = 1, maximum: int = 10_000) -> Parameter:
+    """A parameter that is a whole number in a range."""
     return Parameter(
-        name="batch_size",
-        type=int,
-        default=default,
-        minimum=1,
-        maximum=maximum,
-        description=description,
+        name=name, type=int, default=default, minimum=minimum, maximum=maximum, description=description
     )
 
 

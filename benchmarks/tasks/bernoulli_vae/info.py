@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.bernoulli_vae.references import references
-from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, batch_size, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
 from estimators.info import Parameter, Value
 
 HIDDEN = 200
@@ -78,7 +78,7 @@ INFO = TaskInfo(
         Parameter(
             name="latents", type=int, default=200, minimum=1, maximum=1024, description="Bernoulli latents L."
         ),
-        batch_size(default=100, description="Images per update."),
+        whole("batch_size", 100, "Images per update."),
         epochs(default=2000, description="Passes over the training images; 2000 of MNIST are 1e6 updates."),
     ),
     metrics=(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.categorical_vae.protocols import GREY, PROTOCOLS
 from benchmarks.tasks.categorical_vae.references import references
-from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, batch_size, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
 from estimators.info import Parameter, Value
 
 
@@ -69,7 +69,7 @@ INFO = TaskInfo(
             description="Categories C of a latent.",
         ),
         Parameter(name="latents", type=int, default=4, minimum=1, maximum=1024, description="Latents L."),
-        batch_size(default=100, description="Images per update."),
+        whole("batch_size", 100, "Images per update."),
         epochs(default=160, description="Passes over the training images."),
     ),
     metrics=(

@@ -8,7 +8,7 @@ from benchmarks.datasets.catalogue import CATALOGUE, NATS_BENCH
 from benchmarks.tasks.gdas.cells import COLUMNS, EDGES, OPERATIONS
 from benchmarks.tasks.gdas.references import references
 from benchmarks.tasks.gdas.sizes import SIDES, SOURCES, flop, source, split_sizes
-from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
 from estimators.info import Parameter, Value
 
 LOOKED_UP = tuple(column.replace("_val", "_valid") + "_accuracy" for column in COLUMNS)
@@ -32,12 +32,6 @@ def _facts(v: Mapping[str, Value]) -> Facts:
     return Facts(
         spaces={"cell": Space(variables=len(EDGES), categories=len(OPERATIONS))},
         flop=flop(v),
-    )
-
-
-def _whole(name: str, default: int, description: str, *, minimum: int = 1, maximum: int) -> Parameter:
-    return Parameter(
-        name=name, type=int, default=default, minimum=minimum, maximum=maximum, description=description
     )
 
 
@@ -84,16 +78,16 @@ INFO = TaskInfo(
             choices=tuple(SIDES),
             description="Pixels of an image; 16x16 are means of 2x2 pixels.",
         ),
-        _whole(
+        whole(
             "images",
             0,
             "Images for the weights, and as many for the architecture, as far as there are; 0: all.",
             minimum=0,
             maximum=50_000,
         ),
-        _whole("channels", 16, "Channels C of the first stage.", maximum=256),
-        _whole("cells", 5, "Cells N of a stage.", maximum=20),
-        _whole("batch_size", 64, "Images per update, of either kind.", maximum=10_000),
+        whole("channels", 16, "Channels C of the first stage.", maximum=256),
+        whole("cells", 5, "Cells N of a stage.", maximum=20),
+        whole("batch_size", 64, "Images per update, of either kind.", maximum=10_000),
         Parameter(
             name="final_temperature",
             type=float,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import LISTOPS_REGENERATED
 from benchmarks.published import table
-from benchmarks.tasks.info import Facts, Goal, Metric, Reduction, Space, Split, TaskInfo, epochs
+from benchmarks.tasks.info import Facts, Goal, Metric, Reduction, Space, Split, TaskInfo, epochs, whole
 from benchmarks.tasks.listops.references import references
 from estimators.info import Parameter, Value
 
@@ -15,14 +15,6 @@ FIXED: Mapping[str, Value] = {"clip_norm": 5.0}
 _ALL = 89_000
 
 Values = Mapping[str, Value]
-
-
-def _whole(
-    name: str, default: int, description: str, *, minimum: int = 1, maximum: int = 10_000
-) -> Parameter:
-    return Parameter(
-        name=name, type=int, default=default, minimum=minimum, maximum=maximum, description=description
-    )
 
 
 def split_sizes(v: Values) -> Mapping[Split, int]:
@@ -102,16 +94,16 @@ INFO = TaskInfo(
             choices=("token", "char"),
             description="Symbols: tokens as published, or characters and blanks as in the released code.",
         ),
-        _whole(
+        whole(
             "train_sentences",
             0,
             "How many training sentences, the first of the file that are short enough; 0: all.",
             minimum=0,
             maximum=_ALL,
         ),
-        _whole("max_tokens", 99, "Tokens of the longest sentence that is kept.", minimum=5, maximum=99),
-        _whole("hidden", 300, "Width H of symbols and nodes.", maximum=4096),
-        _whole("batch_size", 16, "Sentences per update."),
+        whole("max_tokens", 99, "Tokens of the longest sentence that is kept.", minimum=5, maximum=99),
+        whole("hidden", 300, "Width H of symbols and nodes.", maximum=4096),
+        whole("batch_size", 16, "Sentences per update."),
         epochs(default=20, description="Passes over the training sentences."),
     ),
     metrics=(

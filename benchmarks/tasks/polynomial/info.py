@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, batch_size, epochs
+from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, epochs, whole
 from benchmarks.tasks.polynomial.references import TARGET, references
 from estimators.info import Parameter, Value
 
@@ -59,7 +59,7 @@ INFO = TaskInfo(
             maximum=4096,
             description="Binary variables L.",
         ),
-        batch_size(default=256, description="Independent copies of the variables per step.", maximum=65_536),
+        whole("batch_size", 256, "Independent copies of the variables per step.", maximum=65_536),
         epochs(default=40, description="Epochs."),
         Parameter(
             name="steps_per_epoch",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response, status
+from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.errors import NotFound, WrongSecret
 from service.queue.reports import Reports
@@ -21,16 +20,23 @@ CHECKED_WITH_ITS_REPORT = 65_536
 PREFIX = "/internal/v1/attempts/{attempt_id}"
 
 
-def _secret(
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
-) -> str:
-    if credentials is None:
+def _secret(request: Request) -> str:
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret:
         raise WrongSecret("a report needs the attempt's secret as `Authorization: Bearer SECRET`")
-    return credentials.credentials
+    return secret
+
+
+def _attempt(request: Request) -> int:
+    text = str(request.path_params["attempt_id"])
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
+    if not digits or int(text) > LARGEST_ID:
+        raise NotFound(f"there is no attempt {text[:20]}")
+    return int(text)
 
 
 Secret = Annotated[str, Depends(_secret)]
-AttemptId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+AttemptId = Annotated[int, Depends(_attempt)]
 
 
 def internal_router(reports: Reports) -> APIRouter:
@@ -73,14 +79,9 @@ def _secret_first(reports: Reports) -> type[APIRoute]:
             answer = super().get_route_handler()
 
             async def checked(request: Request) -> Response:
-                scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-                if scheme.lower() != "bearer" or not secret:
-                    raise WrongSecret("a report needs the attempt's secret as `Authorization: Bearer SECRET`")
-                attempt_id = request.path_params["attempt_id"]
-                if not attempt_id.isascii() or not attempt_id.isdigit() or int(attempt_id) > LARGEST_ID:
-                    raise NotFound(f"there is no attempt {attempt_id[:20]}")
+                secret, attempt_id = _secret(request), _attempt(request)
                 if _is_large(request):  # a small one is checked with its report
-                    await run_in_threadpool(reports.check, int(attempt_id), secret)
+                    await run_in_threadpool(reports.check, attempt_id, secret)
                 return await answer(request)
 
             return checked
