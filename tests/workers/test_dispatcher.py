@@ -180,7 +180,8 @@ class TestQueueAway:
     """The dispatcher waits, keeps its attempts, and forgets nothing."""
 
     def test_a_death_is_told_when_the_queue_is_back(self) -> None:
-        queue, launcher = FakeQueue([make_claim(1)]), FakeLauncher()
+        # The only slot is taken: the queue is first asked when the death is to be told.
+        queue, launcher = FakeQueue([make_claim(1)]), FakeLauncher(free=1)
         dispatcher = make_dispatcher(queue, launcher)
         dispatcher.tick()
         queue.away = True
