@@ -185,7 +185,7 @@ class TestQueueContract:
         submit(engine, small_sweep())
         queue.plan(max_lanes=3, slots=1)
         queue.claim(owner="d", limit=1)
-        clock.pass_seconds(599)
+        clock.pass_seconds(119)
         assert queue.expire_leases() == 0
         clock.pass_seconds(2)
         assert queue.expire_leases() == 1
