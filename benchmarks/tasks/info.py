@@ -103,6 +103,9 @@ class Reference:
         mean, sd: the value and, where published, its standard deviation over seeds.
         source: citation, or the formula.
         comparable: empty, or why the comparison is not like with like (another budget, say).
+        n: seeds behind ``mean`` and ``sd``, where known.
+        slip: empty, or what is wrong with the number as it was printed.
+        exhibit: suite and exhibit that quote it; empty for what is known in closed form.
     """
 
     metric: str
@@ -112,6 +115,9 @@ class Reference:
     sd: float | None
     source: str
     comparable: str = ""
+    n: int | None = None
+    slip: str = ""
+    exhibit: str = ""
 
 
 def epochs(*, default: int, description: str) -> Parameter:
