@@ -60,6 +60,8 @@ class Facts:
         differentiable: whether objectives have gradients in the samples.
         flop: rough floating-point operations of a step with one evaluation of the objective, forward and
             backward, multiply and add counted apart.
+        passes: how often a step asks a path estimator for a sample where it asks one of values of f for
+            several samples at once.
     """
 
     spaces: Mapping[str, Space]
@@ -67,6 +69,7 @@ class Facts:
     sequential: bool = False
     nested: bool = False
     differentiable: bool = True
+    passes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,6 +40,7 @@ def _facts(v: Mapping[str, Value]) -> Facts:
     return Facts(
         spaces={"code": Space(variables=latents, categories=2, rows=batch)},
         flop=6.0 * weights * batch,  # multiply and add, three passes
+        passes=int(v["samples"]),
     )
 
 
