@@ -61,8 +61,9 @@ def recorded(
     from torch.fx.experimental.proxy_tensor import make_fx
 
     if most is not None:
+        copies = [example.clone() for example in examples]
         with traced(), _counter(2 * most):  # running counts a little otherwise than recording
-            function(*(example.clone() for example in examples))
+            function(*copies)
 
     def counted(*tensors: Tensor) -> Any:
         with _counter(most):
