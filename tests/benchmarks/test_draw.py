@@ -151,8 +151,8 @@ class TestNesting:
         """Ten thousand lanes that differ in their noise; false alarm 1e-6 a tensor."""
         outer, inner = numbers(1, 1, 3, 2).double(), numbers(1, 6, 2, 2, seed=1).double()
         truth = value_and_gradients(training("exact", seeds=[0]), outer, inner, 1)
-        many = [tensor.expand(MANY, *tensor.shape[1:]) for tensor in (outer, inner)]
-        found = value_and_gradients(training(estimator, seeds=range(MANY)), *many, 1)
+        outer, inner = (tensor.expand(MANY, *tensor.shape[1:]) for tensor in (outer, inner))
+        found = value_and_gradients(training(estimator, seeds=range(MANY)), outer, inner, 1)
         for part, expected in zip(found, truth, strict=True):
             assert_mean(part, expected[0], detects=0.5)
 

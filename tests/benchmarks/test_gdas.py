@@ -550,7 +550,7 @@ def test_levels_are_those_of_the_table() -> None:
 
 
 # A golden trial: 51 steps, 17 epochs of two minibatches and a short one. The steps have more operations than
-# are compiled; a trial that asks for it has the same bits.
+# are compiled; a trial that asks for it has the same bits. For plain loops see test_plain_trials.py.
 
 GOLDEN: dict[str, dict[str, float]] = {
     "reinmax": {"train_loss": 2.0361423393, "search_loss": 2.7256711523, "cell": 1932},
