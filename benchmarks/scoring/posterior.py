@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,8 @@ class Cell:
         return seeds >= min_seeds or (seeds == 1 and metric in self.spread)
 
 
-Boards = Mapping[Hashable, Sequence[Cell]]
-"""The cells of every board, by any name of the board."""
+Boards = Mapping[Any, Sequence[Cell]]
+"""The cells of every board, by any hashable name of the board."""
 
 
 @dataclass(frozen=True, slots=True)
