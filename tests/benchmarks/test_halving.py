@@ -139,6 +139,14 @@ def test_later_results_change_no_earlier_decision() -> None:
         assert full.eliminated[: len(step.eliminated)] == step.eliminated
 
 
+def test_seeds_come_in_the_order_of_the_plan() -> None:
+    plan = HalvingPlan(seeds=(7, 3, 5), rungs=(1, 3))
+    assert advance(grid({"a": {}, "b": {3: 0.0}}), plan).wanted == (("a", 7), ("b", 7))
+    known = {"a": {7: 1.0, 3: 9.0}, "b": {7: 2.0, 3: 0.0}}
+    progress = advance(grid(known), plan)
+    assert (progress.survivors, progress.wanted) == (("a",), (("a", 5),))
+
+
 def test_the_order_of_cells_decides_nothing() -> None:
     values = {name: {0: value} for name, value in zip("abcdef", (3.0, 1.0, 2.0, 2.0, 5.0, 2.0), strict=True)}
     forward, backward = advance(grid(values), PLAN), advance(grid(values)[::-1], PLAN)
