@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workers.messages import CurveSegment, Heartbeat, MetricsBatch, TrialOutcome
+from workers.messages import CurveSegment, Heartbeat, News, TrialOutcome
 
 if TYPE_CHECKING:
     from benchmarks.engine.cohort import CurvePoint, LaneEnd, Segment
@@ -96,7 +96,6 @@ class CurveBuffer:
         self._keys = tuple(keys)
         self._points: list[CurvePoint] = []
         self._progress = Heartbeat(steps_done=0, steps_total=0)
-        self._seq = 0
 
     def progress(self) -> Heartbeat:
         """Steps done and to do, summed over lanes. An immutable record: safe to read from another thread."""
@@ -107,14 +106,13 @@ class CurveBuffer:
         self._points.extend(segment.points)
         self._progress = Heartbeat(steps_done=segment.steps_done, steps_total=segment.steps_total)
 
-    def take(self, outcomes: tuple[TrialOutcome, ...] = ()) -> MetricsBatch | None:
-        """Everything that waits, with outcomes, as the next batch; ``None`` when there is nothing."""
+    def take(self, outcomes: tuple[TrialOutcome, ...] = ()) -> News | None:
+        """Everything that waits, with outcomes; ``None`` when there is nothing."""
         if not self._points and not outcomes:
             return None
-        self._seq += 1
         segments = tuple(self._segments(self._points))
         self._points = []
-        return MetricsBatch(seq=self._seq, progress=self._progress, segments=segments, outcomes=outcomes)
+        return News(progress=self._progress, segments=segments, outcomes=outcomes)
 
     def _segments(self, points: Sequence[CurvePoint]) -> list[CurveSegment]:
         """Runs of consecutive epochs, one segment per run of a trial's metric."""

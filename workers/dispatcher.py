@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from workers.caution import Caution
 from workers.ports import Claim, CohortQueue, Exit, Launcher, QueueUnavailable
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Dispatcher:
         self._deaths: list[Exit] = []
         self._told_end: dict[int, float] = {}
         self._next_expiry = clock()
+        self._caution = Caution(clock)
 
     @property
     def running(self) -> tuple[Claim, ...]:
@@ -82,7 +84,8 @@ class Dispatcher:
     def tick(self, timeout: float = 0.0) -> bool:
         """Expire, plan, claim and submit once, then collect what ended; ``True`` when something happened.
 
-        Nothing is planned before a slot is free: what comes until then may share its cohorts.
+        Nothing is planned before a slot is free: what comes until then may share its cohorts. Nothing is
+        claimed for a while after the infrastructure has lost an attempt (see :class:`Caution`).
 
         Args:
             timeout: seconds to wait for an attempt to end when nothing was submitted.
@@ -93,7 +96,7 @@ class Dispatcher:
         self._report_deaths()
         self._expire()
         self._tell_ready()
-        submitted = self._fill() if self._free() > 0 else 0
+        submitted = self._fill() if self._free() > 0 and not self._caution.pausing else 0
         exits = self._launcher.poll(0.0 if submitted else timeout)
         for ended in exits:
             self._collect(ended)
@@ -196,12 +199,22 @@ class Dispatcher:
 
     def _collect(self, ended: Exit) -> None:
         self._running.pop(ended.attempt_id, None)
-        if ended.error is not None:
+        if ended.error is None:
+            self._caution.went_well()
+        else:
             self._deaths.append(ended)
 
     def _report_deaths(self) -> None:
         """Tell the queue; what it cannot be told now is told later."""
         while self._deaths:
             death = self._deaths[0]
-            self._queue.lost(attempt_id=death.attempt_id, reason=str(death.error))
+            unbegun = self._queue.lost(attempt_id=death.attempt_id, reason=str(death.error))
             del self._deaths[0]
+            if unbegun or death.infrastructure:
+                pause = self._caution.lost()
+                _log.warning(
+                    "attempt %d was lost by no fault of its own; nothing is claimed for %.0f s: %s",
+                    death.attempt_id,
+                    pause,
+                    death.error,
+                )

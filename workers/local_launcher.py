@@ -55,6 +55,7 @@ class LocalLauncher:
         self._running: dict[int, LocalProcess] = {}
         self._idle: list[LocalProcess] = []
         self._exits: queue.SimpleQueue[Exit] = queue.SimpleQueue()
+        self._unbegun: list[Exit] = []
 
     def prepare(self) -> None:
         """Start the processes of all slots, which load what they need while there is nothing to do."""
@@ -73,19 +74,29 @@ class LocalLauncher:
         return self._device != "cpu"
 
     def submit(self, claim: Claim) -> None:
-        """Give the attempt's order to a process that waits for one, or to a new one."""
+        """Give the attempt's order to a process that waits for one, or to a new one.
+
+        When the machine has no process or no file for it, ``poll`` tells.
+        """
+        try:
+            self._running[claim.attempt_id] = self._begin(claim)
+        except OSError as error:
+            reason = f"its worker process could not be started: {error}"
+            self._unbegun.append(Exit(attempt_id=claim.attempt_id, error=reason, infrastructure=True))
+        self._replenish()
+
+    def _begin(self, claim: Claim) -> LocalProcess:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         order, log = self._order(claim), self._log_dir / f"{claim.attempt_id}.log"
         process = self._next_process()
         while not process.begin(order, log):
             process.close()
             process = self._next_process()
-        self._running[claim.attempt_id] = process
-        self._replenish()
+        return process
 
     def poll(self, timeout: float) -> Sequence[Exit]:
         """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first."""
-        exits: list[Exit] = []
+        exits, self._unbegun = self._unbegun, []
         while self._running:
             try:
                 exit_ = self._exits.get(timeout=0 if exits else timeout)

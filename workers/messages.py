@@ -73,17 +73,22 @@ class TrialOutcome(Message):
     seconds: float | None = None
 
 
-class MetricsBatch(Message):
-    """What there is to tell on the way, with a sequence number that rises by one from 1.
+class News(Message):
+    """What there is to tell on the way.
 
-    A repeated number changes nothing. ``outcomes`` are of trials that have ended; nothing more is said of
-    them, neither in later batches nor in the attempt's :class:`Outcome`.
+    ``outcomes`` are of trials that have ended; nothing more is said of them, neither in later news nor in the
+    attempt's :class:`Outcome`.
     """
 
-    seq: Annotated[int, Field(ge=1)]
     progress: Heartbeat
     segments: tuple[CurveSegment, ...]
     outcomes: tuple[TrialOutcome, ...] = ()
+
+
+class MetricsBatch(News):
+    """News as they are sent, with a number that rises by one from 1. A repeated number changes nothing."""
+
+    seq: Annotated[int, Field(ge=1)]
 
 
 class Provenance(Message):
@@ -110,8 +115,8 @@ class Provenance(Message):
             :class:`benchmarks.datasets.catalogue.DataSet`); empty without data.
         phases: seconds by what they were spent on, each counted once: ``imports`` (of torch and the engine),
             ``data`` (making the cohort: data sets, first parameters, on a GPU the search for its width),
-            ``first_step``, ``compiling``, ``steps``, ``evaluation``, and ``reports``, the curves sent before
-            this. On a GPU, time of the host.
+            ``first_step``, ``compiling``, ``steps``, ``evaluation``, and ``reports``, handing over the curves
+            before this. On a GPU, time of the host.
     """
 
     heunboard: str

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome, StartReply
+from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, News, Outcome, StartReply
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +37,17 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exit:
-    """How a launched attempt ended as its launcher saw it; ``error`` is ``None`` after a clean end."""
+    """How a launched attempt ended as its launcher saw it.
+
+    Attributes:
+        attempt_id: primary key of the attempt.
+        error: ``None`` after a clean end.
+        infrastructure: what ended it was not its own process: its node died, or no process could be had.
+    """
 
     attempt_id: int
     error: str | None
+    infrastructure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +77,12 @@ class CohortQueue(Protocol):
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
         """Take up to ``limit`` queued cohorts: attempt number raised, lease set, trials ``running``."""
 
-    def lost(self, *, attempt_id: int, reason: str) -> None:
-        """The launcher saw the attempt die without finishing: back to the queue, or failed at the cap."""
+    def lost(self, *, attempt_id: int, reason: str) -> bool:
+        """The launcher saw the attempt die without finishing: back to the queue, or failed at the cap.
+
+        Returns:
+            Whether it had not even begun, which no trial is to blame for.
+        """
 
     def expire_leases(self) -> int:
         """Return cohorts whose lease ran out to the queue; returns how many."""
@@ -113,7 +124,7 @@ class Superseded(ReportError):
 
 
 class AttemptReporter(Protocol):
-    """The running attempt's line to the server. Every call may be repeated without effect.
+    """The running attempt's line to the server.
 
     Every method but ``start`` raises :class:`Superseded` when the attempt no longer holds its cohort, and all
     raise :class:`ReportError` when the server cannot be reached for too long or refuses the message.
@@ -125,11 +136,11 @@ class AttemptReporter(Protocol):
     def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
         """Extend the lease, report progress, learn of a cancel."""
 
-    def metrics(self, message: MetricsBatch) -> None:
-        """Send curve points."""
+    def metrics(self, news: News) -> None:
+        """Have curve points sent; training does not wait for that."""
 
     def finish(self, message: Outcome) -> None:
-        """Report the end of the attempt."""
+        """Report the end of the attempt, after all news; waits for the server."""
 
     def close(self) -> None:
         """Give up the call under way and release the connection."""
@@ -151,7 +162,7 @@ class Launcher(Protocol):
         """Whether the lanes of an attempt run at the same time, as on a GPU, or one after the other."""
 
     def submit(self, claim: Claim) -> None:
-        """Start the attempt."""
+        """Start the attempt; ``poll`` tells when that was not possible."""
 
     def poll(self, timeout: float) -> Sequence[Exit]:
         """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first.

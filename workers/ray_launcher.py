@@ -44,6 +44,20 @@ _log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
 CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed
+VITAL = frozenset({"gcs_server", "raylet"})
+"""Processes without which a local Ray does nothing."""
+INFRASTRUCTURE = (
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.LocalRayletDiedError,
+    ray.exceptions.ObjectLostError,  # among them: the owner died
+    ray.exceptions.RaySystemError,
+    ray.exceptions.RpcError,
+    ray.exceptions.RuntimeEnvSetupError,
+    ray.exceptions.TaskUnschedulableError,
+    ray.exceptions.GetTimeoutError,
+)
+"""What Ray says of an attempt that its own process did not end. ``WorkerCrashedError`` is not among them: a
+process may well die of what it computes."""
 RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now must not hang the dispatcher
 PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
@@ -90,6 +104,9 @@ class RayLauncher:
     Ray keeps its state in the process and reads its configuration from environment variables, so making a
     launcher sets ``RAY_USAGE_STATS_ENABLED``, and for a local Ray ``RAY_AUTH_MODE`` and a token.
 
+    A local Ray whose head or only node has died is replaced: the driver would wait for its head for a minute
+    and then be ended, and tasks would go to a node that is no more.
+
     Args:
         config: what the workers need to know.
         address: of a cluster, or ``auto`` for the one this machine belongs to; ``None`` starts a local Ray.
@@ -119,12 +136,14 @@ class RayLauncher:
         self._device = device
         self._clock = clock
         self._running: dict[int, ray.ObjectRef[str]] = {}
+        self._lost: list[Exit] = []
         self._preparing: list[ray.ObjectRef[None]] = []
         self._counted_at: float | None = None
         self._resources: dict[str, float] = {}
         self._folder: Path | None = None
+        self._local_slots, self._local_gpus = slots or len(os.sched_getaffinity(0)), gpus
         if address is None:
-            self._start_local(slots or len(os.sched_getaffinity(0)), gpus)
+            self._start_local()
         else:
             _connect(address, insecure_dev)
 
@@ -151,6 +170,7 @@ class RayLauncher:
 
     def slots(self) -> int:
         """GPUs of the cluster, or its CPUs when it has none; counted anew every few seconds."""
+        self._replace_dead()
         now = self._clock()
         if self._counted_at is None or now - self._counted_at >= CAPACITY_SECONDS:
             self._resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call] # untyped in Ray
@@ -162,7 +182,7 @@ class RayLauncher:
         return self._slot_device() != "cpu"
 
     def submit(self, claim: Claim) -> None:
-        """Submit the attempt as one Ray task that takes one slot."""
+        """Submit the attempt as one Ray task that takes a slot; ``poll`` tells when that is not possible."""
         order = Order(
             url=self._config.url,
             attempt_id=claim.attempt_id,
@@ -172,19 +192,24 @@ class RayLauncher:
         )
         name = f"cohort-{claim.cohort_id}-a{claim.number}"
         task = _attempt.options(name=name, **self._slot)
-        self._running[claim.attempt_id] = task.remote(order.to_json())
+        try:
+            self._running[claim.attempt_id] = task.remote(order.to_json())
+        except ray.exceptions.RayError as error:
+            self._lose(claim.attempt_id, _describe(error))
 
     def poll(self, timeout: float) -> Sequence[Exit]:
         """Attempts that ended since the last call; waits up to ``timeout`` seconds for the first."""
-        if not self._running:
-            return []
+        self._replace_dead()
+        if self._lost or not self._running:
+            lost, self._lost = self._lost, []
+            return lost
         attempts = {ref: attempt_id for attempt_id, ref in self._running.items()}
         ready, rest = ray.wait(list(attempts), num_returns=1, timeout=timeout)
         if ready and rest:
             ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         for ref in ready:
             del self._running[attempts[ref]]
-        return [Exit(attempt_id=attempts[ref], error=_error_of(ref)) for ref in ready]
+        return [_exit(attempts[ref], ref) for ref in ready]
 
     def kill(self, attempt_id: int) -> None:
         """End the attempt's process without asking it; ``poll`` reports its end."""
@@ -196,9 +221,30 @@ class RayLauncher:
         for attempt_id in self._running:
             self.kill(attempt_id)
         self._running.clear()
+        self._leave()
+
+    def _leave(self) -> None:
         ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _lose(self, attempt_id: int, reason: str) -> None:
+        self._running.pop(attempt_id, None)
+        self._lost.append(Exit(attempt_id=attempt_id, error=reason, infrastructure=True))
+
+    def _replace_dead(self) -> None:
+        """Start the local Ray again when one of its vital processes has ended; its attempts are lost."""
+        if self._folder is None or not (dead := _dead_processes()):
+            return
+        reason = f"the local Ray is replaced: its {' and '.join(dead)} died"
+        _log.error("%s", reason)
+        for attempt_id in list(self._running):
+            self._lose(attempt_id, reason)
+        self._preparing.clear()
+        self._leave()
+        self._start_local()
+        self._counted_at = None
+        self.prepare()
 
     def _slot_device(self) -> str:
         self.slots()  # so that the kind of slot is known
@@ -213,7 +259,7 @@ class RayLauncher:
         """What of a node one attempt takes."""
         return {"num_cpus": 1, "num_gpus": 1 if self._has_gpus else 0}
 
-    def _start_local(self, slots: int, gpus: int | None) -> None:
+    def _start_local(self) -> None:
         # Short, whatever TMPDIR is: Ray puts Unix sockets there, and their names are limited to 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="hb-", dir="/tmp"))
         _require_token_in(self._folder)
@@ -221,8 +267,8 @@ class RayLauncher:
             ray.init(
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
-                num_cpus=slots,
-                num_gpus=gpus,
+                num_cpus=self._local_slots,
+                num_gpus=self._local_gpus,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _temp_dir=str(self._folder / "ray"),
@@ -290,10 +336,21 @@ def _admits_strangers(gcs_address: str) -> bool:
     return result.returncode == 0 or "AuthenticationError" not in result.stderr
 
 
-def _error_of(ref: ray.ObjectRef[str]) -> str | None:
-    """Why a finished task did not end by itself; ``None`` when it did."""
+def _dead_processes() -> list[str]:
+    """Vital processes of the local Ray that have ended."""
+    node = ray._private.worker.global_worker.node
+    return sorted(VITAL & {kind for kind, _ in node.dead_processes()}) if node is not None else []
+
+
+def _exit(attempt_id: int, ref: ray.ObjectRef[str]) -> Exit:
+    """How a finished task ended."""
     try:
         ray.get(ref, timeout=RESULT_SECONDS)
-    except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
-        return f"{type(error).__name__}: {str(error)[:ERROR_CHARACTERS]}"
-    return None
+    except ray.exceptions.RayError as error:
+        fault = isinstance(error, INFRASTRUCTURE)
+        return Exit(attempt_id=attempt_id, error=_describe(error), infrastructure=fault)
+    return Exit(attempt_id=attempt_id, error=None)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:ERROR_CHARACTERS]}"

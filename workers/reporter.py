@@ -7,13 +7,13 @@ import random
 import ssl
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
 
-from workers.messages import Heartbeat, HeartbeatReply, Message, MetricsBatch, Outcome, StartReply
+from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, News, Outcome, StartReply
+from workers.outbox import Outbox
 from workers.ports import ReportError, Superseded
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
@@ -44,13 +44,13 @@ class Patience:
         first_pause: seconds before the first repetition.
         longest_pause: seconds between repetitions at most.
         outage_budget: seconds without any answer after which the attempt gives up.
-        buffer_bytes: metrics kept in memory while the server is away; when they are full, training waits.
+        buffer_bytes: curve points kept in memory while the server is away; beyond that training waits.
     """
 
     first_pause: float = 0.2
     longest_pause: float = 10.0
     outage_budget: float = 3600.0
-    buffer_bytes: int = 32 * 1024 * 1024
+    buffer_bytes: int = 128 * 1024 * 1024
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (from 1)."""
@@ -67,10 +67,9 @@ def certificates() -> ssl.SSLContext:
 class HttpReporter:
     """Implements :class:`workers.ports.AttemptReporter` for one attempt.
 
-    ``start``, ``heartbeat`` and ``finish`` wait out an outage; ``metrics`` does not keep the training
-    waiting: what cannot be sent is kept in order, in memory and bounded, and goes out with the next call or
-    the finish.
-    One thread sends metrics and the finish, another one heartbeats.
+    ``start``, ``heartbeat`` and ``finish`` wait out an outage. ``metrics`` only hands over to a thread, which
+    sends one batch after the other and waits in the training's place, whether the server is away or does not
+    answer.
 
     Args:
         url: address of the web service, e.g. ``http://127.0.0.1:8000``.
@@ -98,10 +97,8 @@ class HttpReporter:
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
-        self._buffer: deque[str] = deque()  # bodies in the order of their sequence numbers
-        self._buffered = 0
-        self._failures = 0  # of the metrics in a row
-        self._next_try = 0.0
+        self._seq = 0  # of the last batch; only the outbox's thread counts
+        self._outbox = Outbox(self._send, most_bytes=self._patience.buffer_bytes)
         self._client = httpx.Client(
             base_url=f"{url.rstrip('/')}/internal/v1/attempts/{attempt_id}/",
             headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
@@ -122,52 +119,24 @@ class HttpReporter:
         """Extend the lease, report progress, learn of a cancel."""
         return HeartbeatReply.model_validate_json(self._insist("heartbeat", message.model_dump_json()))
 
-    def metrics(self, message: MetricsBatch) -> None:
-        """Take over curve points and send what waits, unless the server was away a moment ago.
-
-        Waits only when the buffer is full.
-        """
-        self._keep(message)
-        if self._buffered > self._patience.buffer_bytes:
-            self._drain()
-        elif self._clock() >= self._next_try:
-            self._try_buffer()
+    def metrics(self, news: News) -> None:
+        """Have curve points sent. Raises what the sending of earlier ones has ended with."""
+        self._outbox.put(news)
 
     def finish(self, message: Outcome) -> None:
-        """Send the metrics that wait, then the end of the attempt."""
-        self._drain()
+        """Wait until all metrics are sent, then send the end of the attempt."""
+        self._outbox.flush()
         self._insist("finish", message.model_dump_json())
 
     def close(self) -> None:
         """Cut short a wait for the server and release the connection."""
         self._closed.set()
+        self._outbox.close()
         self._client.close()
 
-    def _keep(self, message: Message) -> None:
-        body = message.model_dump_json()
-        self._buffer.append(body)
-        self._buffered += len(body)
-
-    def _drop_first(self) -> None:
-        body = self._buffer.popleft()
-        self._buffered -= len(body)
-
-    def _drain(self) -> None:
-        """Send everything that waits, as long as it takes."""
-        while self._buffer:
-            self._insist("metrics", self._buffer[0])
-            self._drop_first()
-        self._failures = 0
-
-    def _try_buffer(self) -> None:
-        """Send what waits until the first failure; then leave the server alone for a pause."""
-        while self._buffer:
-            if isinstance(self._post("metrics", self._buffer[0]), str):
-                self._failures += 1
-                self._next_try = self._clock() + self._patience.pause(self._failures)
-                return
-            self._drop_first()
-        self._failures = 0
+    def _send(self, news: News) -> None:
+        self._seq += 1
+        self._insist("metrics", MetricsBatch(seq=self._seq, **dict(news)).model_dump_json())
 
     def _insist(self, path: str, body: str) -> bytes:
         """Post until there is an answer, for as long as the outage budget lasts."""

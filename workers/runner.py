@@ -13,7 +13,7 @@ from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.spec import TrialSpec
 from workers.bookkeeping import CurveBuffer, LaneOutcomes
 from workers.heartbeat import Heart, StopReason
-from workers.messages import MetricsBatch, Outcome, Provenance, StartReply
+from workers.messages import News, Outcome, Provenance, StartReply
 from workers.ports import AttemptReporter, ReportError, Superseded
 from workers.provenance import describe
 
@@ -191,7 +191,7 @@ class _Run:
             execution=self._execution,
         )
 
-    def _send(self, batch: MetricsBatch | None) -> None:
+    def _send(self, news: News | None) -> None:
         with self._watch("reports"):
-            if batch is not None:
-                self._reporter.metrics(batch)
+            if news is not None:
+                self._reporter.metrics(news)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
@@ -95,12 +95,18 @@ class Queue(Reports):
             return _attempts(connection, cohorts, owner=owner, now=now)
 
     @patient
-    def lost(self, *, attempt_id: int, reason: str) -> None:
-        """The launcher saw the attempt die. Nothing happens when it no longer holds its cohort."""
+    def lost(self, *, attempt_id: int, reason: str) -> bool:
+        """The launcher saw the attempt die. Nothing happens when it no longer holds its cohort.
+
+        Returns:
+            Whether the attempt held its cohort and had not begun.
+        """
         with write(self._engine) as connection:
             now = self._clock(connection)
-            for cohort in claims.running_cohorts(connection, claims.held_by_attempt(attempt_id)):
+            held = claims.running_cohorts(connection, claims.held_by_attempt(attempt_id))
+            for cohort in held:
                 self._lose(connection, cohort, storable(reason), now)
+        return any(not cohort.begun for cohort in held)
 
     @patient
     def expire_leases(self) -> int:
@@ -130,15 +136,22 @@ class Queue(Reports):
         return len(left)
 
     def _lose(self, connection: Connection, cohort: RunningCohort, reason: str, now: datetime) -> None:
+        """An attempt that had not begun costs the trials nothing, as long as there are not too many."""
         self._give_up(connection, cohort, reason, now)
-        losses = cohort.losses + 1
+        unbegun = claims.unbegun_attempts(connection, cohort.id)
+        blameless = not cohort.begun and unbegun <= self._rules.max_unbegun
+        losses = cohort.losses if blameless else cohort.losses + 1
         if losses < self._rules.max_attempts:
-            pause = self._rules.backoff * 2 ** (losses - 1)
+            pause = self._pause(unbegun if blameless else losses)
             claims.requeue_cohort(connection, cohort, losses=losses, not_before=now + pause)
             return
         why = f"lost {losses} times, the last time: {reason}"
         ended = claims.fail_cohort(connection, cohort, losses=losses, reason=why, now=now)
         cells.count_ends(connection, [(cell, TrialState.FAILED) for cell in ended])
+
+    def _pause(self, losses: int) -> timedelta:
+        """Before the attempt after so many losses (from 1)."""
+        return min(self._rules.longest_backoff, self._rules.backoff * 2.0 ** min(losses - 1, 30))
 
     def _give_up(self, connection: Connection, cohort: RunningCohort, reason: str, now: datetime) -> None:
         claims.end_lost_attempt(connection, cohort.attempt_id, reason=reason, now=now)

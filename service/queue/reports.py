@@ -37,14 +37,18 @@ class QueueRules:
     Attributes:
         lease: silence after which a running attempt is given up.
         start: time that a claimed cohort may wait for its launcher.
-        max_attempts: attempts lost to infrastructure before the trials fail.
+        max_attempts: attempts that are lost after they began before the trials fail.
+        max_unbegun: attempts that may be lost before they begin; further ones count as the others.
         backoff: pause before the second attempt; doubles with every further one.
+        longest_backoff: what it doubles up to.
     """
 
     lease: timedelta = timedelta(seconds=30)
     start: timedelta = timedelta(seconds=120)
     max_attempts: int = 3
+    max_unbegun: int = 10
     backoff: timedelta = timedelta(seconds=5)
+    longest_backoff: timedelta = timedelta(minutes=5)
 
     @classmethod
     def of(cls, settings: Settings) -> QueueRules:

@@ -191,7 +191,7 @@ class Cohort(Base):
     """Lowest ``trial.sweep_order`` of its trials; among equal priorities the lower is claimed first."""
     attempt: Mapped[int] = mapped_column(default=0)
     losses: Mapped[int] = mapped_column(default=0)
-    """Attempts lost to infrastructure."""
+    """Attempts lost after they began, and those beyond the number that may be lost before."""
     owner: Mapped[str | None] = mapped_column(String(200))
     lease_until: Mapped[datetime | None]
     not_before: Mapped[datetime]

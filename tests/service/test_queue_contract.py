@@ -197,16 +197,50 @@ class TestQueueContract:
         queue.plan(max_lanes=3, slots=1)
         for pause in (5, 10):
             (claim,) = queue.claim(owner="d", limit=1)
-            queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 9")
+            queue.start(claim.attempt_id, claim.secret)
+            assert not queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 9")
             clock.pass_seconds(pause - 1)
             assert queue.claim(owner="d", limit=1) == []
             clock.pass_seconds(1)
         (claim,) = queue.claim(owner="d", limit=1)
+        queue.start(claim.attempt_id, claim.secret)
         queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 9")
         assert states(engine) == {TrialState.FAILED: 3}
         (failure, *_) = sweeps.show_sweep(engine, "1").failures
         assert failure.error == "lost 3 times, the last time: killed by signal 9"
         assert cell_counts(engine) == [(3, 0, 3, 0)]
+
+    @pytest.mark.parametrize("how", ["launcher", "lease"])
+    def test_attempts_lost_before_they_began_cost_nothing_up_to_ten(
+        self, engine: Engine, queue: Queue, clock: SteppedClock, how: str
+    ) -> None:
+        """After ten of them three more are lost as any others are."""
+        submit(engine, small_sweep(estimators=["st"]))
+        queue.plan(max_lanes=3, slots=1)
+        for number in range(1, 14):
+            assert states(engine) == {TrialState.QUEUED: 3}, number
+            (claim,) = queue.claim(owner="d", limit=1)
+            if how == "launcher":
+                assert queue.lost(attempt_id=claim.attempt_id, reason="NodeDiedError")
+            else:
+                clock.pass_seconds(121)
+                assert queue.expire_leases() == 1
+            clock.pass_seconds(min(300, 5 * 2 ** (number - 1)))
+        assert states(engine) == {TrialState.FAILED: 3}
+
+    def test_attempts_lost_before_they_began_do_not_add_to_those_lost_after(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        submit(engine, small_sweep(estimators=["st"]))
+        queue.plan(max_lanes=3, slots=1)
+        for begins in (True, False, False, True, False):
+            (claim,) = queue.claim(owner="d", limit=1)
+            if begins:
+                queue.start(claim.attempt_id, claim.secret)
+            assert queue.lost(attempt_id=claim.attempt_id, reason="gone") is not begins
+            clock.pass_seconds(60)
+        (claim,) = queue.claim(owner="d", limit=1)
+        assert claim.number == 6
 
     def test_lost_after_the_end_changes_nothing(self, engine: Engine, queue: Queue) -> None:
         claim, reply = started(engine, queue)
@@ -436,6 +470,7 @@ class TestQueueContract:
         submit(engine, small_sweep(estimators=["st"]))
         queue.plan(max_lanes=3, slots=1)
         (claim,) = queue.claim(owner="d", limit=1)
+        queue.start(claim.attempt_id, claim.secret)
         queue.lost(attempt_id=claim.attempt_id, reason="gone")
         assert states(engine) == {TrialState.FAILED: 3}
 

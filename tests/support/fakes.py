@@ -13,7 +13,7 @@ from workers.messages import (
     Heartbeat,
     HeartbeatReply,
     LaneTrial,
-    MetricsBatch,
+    News,
     Outcome,
     StartReply,
     TrialOutcome,
@@ -90,7 +90,7 @@ class FakeReporter:
 
     reply: StartReply | None
     on_heartbeat: Callable[[Heartbeat], HeartbeatReply] = lambda _message: HeartbeatReply()
-    batches: list[MetricsBatch] = field(default_factory=list)
+    batches: list[News] = field(default_factory=list)
     outcome: Outcome | None = None
     beat: threading.Event = field(default_factory=threading.Event)
 
@@ -109,8 +109,8 @@ class FakeReporter:
         finally:
             self.beat.set()
 
-    def metrics(self, message: MetricsBatch) -> None:
-        self.batches.append(message)
+    def metrics(self, news: News) -> None:
+        self.batches.append(news)
 
     def finish(self, message: Outcome) -> None:
         self.outcome = message
@@ -149,6 +149,7 @@ class FakeQueue:
     claimed: dict[int, Claim] = field(default_factory=dict)
     losses: list[tuple[int, str]] = field(default_factory=list)
     ends: dict[int, bool] = field(default_factory=dict)
+    unbegun: set[int] = field(default_factory=set)
     away: bool = False
     calls: list[str] = field(default_factory=list)
 
@@ -177,11 +178,12 @@ class FakeQueue:
         if self.away:
             raise QueueUnavailable("no route to the database")
 
-    def lost(self, *, attempt_id: int, reason: str) -> None:
+    def lost(self, *, attempt_id: int, reason: str) -> bool:
         self._require()
         self.losses.append((attempt_id, reason))
         if claim := self.claimed.pop(attempt_id, None):
             self.waiting.append(claim)
+        return attempt_id in self.unbegun
 
     def expire_leases(self) -> int:
         self.calls.append("expire_leases")

@@ -176,6 +176,50 @@ class TestHangingProcesses:
         assert launcher.killed == []
 
 
+class TestInfrastructureLosses:
+    """What no trial is to blame for makes the dispatcher wait, longer each time."""
+
+    @pytest.mark.parametrize("told_by", ["launcher", "queue"])
+    def test_a_dead_node_takes_few_attempts(self, told_by: str) -> None:
+        """It loses each attempt within 0.4 s. In 15 s it gets 4 attempts, after 0, 1, 3 and 7 s, where it
+        got 37 without pauses."""
+        clock = ManualClock()
+        queue = FakeQueue([make_claim(1)], unbegun={1} if told_by == "queue" else set())
+        launcher = FakeLauncher(free=1)
+        dispatcher = make_dispatcher(queue, launcher, clock)
+        death = Exit(attempt_id=1, error="NodeDiedError", infrastructure=told_by == "launcher")
+        begins: list[float] = []
+        while clock.now < 15:
+            dispatcher.tick()
+            if len(launcher.submitted) > len(begins):
+                begins.append(clock.now)
+                clock.now += 0.4
+                launcher.ended = [death]
+            else:
+                clock.now += 0.05
+        assert begins == pytest.approx([0, 1.4, 3.8, 8.2], abs=0.3)
+        assert len(queue.losses) == 4
+
+    def test_other_losses_and_good_ends_make_no_pause(self) -> None:
+        queue, launcher = FakeQueue([make_claim(1)]), FakeLauncher(free=1)
+        dispatcher = make_dispatcher(queue, launcher)
+        dispatcher.tick()
+        launcher.ended = [Exit(attempt_id=1, error="segmentation fault")]
+        dispatcher.tick()
+        dispatcher.tick()
+        assert launcher.submitted == [1, 1]
+
+    def test_attempts_that_run_are_collected_during_a_pause(self) -> None:
+        queue, launcher = FakeQueue([make_claim(1), make_claim(2)]), FakeLauncher(free=2)
+        dispatcher = make_dispatcher(queue, launcher)
+        dispatcher.tick()
+        launcher.ended = [Exit(attempt_id=1, error="NodeDiedError", infrastructure=True)]
+        dispatcher.tick()
+        launcher.ended = [Exit(attempt_id=2, error=None)]
+        dispatcher.tick()
+        assert dispatcher.running == ()
+
+
 class TestQueueAway:
     """The dispatcher waits, keeps its attempts, and forgets nothing."""
 

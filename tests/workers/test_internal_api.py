@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.stack import Stack, stack
 from tests.support.sweeps import PROVENANCE, outcome
-from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
+from workers.messages import CurveSegment, Heartbeat, MetricsBatch, News, Outcome, StartReply, TrialOutcome
 from workers.ports import Claim, Superseded
 from workers.reporter import HttpReporter, Patience, Refused, Unauthorized
 from workers.runner import Lanes, run_attempt
@@ -142,10 +142,15 @@ def test_superseded_attempt_gets_409_for_everything(served: Stack, connect: Conn
     served.queue.lost(attempt_id=first.attempt_id, reason="test")
     second = connect(claim_again(served))
     started(second)
-    batch = MetricsBatch(seq=1, progress=PROGRESS, segments=())
+
+    def tell() -> None:
+        other = connect(first)
+        other.metrics(News(progress=PROGRESS, segments=(), outcomes=outcome(trials).outcomes))
+        other.finish(outcome(trials))
+
     for call in (
         lambda: reporter.heartbeat(PROGRESS),
-        lambda: reporter.metrics(batch),
+        tell,
         lambda: reporter.finish(outcome(trials)),
     ):
         with pytest.raises(Superseded):
@@ -167,13 +172,16 @@ def claim_again(served: Stack) -> Claim:
 
 def test_repeated_reports_change_nothing(served: Stack, connect: Connect) -> None:
     served.submit(estimators=["exact"], seeds=1)
-    reporter = connect(claim(served))
+    claimed = claim(served)
+    reporter = connect(claimed)
     trials = started(reporter).trials
     assert started(reporter).trials == trials
     segment = CurveSegment(trial=trials[0].key, metric="train_loss", first=1, values=(float("nan"), 1.0))
     batch = MetricsBatch(seq=1, progress=PROGRESS, segments=(segment,))
+    address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/metrics"
+    headers = {"Authorization": f"Bearer {claimed.secret}", "Content-Type": "application/json"}
     for _ in range(2):
-        reporter.metrics(batch)
+        assert httpx.post(address, content=batch.model_dump_json(), headers=headers).status_code == 204
     for _ in range(2):
         reporter.finish(outcome(trials))
     assert served.attempts()[0].last_seq == 1

@@ -158,6 +158,23 @@ def test_killed_process_is_not_used_again(tmp_path: Path) -> None:
         assert launcher.pid(2) != killed
 
 
+def test_a_process_that_cannot_be_started_is_no_fault_of_the_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with launching(tmp_path, FOR_EVER) as launcher:
+        with monkeypatch.context() as full:
+            full.setattr(subprocess, "Popen", no_process)
+            launcher.submit(make_claim(1))
+        ended = one_exit(launcher)
+        assert ended.infrastructure
+        assert "could not be started: [Errno 11]" in str(ended.error)
+        launcher.submit(make_claim(2))
+        assert launcher.pid(2)
+
+
 def test_prepare_starts_a_process_for_each_slot_and_attempts_use_them(tmp_path: Path) -> None:
     with launching(tmp_path, WARM) as launcher:
         before = set(family(os.getpid()))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from benchmarks.datasets.catalogue import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
@@ -29,6 +31,7 @@ from workers.reporter import HttpReporter
 pytestmark = pytest.mark.ray
 
 LONG = {"id": "polynomial", "latents": 4, "epochs": 20, "steps_per_epoch": 200}
+LONGER = {**LONG, "epochs": 200}
 VAE = {"id": "categorical_vae", "dataset": "mnist", "categories": 8, "latents": 4, "epochs": 1}
 
 
@@ -127,6 +130,81 @@ def test_prepare_has_torch_loaded_in_a_worker_that_attempts_then_use(
     run_until_idle(dispatcher, made)
 
 
+def test_an_attempt_whose_node_died_is_told_from_one_whose_process_did(
+    launcher: RayLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes, an attempt on each that waits for an answer to its start: one loses its raylet."""
+    with second_node() as raylet, socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(launcher, "_config", WorkerConfig(url=url))
+        until(lambda: launcher.slots() == 2, "the second node is counted")
+        claims = [make_claim(20_000), make_claim(20_001)]
+        for claim in claims:
+            launcher.submit(claim)
+        until(lambda: all(workers_of(claim) for claim in claims), "both nodes have an attempt")
+        (here,) = [claim for claim in claims if workers_of(claim)[0] in own_workers()]
+        (away,) = [claim for claim in claims if claim is not here]
+        os.kill(raylet, signal.SIGKILL)
+        (ended,) = until(lambda: launcher.poll(1.0), "its attempt is lost")
+        assert (ended.attempt_id, ended.infrastructure) == (away.attempt_id, True), ended.error
+        os.kill(workers_of(here)[0], signal.SIGKILL)
+        (ended,) = until(lambda: launcher.poll(1.0), "its attempt is lost")
+        assert (ended.attempt_id, ended.infrastructure) == (here.attempt_id, False), ended.error
+
+
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_a_local_ray_that_dies_is_replaced(
+    made: Stack, dispatcher: Dispatcher, launcher: RayLauncher, victim: str
+) -> None:
+    """Without its head a driver waits for a minute and is ended; without its node it submits to nobody."""
+    seeds = {"raylet": (110, 111), "gcs_server": (120, 121)}[victim]
+    made.submit(name=victim, task=LONGER, estimators=["st"], seeds=seeds[:1])
+    wait_for_start(made, dispatcher)
+    began = time.monotonic()
+    os.kill(part_of_ray(victim), signal.SIGKILL)
+    until(lambda: dispatcher.tick(0.1) and not dispatcher.running, "its attempt has ended or is lost")
+    made.submit(name=f"after {victim}", estimators=["st"], seeds=seeds[1:])
+    run_until_idle(dispatcher, made)
+    assert time.monotonic() - began < 45, "a minute and more before"
+    assert {trial.state for trial in made.trials() if trial.seed in seeds} == {"succeeded"}
+
+
+@contextlib.contextmanager
+def second_node() -> Iterator[int]:
+    """A node with one CPU in this process's own cluster; the process id of its raylet."""
+    address = ray.get_runtime_context().gcs_address
+    options = ["--num-cpus=1", "--object-store-memory=80000000", "--block", f"--address={address}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as node:  # fmt: skip
+        try:
+            (raylet,) = until(lambda: children(node.pid, "raylet"), "the second node is up")
+            yield raylet
+        finally:
+            os.killpg(node.pid, signal.SIGTERM)
+
+
+def part_of_ray(name: str) -> int:
+    """Process id of a part of this process's own Ray."""
+    (pid,) = children(os.getpid(), name)
+    return pid
+
+
+def children(pid: int, name: str) -> list[int]:
+    """Children of a process whose command begins with this name."""
+    return [int(path.name) for path in processes(name) if _parent(int(path.name)) == pid]
+
+
+def processes(name: str) -> list[Path]:
+    """Folders in /proc of the processes whose command begins with this name, whatever its folder."""
+    return [
+        path
+        for path in Path("/proc").glob("[0-9]*")
+        if _command(path).split("\0")[0].rsplit("/", 1)[-1].startswith(name)
+    ]
+
+
 OPEN_CLUSTER = """
 import ray, sys
 ray.init(include_dashboard=False, num_cpus=0, object_store_memory=80_000_000, _temp_dir=sys.argv[1])
@@ -206,13 +284,19 @@ def loaded_torch() -> list[int]:
 
 def ray_worker(claim: Claim) -> int:
     """Process id of the worker under this process's own raylet that carries the attempt's name."""
-    title = f"ray::cohort-{claim.cohort_id}-a{claim.number}"
-    (pid,) = [
-        int(path.name)
-        for path in Path("/proc").glob("[0-9]*")
-        if _command(path).startswith(title) and _parent(_parent(int(path.name))) == os.getpid()
-    ]
+    (pid,) = [pid for pid in workers_of(claim) if pid in own_workers()]
     return pid
+
+
+def workers_of(claim: Claim) -> list[int]:
+    """Process ids of workers that carry the attempt's name, under whichever raylet."""
+    return [int(path.name) for path in processes(f"ray::cohort-{claim.cohort_id}-a{claim.number}")]
+
+
+def own_workers() -> list[int]:
+    """Process ids of the workers under this process's own raylet."""
+    pids = [int(path.name) for path in processes("ray::")]
+    return [pid for pid in pids if _parent(_parent(pid)) == os.getpid()]
 
 
 def _command(process: Path) -> str:

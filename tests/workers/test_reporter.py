@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
-from tests.support.fakes import ManualClock, make_start_reply
-from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, Provenance
+from benchmarks.engine.cohort import Segment
+from tests.support.fakes import WAIT_SECONDS, ManualClock, ScriptedCohort, make_segment, make_start_reply
+from workers import outbox
+from workers.messages import CurveSegment, Heartbeat, MetricsBatch, News, Outcome, Provenance, TrialOutcome
 from workers.ports import Superseded
 from workers.reporter import HttpReporter, OutageTooLong, Patience, Refused, Unauthorized
+from workers.runner import run_attempt
 
 PROGRESS = Heartbeat(steps_done=1, steps_total=2)
 PROVENANCE = Provenance(
@@ -52,14 +56,21 @@ def connect(
     )
 
 
-def batch(seq: int) -> MetricsBatch:
-    segment = CurveSegment(trial="t0", metric="loss", first=seq, values=(float("nan"), float("inf"), 0.5))
-    return MetricsBatch(seq=seq, progress=PROGRESS, segments=(segment,))
+def news(epoch: int, *values: float, trial: str = "t0", ends: bool = False) -> News:
+    """Values from this epoch on, 0.5 unless told otherwise."""
+    segment = CurveSegment(trial=trial, metric="loss", first=epoch, values=values or (0.5,))
+    outcomes = (TrialOutcome(trial=trial, status="succeeded"),) if ends else ()
+    return News(progress=PROGRESS, segments=(segment,), outcomes=outcomes)
 
 
-def sequence(server: ScriptedServer) -> list[int]:
+def told(server: ScriptedServer) -> list[MetricsBatch]:
     bodies = [body for name, body in server.accepted if name == "metrics"]
-    return [MetricsBatch.model_validate_json(body).seq for body in bodies]
+    return [MetricsBatch.model_validate_json(body) for body in bodies]
+
+
+def epochs(server: ScriptedServer) -> list[int]:
+    """Of all values in the order in which they came."""
+    return [s.first + n for b in told(server) for s in b.segments for n in range(len(s.values))]
 
 
 def test_address_and_secret() -> None:
@@ -72,9 +83,11 @@ def test_address_and_secret() -> None:
 
 def test_values_that_are_not_finite_survive_the_journey() -> None:
     server = ScriptedServer()
-    connect(server, ManualClock()).metrics(batch(1))
-    received = MetricsBatch.model_validate_json(server.accepted[0][1]).segments[0].values
-    assert received == pytest.approx((float("nan"), float("inf"), 0.5), nan_ok=True)
+    reporter = connect(server, ManualClock())
+    reporter.metrics(news(1, float("nan"), float("inf"), 0.1))
+    reporter.finish(OUTCOME)
+    received = told(server)[0].segments[0].values
+    assert received == pytest.approx((float("nan"), float("inf"), 0.1), nan_ok=True, rel=0)
 
 
 def test_outage_is_waited_out_with_growing_pauses() -> None:
@@ -94,33 +107,101 @@ def test_outage_beyond_the_budget_ends_the_attempt() -> None:
     assert 40 <= clock.now <= 60
 
 
-def test_metrics_do_not_wait_and_arrive_in_order() -> None:
-    clock = ManualClock()
-    server = ScriptedServer(503)
-    reporter = connect(server, clock)
-    reporter.metrics(batch(1))
-    reporter.metrics(batch(2))
-    assert clock.slept == []
-    assert len(server.requests) == 1, "a server that just failed is left alone for a pause"
-    clock.now += 1
-    reporter.metrics(batch(3))
-    assert sequence(server) == [1, 2, 3]
+class Gate:
+    """A server that answers nothing but the start before it is opened."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.server, self.opened, self.asked = ScriptedServer(*answers), threading.Event(), threading.Event()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("start"):
+            self.asked.set()
+            assert self.opened.wait(WAIT_SECONDS)
+        return self.server(request)
 
 
-def test_full_buffer_makes_the_training_wait() -> None:
-    clock = ManualClock()
-    server = ScriptedServer(503, 503, 503)
-    reporter = connect(server, clock, buffer_bytes=200)
-    for seq in (1, 2, 3):
-        reporter.metrics(batch(seq))
-    assert clock.slept != []
-    assert sequence(server) == [1, 2, 3]
+def test_what_waits_for_a_server_that_does_not_answer_is_merged() -> None:
+    """The first batch is on its way; what comes meanwhile goes as one, in as few segments as can be."""
+    gate = Gate(503, 503)
+    reporter = connect(gate, ManualClock())
+    reporter.metrics(news(1))
+    assert gate.asked.wait(WAIT_SECONDS)
+    for epoch in (2, 3, 4, 7):
+        reporter.metrics(news(epoch, ends=epoch == 7))
+    gate.opened.set()
+    reporter.finish(OUTCOME)
+    assert [batch.seq for batch in told(gate.server)] == [1, 2]
+    second = told(gate.server)[1]
+    assert [(s.first, len(s.values)) for s in second.segments] == [(2, 3), (7, 1)]
+    assert [outcome.trial for outcome in second.outcomes] == ["t0"]
+
+
+def test_a_long_outage_is_made_up_for_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No message is longer than the server takes, and an outcome comes with the last of the points."""
+    monkeypatch.setattr(outbox, "VALUES_A_BATCH", 10)
+    gate = Gate()
+    reporter = connect(gate, ManualClock())
+    reporter.metrics(news(1))
+    assert gate.asked.wait(WAIT_SECONDS)
+    reporter.metrics(news(2, *[0.5] * 24, ends=True))
+    reporter.metrics(news(1, *[0.5] * 3, trial="t1"))
+    gate.opened.set()
+    reporter.finish(OUTCOME)
+    assert [sum(len(s.values) for s in batch.segments) for batch in told(gate.server)] == [1, 10, 10, 7]
+    assert [len(batch.outcomes) for batch in told(gate.server)] == [0, 0, 0, 1]
+    assert epochs(gate.server) == [*range(1, 26), 1, 2, 3]
+
+
+def test_steps_go_on_while_the_server_accepts_and_never_answers() -> None:
+    """A thousand segments, each with points to send, are computed before the first answer comes."""
+    gate, clock = Gate(), ManualClock()
+    computed: list[int] = []
+
+    def thousand() -> Iterator[Segment]:
+        for epoch in range(1, 1001):
+            clock.now += 1
+            computed.append(epoch)
+            yield make_segment(epoch, epochs=1000, lanes=[0, 1], ends=epoch == 1000)
+        assert not gate.server.accepted[1:], "only the start was answered"
+        gate.opened.set()
+
+    reporter = connect(gate, ManualClock())
+    assert run_attempt(reporter, build=ScriptedCohort(thousand), clock=clock) == "finished"
+    assert computed == list(range(1, 1001))
+    assert sorted(epochs(gate.server)) == sorted(2 * computed)
+
+
+def test_a_full_buffer_makes_the_training_wait() -> None:
+    """It holds two values and takes more while it is not full: the fourth message waits for room."""
+    gate = Gate()
+    reporter = connect(gate, ManualClock(), buffer_bytes=16)
+    reporter.metrics(news(1))
+    assert gate.asked.wait(WAIT_SECONDS)
+    reporter.metrics(news(2))
+    reporter.metrics(news(3))
+    fourth = threading.Thread(target=reporter.metrics, args=(news(4),))
+    fourth.start()
+    fourth.join(0.05)
+    assert fourth.is_alive()
+    gate.opened.set()
+    fourth.join(WAIT_SECONDS)
+    reporter.finish(OUTCOME)
+    assert epochs(gate.server) == [1, 2, 3, 4]
+
+
+def test_what_ends_the_sending_is_raised_where_training_reports() -> None:
+    reporter = connect(ScriptedServer(422), ManualClock())
+    reporter.metrics(news(1))
+    with pytest.raises(Refused, match="422"):
+        reporter.finish(OUTCOME)
+    with pytest.raises(Refused, match="422"):
+        reporter.metrics(news(2))
 
 
 def test_finish_comes_after_all_metrics() -> None:
     server = ScriptedServer(503, 503)
     reporter = connect(server, ManualClock())
-    reporter.metrics(batch(1))
+    reporter.metrics(news(1))
     reporter.finish(OUTCOME)
     assert [name for name, _ in server.accepted] == ["metrics", "finish"]
 
@@ -130,7 +211,6 @@ def test_superseded_is_final() -> None:
     assert connect(ScriptedServer(409), clock).start() is None
     calls: list[Callable[[HttpReporter], object]] = [
         lambda reporter: reporter.heartbeat(PROGRESS),
-        lambda reporter: reporter.metrics(batch(1)),
         lambda reporter: reporter.finish(OUTCOME),
     ]
     for call in calls:

@@ -42,6 +42,7 @@ class RunningCohort(NamedTuple):
     attempt: int
     losses: int
     attempt_id: int
+    begun: bool
 
 
 _UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None))
@@ -149,7 +150,7 @@ def running_cohorts(
     ``skip_locked`` passes those that somebody reports on right now; otherwise their report goes first.
     """
     rows = connection.execute(
-        sa.select(Cohort.id, Cohort.attempt, Cohort.losses, Attempt.id)
+        sa.select(Cohort.id, Cohort.attempt, Cohort.losses, Attempt.id, Attempt.started_at.is_not(None))
         .join(Attempt, sa.and_(Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt))
         .where(Cohort.state == CohortState.RUNNING, condition)
         .order_by(Cohort.id)
@@ -188,6 +189,17 @@ def end_lost_attempt(connection: Connection, attempt_id: int, *, reason: str, no
     for old in (AttemptState.CLAIMED, AttemptState.RUNNING):
         lost = move(old, AttemptState.LOST).where(Attempt.id == attempt_id)
         connection.execute(lost.values(ended_at=now, error=reason))
+
+
+def unbegun_attempts(connection: Connection, cohort_id: int) -> int:
+    """How many attempts of the cohort were lost before they began."""
+    return connection.execute(
+        sa.select(sa.func.count()).where(
+            Attempt.cohort_id == cohort_id,
+            Attempt.state == AttemptState.LOST,
+            Attempt.started_at.is_(None),
+        )
+    ).scalar_one()
 
 
 def requeue_cohort(

@@ -1,0 +1,143 @@
+"""What a running attempt has told and the server has not taken yet: training goes on, a thread sends."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from workers.messages import CurveSegment, Heartbeat, News, TrialOutcome
+
+VALUES_A_BATCH = 100_000
+"""Curve points of one message, about 2 MB."""
+BYTES_A_VALUE = 8
+NOTHING_DONE = Heartbeat(steps_done=0, steps_total=0)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Values of consecutive epochs of one metric of one trial."""
+
+    trial: str
+    metric: str
+    first: int
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+    def next(self) -> int:
+        """The epoch after the last one."""
+        return self.first + len(self.values)
+
+    def split(self, most: int) -> CurveSegment:
+        """Take the first ``most`` values off."""
+        taken, first = tuple(self.values[:most]), self.first
+        del self.values[:most]
+        self.first += len(taken)
+        return CurveSegment(trial=self.trial, metric=self.metric, first=first, values=taken)
+
+
+@dataclass(slots=True)
+class _Pile:
+    """News put together: segments that follow each other are one, of the progress the last stays."""
+
+    runs: dict[tuple[str, str], list[_Run]] = field(default_factory=dict)
+    outcomes: list[TrialOutcome] = field(default_factory=list)
+    progress: Heartbeat = NOTHING_DONE
+    values: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.outcomes)
+
+    def add(self, news: News) -> None:
+        for segment in news.segments:
+            runs = self.runs.setdefault((segment.trial, segment.metric), [])
+            if not runs or runs[-1].next() != segment.first:
+                runs.append(_Run(segment.trial, segment.metric, segment.first))
+            runs[-1].values.extend(segment.values)
+            self.values += len(segment.values)
+        self.outcomes += news.outcomes
+        self.progress = news.progress
+
+    def take(self) -> News:
+        """The next message. An outcome goes with the last points: nothing is said of its trial afterwards."""
+        segments: list[CurveSegment] = []
+        room = VALUES_A_BATCH
+        while room and self.runs:
+            series, runs = next(iter(self.runs.items()))
+            segments.append(runs[0].split(room))
+            room -= len(segments[-1].values)
+            if not runs[0].values:
+                del runs[0]
+            if not runs:
+                del self.runs[series]
+        self.values -= VALUES_A_BATCH - room
+        outcomes, self.outcomes = ([], self.outcomes) if self.runs else (self.outcomes, [])
+        return News(progress=self.progress, segments=tuple(segments), outcomes=tuple(outcomes))
+
+
+class Outbox:
+    """Takes news without waiting and has a thread of its own send them, one message after the other.
+
+    While the server is away news are merged: they take 8 bytes a curve point. Only when ``most_bytes`` of
+    them wait, hours of points of a common trial, is whoever brings more kept waiting.
+
+    Args:
+        send: delivers one message, however long that takes; what it raises ends the sending for good and is
+            raised again by :meth:`put` and :meth:`flush`.
+        most_bytes: see above.
+    """
+
+    def __init__(self, send: Callable[[News], None], *, most_bytes: int) -> None:
+        self._send = send
+        self._most = most_bytes // BYTES_A_VALUE
+        self._changed = threading.Condition()  # guards all that follows
+        self._pile = _Pile()
+        self._sending = self._closed = False
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def put(self, news: News) -> None:
+        """Have it sent after what was put before."""
+        with self._changed:
+            self._wait_for(lambda: self._pile.values < self._most)
+            self._pile.add(news)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until everything was sent."""
+        with self._changed:
+            self._wait_for(lambda: not self._pile and not self._sending)
+
+    def close(self) -> None:
+        """Send nothing more, and let nobody wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: condition() or self._closed or self._failure is not None)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            while (news := self._next()) is not None:
+                self._send(news)
+        except BaseException as error:  # raised again in the attempt's own thread
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _next(self) -> News | None:
+        """Wait for something to send; ``None`` when there will be nothing more."""
+        with self._changed:
+            self._sending = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._pile or self._closed)
+            if self._closed:
+                return None
+            self._sending = True
+            return self._pile.take()
