@@ -63,7 +63,7 @@ class QueueUnavailable(Exception):
 
 
 class CohortQueue(Protocol):
-    """The dispatcher's view of the queue. Every method is one transaction.
+    """The dispatcher's view of the queue. Every method but ``plan`` is one transaction.
 
     All of them raise :class:`QueueUnavailable` while the queue is away.
     """
@@ -72,7 +72,10 @@ class CohortQueue(Protocol):
         """What waits; reads only, and can be asked often."""
 
     def plan(self, *, max_lanes: int, slots: int, side_by_side: bool) -> int:
-        """Group queued trials that are in no cohort into cohorts; returns how many were made."""
+        """Group queued trials that are in no cohort into cohorts; returns how many were made.
+
+        Of very many the first; those left are for the next time.
+        """
 
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
         """Take up to ``limit`` queued cohorts: attempt number raised, lease set, trials ``running``."""

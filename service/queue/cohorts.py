@@ -1,4 +1,4 @@
-"""The queue of cohorts: ``workers.ports.CohortQueue`` on SQL. Every method is one transaction.
+"""The queue of cohorts: ``workers.ports.CohortQueue`` on SQL. Every method but planning is one transaction.
 
 A claim raises the cohort's attempt number, which fences off all earlier attempts. Lost cohorts go back to the
 queue and are claimed like any other.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -20,13 +20,19 @@ from benchmarks.spec import CellSpec
 from service.queue.reports import Reports, hash_secret
 from service.queue.storable import storable
 from service.states import TrialState
-from service.storage.engine import is_outage, read, serialise, write
+from service.storage.engine import is_outage, others_first, read, serialise, write
 from service.storage.queries import cells, claims, events
-from service.storage.queries.claims import ClaimedCohort, RunningCohort, UnplannedTrial
+from service.storage.queries.claims import ClaimedCohort, PlannedCohort, RunningCohort, UnplannedTrial
 from workers.planning import Plannable, Room, plan_cohorts
 from workers.ports import Backlog, Claim, QueueUnavailable
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+PLANNED_AT_ONCE = 20_000
+"""Trials that are thought about together: seconds, after which the first of them are claimed."""
+
+PIECE = 500
+"""Trials of one transaction of planning, which SQLite's other writers wait for: hundredths of a second."""
 
 UNKNOWN_PACE = 1e-3
 """Seconds a step of what the shipped table can say nothing of."""
@@ -61,25 +67,33 @@ class Queue(Reports):
 
     @patient
     def plan(self, *, max_lanes: int, slots: int, side_by_side: bool = False) -> int:
-        """Group queued trials that are in no cohort into cohorts; returns how many were made."""
+        """Group queued trials that are in no cohort into cohorts; returns how many were made.
+
+        The first :data:`PLANNED_AT_ONCE` of them, in order. They are read and thought about without keeping
+        any writer waiting, then written piece by piece; what has changed meanwhile is left for the next time.
+        """
         room = Room(slots=slots, max_lanes=max_lanes, side_by_side=side_by_side)
+        with read(self._engine) as connection:
+            trials = {one.id: one for one in claims.unplanned_trials(connection, limit=PLANNED_AT_ONCE)}
+            specs = _specs(connection, trials.values())
+        groups = plan_cohorts(_plannable(trials.values(), specs), room)
+        made = 0
+        for piece in _pieces(groups):
+            cohorts = [_planned(group, trials, specs) for group in piece]
+            with others_first(self._engine):
+                made += self._write_plan(cohorts, trials)
+        return made
+
+    def _write_plan(self, cohorts: Sequence[PlannedCohort], trials: Mapping[int, UnplannedTrial]) -> int:
+        """Add those of the cohorts whose trials are what they were; returns how many."""
         with write(self._engine) as connection:
             serialise(connection, "plan")
-            trials = {trial.id: trial for trial in claims.unplanned_trials(connection)}
-            specs = _specs(connection, trials.values())
-            groups = plan_cohorts(_plannable(trials.values(), specs), room)
-            now = self._clock(connection)
-            for group in groups:
-                first = trials[group[0]]
-                claims.insert_cohort(
-                    connection,
-                    group,
-                    label=_label(specs[first.signature], len(group)),
-                    priority=first.priority,
-                    sweep_order=first.sweep_order,
-                    now=now,
-                )
-        return len(groups)
+            ids = [id for cohort in cohorts for id in cohort.trial_ids]
+            unchanged = set(claims.still_unplanned(connection, ids))
+            valid = [one for one in cohorts if all(trials[id] in unchanged for id in one.trial_ids)]
+            if valid:
+                claims.insert_cohorts(connection, valid, now=self._clock(connection))
+        return len(valid)
 
     @patient
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
@@ -156,6 +170,26 @@ class Queue(Reports):
     def _give_up(self, connection: Connection, cohort: RunningCohort, reason: str, now: datetime) -> None:
         claims.end_lost_attempt(connection, cohort.attempt_id, reason=reason, now=now)
         events.record(connection, "attempt_lost", reason, at=now, attempt_id=cohort.attempt_id)
+
+
+def _pieces(groups: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Groups in order, together as many as one transaction writes."""
+    piece: list[Sequence[int]] = []
+    for group in groups:
+        if piece and sum(map(len, piece)) + len(group) > PIECE:
+            yield piece
+            piece = []
+        piece.append(group)
+    if piece:
+        yield piece
+
+
+def _planned(
+    group: Sequence[int], trials: Mapping[int, UnplannedTrial], specs: Mapping[str, CellSpec]
+) -> PlannedCohort:
+    first = trials[group[0]]
+    label = _label(specs[first.signature], len(group))
+    return PlannedCohort(group, label, first.priority, first.sweep_order)
 
 
 def _specs(connection: Connection, trials: Iterable[UnplannedTrial]) -> dict[str, CellSpec]:

@@ -7,6 +7,7 @@ see one snapshot (repeatable read), writers use read committed and row locks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -68,6 +69,19 @@ def write(engine: Engine) -> Iterator[Connection]:
     """A transaction that is committed at the end of the block and rolled back by an exception."""
     with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def others_first(engine: Engine) -> Iterator[None]:
+    """For one of many writes in a row: afterwards let those who wait write.
+
+    SQLite's writers do not stand in line, they look again from time to time; somebody who writes without a
+    pause would keep them out. So it pauses for as long as it wrote.
+    """
+    began = time.monotonic()
+    yield
+    if is_sqlite(engine):
+        time.sleep(time.monotonic() - began)
 
 
 def is_sqlite(bind: Engine | Connection) -> bool:

@@ -58,14 +58,36 @@ def backlog(connection: Connection, *, now: datetime) -> Backlog:
     return Backlog(unplanned=bool(unplanned), claimable=bool(claimable))
 
 
-def unplanned_trials(connection: Connection) -> list[UnplannedTrial]:
-    """Queued trials in no cohort, in the order they should run."""
-    rows = connection.execute(
-        sa.select(Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order)
-        .where(*_UNPLANNED)
-        .order_by(Trial.priority.desc(), Trial.sweep_order, Trial.id)
-    )
-    return [UnplannedTrial(*row) for row in rows]
+class PlannedCohort(NamedTuple):
+    """A cohort as it was thought out."""
+
+    trial_ids: Sequence[int]
+    label: str
+    priority: int
+    sweep_order: int
+
+
+_TRIALS = sa.select(Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order).where(
+    *_UNPLANNED
+)
+
+
+def unplanned_trials(connection: Connection, *, limit: int) -> list[UnplannedTrial]:
+    """The first queued trials in no cohort, in the order they should run."""
+    in_order = _TRIALS.order_by(Trial.priority.desc(), Trial.sweep_order, Trial.id)
+    return [UnplannedTrial(*row) for row in connection.execute(in_order.limit(limit))]
+
+
+def still_unplanned(connection: Connection, trial_ids: Sequence[int]) -> list[UnplannedTrial]:
+    """Those of the trials that are queued in no cohort, locked; without any that somebody else has locked.
+
+    Passing those by, and not waiting for them, keeps out of each other's way whatever order others lock in.
+    """
+    found = []
+    for some in chunks(trial_ids):
+        rows = connection.execute(_TRIALS.where(Trial.id.in_(some)).with_for_update(skip_locked=True))
+        found += [UnplannedTrial(*row) for row in rows]
+    return found
 
 
 def cell_specs(connection: Connection, trial_ids: Sequence[int]) -> dict[int, CellSpec]:
@@ -77,30 +99,29 @@ def cell_specs(connection: Connection, trial_ids: Sequence[int]) -> dict[int, Ce
     return found
 
 
-def insert_cohort(
-    connection: Connection,
-    trial_ids: Sequence[int],
-    *,
-    label: str,
-    priority: int,
-    sweep_order: int,
-    now: datetime,
-) -> None:
-    """Make a queued cohort of queued trials."""
-    cohort = connection.execute(
-        sa.insert(Cohort)
-        .values(
-            state=CohortState.QUEUED,
-            label=label,
-            lanes=len(trial_ids),
-            priority=priority,
-            sweep_order=sweep_order,
-            not_before=now,
-            created_at=now,
-        )
-        .returning(Cohort.id)
-    ).scalar_one()
-    connection.execute(sa.update(Trial).where(Trial.id.in_(trial_ids)).values(cohort_id=cohort))
+def insert_cohorts(connection: Connection, planned: Sequence[PlannedCohort], *, now: datetime) -> None:
+    """Make queued cohorts of queued trials, with ids that rise in this order."""
+    rows = [
+        {
+            "label": one.label,
+            "lanes": len(one.trial_ids),
+            "priority": one.priority,
+            "sweep_order": one.sweep_order,
+            "not_before": now,
+            "created_at": now,
+            "state": CohortState.QUEUED,
+        }
+        for one in planned
+    ]
+    insert = sa.insert(Cohort).returning(Cohort.id, sort_by_parameter_order=True)
+    ids = connection.execute(insert, rows).scalars().all()
+    members = [
+        {"trial": trial, "cohort": id}
+        for id, one in zip(ids, planned, strict=True)
+        for trial in one.trial_ids
+    ]
+    joins = sa.update(Trial).where(Trial.id == sa.bindparam("trial"))
+    connection.execute(joins.values(cohort_id=sa.bindparam("cohort")), members)
 
 
 def claimable_cohorts(connection: Connection, *, limit: int, now: datetime) -> list[int]:
