@@ -6,8 +6,8 @@ from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
-from service.api import problem_details
-from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
+from service.api import openapi, problem_details
+from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import boards, health, registry, sweeps, trials
 from service.api.routes.internal import internal_router
 from service.dependencies import require_text
@@ -43,9 +43,11 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     for pages in (board_pages, sweep_pages, estimator_pages):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
+    openapi.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     return app

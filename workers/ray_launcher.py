@@ -9,6 +9,7 @@ dispatcher starts load it then.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import secrets
@@ -44,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 80_000_000  # about Ray's minimum; nothing big travels through it
 CAPACITY_SECONDS = 5.0  # nodes come and go; how long a count of the slots is believed
+FOLDERS, PREFIX = "/tmp", "hb-"
+"""Of local Rays. Short, whatever TMPDIR is: Unix sockets lie there, whose names are limited to 107 bytes."""
 VITAL = frozenset({"gcs_server", "raylet"})
 """Processes without which a local Ray does nothing."""
 INFRASTRUCTURE = (
@@ -140,7 +143,7 @@ class RayLauncher:
         self._preparing: list[ray.ObjectRef[None]] = []
         self._counted_at: float | None = None
         self._resources: dict[str, float] = {}
-        self._folder: Path | None = None
+        self._folder: _Folder | None = None
         self._local_slots, self._local_gpus = slots or len(os.sched_getaffinity(0)), gpus
         if address is None:
             self._start_local()
@@ -226,7 +229,7 @@ class RayLauncher:
     def _leave(self) -> None:
         ray.shutdown()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def _lose(self, attempt_id: int, reason: str) -> None:
         self._running.pop(attempt_id, None)
@@ -260,9 +263,9 @@ class RayLauncher:
         return {"num_cpus": 1, "num_gpus": 1 if self._has_gpus else 0}
 
     def _start_local(self) -> None:
-        # Short, whatever TMPDIR is: Ray puts Unix sockets there, and their names are limited to 107 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="hb-", dir="/tmp"))
-        _require_token_in(self._folder)
+        _sweep_folders()
+        self._folder = _Folder()
+        _require_token_in(self._folder.path)
         with _worker_environment():
             ray.init(
                 include_dashboard=False,
@@ -271,8 +274,33 @@ class RayLauncher:
                 num_gpus=self._local_gpus,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=str(self._folder / "ray"),
+                _temp_dir=str(self._folder.path / "ray"),
             )
+
+
+class _Folder:
+    """A local Ray's folder, with a lock that the system releases however this process ends."""
+
+    def __init__(self) -> None:
+        made = Path(tempfile.mkdtemp(prefix="hb.", dir=FOLDERS))
+        self._lock = (made / "lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # Under this name only now: who sweeps never sees it without its lock.
+        self.path = made.rename(made.with_name(made.name.replace("hb.", PREFIX, 1)))
+
+    def remove(self) -> None:
+        """With all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+
+def _sweep_folders() -> None:
+    """Remove the folders of this user's local Rays whose dispatcher was killed."""
+    for lock in Path(FOLDERS).glob(f"{PREFIX}*/lock"):
+        # What fails is another user's, or of a dispatcher that runs.
+        with contextlib.suppress(OSError), lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _require_token_in(folder: Path) -> None:

@@ -1,10 +1,11 @@
-"""What every request and answer passes through: Host check, body limit, security headers."""
+"""What every request and answer passes through: Host check, HEAD, body limit, security headers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
 
+import anyio
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -15,6 +16,11 @@ from service.api import problem_details
 
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 """Body of one report of a worker: a batch of curve points of a whole cohort."""
+
+MAX_DISCARDED_BYTES = 64 * 1024 * 1024
+DISCARD_SECONDS = 10.0
+"""How much of a body that is too large is read all the same, and for how long. A connection that is closed
+with something unread is reset, and who was still sending never sees the answer."""
 
 # Plotly writes a <style> element; scripts come from this server only, and none is inline.
 CONTENT_SECURITY_POLICY = (
@@ -49,6 +55,24 @@ class SecurityHeaders:
         await self._app(scope, receive, amended)
 
 
+class HeadAsGet:
+    """Answers HEAD as GET without the body, wherever GET is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; of a HEAD request as a GET."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
 class HostCheck:
     """Answers only to known names, so that a foreign page cannot reach a local server through its own name.
 
@@ -81,7 +105,7 @@ class HostCheck:
 
 
 class BodyLimit:
-    """Refuses bodies above the limit with 413, before reading more than the limit."""
+    """Refuses bodies above the limit with 413, without keeping more than the limit of them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -96,6 +120,7 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
+                await _discard(message, receive)
                 raise HTTPException(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                     f"the body is larger than the limit of {limit:,} bytes",
@@ -104,6 +129,15 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+async def _discard(message: Message, receive: Receive) -> None:
+    """Read what follows ``message``, so that whoever sends it gets to the answer."""
+    seen = 0
+    with anyio.move_on_after(DISCARD_SECONDS):
+        while message.get("more_body") and seen <= MAX_DISCARDED_BYTES:
+            message = await receive()
+            seen += len(message.get("body", b""))
 
 
 def host_name(header: str) -> str:

@@ -8,7 +8,7 @@ gets the same words as a page.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from benchmarks.sweep import Issue, SpecError
 from service import errors
@@ -64,7 +65,10 @@ def install(app: FastAPI, page: Render) -> None:
 
     def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return respond(request, _http(request, error), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request)
+        return respond(request, _http(request, error, headers), headers)
 
     def on_request(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -72,7 +76,8 @@ def install(app: FastAPI, page: Render) -> None:
 
     def on_ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, errors.HeunboardError)
-        return respond(request, _ours(request, error))
+        challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.WrongSecret) else None
+        return respond(request, _ours(request, error), challenge)
 
     def on_database(request: Request, error: Exception) -> Response:
         if is_outage(error):
@@ -120,14 +125,22 @@ def _wants_page(request: Request) -> bool:
     return not machine and "text/html" in request.headers.get("accept", "")
 
 
-def _http(request: Request, error: HTTPException) -> ProblemDocument:
+def _allowed(request: Request) -> str:
+    """What the path takes by all its routes; Starlette names the methods of one of them."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or {"GET"}  # what is mounted are files
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) -> ProblemDocument:
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"There is nothing at {request.url.path}; /openapi.json lists every route."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
-        detail = f"{request.url.path} does not take {request.method}; it takes {allowed}."
+        detail = f"{request.url.path} does not take {request.method}; it takes {headers['Allow']}."
     return document(request, error.status_code, kind, detail)
 
 

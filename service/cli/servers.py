@@ -57,10 +57,12 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
+    from service.processes.children import keep_private
     from service.processes.up import Tell, UpOptions
     from service.processes.up import up as run
 
     settings = load_settings() if data is None else load_settings(data_home=data.absolute())
+    keep_private(settings.data_home)
     err = Console(stderr=True, soft_wrap=True)
 
     def ready(url: str) -> None:
@@ -104,12 +106,16 @@ def serve(
 
     from service.app import create_app
     from service.processes.children import end_with_parent as follow
+    from service.processes.children import keep_private
     from service.processes.up import listen
+    from service.resources import certificates
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
 
     settings = load_settings()
     _require_loopback(host, insecure_dev)
+    keep_private(settings.data_home)
+    certificates.remove_leftovers(settings.data_home / certificates.FOLDER)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     engine = open_engine(settings.database)
     prepare(engine)
@@ -145,6 +151,7 @@ def dispatch(
 ) -> None:
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
     from service.processes.children import end_with_parent as follow
+    from service.processes.children import keep_private
     from service.processes.dispatch import DispatchOptions
     from service.processes.dispatch import dispatch as run
 
@@ -162,17 +169,22 @@ def dispatch(
         owner=owner,
         ready_fd=ready_fd,
     )
-    run(load_settings(), options)
+    settings = load_settings()
+    keep_private(settings.data_home)
+    run(settings, options)
 
 
 @database.command()
 def upgrade(as_json: AsJson = False) -> None:
     """Bring the database to the version of this program."""
+    from service.processes.children import keep_private
     from service.storage.engine import open_engine
     from service.storage.migrations import current
     from service.storage.migrations import upgrade as apply
 
-    engine = open_engine(load_settings().database)
+    settings = load_settings()
+    keep_private(settings.data_home)
+    engine = open_engine(settings.database)
     before = current(engine)
     apply(engine)
     after = current(engine)

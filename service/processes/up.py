@@ -76,6 +76,7 @@ def up(settings: Settings, options: UpOptions, tell: Tell) -> None:
     with ExitStack() as stack:
         stack.enter_context(stop_on_signals(stop))
         stack.enter_context(sole_owner(settings.data_home))
+        (settings.data_home / ADDRESS_FILE).unlink(missing_ok=True)  # of one that was killed
         listener = stack.enter_context(listen("127.0.0.1", options.port))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         web = stack.enter_context(_web(settings, listener))

@@ -8,6 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec
+from benchmarks.tasks import registry as tasks
+from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
 from service.errors import InvalidReport, StaleAttempt
 from service.queue.storable import storable_json
 from service.states import TrialState
@@ -15,6 +18,9 @@ from service.storage.curves import pack
 from service.storage.queries import cells, reports
 from service.storage.queries.reports import Lane
 from workers.messages import CurveSegment, TrialOutcome
+
+LONGEST_NAMES = 200
+"""Characters of names that an error repeats."""
 
 
 def store_curves(
@@ -62,7 +68,7 @@ def store_ends(
     _refuse_strangers(told, lanes)
     if len(told) != len(outcomes) or (all_of_them and told != lanes.keys()):
         raise InvalidReport(f"{len(outcomes)} outcomes for {len(lanes)} trials; send exactly one for each")
-    judged = [_judge(outcome) for outcome in outcomes]
+    judged = [_judge(outcome, lanes[outcome.trial]) for outcome in outcomes]
     for state in (TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED):
         rows = [_end(outcome, lanes) for outcome in judged if outcome.status == state]
         if rows and reports.end_trials(
@@ -81,16 +87,33 @@ def _refuse_strangers(keys: set[str], lanes: Mapping[str, Lane]) -> None:
         raise InvalidReport(f"trial {strangers[0]} is not one that this attempt has to end")
 
 
-def _judge(outcome: TrialOutcome) -> TrialOutcome:
-    """The outcome as it is stored: a success with a number that is not finite is a failure."""
+def _judge(outcome: TrialOutcome, lane: Lane) -> TrialOutcome:
+    """The outcome as it is stored: a success with a number that is not finite, or without the metrics that
+    its task declares, is a failure."""
     if outcome.status == "succeeded":
-        broken = [f"{name} is {value}" for name, value in outcome.metrics.items() if not math.isfinite(value)]
-        if not broken:
+        if not (error := _not_finite(outcome) or _unfit(outcome, lane.cell)):
             return outcome.model_copy(update={"error": None, "traceback": None})
-        error = f"final metric {', '.join(broken)}: the trial diverged"
         return outcome.model_copy(update={"status": "failed", "metrics": {}, "error": error})
     reason = (outcome.error or "failed without a message") if outcome.status == "failed" else None
     return outcome.model_copy(update={"metrics": {}, "error": reason})
+
+
+def _not_finite(outcome: TrialOutcome) -> str:
+    broken = [f"{name} is {value}" for name, value in outcome.metrics.items() if not math.isfinite(value)]
+    return f"final metric {', '.join(broken)}: the trial diverged" if broken else ""
+
+
+def _unfit(outcome: TrialOutcome, cell: CellSpec) -> str:
+    """What is wrong with the names of the final metrics: all that the task declares are there, and besides
+    them only diagnostics. Of a task that is not installed here, or in another version, nothing is known."""
+    if cell.task.id not in tasks.available() or tasks.get(cell.task.id).version != cell.task.version:
+        return ""
+    declared = {metric.name for metric in tasks.get(cell.task.id).metrics}
+    missing = sorted(declared - outcome.metrics.keys())
+    unknown = sorted(name for name in outcome.metrics.keys() - declared if diagnostic_metric(name) is None)
+    wrong = [f"without {', '.join(missing)}"] if missing else []
+    wrong += [f"with {', '.join(unknown)[:LONGEST_NAMES]}, which it does not declare"] if unknown else []
+    return f"the worker reported task {cell.task.id!r} {' and '.join(wrong)}" if wrong else ""
 
 
 def _end(outcome: TrialOutcome, lanes: Mapping[str, Lane]) -> dict[str, object]:

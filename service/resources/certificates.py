@@ -12,7 +12,9 @@ import importlib.util
 import json
 import logging
 import os
+import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,9 @@ from service.resources import publication
 logger = logging.getLogger(__name__)
 
 FOLDER = "certificates"
+NEW = ".new-"
+"""Of folders in which a certificate is written before it takes its place."""
+LEFT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,16 @@ def _published(info: EstimatorInfo, folder: Path) -> Stored | None:
         return None
 
 
+def remove_leftovers(published: Path) -> None:
+    """Remove what a process that was killed while it published has left, an hour ago or earlier."""
+    for folder in published.glob(f"{NEW}*"):
+        if time.time() - folder.stat().st_mtime > LEFT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=NEW, dir=path.parent) as folder:
         new = Path(folder) / path.name
         with new.open("w", encoding="utf-8") as file:
             file.write(text)

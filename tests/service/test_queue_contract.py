@@ -342,6 +342,44 @@ class TestQueueContract:
         queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=(), provenance=PROVENANCE))
         assert cell_counts(engine) == [(3, 3, 0, 0), (3, 0, 0, 0)]
 
+    @pytest.mark.parametrize(
+        ("metrics", "error"),
+        [
+            ({}, "without expected_loss, train_loss"),
+            ({"expected_loss": 1.0}, "without train_loss"),
+            ({"expected_loss": 1.0, "train_loss": 1.0, "gradient.x.bias": 2.0}, None),
+            (
+                {"expected_loss": 1.0, "train_loss": 1.0, "speed": 2.0},
+                "with speed, which it does not declare",
+            ),
+            (
+                {"loss": 1.0, "train_loss": 1.0},
+                "without expected_loss and with loss, which it does not declare",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("way", ["finish", "metrics"])
+    def test_a_success_has_the_metrics_that_its_task_declares(
+        self, engine: Engine, queue: Queue, metrics: dict[str, float], error: str | None, way: str
+    ) -> None:
+        """Besides them only diagnostics; anything else is a failure, and no cell counts it."""
+        claim, reply = started(engine, queue)
+        told = [TrialOutcome(trial=trial.key, status="succeeded", metrics=metrics) for trial in reply.trials]
+        if way == "finish":
+            message = Outcome(outcomes=tuple(told), provenance=PROVENANCE)
+            queue.finish(claim.attempt_id, claim.secret, message)
+        else:
+            news = batch(1, reply).model_copy(update={"outcomes": tuple(told)})
+            queue.metrics(claim.attempt_id, claim.secret, news)
+        shown = trials.show_trial(engine, reply.trials[0].key)
+        if error is None:
+            assert (shown.state, shown.metrics) == ("succeeded", metrics)
+            return
+        assert (shown.state, shown.metrics) == ("failed", {})
+        assert shown.error == f"the worker reported task 'polynomial' {error}"
+        assert cell_counts(engine)[0] == (3, 0, 3, 0)
+        assert count(engine, CellSummary.count > 0) == 0
+
     def test_user_error_fails_at_once_and_only_its_trial(self, engine: Engine, queue: Queue) -> None:
         claim, reply = started(engine, queue)
         good, bad, nan = reply.trials

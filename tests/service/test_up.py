@@ -16,7 +16,7 @@ import pytest
 from service.client import ADDRESS_FILE, Client
 from service.errors import HeunboardError, InvalidSettings
 from service.processes import children
-from service.processes.children import Child
+from service.processes.children import Child, keep_private
 from service.processes.up import _identity, listen
 from tests.support.processes import Up, alive, command_line, completed, family, until, up
 
@@ -50,6 +50,8 @@ def test_computes_guards_its_directory_and_port_and_ends_on_ctrl_c(tmp_path: Pat
         assert third.status == 2
         assert f"cannot listen on 127.0.0.1:{port}" in third.err
 
+        open_to_others = [path for path in (tmp_path, *tmp_path.rglob("*")) if path.stat().st_mode & 0o077]
+        assert not [path for path in open_to_others if path.name != "other"], "the test made that one"
         members = family(running.process.pid)
         assert len(members) >= 3
         for _ in range(2):  # an impatient user
@@ -57,6 +59,22 @@ def test_computes_guards_its_directory_and_port_and_ends_on_ctrl_c(tmp_path: Pat
         assert running.process.wait(ENDS_WITHIN) == 0
         assert not [command_line(pid) for pid in members if alive(pid)]
         assert not (tmp_path / ADDRESS_FILE).exists()
+
+
+def test_a_data_directory_becomes_private_and_what_is_written_is(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        keep_private(home)
+        (home / "logs").mkdir()
+        (home / "logs" / "serve.log").write_text("a traceback")
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (home, home / "logs", home / "logs" / "serve.log")]
+    assert modes == [0o700, 0o700, 0o600]
+    with pytest.raises(InvalidSettings, match="choose another with --data"):
+        keep_private(home / "logs" / "serve.log" / "below a file")
 
 
 def test_children_that_are_killed_start_again_and_end_with_their_parent(tmp_path: Path) -> None:

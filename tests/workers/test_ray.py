@@ -21,6 +21,7 @@ from benchmarks.datasets.catalogue import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.processes import until
 from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
+from workers import ray_launcher
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.messages import Heartbeat
 from workers.orders import WorkerConfig
@@ -203,6 +204,21 @@ def processes(name: str) -> list[Path]:
         for path in Path("/proc").glob("[0-9]*")
         if _command(path).split("\0")[0].rsplit("/", 1)[-1].startswith(name)
     ]
+
+
+def test_folders_of_killed_dispatchers_go_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of dispatchers that run, nor what is called so and is none."""
+    monkeypatch.setattr(ray_launcher, "FOLDERS", str(tmp_path))
+    for name in ("hb-killed", "hb-other"):
+        (tmp_path / name / "ray").mkdir(parents=True)
+    (tmp_path / "hb-killed" / "lock").touch()
+    running = ray_launcher._Folder()
+    ray_launcher._sweep_folders()
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "hb-other", running.path])
+    running.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["hb-other"]
 
 
 OPEN_CLUSTER = """

@@ -1,0 +1,114 @@
+"""What HTTP asks of every route: HEAD, Allow, challenges, descriptions of errors, an answer to a large body."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from benchmarks.sweep_file.limits import MAX_BODY_BYTES
+from service.resources import certificates
+from service.storage import migrations
+from tests.support.databases import engine_of
+from tests.support.sweeps import small_sweep
+from tests.support.web import application, browser_of, compute, served
+
+YAML = {"Content-Type": "application/yaml"}
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[FastAPI]:
+    """With a sweep that was computed."""
+    with engine_of(f"sqlite:///{tmp_path / 'board.sqlite'}") as engine:
+        migrations.upgrade(engine)
+        compute(engine, small_sweep(estimators=["st"], seeds=2))
+        yield application(engine)
+
+
+def operations(app: FastAPI) -> list[tuple[str, str, dict[str, Any]]]:
+    """Path, method and description of everything in the schema."""
+    document = browser_of(app).get("/openapi.json").json()
+    return [(path, method, one) for path, all in document["paths"].items() for method, one in all.items()]
+
+
+def test_every_error_is_described_as_the_problem_it_is(app: FastAPI) -> None:
+    found = operations(app)
+    assert len(found) >= 15
+    for path, method, operation in found:
+        errors = {s: a for s, a in operation["responses"].items() if s == "default" or s >= "400"}
+        assert errors, (path, method)
+        for status, answer in errors.items():
+            assert list(answer["content"]) == [PROBLEM], (path, method, status)
+            schema = answer["content"][PROBLEM]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ProblemDocument"}
+    schemas = browser_of(app).get("/openapi.json").json()["components"]["schemas"]
+    assert "ProblemDocument" in schemas
+    assert "HTTPValidationError" not in schemas
+
+
+def test_head_is_answered_wherever_get_is(app: FastAPI) -> None:
+    """With the status and the headers of GET and without its body."""
+    http = browser_of(app)
+    pages = ["/", "/sweeps", "/sweeps/1", "/estimators", "/estimators/st", "/static/style.css", "/nothing"]
+    paths = [path for path, method, _ in operations(app) if method == "get"]
+    for path in [p.replace("{id}", "1").replace("{key}", "1") for p in paths] + pages:
+        get, head = http.get(path), http.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert dict(head.headers) == dict(get.headers), path
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v1/sweeps", "GET, HEAD, POST"),
+        ("/api/v1/sweeps/plan", "GET, HEAD, POST"),  # GET: nobody's id, but a path of /sweeps/{id}
+        ("/api/v1/estimators/st/certificate", "GET, HEAD, PUT"),
+        ("/api/v1/boards", "GET, HEAD"),
+        ("/internal/v1/attempts/1/start", "POST"),
+        ("/sweeps", "GET, HEAD"),
+        ("/static/style.css", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_all_right_ones(app: FastAPI, path: str, allowed: str) -> None:
+    answer = browser_of(app).delete(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert f"it takes {allowed}." in answer.json()["detail"]
+
+
+def test_a_missing_and_a_wrong_secret_are_challenged(app: FastAPI) -> None:
+    for headers in ({}, {"Authorization": "Bearer guess"}):
+        answer = browser_of(app).post("/internal/v1/attempts/1/start", headers=headers)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000, 60_000_000])
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "chunked"])
+def test_whoever_sends_too_much_sees_the_answer(app: FastAPI, size: int, pieces: bool) -> None:
+    """Over a real connection: what closes it with something unread resets it, and the answer is lost."""
+    body = bytes(size)
+    with served(app) as url:
+        for _ in range(3):
+            content = iter([body[:1000], body[1000:]]) if pieces else body
+            answer = httpx.post(f"{url}/api/v1/sweeps", content=content, headers=YAML, timeout=30)
+            assert answer.status_code == 413
+            assert answer.headers["content-type"] == PROBLEM
+
+
+def test_what_a_killed_process_left_of_a_certificate_goes(tmp_path: Path) -> None:
+    """Not what somebody may be writing right now."""
+    old, fresh, kept = tmp_path / ".new-a", tmp_path / ".new-b", tmp_path / "st.json"
+    for folder in (old, fresh):
+        folder.mkdir()
+        (folder / "st.json").write_text("{")
+    kept.write_text("{}")
+    os.utime(old, (time.time() - 7200,) * 2)
+    certificates.remove_leftovers(tmp_path)
+    certificates.remove_leftovers(tmp_path / "none")
+    assert sorted(tmp_path.iterdir()) == [fresh, kept]
