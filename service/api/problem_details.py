@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from benchmarks.sweep import Issue, SpecError
 from service import errors
@@ -45,6 +45,9 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
 
 _AWAY = "The database does not answer for now; nothing is lost. Ask again in a few seconds."
 _UNSTORABLE = "The request holds a value that the database cannot keep: a number out of range, or a sign."
+
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+"""Those that an application may take."""
 
 Render = Callable[[Request, ProblemDocument], Response]
 
@@ -127,11 +130,15 @@ def _wants_page(request: Request) -> bool:
 
 def _allowed(request: Request) -> str:
     """What the path takes by all its routes; Starlette names the methods of one of them."""
-    methods: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", None) or {"GET"}  # what is mounted are files
-    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    scope = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
+
+    def takes(method: str) -> bool:
+        if method == "HEAD":  # see middleware.HeadAsGet
+            return takes("GET")
+        fits = [r for r in request.app.routes if r.matches({**scope, "method": method})[0] is Match.FULL]
+        return any(not isinstance(route, Mount) or method == "GET" for route in fits)  # mounted are files
+
+    return ", ".join(filter(takes, METHODS))
 
 
 def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) -> ProblemDocument:

@@ -1,4 +1,4 @@
-"""What HTTP asks of every route: HEAD, Allow, challenges, descriptions of errors, an answer to a large body."""
+"""What HTTP asks of every route: HEAD, Allow, challenges, errors as described, an answer to a large body."""
 
 from __future__ import annotations
 
