@@ -29,8 +29,8 @@ class Settings(BaseSettings):
         database_url: ``sqlite:///FILE`` or ``postgresql://...``; empty means a SQLite file in ``data_home``.
         lease_seconds: silence after which a running attempt is given up; it reports three times as often.
         start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
-        max_attempts: attempts of a cohort lost to infrastructure before its trials fail.
-        backoff_seconds: pause before the second attempt; it doubles with every further one.
+        max_attempts: attempts of a cohort that are lost after they began before its trials fail.
+        backoff_seconds: pause before the second attempt; it doubles with every further one, up to 5 minutes.
         max_lanes: most trials in one cohort.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -48,17 +48,10 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
 def keep_private(data_home: Path) -> None:
     """Let nobody but this user read what this process and its children write, nor look into the data
     directory: logs hold tracebacks, the database all results.
-
-    Raises:
-        InvalidSettings: the directory cannot be made.
     """
     os.umask(0o077)
-    try:
-        data_home.mkdir(parents=True, exist_ok=True)
-        if data_home.stat().st_uid == os.getuid():  # of somebody else's they decide
-            data_home.chmod(0o700)
-    except OSError as error:
-        raise _cannot_write(data_home, error) from None
+    with suppress(OSError):  # it does not exist yet, or belongs to somebody else, who decides
+        data_home.chmod(0o700)
 
 
 @contextmanager
@@ -203,11 +196,7 @@ def _open_lock(data_home: Path) -> TextIO:
         data_home.mkdir(parents=True, exist_ok=True)
         return (data_home / "lock").open("a+")
     except OSError as error:
-        raise _cannot_write(data_home, error) from None
-
-
-def _cannot_write(data_home: Path, error: OSError) -> InvalidSettings:
-    return InvalidSettings(
-        f"cannot write to the data directory {data_home} ({error.strerror}); choose another with --data "
-        "or HEUNBOARD_DATA_HOME"
-    )
+        raise InvalidSettings(
+            f"cannot write to the data directory {data_home} ({error.strerror}); choose another with --data "
+            "or HEUNBOARD_DATA_HOME"
+        ) from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 from estimators.info import Value
 
@@ -14,7 +15,7 @@ PREFIX = "/api/v1"
 
 
 class Answer(BaseModel):
-    """Base of all answers. A number that is not finite is written as ``null``."""
+    """Base of all answers. Numbers that are not finite are written as ``null`` unless a field says otherwise."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -237,11 +238,22 @@ class TrialList(Answer):
     next_page_token: str | None = None
 
 
+Infinity = Literal["Infinity", "-Infinity"]
+"""What JSON has no number for."""
+
+
+def _as_json(value: float | None) -> float | Infinity | None:
+    if value is None or math.isnan(value):
+        return None
+    return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
 class Curve(Answer):
     """One metric of one trial: ``values[i]`` belongs to epoch ``epochs[i]``.
 
     By then ``steps[i]`` updates were done, and the objective was evaluated ``evaluations[i]`` times for each
-    example of a minibatch; null where the version that trained it did not count.
+    example of a minibatch; null where the version that trained it did not count. A value that is not finite
+    is ``"Infinity"``, ``"-Infinity"`` or, NaN, null.
     """
 
     metric: str
@@ -249,6 +261,10 @@ class Curve(Answer):
     steps: list[int] | None = None
     evaluations: list[int] | None = None
     values: list[float | None]
+
+    @field_serializer("values", when_used="json")
+    def _as_json(self, values: list[float | None]) -> list[float | Infinity | None]:
+        return [_as_json(value) for value in values]
 
 
 class CurveList(Answer):

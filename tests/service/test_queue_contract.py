@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -280,6 +281,19 @@ class TestQueueContract:
         queue.metrics(claim.attempt_id, claim.secret, batch(2, reply))
         with pytest.raises(StaleAttempt):
             queue.metrics(claim.attempt_id, claim.secret, batch(3, reply))
+
+    def test_infinities_read_back_as_what_they_are(self, engine: Engine, queue: Queue) -> None:
+        """JSON has no number for them; NaN is null."""
+        claim, reply = started(engine, queue)
+        values = (math.inf, -math.inf, math.nan, 0.5)
+        segment = CurveMessage(trial=reply.trials[0].key, metric="train_loss", first=1, values=values)
+        queue.metrics(
+            claim.attempt_id, claim.secret, batch(1, reply).model_copy(update={"segments": (segment,)})
+        )
+        found = trials.trial_curves(engine, reply.trials[0].key)
+        assert found.curves[0].values == pytest.approx(values, nan_ok=True)
+        shown = json.loads(found.model_dump_json())["curves"][0]["values"]
+        assert shown == ["Infinity", "-Infinity", None, 0.5]
 
     def test_missing_batch_is_refused(self, engine: Engine, queue: Queue) -> None:
         claim, reply = started(engine, queue)
