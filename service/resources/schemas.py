@@ -15,7 +15,7 @@ PREFIX = "/api/v1"
 
 
 class Answer(BaseModel):
-    """Base of all answers. Numbers that are not finite are written as ``null`` unless a field says otherwise."""
+    """Base of all answers. Numbers that are not finite are ``null`` unless a field says otherwise."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
