@@ -7,6 +7,8 @@ cost a call from Python for every operation, besides their work:
 
     seconds = steps x (calls + operations / speed + numbers drawn x seconds a number)
 
+Steps of minibatches that differ in length are not compiled: every length would need a program of its own.
+
 The constants are fixed, rough, and no measurement of the machine at hand: a trial must be computed the same
 way wherever and whenever it is. Does not import torch.
 """
@@ -31,5 +33,7 @@ def worth_compiling(task: Component, estimator: Component, steps: int, *, device
         KeyError: the registries do not know the task or the estimator in this version.
     """
     work = of_step(task, estimator)
+    if work.ragged:
+        return False
     step = _CALLS_SECONDS + work.flop / _FLOP_PER_SECOND + work.numbers * _NUMBER_SECONDS
     return steps * step >= WORTH_COMPILING_SECONDS.get(device, WORTH_COMPILING_SECONDS["cuda"])

@@ -23,12 +23,14 @@ class Work:
         flop: floating-point operations of the task with all evaluations of its objective. The task's own
             count is for one evaluation; every further one counts like the first, which is an upper estimate.
         numbers: numbers that the estimator draws or relaxes: rows x V x n, times its ``num_draws``.
+        ragged: as the task's facts say.
 
     A path estimator does both as often as the task asks it for a sample.
     """
 
     flop: float
     numbers: float
+    ragged: bool = False
 
 
 def of_step(task: Component, estimator: Component) -> Work:
@@ -54,6 +56,7 @@ def of_step(task: Component, estimator: Component) -> Work:
     return Work(
         flop=facts.flop * passes * max(evaluations, default=1),
         numbers=float(passes * drawn * int(values.get("num_draws", 1))),
+        ragged=facts.ragged,
     )
 
 

@@ -60,6 +60,8 @@ class Facts:
         differentiable: whether objectives have gradients in the samples.
         flop: rough floating-point operations of a step with one evaluation of the objective, forward and
             backward, multiply and add counted apart.
+        ragged: minibatches differ in length, so that no program of a step serves many of them; such steps are
+            not compiled.
         passes: how often a step asks a path estimator for a sample where it asks one of values of f for
             several samples at once.
     """
@@ -69,6 +71,7 @@ class Facts:
     sequential: bool = False
     nested: bool = False
     differentiable: bool = True
+    ragged: bool = False
     passes: int = 1
 
 

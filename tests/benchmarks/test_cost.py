@@ -145,6 +145,11 @@ def test_what_is_compiled_follows_from_the_work_of_a_trial(
     assert worth_compiling(spec.task, spec.estimator, 11 * fewest, device="cuda")
 
 
+def test_steps_of_differing_lengths_are_not_compiled() -> None:
+    spec = trial({"id": "listops", "epochs": 20}, "reinmax")
+    assert not worth_compiling(spec.task, spec.estimator, 10**6)
+
+
 def test_the_shipped_table_gives_its_rows_back() -> None:
     shipped = table.shipped()
     for one in shipped.rows:

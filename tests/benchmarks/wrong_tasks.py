@@ -334,6 +334,11 @@ MISDECLARED: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"report": ("accuracy",)}, "metrics", "accuracy is selected, reported or referred to, not declared"),
     ({"splits": lambda v: {"train": 14, "test": 10}}, "splits", "should have .*10.* they have .*9"),
     ({"steps_per_epoch": lambda v: 5}, "splits", "are 4 steps an epoch, not 5"),
+    (
+        {"facts": _declared(ragged=True)},
+        "splits",
+        "ragged is declared True, the examples trained on have no lengths",
+    ),
     ({"fixed": {"clip_norm": 1.0}}, "protocol", "train fixes {} of the sweep's optimizer"),
 )
 """What is wrong in the entry of the correct task, the check that must find it, and words of what it says."""

@@ -140,6 +140,12 @@ def protocol(subject: Subject, estimator: str) -> None:
             )
 
 
+def _require_ragged(subject: Subject, found: bool) -> None:
+    declared = subject.info.facts(subject.values).ragged
+    has = "have lengths" if found else "have no lengths"
+    require(declared == found, f"ragged is declared {declared}, the examples trained on {has}")
+
+
 def splits(subject: Subject, estimator: str) -> None:
     """Examples of every split and steps of an epoch are as declared."""
     info, task = subject.info, subject.task()
@@ -149,6 +155,7 @@ def splits(subject: Subject, estimator: str) -> None:
     )
     needed = {phase.split for phase in task.phases} | set(task.evaluated) if task.splits else set()
     require(needed <= set(task.splits), f"phases or evaluations use {_names(needed - set(task.splits))}")
+    _require_ragged(subject, any(phase.split in task.lengths for phase in task.phases))
     declared = info.steps_per_epoch(subject.values)
     if task.splits:
         first = task.phases[0].split

@@ -48,6 +48,7 @@ def _facts(v: Values) -> Facts:
         spaces={"merge": Space(variables=1, categories=length - 1, rows=(length - 2) * batch)},
         flop=2.0 * per_leaf * _mean_length(v) * batch,
         sequential=True,
+        ragged=True,
     )
 
 
