@@ -425,3 +425,27 @@ class TaskList(Answer):
     """The registry of tasks."""
 
     tasks: list[TaskEntry]
+
+
+class TierState(Answer):
+    """How many of a tier's trials have ended."""
+
+    trials: int
+    ended: int
+
+
+class Reproduction(Answer):
+    """The sweeps of an exhibit in one tier that were submitted by now.
+
+    ``rung`` of ``rungs`` and ``eliminated``, settings that get no more seeds, speak of tiers that halve a grid.
+    ``finished``: every sweep has ended and no more will follow.
+    """
+
+    exhibit: str
+    tier: str
+    changes: str
+    sweeps: list[SweepLine]
+    rung: int
+    rungs: int
+    eliminated: int
+    finished: bool
