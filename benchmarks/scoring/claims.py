@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.scoring.posterior import DRAWS, Boards, Cell, Metric, Posterior, posteriors
+from benchmarks.scoring.posterior import DRAWS, MIN_SEEDS, Boards, Cell, Metric, Posterior, posteriors
 
 SUPPORTED_FROM = 0.95
 """Share of draws from which a claim is supported."""
@@ -128,7 +128,7 @@ class BestSetting:
         return (self.estimator,)
 
     def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """low <= parameter of the chosen cell <= high.
+        """low <= parameter of the chosen cell <= high; not of an estimator that failed.
 
         Raises:
             ValueError: a cell has no such parameter, or not as a number.
@@ -140,7 +140,8 @@ class BestSetting:
             if value is None or isinstance(value, str):
                 raise ValueError(f"{self.parameter} of {self.estimator} on {board} is no number: {value!r}")
             settings.append(float(value))
-        return _inside(np.array(settings), self.low, self.high)[chosen.index]
+        inside = _inside(np.array(settings), self.low, self.high)
+        return np.asarray(inside[chosen.index] & np.isfinite(chosen.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class ClaimResult:
             undecided for lack of seeds.
         error: Monte Carlo standard error of the share.
         by_board: the share on each board alone.
-        left_out: cells on these boards that were left out, since they have one seed and no known spread.
+        left_out: cells on these boards that were left out for lack of seeds.
     """
 
     verdict: ClaimVerdict
@@ -210,21 +211,31 @@ class ClaimResult:
 
 
 def judge(
-    *parts: Claim, boards: Boards, select: Metric, report: Metric, draws: int = DRAWS, seed: int = 0
+    *parts: Claim,
+    boards: Boards,
+    select: Metric,
+    report: Metric,
+    draws: int = DRAWS,
+    min_seeds: int = MIN_SEEDS,
+    seed: int = 0,
 ) -> ClaimResult:
     """Share of the posterior's draws in which a sentence holds, and the verdict.
 
     A sentence of several parts ("temperature at least 1 for ST and ReinMax, at most 1 for the others") holds
     where all its parts do. In every draw, each estimator is first set to its best cell by ``select``; the
-    parts then read ``report`` there. Cells with one seed and no known spread are left out, as boards leave
-    out cells with too few seeds. A claim about an estimator that has no other cell is undecided; one about an
-    estimator or a board that is missing is not tried.
+    parts then read ``report`` there, in a second draw (:class:`benchmarks.scoring.posterior.Posterior`).
 
-    For one comparison of two cells with common seeds the share is one less the p value of the one-sided
-    paired t test, so a claim that is false, or on the edge, is called supported in at most 5 % of cases.
+    Cells of fewer than ``min_seeds`` seeds are left out, as boards leave them out, and counted; after
+    successive halving, ask for the seeds of its last rung. A claim about an estimator that has no other cell
+    is undecided; one about an estimator or a board that is missing is not tried.
+
+    For two estimators of one cell each with common seeds, the share of :class:`Better` is one less the p
+    value of the one-sided paired t test. So what is false, or on the edge, is called supported in at most 5 %
+    of cases.
 
     Raises:
-        ValueError: no parts, or a part that does not fit the cells.
+        ValueError: no parts, a part without boards or one that does not fit the cells, or ``min_seeds`` below
+            2.
     """
     if not parts or not all(part.boards for part in parts):
         raise ValueError("a sentence needs at least one part, and every part at least one board")
@@ -239,8 +250,15 @@ def judge(
         return ClaimResult(
             verdict=ClaimVerdict.NOT_TRIED, reason=f"not measured: {_listed(missing)}", by_board={}
         )
-    views = posteriors(used, select=select, report=report, draws=draws, seed=seed)
-    return _counted(parts, used, views)
+    views = posteriors(used, select=select, report=report, draws=draws, min_seeds=min_seeds, seed=seed)
+    left_out = sum(view.left_out for view in views.values())
+    few = [name for part in parts for name in _few(part, used, views)]
+    if few:
+        lack = "one seed" if min_seeds == MIN_SEEDS else f"fewer than {min_seeds} seeds"
+        return ClaimResult(
+            verdict=ClaimVerdict.UNDECIDED, reason=f"{lack}: {_listed(few)}", by_board={}, left_out=left_out
+        )
+    return _counted(_held(parts, views), left_out)
 
 
 def _missing(part: Claim, boards: Boards) -> list[str]:
@@ -260,7 +278,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _single(part: Claim, boards: Boards, views: Mapping[Hashable, Posterior]) -> list[str]:
+def _few(part: Claim, boards: Boards, views: Mapping[Hashable, Posterior]) -> list[str]:
     """Estimators of which no cell has a posterior."""
     return [
         f"{name} on {board}"
@@ -270,13 +288,7 @@ def _single(part: Claim, boards: Boards, views: Mapping[Hashable, Posterior]) ->
     ]
 
 
-def _counted(parts: tuple[Claim, ...], boards: Boards, views: Mapping[Hashable, Posterior]) -> ClaimResult:
-    left_out = sum(view.left_out for view in views.values())
-    single = [name for part in parts for name in _single(part, boards, views)]
-    if single:
-        reason = f"one seed: {_listed(single)}"
-        return ClaimResult(verdict=ClaimVerdict.UNDECIDED, reason=reason, by_board={}, left_out=left_out)
-    by_board = _held(parts, views)
+def _counted(by_board: Mapping[Hashable, Flags], left_out: int) -> ClaimResult:
     share, error = share_of(np.logical_and.reduce(list(by_board.values())))
     return ClaimResult(
         verdict=_verdict(share),

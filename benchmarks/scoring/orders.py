@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.scoring.claims import SUPPORTED_FROM, share_of
 from benchmarks.scoring.goals import costs
-from benchmarks.scoring.posterior import DRAWS, Cell, Metric, posteriors
+from benchmarks.scoring.posterior import DRAWS, MIN_SEEDS, Cell, Metric, Posterior
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,8 @@ class Agreement:
         published, measured: the orders, best first. The measured one is by the posterior's median.
         tau: Kendall's tau-b of published numbers and measured medians; ``None`` where it is undefined: fewer
             than two estimators, or all equal on one side.
-        share: share of draws in which every pair that differs in the paper stands as published.
+        share: share of draws in which every pair that differs in the paper stands as published; ``None`` for
+            fewer than two estimators.
         error: Monte Carlo standard error of the share.
         neighbours: pairs of the measured order, and whether they are separated.
         missing: published estimators without a posterior.
@@ -48,8 +49,8 @@ class Agreement:
     published: tuple[str, ...]
     measured: tuple[str, ...]
     tau: float | None
-    share: float
-    error: float
+    share: float | None
+    error: float | None
     neighbours: tuple[Pair, ...]
     missing: tuple[str, ...]
 
@@ -61,6 +62,7 @@ def agreement(
     select: Metric,
     report: Metric,
     draws: int = DRAWS,
+    min_seeds: int = MIN_SEEDS,
     seed: int = 0,
 ) -> Agreement:
     """Compare the order of a board's estimators with that of published numbers of the reported metric.
@@ -69,17 +71,18 @@ def agreement(
     :func:`benchmarks.scoring.claims.judge`. Estimators that only one side has are left out.
 
     Raises:
-        ValueError: a published number that is not finite.
+        ValueError: a published number that is not finite, or ``min_seeds`` below 2.
     """
     if not all(math.isfinite(value) for value in published.values()):
         raise ValueError(f"published numbers are finite, got {dict(published)}")
-    view = posteriors({None: cells}, select=select, report=report, draws=draws, seed=seed)[None]
+    rng = np.random.default_rng(seed)
+    view = Posterior(cells, select=select, report=report, rng=rng, draws=draws, min_seeds=min_seeds)
     shared = {name: value for name, value in published.items() if name in view.estimators}
     drawn = {name: view.costs(name) for name in shared}
     medians = {name: float(np.median(drawn[name])) for name in shared}
     printed = dict(zip(shared, costs(list(shared.values()), report.goal).tolist(), strict=True))
     measured = tuple(sorted(shared, key=medians.__getitem__))
-    share, error = share_of(_as_published(printed, drawn, draws))
+    share, error = share_of(_as_published(printed, drawn, draws)) if len(shared) > 1 else (None, None)
     return Agreement(
         published=tuple(sorted(shared, key=printed.__getitem__)),
         measured=measured,
