@@ -8,7 +8,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import problem_details
 from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
-from service.api.routes import boards, health, registry, sweeps, trials
+from service.api.routes import boards, health, registry, suite_reports, sweeps, trials
 from service.api.routes.internal import internal_router
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
@@ -36,7 +36,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.engine = engine
     app.state.published = settings.data_home / certificates.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, trials, boards, registry):
+    for module in (sweeps, trials, boards, registry, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

@@ -1,8 +1,8 @@
 """What was measured of an exhibit beside what was published. Pure: results in, a report out. No torch.
 
 Every estimator of a board is shown at the setting with the best mean of the exhibit's ``select`` metric over
-the seeds of the tier, as a board does. A result counts only if the tier asked for it: whoever computes more
-seeds later does not change a report of fewer.
+the seeds of the tier; of settings with failed seeds, those with the fewest. A result counts only if the tier
+asked for it: whoever computes more seeds later does not change a report of fewer.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 
 from benchmarks.scoring import claims, orders, posterior, seeds, verdicts
 from benchmarks.spec import CellSpec, Component
-from benchmarks.suites import published
+from benchmarks.suites import published, reading
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.schema import ClaimSection, Scalar, TestSection, Tier
-from benchmarks.sweep import Sweep
+from benchmarks.sweep import Issue, SpecError, Sweep
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
 from benchmarks.tasks.info import Goal, Reference
+
+PUBLISHED_TIER: Tier = "full"
+"""The tier whose boards are the published ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +85,7 @@ class BoardReport:
 
     Attributes:
         task: the board.
+        title: its name, by which claims call it.
         lines: estimators, best first, those without a result last.
         levels: numbers that hold for the whole board, such as an optimum.
         unmatched: published numbers of estimators that the tier does not compute.
@@ -89,6 +93,7 @@ class BoardReport:
     """
 
     task: Component
+    title: str
     lines: tuple[Line, ...]
     levels: tuple[Reference, ...]
     unmatched: tuple[Reference, ...]
@@ -97,10 +102,19 @@ class BoardReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimReport:
-    """A sentence of the paper and what the measurements say of it."""
+    """A sentence of the paper and what the measurements say of it.
+
+    Attributes:
+        claim: the sentence with its tests.
+        result: the verdict; boards by their titles.
+        boards: how many boards of this tier it speaks of.
+        published_boards: of how many it speaks in the paper, as far as the tier ``full`` has them.
+    """
 
     claim: ClaimSection
     result: claims.ClaimResult
+    boards: int
+    published_boards: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +163,9 @@ def report(exhibit: Exhibit, tier: Tier, measured: Sequence[Measured]) -> Report
         exhibit: the table or figure.
         tier: what it was computed in.
         measured: every cell of the tier, in the order of :func:`cells_of`.
+
+    Raises:
+        SpecError: a claim that cannot be decided as it is written, wherever its boards are measured.
     """
     by_board: dict[Component, list[Measured]] = {}
     for one in measured:
@@ -160,14 +177,45 @@ def report(exhibit: Exhibit, tier: Tier, measured: Sequence[Measured]) -> Report
         trials=sum(len(one.wanted) for one in measured),
         ended=sum(map(len, ended)),
         failed=sum(not math.isfinite(value) for values in ended for value in values.values()),
-        boards=tuple(_board(exhibit, tier, task, cells) for task, cells in by_board.items()),
+        boards=tuple(
+            _board(exhibit, tier, task, title, by_board[task]) for task, title in _titles(by_board).items()
+        ),
         claims=tuple(
-            ClaimReport(claim=claim, result=_judge(claim, exhibit, by_board)) for claim in exhibit.file.claims
+            ClaimReport(
+                claim=claim,
+                result=_decided(place, claim, exhibit, tier, by_board),
+                boards=len(_spoken_of(claim, by_board)),
+                published_boards=len(_spoken_of(claim, _published_boards(exhibit) or by_board)),
+            )
+            for place, claim in enumerate(exhibit.file.claims)
         ),
     )
 
 
-def _board(exhibit: Exhibit, tier: Tier, task: Component, cells: Sequence[Measured]) -> BoardReport:
+def _titles(boards: Iterable[Component]) -> dict[Component, str]:
+    """Titles of boards; the second of two with the same one is counted."""
+    found: dict[Component, str] = {}
+    times: dict[str, int] = {}
+    for task in boards:
+        title = tasks.get(task.id).describe(task.values)
+        times[title] = times.get(title, 0) + 1
+        found[task] = title if times[title] == 1 else f"{title} ({times[title]})"
+    return found
+
+
+def _published_boards(exhibit: Exhibit) -> list[Component]:
+    if PUBLISHED_TIER not in exhibit.file.tiers:
+        return []
+    return [task for sweep in exhibit.sweeps(PUBLISHED_TIER) for task in sweep.boards()]
+
+
+def _spoken_of(claim: ClaimSection, boards: Iterable[Component]) -> set[Component]:
+    return {task for task in boards for test in claim.tests if _named(task, test.boards)}
+
+
+def _board(
+    exhibit: Exhibit, tier: Tier, task: Component, title: str, cells: Sequence[Measured]
+) -> BoardReport:
     shown = set(exhibit.file.report)
     references = [one for one in _references(exhibit, task) if one.metric in shown]
     by_estimator: dict[str, list[Measured]] = {}
@@ -180,18 +228,20 @@ def _board(exhibit: Exhibit, tier: Tier, task: Component, cells: Sequence[Measur
     sign = -1.0 if goal_of(task.id, exhibit.file.select) == "maximize" else 1.0
     return BoardReport(
         task=task,
+        title=title,
         lines=tuple(sorted(lines, key=lambda line: _rank(line, exhibit.file.select, sign))),
         levels=tuple(one for one in references if one.estimator is None),
         unmatched=tuple(one for one in references if one.estimator not in {None, *by_estimator}),
-        agreement=_agreement(exhibit, task, cells, references),
+        agreement=_agreement(exhibit, tier, task, cells, references),
     )
 
 
 def _references(exhibit: Exhibit, task: Component) -> list[Reference]:
-    """What is known of the board, and what this exhibit quotes."""
-    known = tasks.get(task.id).references(task.values)
-    quoted = (one for one in published.references(task) if one.exhibit == exhibit.name)
-    return [*known, *quoted]
+    """Levels that are known of the board, and the means over seeds that this exhibit quotes."""
+    known = [one for one in tasks.get(task.id).references(task.values) if one.sd is None]
+    quoted = list(published.of(reading.get(exhibit.suite), exhibit, task))
+    names = {(one.metric, one.estimator, one.label) for one in quoted}
+    return [one for one in known if (one.metric, one.estimator, one.label) not in names] + quoted
 
 
 def _rank(line: Line, metric: str, sign: float) -> tuple[bool, float]:
@@ -232,9 +282,11 @@ def _chosen(cells: Sequence[Measured], metric: str) -> Measured | None:
         return None
     sign = -1.0 if goal_of(able[0].spec.task.id, metric) == "maximize" else 1.0
 
-    def cost(one: Measured) -> float:
-        mean = math.fsum(ended[id(one)].values()) / len(ended[id(one)])
-        return sign * mean if math.isfinite(mean) else math.inf
+    def cost(one: Measured) -> tuple[int, float]:
+        values = ended[id(one)].values()
+        finite = [value for value in values if math.isfinite(value)]
+        mean = math.fsum(finite) / len(finite) if finite else math.inf
+        return len(values) - len(finite), sign * mean
 
     return min(able, key=cost)
 
@@ -256,28 +308,44 @@ def _beside(exhibit: Exhibit, tier: Tier, cell: Measured, reference: Reference) 
 def _objection(reference: Reference, has_margin: bool) -> str | None:
     if reference.comparable:
         return reference.comparable
+    if not reference.exhibit:
+        return "a known level, nothing that was measured"
     return None if has_margin else "no margin is stated for this metric"
 
 
 def _agreement(
-    exhibit: Exhibit, task: Component, cells: Sequence[Measured], references: Sequence[Reference]
+    exhibit: Exhibit,
+    tier: Tier,
+    task: Component,
+    cells: Sequence[Measured],
+    references: Sequence[Reference],
 ) -> dict[tuple[str, str], orders.Agreement]:
     """Of every set of comparable published numbers that has at least two measured estimators."""
+    least = _least_seeds(exhibit, tier)
     found: dict[tuple[str, str], dict[str, float]] = {}
     for one in references:
         if one.estimator is not None and one.exhibit and not one.comparable:
             found.setdefault((one.metric, one.label), {})[one.estimator] = one.mean
-    measured = {one.spec.estimator.id for one in cells if len(one.ended(exhibit.file.select)) > 1}
+    measured = {one.spec.estimator.id for one in cells if len(one.ended(exhibit.file.select)) >= least}
     return {
         (metric, label): orders.agreement(
             numbers,
             [_scored(one) for one in cells],
             select=_metric(task.id, exhibit.file.select),
             report=_metric(task.id, metric),
+            min_seeds=least,
         )
         for (metric, label), numbers in found.items()
         if len(measured & numbers.keys()) > 1
     }
+
+
+def _least_seeds(exhibit: Exhibit, tier: Tier) -> int:
+    """Seeds from which a cell is judged; after halving, all that a survivor has, so that none is judged by
+    the few that kept it on.
+    """
+    halving = exhibit.tier(tier).halving
+    return posterior.MIN_SEEDS if halving is None else halving.seeds[-1]
 
 
 def _scored(one: Measured) -> posterior.Cell:
@@ -293,22 +361,51 @@ def _metric(task: str, name: str) -> posterior.Metric:
     return posterior.Metric(name, goal_of(task, name))
 
 
-def _judge(
-    claim: ClaimSection, exhibit: Exhibit, by_board: Mapping[Component, Sequence[Measured]]
+def _decided(
+    place: int,
+    claim: ClaimSection,
+    exhibit: Exhibit,
+    tier: Tier,
+    by_board: Mapping[Component, Sequence[Measured]],
 ) -> claims.ClaimResult:
-    """The claim on the boards of this tier."""
+    try:
+        return _judge(claim, exhibit, tier, by_board)
+    except ValueError as error:
+        raise SpecError([Issue(f"/claims/{place}", str(error))], source=exhibit.name) from None
+
+
+def _judge(
+    claim: ClaimSection, exhibit: Exhibit, tier: Tier, by_board: Mapping[Component, Sequence[Measured]]
+) -> claims.ClaimResult:
+    """The claim on the boards of this tier.
+
+    Raises:
+        ValueError: it cannot be decided as it is written.
+    """
+    titles = _titles(by_board)
     parts: list[claims.Claim] = []
     for test in claim.tests:
-        boards = tuple(task for task in by_board if _named(task, test.boards))
+        boards = {task: title for task, title in titles.items() if _named(task, test.boards)}
         if not boards:
             reason = "none of the boards that it speaks of is in this tier"
             return claims.ClaimResult(verdict=claims.ClaimVerdict.NOT_TRIED, reason=reason, by_board={})
         parts += _parts(test, boards, exhibit)
-    cells: posterior.Boards = {task: [_scored(one) for one in own] for task, own in by_board.items()}
-    task, metric = next(iter(by_board)), claim.tests[0].metric
+    task = next(iter(by_board))
     return claims.judge(
-        *parts, boards=cells, select=_metric(task.id, exhibit.file.select), report=_metric(task.id, metric)
+        *parts,
+        boards={titles[task]: [_scored(one) for one in own] for task, own in by_board.items()},
+        select=_metric(task.id, exhibit.file.select),
+        report=_metric(task.id, _only_metric(claim)),
+        min_seeds=_least_seeds(exhibit, tier),
     )
+
+
+def _only_metric(claim: ClaimSection) -> str:
+    """The one metric that all tests of a claim read: shares of several would not be joint."""
+    first, *others = {test.metric: None for test in claim.tests}
+    if others:
+        raise ValueError(f"all tests of a claim read one metric, got {', '.join((first, *others))}")
+    return first
 
 
 def _named(task: Component, boards: Sequence[Mapping[str, Scalar]]) -> bool:
@@ -317,9 +414,9 @@ def _named(task: Component, boards: Sequence[Mapping[str, Scalar]]) -> bool:
     )
 
 
-def _parts(test: TestSection, boards: tuple[Component, ...], exhibit: Exhibit) -> Iterator[claims.Claim]:
-    """The predicates that a test stands for."""
-    one = test.estimator or ""
+def _parts(test: TestSection, on: Mapping[Component, str], exhibit: Exhibit) -> Iterator[claims.Claim]:
+    """The predicates that a test stands for, on boards by their titles."""
+    one, boards = test.estimator or "", tuple(on.values())
     if test.kind == "best":
         yield claims.Best(one, boards, rivals=tuple(test.than), at_most_behind=test.slack)
     elif test.kind == "better":
@@ -333,11 +430,11 @@ def _parts(test: TestSection, boards: tuple[Component, ...], exhibit: Exhibit) -
         low, high = _number(test.low), _number(test.high)
         yield claims.BestSetting(one, test.parameter or "", boards, low, high)
     else:
-        for board in boards:
-            low, high = (_level(end, board, test, exhibit) for end in (test.low, test.high))
+        for task, title in on.items():
+            low, high = (_level(end, task, test, exhibit) for end in (test.low, test.high))
             yield claims.Bound(
                 one,
-                (board,),
+                (title,),
                 None if low is None else low - test.slack,
                 None if high is None else high + test.slack,
             )

@@ -1,0 +1,38 @@
+"""``/suites/{suite}/{exhibit}``: reports and pictures, with an entity tag."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from service.api.conditional import IfNoneMatch, conditional
+from service.dependencies import EngineDep
+from service.resources import reproductions, suite_reports
+from service.resources.suite_schemas import SuiteReport
+
+router = APIRouter(prefix="/suites/{suite}/{exhibit}", tags=["suites"])
+
+TierName = Annotated[str, Query(max_length=20, description="smoke, reduced, full or budget.")]
+
+NOT_MODIFIED = {"description": "If-None-Match names the current state."}
+
+
+@router.get(
+    "/report",
+    response_model=SuiteReport,
+    responses={304: NOT_MODIFIED},
+)
+def show_report(
+    engine: EngineDep,
+    suite: str,
+    exhibit: str,
+    tier: TierName,
+    format: Literal["json"] = "json",
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """What was measured of a table or figure beside what was published."""
+    found = reproductions.exhibit(f"{suite}/{exhibit}")
+    report = suite_reports.show_report(engine, found, reproductions.tier_of(found, tier))
+    return conditional(report.model_dump_json(), "application/json", if_none_match)
