@@ -159,10 +159,11 @@ class Ratio:
         return (self.estimator, self.over)
 
     def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """low <= mean / other mean <= high; not where the ratio is undefined."""
+        """low <= mean / other mean <= high; not where either failed or the other is zero."""
+        over = posterior.chosen(self.over).value
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = posterior.chosen(self.estimator).value / posterior.chosen(self.over).value
-        return _inside(ratio, self.low, self.high)
+            ratio = posterior.chosen(self.estimator).value / over
+        return np.asarray(_inside(ratio, self.low, self.high) & np.isfinite(over))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,8 @@ class Cell:
         return seeds >= min_seeds or (seeds == 1 and metric in self.spread)
 
 
-Boards = Mapping[Hashable, Sequence[Cell]]
-"""The cells of every board, by any name of the board."""
+Boards = Mapping[Any, Sequence[Cell]]
+"""The cells of every board, by any hashable name of the board."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Chosen:
     Attributes:
         cells: the cells that could be chosen, c of them.
         index: (draws,) which of them has the best mean of the metric that selects.
-        value: (draws,) mean of the reported metric there; failed is +infinity, or -infinity if large is good.
+        value: (draws,) mean of the reported metric there; infinite if a seed failed, whichever end is good.
     """
 
     cells: tuple[Cell, ...]
@@ -168,11 +169,11 @@ class _Noise:
         }
 
     def means(self, cell: Cell, metric: Metric) -> NDArray[np.float64]:
-        """(draws,) the cell's mean."""
+        """(draws,) the cell's mean, infinite if a seed failed."""
         seeds = _seeds(cell, metric.name)
         values = np.array([cell.values[metric.name][seed] for seed in seeds])
         if not np.all(np.isfinite(values)):
-            return np.full(self._draws, -np.inf if metric.goal == "maximize" else np.inf)
+            return np.full(self._draws, np.inf)
         n, normal = len(seeds), self._normal[[self._row[seed] for seed in seeds]]
         if n == 1:
             return np.asarray(values[0] + cell.spread[metric.name] * normal[0])
