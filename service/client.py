@@ -187,8 +187,10 @@ class Client:
             ServerUnreachable: the server was away for more than ``PATIENCE_S`` seconds.
         """
         began = time.monotonic()
+        ended: dict[int | str, Document] = {}
         while True:
-            sweeps = [self._sweep_patiently(id, interval) for id in ids]
+            sweeps = [ended.get(id) or self._sweep_patiently(id, interval) for id in ids]
+            ended |= {id: one for id, one in zip(ids, sweeps, strict=True) if one["state"] in FINAL_STATES}
             yield sweeps
             if all(sweep["state"] in FINAL_STATES for sweep in sweeps):
                 return
@@ -295,11 +297,17 @@ class Client:
         Args:
             name: a table or figure.
             tier: one of its tiers.
-            format: ``json``, ``markdown``, ``latex``, or a format of its figure.
+            format: ``json``, ``markdown`` or ``latex``.
         """
-        params = {"tier": tier, "format": format}
-        request = self._http.build_request("GET", f"/api/v1{_suite_path(name)}/report", params=params)
-        return self._answer(request).text
+        return self._file(f"{_suite_path(name)}/report", {"tier": tier, "format": format}).text
+
+    def suite_figure(self, name: str, tier: str, *, format: str = "svg") -> bytes:
+        """The picture of a figure's report, ``svg`` or ``png``.
+
+        Raises:
+            ApiError: the exhibit is a table, or nothing was measured yet.
+        """
+        return self._file(f"{_suite_path(name)}/figure", {"tier": tier, "format": format}).content
 
     def measurements(self, name: str, tier: str) -> list[Document]:
         """What was measured of an exhibit that a command measures, a document a device."""
@@ -340,6 +348,10 @@ class Client:
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Document:
         return self._send(self._http.build_request("GET", f"/api/v1{path}", params=params))
+
+    def _file(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
+        """What is no JSON document, or is kept as the text that it came as."""
+        return self._answer(self._http.build_request("GET", f"/api/v1{path}", params=params))
 
     def _post(
         self,

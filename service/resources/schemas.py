@@ -437,12 +437,13 @@ class TierState(Answer):
 class TierLine(TierState):
     """A tier of an exhibit: what it changes of the published protocol, and how far it is.
 
-    ``measured_on`` names the devices of measurements that were published to this server, of an exhibit that a
-    command measures; such a tier has no trials.
+    A tier of an exhibit that a command measures has no trials: ``options`` are those of the command, and
+    ``measured_on`` names the devices whose measurements were published to this server.
     """
 
     tier: str
     changes: str
+    options: dict[str, Any]
     measured_on: list[str]
 
 

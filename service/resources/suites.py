@@ -111,6 +111,7 @@ def _line(exhibit: Exhibit, states: States, measured: Path) -> schemas.ExhibitLi
                 **dict(states[exhibit.name, tier]),
                 tier=tier,
                 changes=section.changes,
+                options={} if exhibit.file.command is None else section.set,
                 measured_on=_devices(exhibit, tier, measured),
             )
             for tier, section in exhibit.file.tiers.items()
