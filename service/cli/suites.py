@@ -85,8 +85,12 @@ def reproduce(
     * heunboard reproduce reinmax-2023/figure1 --tier smoke
     * heunboard reproduce reinmax-2023 --tier smoke
 
-    What is known already is not computed again, and Ctrl-C leaves the sweeps to go on: the same command
-    resumes. The report is written to DIR/SUITE/EXHIBIT-TIER.md, .tex and .json, with the figure if it is one.
+    What is known already is not computed again.
+
+    Ctrl-C leaves the sweeps to go on: the same command resumes.
+
+    The report goes to DIR/SUITE/EXHIBIT-TIER.md, .tex and .json, a figure's picture beside it.
+
     Status 0: every trial succeeded, whatever the verdicts.
     """
     _check(name, tier, every)
