@@ -8,11 +8,11 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import problem_details
 from service.api.middleware import BodyLimit, HostCheck, SecurityHeaders
-from service.api.routes import boards, health, registry, suite_reports, sweeps, trials
+from service.api.routes import boards, health, registry, suite_reports, suites, sweeps, trials
 from service.api.routes.internal import internal_router
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
-from service.resources import certificates
+from service.resources import certificates, measurements
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import boards as board_pages
@@ -35,8 +35,9 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     )
     app.state.engine = engine
     app.state.published = settings.data_home / certificates.FOLDER
+    app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, trials, boards, registry, suite_reports):
+    for module in (sweeps, trials, boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

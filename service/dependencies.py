@@ -23,6 +23,11 @@ def _published(request: Request) -> Path:
     return folder
 
 
+def _measured(request: Request) -> Path:
+    folder: Path = request.app.state.measured
+    return folder
+
+
 def require_text(request: Request) -> None:
     """Nothing has an id with a NUL character, and PostgreSQL refuses to look for one.
 
@@ -38,6 +43,9 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 
 PublishedDep = Annotated[Path, Depends(_published)]
 """The folder of the certificates that were published to this server."""
+
+MeasuredDep = Annotated[Path, Depends(_measured)]
+"""The folder of the measurements that were published to this server."""
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page.")]
 PageToken = Annotated[

@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +19,8 @@ from typing import Any
 from estimators import registry
 from estimators.certification.record import Certificate
 from estimators.info import EstimatorInfo
-from service.errors import CannotStore, InvalidCertificate, NotFound
-from service.resources import publication
+from service.errors import InvalidCertificate, NotFound
+from service.resources import keeping, publication
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +90,7 @@ def publish(info: EstimatorInfo, body: bytes, published: Path) -> Stored:
     """
     new = Stored(publication.read(body, info), datetime.now(UTC).replace(microsecond=0))
     document = {"published_at": new.to_json()["published_at"], "certificate": new.certificate.to_json()}
-    try:
-        _replace(published / f"{info.id}.json", json.dumps(document, indent=1) + "\n")
-    except OSError as error:
-        logger.exception("a certificate of %s could not be stored", info.id)
-        reason = error.strerror or type(error).__name__
-        raise CannotStore(
-            f"the server cannot write to its folder of certificates ({reason}); look at its data directory"
-        ) from error
+    keeping.keep(published / f"{info.id}.json", document, what="certificates")
     return new
 
 
@@ -128,14 +119,3 @@ def _published(info: EstimatorInfo, folder: Path) -> Stored | None:
     except (OSError, ValueError, TypeError, LookupError, InvalidCertificate) as error:
         logger.warning("%s is left aside: %s", path, error)
         return None
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        new = Path(folder) / path.name
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)

@@ -10,24 +10,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
-from benchmarks.spec import digest
+from benchmarks.spec import CellSpec, digest
 from benchmarks.suites import reading
 from benchmarks.suites.reading import Exhibit, Suite
 from benchmarks.suites.report import Measured, Report, cells_of, report
 from benchmarks.suites.rounds import Rounds, most, rounds
 from benchmarks.suites.schema import Tier
-from benchmarks.sweep import Sweep
-from service.errors import NotFound
+from benchmarks.sweep import SpecError, Sweep
+from service.errors import BrokenSuite, NotFound
 from service.queue import submission
 from service.resources import planning, schemas, sweeps
 from service.states import TrialState
 from service.storage.engine import read
 from service.storage.queries import reproductions
+
+logger = logging.getLogger(__name__)
 
 ENDED_BADLY = (TrialState.FAILED, TrialState.CANCELLED)
 
@@ -37,11 +41,10 @@ def suite(id: str) -> Suite:
 
     Raises:
         NotFound: there is none.
+        BrokenSuite: one of its files is not as it must be.
     """
-    try:
+    with _told():
         return reading.get(id)
-    except KeyError as error:
-        raise NotFound(str(error.args[0])) from None
 
 
 def exhibit(name: str) -> Exhibit:
@@ -49,21 +52,36 @@ def exhibit(name: str) -> Exhibit:
 
     Raises:
         NotFound: there is none.
+        BrokenSuite: a file of its suite is not as it must be.
     """
-    try:
+    with _told():
         return reading.exhibit(name)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of reading a suite in the service's words."""
+    try:
+        yield
     except KeyError as error:
         raise NotFound(str(error.args[0])) from None
+    except SpecError as error:
+        found = " ".join(str(issue) for issue in error.issues)
+        logger.error("the suite's file %s cannot be used: %s", error.source, found)
+        raise BrokenSuite(f"the server has a suite that it cannot use: {error.source}: {found}") from None
 
 
 def tier_of(exhibit: Exhibit, tier: str) -> Tier:
-    """The tier of that name.
+    """The tier of that name, whose sweeps are valid.
 
     Raises:
         NotFound: the exhibit has no such tier.
+        BrokenSuite: a sweep of the tier is not valid.
     """
     for name in exhibit.file.tiers:
         if name == tier:
+            with _told():
+                exhibit.sweeps(name)
             return name
     raise NotFound(f"{exhibit.name} has no tier {tier!r}; it has {', '.join(exhibit.file.tiers)}")
 
@@ -77,21 +95,31 @@ def states(engine: Engine, exhibits: Sequence[Exhibit]) -> dict[tuple[str, Tier]
     ended: dict[str, set[int]] = {}
     for row in rows:
         ended.setdefault(row.cell_key, set()).add(row.seed)
-    return {
-        name: schemas.TierState(
-            trials=sum(len(seeds) for _, seeds in cells),
-            ended=sum(len(ended.get(key, set()).intersection(seeds)) for key, seeds in cells),
-        )
-        for name, cells in wanted.items()
-    }
+    return {(one.name, tier): _state(engine, one, tier, ended) for one in exhibits for tier in one.file.tiers}
 
 
-def plan(engine: Engine, exhibit: Exhibit, tier: Tier) -> schemas.Plan:
-    """What the tier would compute and how long one device takes; stores nothing."""
-    return planning.plan(
-        engine,
-        submission.plan_cells(engine, [submission.CellTrials.of(*cell) for cell in most(exhibit, tier)]),
-    )
+def _state(engine: Engine, exhibit: Exhibit, tier: Tier, ended: Mapping[str, set[int]]) -> schemas.TierState:
+    cells = _seeds_by_key(exhibit, tier)
+    trials = sum(len(seeds) for _, seeds in cells)
+    known = sum(len(ended.get(key, set()).intersection(seeds)) for key, seeds in cells)
+    if known and exhibit.tier(tier).halving is not None:  # which cells get more seeds follows from results
+        now = rounds(exhibit, tier, measured(engine, exhibit, tier))
+        known = sum(len(one.ended(exhibit.file.select)) for one in now.measured)
+        trials = sum(len(one.wanted) for one in now.measured) if now.finished else max(trials, known + 1)
+    return schemas.TierState(trials=trials, ended=known)
+
+
+def plan(engine: Engine, exhibits: Sequence[Exhibit], tier: Tier) -> schemas.Plan:
+    """What the tier would compute of some exhibits and how long one device takes; stores nothing.
+
+    What two exhibits share counts once.
+    """
+    wanted: dict[str, tuple[CellSpec, set[int]]] = {}
+    for exhibit in exhibits:
+        for spec, seeds in most(exhibit, tier):
+            wanted.setdefault(spec.cell_key, (spec, set()))[1].update(seeds)
+    cells = [submission.CellTrials.of(spec, sorted(seeds)) for spec, seeds in wanted.values()]
+    return planning.plan(engine, submission.plan_cells(engine, cells))
 
 
 def advance(
@@ -150,14 +178,16 @@ def _claimed(exhibit: Exhibit) -> set[str]:
     return {test.metric for claim in exhibit.file.claims for test in claim.tests}
 
 
-def _submitted(engine: Engine, exhibit: Exhibit, sweep: Sweep, *, retry: bool) -> schemas.SweepDetail:
-    """The stored sweep that computes this, submitted now if there is none."""
+def _submitted(
+    engine: Engine, exhibit: Exhibit, sweep: Sweep, *, retry: bool
+) -> tuple[schemas.SweepDetail, bool]:
+    """The stored sweep that computes this, submitted now if there is none; whether it was submitted now."""
     key = f"{exhibit.name}:{_identity(sweep)}"
     newest, times = _newest(engine, key)
     if newest is not None and not (retry and newest.state in ENDED_BADLY):
-        return newest
+        return newest, False
     stored = submission.submit(engine, sweep, idempotency_key=f"{key}:{times}")
-    return sweeps.show_sweep(engine, str(stored.sweep_id))
+    return sweeps.show_sweep(engine, str(stored.sweep_id)), True
 
 
 def _newest(engine: Engine, key: str) -> tuple[schemas.SweepDetail | None, int]:
@@ -178,15 +208,16 @@ def _identity(sweep: Sweep) -> str:
 
 
 def _reproduction(
-    exhibit: Exhibit, tier: Tier, now: Rounds, shown: Sequence[schemas.SweepDetail]
+    exhibit: Exhibit, tier: Tier, now: Rounds, shown: Sequence[tuple[schemas.SweepDetail, bool]]
 ) -> schemas.Reproduction:
     return schemas.Reproduction(
         exhibit=exhibit.name,
         tier=tier,
         changes=exhibit.tier(tier).changes,
-        sweeps=[schemas.SweepLine.model_validate(one) for one in shown],
+        sweeps=[schemas.SweepLine.model_validate(one) for one, _ in shown],
+        added=sum(new for _, new in shown),
         rung=now.rung,
         rungs=now.rungs,
         eliminated=len(now.eliminated),
-        finished=now.finished and all(one.finished_at is not None for one in shown),
+        finished=now.finished and all(one.finished_at is not None for one, _ in shown),
     )

@@ -1,175 +1,154 @@
-"""A made-up paper as a folder of files, and trials of its tiers that were computed without computing."""
+"""A made-up paper in a folder: a figure, a grid that is halved, and a table that a command measures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
-from benchmarks.suites import reading
-from benchmarks.suites.schema import Tier
-from benchmarks.sweep import Sweep
 from service.queue.cohorts import Queue
-from service.queue.submission import submit
 from tests.support.sweeps import PROVENANCE
-from workers.messages import CurveSegment, Heartbeat, LaneTrial, MetricsBatch, Outcome, TrialOutcome
+from workers.messages import Outcome, TrialOutcome
 
 SUITE = """\
-title: A paper of our own
-authors: Ada Example
-venue: Made-up 2026
-url: https://example.org/paper
-bibtex: "@misc{example}"
-about: It asks nothing.
-exhibits: [table1, figure1, figure2]
+title: A tiny paper
+authors: Nobody
+venue: nowhere
+url: https://example.org
+bibtex: "@misc{tiny}"
+about: Whether small things work.
+exhibits: [figure1, grid, table3]
 """
-
-SWEEPS = """\
+FIGURE = """\
+title: Two estimators
+where: Figure 1
+about: A polynomial of four variables.
 select: expected_loss
 report: [expected_loss]
 sweeps:
   published:
-    - task: {id: polynomial, p: [2, 3], latents: 4, epochs: 2, steps_per_epoch: 5}
-      estimators:
-        - {id: st, temperature: [1.0, 2.0]}
-        - {id: reinmax, temperature: 1.0}
+    - task: {id: polynomial, latents: 4, batch_size: 8, epochs: 2, steps_per_epoch: 5}
+      estimators: [st, reinmax]
       seeds: 3
-"""
-
-TABLE = f"""\
-title: Final loss
-where: Table 1
-about: Nothing is trained here.
-{SWEEPS}
 tiers:
   smoke:
-    set: {{task: {{p: 2}}, seeds: 1}}
-    changes: The exponent 2 alone, one seed instead of three.
-  full: {{changes: ""}}
-  budget:
-    halving: {{seeds: [1, 3], keep: 0.5}}
-    changes: Successive halving.
-published:
-  - file: numbers.csv
-    task: polynomial
-    label: Table 1
-    source: "Example 2026, page 7"
-    same: [p]
-    protocol: {{epochs: 2, steps_per_epoch: 5}}
-margins:
-  expected_loss: {{value: 5, why: The authors' own runs differ by this much.}}
+    set: {seeds: 2}
+    changes: Two seeds instead of three.
+  full:
+    changes: ""
 claims:
-  - sentence: ReinMax has the lowest loss.
-    where: page 7
-    tests: [{{kind: best, metric: expected_loss, estimator: reinmax}}]
-  - sentence: Straight-through likes a temperature of two.
-    where: page 8
-    tests: [{{kind: setting, metric: expected_loss, estimator: st, parameter: temperature, low: 1.5}}]
-    note: The list has two temperatures.
-  - sentence: GST is the best of all.
-    where: page 9
-    tests: [{{kind: best, metric: expected_loss, estimator: gst}}]
-slips: [The title of the table is wrong.]
+  - sentence: ReinMax is best.
+    where: page 1
+    tests: [{kind: best, metric: expected_loss, estimator: reinmax}]
+slips: [The caption has a wrong number.]
+"""
+GRID = """\
+title: A grid
+where: Table 2
+about: Four temperatures of two estimators.
+sweeps_of: figure1
+select: expected_loss
+report: [expected_loss]
+sweeps:
+  grid:
+    - task: {id: polynomial, latents: 4, batch_size: 8, epochs: 2, steps_per_epoch: 5}
+      estimators:
+        - {id: st, temperature: [1.0, 1.1, 1.2, 1.3]}
+        - {id: reinmax, temperature: [1.0, 1.1, 1.2, 1.3]}
+      seeds: 4
+tiers:
+  smoke:
+    sweeps: published
+    changes: The two estimators of Figure 1 at their defaults.
+  full:
+    sweeps: grid
+    changes: ""
+  budget:
+    sweeps: grid
+    halving: {seeds: [1, 2, 4], keep: 0.5}
+    changes: Half of the settings are given up after one seed, half of the others after two.
+"""
+MEASURED = """\
+title: Time
+where: Table 3
+about: Seconds of an epoch.
+command: efficiency
+select: seconds
+report: [seconds]
+tiers:
+  smoke:
+    set: {epochs: 1, warm_up: 2, seconds: 0.5}
+    changes: One short epoch on the device at hand.
 """
 
-CURVES = f"""\
-title: Loss over training
-where: Figure 1
-about: Curves.
-{SWEEPS}
-tiers: {{full: {{changes: ""}}}}
-figure: {{kind: curves, metric: expected_loss, panels: [p], y: log, levels: [optimum, stall]}}
-"""
 
-HEATMAP = f"""\
-title: Loss by temperature
-where: Figure 2
-about: Numbers in cells.
-{SWEEPS}
-tiers: {{full: {{changes: ""}}}}
-figure: {{kind: heatmap, metric: expected_loss, panels: [p], across: temperature}}
-"""
-
-NUMBERS = """\
-p,estimator,metric,mean,sd,n,slip
-2,reinmax,expected_loss,2,1,3,
-2,st,expected_loss,3,1,3,printed as 30
-2,gst,expected_loss,2.5,,,
-"""
-
-Values = Mapping[tuple[float, str, float], list[float | None]]
-"""(p, estimator, temperature) -> final loss by seed; ``None`` for one that fails, none for one not
-computed.
-"""
-
-VALUES: Values = {
-    (2, "reinmax", 1.0): [1.0, 2.0, 3.0],
-    (2, "st", 1.0): [10.0, 11.0, 12.0],
-    (2, "st", 2.0): [20.0, 21.0, 22.0],
-    (3, "reinmax", 1.0): [3.0, 4.0, 5.0],
-    (3, "st", 1.0): [8.0, 9.0, 10.0],
-    (3, "st", 2.0): [30.0, 31.0, None],
-}
-
-
-def write_suite(root: Path, *, id: str = "made-up", changed: Mapping[str, str] | None = None) -> Path:
-    """Write the paper's folder below ``root``; ``changed`` has other texts of its files by their names."""
+def tiny_suite(root: Path, id: str = "tiny", **changed: str) -> Path:
+    """Write the paper's files below ``root``, those named in ``changed`` with other text; their folder."""
     folder = root / id
-    folder.mkdir()
-    files = {
-        "suite.yaml": SUITE,
-        "table1.yaml": TABLE,
-        "figure1.yaml": CURVES,
-        "figure2.yaml": HEATMAP,
-        "numbers.csv": NUMBERS,
-    }
-    for name, text in (files | dict(changed or {})).items():
-        (folder / name).write_text(text, encoding="utf-8")
+    folder.mkdir(parents=True)
+    files = {"suite": SUITE, "figure1": FIGURE, "grid": GRID, "table3": MEASURED}
+    for name, text in (files | changed).items():
+        (folder / f"{name}.yaml").write_text(text, "utf-8")
     return folder
 
 
-def compute_tier(engine: Engine, name: str, tier: Tier, values: Values = VALUES) -> None:
-    """Submit the sweeps of a tier and report ``values``, with curves that end there."""
-    compute_values(engine, reading.exhibit(name).sweeps(tier), values)
-
-
-def compute_values(engine: Engine, sweeps: Iterable[Sweep], values: Values) -> None:
-    """Submit sweeps and report ``values`` for those of their trials that have one."""
-    for sweep in sweeps:
-        submit(engine, sweep)
+def work_off(
+    engine: Engine, value: Callable[[Mapping[str, Any]], float | None] = lambda spec: float(spec["seed"])
+) -> int:
+    """Compute what is queued without computing: ``value`` of a specification, ``None`` to fail; how many."""
     queue = Queue(engine)
-    queue.plan(max_lanes=1, slots=99)
-    for claim in queue.claim(owner="test", limit=999):
-        reply = queue.start(claim.attempt_id, claim.secret)
-        known = [(trial, _value(trial, values)) for trial in reply.trials]
-        curves = tuple(_curve(trial, value) for trial, value in known if isinstance(value, float))
-        batch = MetricsBatch(seq=1, progress=Heartbeat(steps_done=10, steps_total=10), segments=curves)
-        queue.metrics(claim.attempt_id, claim.secret, batch)
-        ends = tuple(_end(trial, value) for trial, value in known)
+    queue.plan(max_lanes=64, slots=1)
+    done = 0
+    for claim in queue.claim(owner="test", limit=100):
+        trials = queue.start(claim.attempt_id, claim.secret).trials
+        ends = tuple(_end(trial.key, value(trial.spec)) for trial in trials)
         queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=ends, provenance=PROVENANCE))
+        done += len(ends)
+    return done
 
 
-def _value(trial: LaneTrial, values: Values) -> float | None:
-    spec = trial.spec
-    key = (
-        spec["task"]["parameters"]["p"],
-        spec["estimator"]["id"],
-        spec["estimator"]["parameters"]["temperature"],
-    )
-    return values[key][spec["seed"]]
-
-
-def _curve(trial: LaneTrial, value: float) -> CurveSegment:
-    return CurveSegment(trial=trial.key, metric="expected_loss", first=1, values=(2 * value, value))
-
-
-def _end(trial: LaneTrial, value: float | None) -> TrialOutcome:
+def _end(key: str, value: float | None) -> TrialOutcome:
     if value is None:
-        return TrialOutcome(trial=trial.key, status="failed", error="diverged at step 3")
-    return TrialOutcome(
-        trial=trial.key,
-        status="succeeded",
-        metrics={"expected_loss": value, "train_loss": 1.0},
-        seconds=0.5,
-    )
+        return TrialOutcome(trial=key, status="failed", error="it broke", traceback="Traceback: here")
+    metrics = {"expected_loss": value, "train_loss": 1.0}
+    return TrialOutcome(trial=key, status="succeeded", metrics=metrics, seconds=0.5)
+
+
+def efficiency_document() -> dict[str, Any]:
+    """What ``python -m benchmarks.commands.efficiency`` writes, of two estimators on one problem."""
+    return {
+        "format": 1,
+        "machine": {"processor": "x86_64", "torch": "2.6"},
+        "device": "cpu",
+        "plan": {"device": "cpu", "epochs": 3, "warm_up": 2, "seconds": 0.5, "threads": 1},
+        "cases": [
+            _case("reinmax", 2.0, 1_000, None),
+            _case("st", 1.0, 500, {"seconds": 0.2, "megabytes": 5.0}),
+        ],
+        "failures": {"vae reinmax": "no memory left"},
+    }
+
+
+def _case(estimator: str, seconds: float, added: int, published: dict[str, float] | None) -> dict[str, Any]:
+    """A case whose ratios are those to two seconds and a thousand bytes."""
+    return {
+        "problem": "quadratic",
+        "estimator": estimator,
+        "draws": None,
+        "epochs": [seconds / 2, seconds, 3 * seconds],
+        "steps": 20,
+        "of": 200,
+        "held_bytes": 10_000,
+        "peak_bytes": 10_000 + added,
+        "seconds": seconds,
+        "added_bytes": added,
+        "ratios": {
+            "seconds": seconds / 2.0,
+            "added_bytes": added / 1_000,
+            "published_seconds": 1.0 if published else None,
+            "published_megabytes": 0.77 if published else None,
+        },
+        "published": published,
+    }
