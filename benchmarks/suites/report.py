@@ -25,6 +25,10 @@ PUBLISHED_TIER: Tier = "full"
 """The tier whose boards are the published ones."""
 
 
+class UnknownLevel(ValueError):
+    """A claim speaks of a level that is not known on a board, such as one of made-up data."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """What is known of a cell that a tier wants.
@@ -370,6 +374,8 @@ def _decided(
 ) -> claims.ClaimResult:
     try:
         return _judge(claim, exhibit, tier, by_board)
+    except UnknownLevel as unknown:
+        return claims.ClaimResult(verdict=claims.ClaimVerdict.NOT_TRIED, reason=str(unknown), by_board={})
     except ValueError as error:
         raise SpecError([Issue(f"/claims/{place}", str(error))], source=exhibit.name) from None
 
@@ -453,4 +459,5 @@ def _level(end: float | str | None, board: Component, test: TestSection, exhibit
     for reference in _references(exhibit, board):
         if (reference.label, reference.metric) == (end, test.metric):
             return reference.mean
-    raise ValueError(f"no level {end!r} of {test.metric} is known on {board.id} {board.values}")
+    title = tasks.get(board.id).describe(board.values)
+    raise UnknownLevel(f"no level {end!r} of {test.metric} is known on {title}")

@@ -153,7 +153,8 @@ def compute_values(engine: Engine, sweeps: Iterable[Sweep], values: Values) -> N
 def _value(trial: LaneTrial, values: Values) -> float | None:
     spec = trial.spec
     estimator, p = spec["estimator"], float(spec["task"]["parameters"]["p"])
-    return values[p, estimator["id"], estimator["parameters"]["temperature"]][spec["seed"]]
+    losses = values[p, estimator["id"], estimator["parameters"]["temperature"]]
+    return losses[int(spec["seed"])]
 
 
 def _curve(trial: LaneTrial, value: float) -> CurveSegment:
