@@ -152,7 +152,9 @@ def advance(
 def measured(engine: Engine, exhibit: Exhibit, tier: Tier) -> list[Measured]:
     """Every cell of the tier with what is known of its seeds."""
     cells = list(cells_of(exhibit.sweeps(tier)))
-    names = sorted({exhibit.file.select, *exhibit.file.report, *_claimed(exhibit)})
+    file = exhibit.file
+    drawn = {file.figure.metric} if file.figure else set()
+    names = sorted({file.select, *file.report, *_claimed(exhibit), *drawn})
     with read(engine) as connection:
         rows = reproductions.ended(connection, [spec.cell_key for spec, _ in cells], names)
     values: dict[str, dict[str, dict[int, float]]] = {}

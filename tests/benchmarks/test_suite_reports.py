@@ -181,6 +181,7 @@ def test_a_bound_reads_the_level_of_every_board(suites: Path) -> None:
         (
             "{kind: best, metric: expected_loss, estimator: st}, "
             "{kind: best, metric: train_loss, estimator: st}",
+            "one metric, got expected_loss, train_loss",
         ),
     ],
 )

@@ -9,12 +9,14 @@ from starlette.responses import Response
 
 from service.api.conditional import IfNoneMatch, conditional
 from service.dependencies import EngineDep
-from service.resources import reproductions, suite_reports
+from service.resources import drawing, figures, reproductions, suite_reports
 from service.resources.suite_schemas import SuiteReport
 
 router = APIRouter(prefix="/suites/{suite}/{exhibit}", tags=["suites"])
 
 TierName = Annotated[str, Query(max_length=20, description="smoke, reduced, full or budget.")]
+
+MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
 NOT_MODIFIED = {"description": "If-None-Match names the current state."}
 
@@ -36,3 +38,24 @@ def show_report(
     found = reproductions.exhibit(f"{suite}/{exhibit}")
     report = suite_reports.show_report(engine, found, reproductions.tier_of(found, tier))
     return conditional(report.model_dump_json(), "application/json", if_none_match)
+
+
+@router.get(
+    "/figure",
+    response_class=Response,
+    responses={200: {"content": {"image/svg+xml": {}, "image/png": {}}}, 304: NOT_MODIFIED},
+)
+def show_figure(
+    engine: EngineDep,
+    suite: str,
+    exhibit: str,
+    tier: TierName,
+    format: drawing.Format = "svg",
+    scheme: drawing.Scheme = "light",
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """A figure in the paper's layout, on a light or a dark ground."""
+    found = reproductions.exhibit(f"{suite}/{exhibit}")
+    picture = figures.picture(engine, found, reproductions.tier_of(found, tier))
+    body = drawing.draw(picture, format=format, scheme=scheme)
+    return conditional(body, MEDIA_TYPES[format], if_none_match)
