@@ -17,6 +17,7 @@ from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import boards as board_pages
 from service.web import estimators as estimator_pages
+from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
 from service.web.assets import add_static
 from service.web.render import problem_page
@@ -41,7 +42,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    for pages in (board_pages, sweep_pages, estimator_pages):
+    for pages in (board_pages, sweep_pages, estimator_pages, suite_pages):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     # The last one added is the outermost.

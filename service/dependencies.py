@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 
+from benchmarks.sweep_file.limits import MAX_NAME_LENGTH
 from service.errors import NotFound
 
 MAX_PAGE = 500
@@ -54,3 +55,6 @@ PageToken = Annotated[
 
 Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
 Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
+
+TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
+"""A tier of an exhibit."""

@@ -37,13 +37,6 @@ COLUMNS = 3
 INCHES = (4.0, 3.1)
 DPI = 160
 
-SETTINGS = {
-    "text.parse_math": False,  # names may hold dollar signs
-    "svg.fonttype": "path",
-    "svg.hashsalt": "heunboard",
-    "font.size": 9,
-}
-
 _lock = threading.Lock()  # matplotlib's settings are global
 
 
@@ -52,16 +45,20 @@ def draw(picture: Picture, *, format: Format, scheme: Scheme = "light") -> bytes
     import matplotlib
 
     with _lock, matplotlib.rc_context():
-        matplotlib.rcParams.update({**SETTINGS, **_ground(scheme)})
+        matplotlib.rcParams.update(_settings(scheme))
         figure = _figure(picture, LIGHT if scheme == "light" else DARK)
         file = io.BytesIO()
         figure.savefig(file, format=format, dpi=DPI, metadata={"Date": None} if format == "svg" else None)
     return file.getvalue()
 
 
-def _ground(scheme: Scheme) -> dict[str, Any]:
+def _settings(scheme: Scheme) -> Any:
     ground, ink, muted, line = GROUNDS[scheme]
     return {
+        "text.parse_math": False,  # names may hold dollar signs
+        "svg.fonttype": "path",
+        "svg.hashsalt": "heunboard",
+        "font.size": 9,
         "figure.facecolor": ground,
         "axes.facecolor": ground,
         "savefig.facecolor": ground,

@@ -166,9 +166,14 @@ def measured(engine: Engine, exhibit: Exhibit, tier: Tier) -> list[Measured]:
 
 
 def make_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Report, Rounds]:
-    """What was measured beside what was published, and what was given up on the way."""
+    """What was measured beside what was published, and what was given up on the way.
+
+    Raises:
+        BrokenSuite: a claim cannot be decided as the exhibit's file has it.
+    """
     now = rounds(exhibit, tier, measured(engine, exhibit, tier))
-    return report(exhibit, tier, now.measured), now
+    with _told():
+        return report(exhibit, tier, now.measured), now
 
 
 @functools.cache

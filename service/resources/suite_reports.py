@@ -4,6 +4,7 @@ provenance.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -44,7 +45,7 @@ def show_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> SuiteReport:
     """What was measured of an exhibit in one tier beside what was published.
 
     Raises:
-        SpecError: a claim cannot be decided as the exhibit's file has it.
+        BrokenSuite: a claim cannot be decided as the exhibit's file has it.
     """
     found, now = reproductions.make_report(engine, exhibit, tier)
     paper = reproductions.suite(exhibit.suite).file
@@ -74,9 +75,24 @@ def show_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> SuiteReport:
         slips=list(exhibit.file.slips),
         halving=_halving(found, now),
         figure=_figure(exhibit, tier),
+        command=exhibit.file.command,
         commands=[f"heunboard reproduce {exhibit.name} --tier {tier}"],
         page=report_path(exhibit, tier),
         href=f"{PREFIX}/suites/{exhibit.name}/report?{urlencode({'tier': tier})}",
+    )
+
+
+def verdicts(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Counter[str], Counter[str]]:
+    """How many claims, and how many published numbers, have which verdict.
+
+    Raises:
+        BrokenSuite: a claim cannot be decided as the exhibit's file has it.
+    """
+    found, _ = reproductions.make_report(engine, exhibit, tier)
+    beside = (one for board in found.boards for line in board.lines for one in line.beside)
+    return (
+        Counter(str(one.result.verdict) for one in found.claims),
+        Counter(str(one.comparison.verdict) for one in beside if one.reference.exhibit),
     )
 
 

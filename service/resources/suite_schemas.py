@@ -212,7 +212,8 @@ class SuiteReport(Answer):
 
     ``name`` is the exhibit as commands call it, ``changes`` what the tier changes of the published protocol,
     empty for nothing. ``failed`` of the ``ended`` of ``trials`` failed. ``select`` is the metric that
-    chooses, ``median`` are the estimators compared by their median. ``commands`` repeat it.
+    chooses, ``median`` are the estimators compared by their median. ``commands`` repeat it. ``command``
+    measures it where it has no trials.
     """
 
     suite: str
@@ -239,6 +240,7 @@ class SuiteReport(Answer):
     slips: list[str]
     halving: HalvingReport | None
     figure: ReportFigure | None
+    command: str | None
     commands: list[str]
     page: str
     href: str

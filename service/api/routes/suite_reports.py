@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.responses import Response
 
+from service.api import report_texts
 from service.api.conditional import IfNoneMatch, conditional
-from service.dependencies import EngineDep
+from service.dependencies import EngineDep, TierQuery
 from service.resources import drawing, figures, reproductions, suite_reports
 from service.resources.suite_schemas import SuiteReport
 
 router = APIRouter(prefix="/suites/{suite}/{exhibit}", tags=["suites"])
 
-TierName = Annotated[str, Query(max_length=20, description="smoke, reduced, full or budget.")]
-
-MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+MEDIA_TYPES = {
+    "json": "application/json",
+    "markdown": "text/markdown; charset=utf-8",
+    "latex": "application/x-latex; charset=utf-8",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+}
 
 NOT_MODIFIED = {"description": "If-None-Match names the current state."}
 
@@ -24,20 +29,23 @@ NOT_MODIFIED = {"description": "If-None-Match names the current state."}
 @router.get(
     "/report",
     response_model=SuiteReport,
-    responses={304: NOT_MODIFIED},
+    responses={200: {"content": {"text/markdown": {}, "application/x-latex": {}}}, 304: NOT_MODIFIED},
 )
 def show_report(
     engine: EngineDep,
     suite: str,
     exhibit: str,
-    tier: TierName,
-    format: Literal["json"] = "json",
+    tier: TierQuery,
+    format: Literal["json", "markdown", "latex"] = "json",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """What was measured of a table or figure beside what was published."""
     found = reproductions.exhibit(f"{suite}/{exhibit}")
     report = suite_reports.show_report(engine, found, reproductions.tier_of(found, tier))
-    return conditional(report.model_dump_json(), "application/json", if_none_match)
+    if format == "json":
+        return conditional(report.model_dump_json(), MEDIA_TYPES[format], if_none_match)
+    body = report_texts.markdown(report) if format == "markdown" else report_texts.latex(report)
+    return conditional(body, MEDIA_TYPES[format], if_none_match)
 
 
 @router.get(
@@ -49,7 +57,7 @@ def show_figure(
     engine: EngineDep,
     suite: str,
     exhibit: str,
-    tier: TierName,
+    tier: TierQuery,
     format: drawing.Format = "svg",
     scheme: drawing.Scheme = "light",
     if_none_match: IfNoneMatch = None,

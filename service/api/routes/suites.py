@@ -5,13 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.suites.reading import Exhibit
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH, MAX_PRIORITY, MIN_PRIORITY
 from service.api import content_types
-from service.dependencies import EngineDep, MeasuredDep
+from service.dependencies import EngineDep, MeasuredDep, TierQuery
 from service.resources import measurements, reproductions, schemas, suites
 
 router = APIRouter(prefix="/suites", tags=["suites"])
@@ -52,7 +52,6 @@ async def _measurements(request: Request) -> bytes:
 
 
 ExhibitDep = Annotated[Exhibit, Depends(_exhibit)]
-TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
 MeasurementsBody = Annotated[bytes, Depends(_measurements)]
 
 
