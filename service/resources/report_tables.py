@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,8 @@ def share(claim: ReportClaim) -> str:
     """The probability that a claim holds, with its Monte Carlo error, in per cent."""
     if claim.share is None or claim.error is None:
         return "–"
-    return f"{100 * claim.share:.1f} ± {max(100 * claim.error, 0.01):.2g} %"
+    error = math.ceil(1000 * claim.error) / 10
+    return f"{100 * claim.share:.1f} ± {error:.1f} %"
 
 
 def decision(claim: ReportClaim) -> str:
@@ -227,6 +229,8 @@ def _published(one: ComparedNumber, notes: dict[str, int]) -> PublishedCell:
     marks = tuple(notes.setdefault(text, len(notes) + 1) for text in _remarks(one))
     half = None if one.low is None or one.high is None else (one.high - one.low) / 2
     decimals = numbers.reference_decimals(one.mean, one.sd)
+    if half is not None:
+        decimals = min(decimals, numbers.decimals_for(half, one.mean))
     interval = _interval(one.low, one.high, half, signed=True)
     return PublishedCell(
         label=one.label,

@@ -245,7 +245,7 @@ def _halving(report: Report, now: Rounds) -> HalvingReport | None:
     steps = ", then ".join(str(seeds) for seeds in section.seeds[1:])
     how = (
         f"This tier halves its grid: each of {settings:,} settings is given "
-        f"{_seeds(section.seeds[0])}, and the best {section.keep:.0%} of an estimator’s settings on a "
+        f"{_seeds(section.seeds[0])}, and the best {100 * section.keep:g} % of an estimator’s settings on a "
         f"board go on to {steps}."
     )
     rest = "" if now.finished else f" It is on rung {now.rung} of {now.rungs}."

@@ -38,7 +38,7 @@ def suites_page(engine: EngineDep, measured: MeasuredDep) -> HTMLResponse:
     """All papers."""
     found = suites.list_suites(engine, measured)
     papers = [
-        {"suite": suite, "rows": [row for line in suite.exhibits for row in _tiers(engine, suite.id, line)]}
+        {"suite": suite, "exhibits": [(line, _tiers(engine, suite.id, line)) for line in suite.exhibits]}
         for suite in found.suites
     ]
     return page("suites.html", section="suites", papers=papers, broken=found.broken, **_signs())
@@ -76,14 +76,17 @@ def _signs() -> dict[str, Any]:
 
 
 def _tiers(engine: EngineDep, suite: str, line: ExhibitLine) -> list[dict[str, Any]]:
-    """A row for each tier of an exhibit."""
+    """A row for each tier of an exhibit that has results, and one for all others."""
     exhibit = reproductions.exhibit(f"{suite}/{line.id}")
-    return [
-        {"exhibit": line, "tier": tier, "first": place == 0, "tiers": len(line.tiers)}
-        | {"href": f"/suites/{suite}/{line.id}?tier={tier.tier}"}
-        | _verdicts(engine, exhibit, tier)
-        for place, tier in enumerate(line.tiers)
-    ]
+    begun = [tier for tier in line.tiers if tier.ended or tier.measured_on]
+    rows = [_link(exhibit, tier) | _verdicts(engine, exhibit, tier) for tier in begun]
+    others = [_link(exhibit, tier) for tier in line.tiers if tier not in begun]
+    return [*({"begun": row} for row in rows), *([{"others": others}] if others else [])]
+
+
+def _link(exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
+    name = reproductions.tier_of(exhibit, tier.tier)
+    return {"tier": tier, "href": suite_reports.report_path(exhibit, name)}
 
 
 def _verdicts(engine: EngineDep, exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
