@@ -30,6 +30,7 @@ from service.resources import planning, schemas, sweeps
 from service.states import TrialState
 from service.storage.engine import read
 from service.storage.queries import reproductions
+from service.storage.queries.reproductions import EndedRow
 
 logger = logging.getLogger(__name__)
 
@@ -151,18 +152,7 @@ def advance(
 
 def measured(engine: Engine, exhibit: Exhibit, tier: Tier) -> list[Measured]:
     """Every cell of the tier with what is known of its seeds."""
-    cells = list(cells_of(exhibit.sweeps(tier)))
-    file = exhibit.file
-    drawn = {file.figure.metric} if file.figure else set()
-    names = sorted({file.select, *file.report, *_claimed(exhibit), *drawn})
-    with read(engine) as connection:
-        rows = reproductions.ended(connection, [spec.cell_key for spec, _ in cells], names)
-    values: dict[str, dict[str, dict[int, float]]] = {}
-    for row in rows:
-        own = values.setdefault(row.cell_key, {})
-        for name in names if row.metric is None else [row.metric]:
-            own.setdefault(name, {})[row.seed] = math.nan if row.value is None else row.value
-    return [Measured(spec=spec, wanted=seeds, values=values.get(spec.cell_key, {})) for spec, seeds in cells]
+    return _measured(exhibit, tier, _ended(engine, exhibit, tier))
 
 
 def make_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Report, Rounds]:
@@ -171,18 +161,46 @@ def make_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Report, R
     Raises:
         BrokenSuite: a claim cannot be decided as the exhibit's file has it.
     """
-    now = rounds(exhibit, tier, measured(engine, exhibit, tier))
     with _told():
-        return report(exhibit, tier, now.measured), now
+        return _report(exhibit, tier, _ended(engine, exhibit, tier))
+
+
+@functools.lru_cache(maxsize=64)  # thousands of cells take seconds; the same results have the same report
+def _report(exhibit: Exhibit, tier: Tier, rows: frozenset[EndedRow]) -> tuple[Report, Rounds]:
+    now = rounds(exhibit, tier, _measured(exhibit, tier, rows))
+    return report(exhibit, tier, now.measured), now
+
+
+def _ended(engine: Engine, exhibit: Exhibit, tier: Tier) -> frozenset[EndedRow]:
+    keys = [spec.cell_key for spec, _ in cells_of(exhibit.sweeps(tier))]
+    with read(engine) as connection:
+        return frozenset(reproductions.ended(connection, keys, _names(exhibit)))
+
+
+def _measured(exhibit: Exhibit, tier: Tier, rows: frozenset[EndedRow]) -> list[Measured]:
+    names = _names(exhibit)
+    values: dict[str, dict[str, dict[int, float]]] = {}
+    for row in rows:
+        own = values.setdefault(row.cell_key, {})
+        for name in names if row.metric is None else [row.metric]:
+            own.setdefault(name, {})[row.seed] = math.nan if row.value is None else row.value
+    return [
+        Measured(spec=spec, wanted=seeds, values=values.get(spec.cell_key, {}))
+        for spec, seeds in cells_of(exhibit.sweeps(tier))
+    ]
+
+
+def _names(exhibit: Exhibit) -> list[str]:
+    """Metrics that choose, that are reported, that claims read, and that the figure shows."""
+    file = exhibit.file
+    drawn = {file.figure.metric} if file.figure else set()
+    claimed = {test.metric for claim in file.claims for test in claim.tests}
+    return sorted({file.select, *file.report, *claimed, *drawn})
 
 
 @functools.cache
 def _seeds_by_key(exhibit: Exhibit, tier: Tier) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple((spec.cell_key, seeds) for spec, seeds in most(exhibit, tier))
-
-
-def _claimed(exhibit: Exhibit) -> set[str]:
-    return {test.metric for claim in exhibit.file.claims for test in claim.tests}
 
 
 def _submitted(
