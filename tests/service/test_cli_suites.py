@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine
 
 from benchmarks.suites import reading
-from service.cli import main, measuring
+from service.cli import main
 from service.cli.suite_reports import claims_text, is_doubtful, verdicts_text
 from service.client import Client
 from service.processes.server import server
@@ -291,8 +291,10 @@ def test_a_wrong_command_is_told_in_words(run: Run, url: str, arguments: list[st
 def test_more_than_a_day_is_asked_about_on_a_terminal(
     run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    days = FIGURE.replace("seeds: 3", "seeds: 10000").replace(
-        "epochs: 2, steps_per_epoch: 5", "epochs: 10000"
+    days = (
+        FIGURE.replace("latents: 4", "latents: 128")
+        .replace("seeds: 3", "seeds: 10000")
+        .replace("epochs: 2, steps_per_epoch: 5", "epochs: 10000")
     )
     tiny_suite(tmp_path / "suites", "long", figure1=days)
     monkeypatch.setattr("service.cli.plans.is_terminal", lambda: True)
@@ -326,7 +328,7 @@ def measuring_command(monkeypatch: pytest.MonkeyPatch, *, writes: bool = True) -
             file.write_text(json.dumps(efficiency_document()))
         return subprocess.CompletedProcess(arguments, 0 if writes else 3)
 
-    monkeypatch.setattr(measuring.subprocess, "run", child)
+    monkeypatch.setattr(subprocess, "run", child)
     return called
 
 
@@ -336,7 +338,7 @@ def test_the_whole_suite_is_one_command(
 ) -> None:
     """Sweeps and what a command measures."""
     worker(by_seed)
-    (called,) = [measuring_command(monkeypatch)]
+    called = measuring_command(monkeypatch)
     status, out, err = run("reproduce", "tiny", "--tier", "smoke")
     assert status == 0, err
     assert {path.stem for path in (tmp_path / "reports/tiny").iterdir()} == {
@@ -370,6 +372,7 @@ def test_no_option_but_the_known_ones_reaches_a_command(
     assert (status, "a tier sets 'json' of its command" in err, called) == (1, True, [])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("reports")
 def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
     run: Run, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -388,7 +391,7 @@ def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
         status, _, err = run(*wish)
         assert (status, "To resume: heunboard reproduce tiny/grid --tier budget" in err) == (130, True)
         monkeypatch.setattr(Client, "follow", follow)
-        status, out, err = run(*wish)
+        status, _, err = run(*wish)
         assert status == 0, err
         with Client(up["url"]) as client:
             (one,) = client.reproduce("tiny/grid", "budget")
