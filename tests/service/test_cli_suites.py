@@ -17,7 +17,8 @@ from sqlalchemy import Engine
 
 from benchmarks.suites import reading
 from service.cli import main
-from service.cli.suite_reports import claims_text, is_doubtful, verdicts_text
+from service.cli.output import console
+from service.cli.suite_reports import claims_text, is_doubtful, show, verdicts_text
 from service.client import Client
 from service.processes.server import server
 from service.storage import migrations
@@ -171,6 +172,25 @@ def test_a_number_or_a_claim_makes_a_report_doubtful() -> None:
     assert is_doubtful(good | {"claims": [{"verdict": "contradicted"}]})
     assert is_doubtful(good | {"boards": [{"rows": [{"published": [{"verdict": "not reproduced"}]}]}]})
     assert (verdicts_text(good), claims_text(good)) == ("[cyan]1 within noise[/]", "")
+
+
+def test_the_report_of_the_server_is_what_the_commands_read(
+    url: str, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not one that a test made up; seeds 0 and 1 of both estimators report 0 and 1."""
+    with Client(url) as client:
+        client.reproduce("tiny/figure1", "smoke")
+        work_off(engine)
+        found = json.loads(client.suite_report("tiny/figure1", "smoke"))
+    show(console(), found, [Path("figure1-smoke.md")], url)
+    (claim,) = found["claims"]
+    out = capsys.readouterr().out
+    assert "tiny/figure1 smoke: Two estimators" in out
+    assert f"{claim['verdict']}  ReinMax is best." in out
+    assert f"{url}/suites/tiny/figure1?tier=smoke" in out
+    numbers = [one for board in found["boards"] for row in board["rows"] for one in row["published"]]
+    assert verdicts_text(found).count("[/]") == len({one["verdict"] for one in numbers})
+    assert not is_doubtful(found)
 
 
 @pytest.mark.usefixtures("reports")
