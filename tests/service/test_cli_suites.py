@@ -16,8 +16,9 @@ import pytest
 from sqlalchemy import Engine
 
 from benchmarks.suites import reading
-from service.cli import main, measuring
-from service.cli.suite_reports import claims_text, is_doubtful, verdicts_text
+from service.cli import main
+from service.cli.output import console
+from service.cli.suite_reports import claims_text, is_doubtful, show, verdicts_text
 from service.client import Client
 from service.processes.server import server
 from service.storage import migrations
@@ -173,6 +174,25 @@ def test_a_number_or_a_claim_makes_a_report_doubtful() -> None:
     assert (verdicts_text(good), claims_text(good)) == ("[cyan]1 within noise[/]", "")
 
 
+def test_the_report_of_the_server_is_what_the_commands_read(
+    url: str, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not one that a test made up; seeds 0 and 1 of both estimators report 0 and 1."""
+    with Client(url) as client:
+        client.reproduce("tiny/figure1", "smoke")
+        work_off(engine)
+        found = json.loads(client.suite_report("tiny/figure1", "smoke"))
+    show(console(), found, [Path("figure1-smoke.md")], url)
+    (claim,) = found["claims"]
+    out = capsys.readouterr().out
+    assert "tiny/figure1 smoke: Two estimators" in out
+    assert f"{claim['verdict']}  ReinMax is best." in out
+    assert f"{url}/suites/tiny/figure1?tier=smoke" in out
+    numbers = [one for board in found["boards"] for row in board["rows"] for one in row["published"]]
+    assert verdicts_text(found).count("[/]") == len({one["verdict"] for one in numbers})
+    assert not is_doubtful(found)
+
+
 @pytest.mark.usefixtures("reports")
 def test_rungs_follow_each_other_until_the_grid_is_halved(run: Run, url: str, worker: Any) -> None:
     worker(lambda spec: spec["estimator"]["parameters"]["temperature"] + spec["seed"] / 100)
@@ -291,8 +311,10 @@ def test_a_wrong_command_is_told_in_words(run: Run, url: str, arguments: list[st
 def test_more_than_a_day_is_asked_about_on_a_terminal(
     run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    days = FIGURE.replace("seeds: 3", "seeds: 10000").replace(
-        "epochs: 2, steps_per_epoch: 5", "epochs: 10000"
+    days = (
+        FIGURE.replace("latents: 4", "latents: 128")
+        .replace("seeds: 3", "seeds: 10000")
+        .replace("epochs: 2, steps_per_epoch: 5", "epochs: 10000")
     )
     tiny_suite(tmp_path / "suites", "long", figure1=days)
     monkeypatch.setattr("service.cli.plans.is_terminal", lambda: True)
@@ -326,7 +348,7 @@ def measuring_command(monkeypatch: pytest.MonkeyPatch, *, writes: bool = True) -
             file.write_text(json.dumps(efficiency_document()))
         return subprocess.CompletedProcess(arguments, 0 if writes else 3)
 
-    monkeypatch.setattr(measuring.subprocess, "run", child)
+    monkeypatch.setattr(subprocess, "run", child)
     return called
 
 
@@ -336,7 +358,7 @@ def test_the_whole_suite_is_one_command(
 ) -> None:
     """Sweeps and what a command measures."""
     worker(by_seed)
-    (called,) = [measuring_command(monkeypatch)]
+    called = measuring_command(monkeypatch)
     status, out, err = run("reproduce", "tiny", "--tier", "smoke")
     assert status == 0, err
     assert {path.stem for path in (tmp_path / "reports/tiny").iterdir()} == {
@@ -370,6 +392,7 @@ def test_no_option_but_the_known_ones_reaches_a_command(
     assert (status, "a tier sets 'json' of its command" in err, called) == (1, True, [])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("reports")
 def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
     run: Run, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -388,7 +411,7 @@ def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
         status, _, err = run(*wish)
         assert (status, "To resume: heunboard reproduce tiny/grid --tier budget" in err) == (130, True)
         monkeypatch.setattr(Client, "follow", follow)
-        status, out, err = run(*wish)
+        status, _, err = run(*wish)
         assert status == 0, err
         with Client(up["url"]) as client:
             (one,) = client.reproduce("tiny/grid", "budget")
