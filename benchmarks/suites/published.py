@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from benchmarks.spec import Component
 from benchmarks.suites import reading
@@ -13,87 +14,113 @@ from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Reference
 from estimators.info import Value
 
-_NUMBERS = ("mean", "sd", "n")
-
 
 @functools.cache
-def references(task: Component) -> tuple[Reference, ...]:
-    """Numbers of all suites that were published for a board, in the order of suites and exhibits."""
-    suites = [reading.get(id) for id in reading.available()]
-    return tuple(
-        one for suite in suites for exhibit in suite.exhibits.values() for one in of(suite, exhibit, task)
-    )
+def references(task: Component, select: str | None = None) -> tuple[Reference, ...]:
+    """Numbers of all suites that were published for a board, in the order of suites and exhibits.
+
+    Settings that are best by train loss are not those that are best by test loss: only exhibits that choose
+    by the same metric count.
+
+    Args:
+        task: the board's.
+        select: metric that chooses its settings; by default the task's.
+    """
+    rule = select or tasks.get(task.id).select
+    found: dict[Reference, Reference] = {}
+    for id in reading.available():
+        suite = reading.get(id)
+        for exhibit in suite.exhibits.values():
+            if exhibit.file.select == rule and exhibit.file.command is None:
+                for one in of(suite, exhibit, task):  # two exhibits may quote a number
+                    found.setdefault(replace(one, exhibit=""), one)
+    return tuple(found.values())
 
 
 def of(suite: Suite, exhibit: Exhibit, task: Component) -> Iterator[Reference]:
     """Those of one exhibit."""
     for section in exhibit.file.published:
         if section.task == task.id:
+            match = _Match(suite=suite, exhibit=exhibit, section=section, values=task.values)
             for row in suite.table(section.file):
-                if _fits(row, section, task.values):
-                    yield _reference(row, section, task, exhibit)
+                if match.fits(row):
+                    yield from match.references(row)
 
 
-def _fits(row: Row, section: PublishedSection, values: Mapping[str, Value]) -> bool:
-    return all(row[name] == value for name, value in section.where.items()) and all(
-        _text(_published_value(name, values[name], section)) == row[name] for name in section.same
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Match:
+    """Numbers of a section beside a board with these parameters."""
 
+    suite: Suite
+    exhibit: Exhibit
+    section: PublishedSection
+    values: Mapping[str, Value]
 
-def _published_value(name: str, value: Value, section: PublishedSection) -> Value:
-    """What the board's value stands for."""
-    return section.stands_for.get(name, {}).get(str(value), value)
+    def fits(self, row: Row) -> bool:
+        """Whether the row is of the board, whatever its protocol."""
+        section = self.section
+        return all(row[name] == value for name, value in section.where.items()) and all(
+            _text(self._stood_for(name)) == row[name] for name in section.same
+        )
 
+    def references(self, row: Row) -> Iterator[Reference]:
+        """The row's number, for each metric that it is one of.
 
-def _reference(row: Row, section: PublishedSection, task: Component, exhibit: Exhibit) -> Reference:
-    mean, sd, n = (row.get(name) or None for name in _NUMBERS)
-    if mean is None:
-        raise ValueError(f"{exhibit.name}: a row of {section.file} has no mean: {dict(row)}")
-    note = f" ({row['note']})" if row.get("note") else ""
-    return Reference(
-        metric=row["metric"],
-        estimator=row["estimator"] or None,
-        label=section.label.format_map(row),
-        mean=float(mean),
-        sd=None if sd is None else float(sd),
-        n=None if n is None else int(n),
-        source=section.source.format_map(row) + note,
-        comparable="; ".join(_differences(row, section, task)),
-        slip=row.get("slip") or "",
-        exhibit=exhibit.name,
-    )
+        Raises:
+            ValueError: the row has none.
+        """
+        for metric in self.section.metrics:
+            yield self._reference(row, metric.format_map(row))
 
+    def _reference(self, row: Row, metric: str) -> Reference:
+        mean, sd, n = (row.get(name) or None for name in ("mean", "sd", "n"))
+        if mean is None:
+            raise ValueError(f"{self.exhibit.name}: a row of {self.section.file} has no mean: {dict(row)}")
+        note = f" ({row['note']})" if row.get("note") else ""
+        return Reference(
+            metric=metric,
+            estimator=row["estimator"] or None,
+            label=self.section.label.format_map(row),
+            mean=float(mean),
+            sd=None if sd is None else float(sd),
+            n=None if n is None else int(n),
+            source=self.section.source.format_map(row) + note,
+            comparable="; ".join(self._differences(row)),
+            slip=row.get("slip") or "",
+            exhibit=self.exhibit.name,
+        )
 
-def _differences(row: Row, section: PublishedSection, task: Component) -> Iterator[str]:
-    """How the board's trials differ from those that were published."""
-    values = task.values
-    yield from section.differs
-    for name in section.same:
-        stood_for = _published_value(name, values[name], section)
-        if stood_for != values[name]:
-            yield f"published on {_words(name, stood_for, section)}"
-    for name, published in _protocol(row, section, task).items():
-        if _text(values[name]) != published:
-            yield _difference(name, published, values[name], section)
+    def _differences(self, row: Row) -> Iterator[str]:
+        """How the board's trials differ from those that were published."""
+        yield from self.section.differs
+        for name in self.section.same:
+            stood_for = self._stood_for(name)
+            if stood_for != self.values[name]:
+                yield f"published on {self._words(name, _text(stood_for))}"
+        for name, published in self._protocol(row).items():
+            if _text(self.values[name]) != published:
+                yield self._difference(name, published)
 
+    def _protocol(self, row: Row) -> dict[str, str]:
+        """Parameters that a board must equal to be comparable: those of the section, then the row's own."""
+        own = {name: row[name] for name in self.values if row.get(name) and name not in self.section.same}
+        return {name: _text(value) for name, value in self.section.protocol.items()} | own
 
-def _protocol(row: Row, section: PublishedSection, task: Component) -> dict[str, str]:
-    """Parameters that a board must equal to be comparable: those of the section, then the row's own."""
-    declared = {p.name for p in tasks.get(task.id).parameters} - set(section.same)
-    own = {name: value for name, value in row.items() if name in declared and value}
-    return {name: _text(value) for name, value in section.protocol.items()} | own
+    def _difference(self, name: str, published: str) -> str:
+        words, here = self._words(name, published), self.values[name]
+        if words != published:
+            return f"published with {words}"
+        if name == "epochs":
+            return f"published after {published} epochs, here {here}"
+        return f"published with {name.replace('_', ' ')} {published}, here {here}"
 
+    def _stood_for(self, name: str) -> Value:
+        """What the board's value stands for; itself where it is no stand-in."""
+        stand_ins = self.suite.file.stands_for.get(self.section.task, {}).get(name, {})
+        return stand_ins.get(str(self.values[name]), self.values[name])
 
-def _difference(name: str, published: str, value: Value, section: PublishedSection) -> str:
-    if published in section.words.get(name, {}):
-        return f"published with {_words(name, published, section)}"
-    if name == "epochs":
-        return f"published after {published} epochs, here {value}"
-    return f"published with {name.replace('_', ' ')} {published}, here {value}"
-
-
-def _words(name: str, value: Value, section: PublishedSection) -> str:
-    return section.words.get(name, {}).get(_text(value), _text(value))
+    def _words(self, name: str, value: str) -> str:
+        return self.suite.file.words.get(self.section.task, {}).get(name, {}).get(value, value)
 
 
 def _text(value: Value) -> str:

@@ -72,28 +72,33 @@ class Exhibit:
         """
         section = self.tier(tier)
         documents = [
-            self._document(one, board, tier, section)
+            self._document(one, task, tier, section)
             for one in self.lists.get(section.sweeps, [])
-            for board in one.get("boards", [{}])
+            for task in _boards(one)
+            if _kept(task, section)
         ]
         return tuple(
             read_sweep(document, source=f"{self.name}, tier {tier}, sweep {i}")
             for i, document in enumerate(documents, start=1)
-            if _kept(document, section)
         )
 
     def _document(
-        self, sweep: Mapping[str, Any], board: Mapping[str, Any], tier: Tier, section: TierSection
+        self, sweep: Mapping[str, Any], task: Mapping[str, Any], tier: Tier, section: TierSection
     ) -> dict[str, Any]:
         """A sweep file of one of its boards, with what the tier changes."""
         rule = {"select": {"metric": self.file.select}, "report": list(self.file.report)}
         given = {key: value for key, value in sweep.items() if key != "boards"}
-        task = {**sweep.get("task", {}), **board, **section.set.get("task", {})}
-        return {"name": f"{self.name} {tier}", **rule, **given, **section.set, "task": task}
+        changed = {**section.set, "task": {**task, **section.set.get("task", {})}}
+        return {"name": f"{self.name} {tier}", **rule, **given, **changed}
 
 
-def _kept(document: Mapping[str, Any], section: TierSection) -> bool:
-    task = document["task"]
+def _boards(sweep: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The `task` of each of its sweep files."""
+    for board in sweep.get("boards", [{}]):
+        yield {**sweep.get("task", {}), **board}
+
+
+def _kept(task: Mapping[str, Any], section: TierSection) -> bool:
     return not section.only or any(
         all(task.get(name) == value for name, value in board.items()) for board in section.only
     )
@@ -117,11 +122,15 @@ class Suite:
 
     @functools.cache  # noqa: B019 - suites live as long as the process
     def table(self, name: str) -> tuple[Row, ...]:
-        """The rows of one of its CSV files, every value as it is written there.
+        """The rows of one of its CSV files, or of another suite's, every value as it is written there.
 
         Raises:
+            KeyError: there is no such other suite.
             SpecError: there is no such file.
         """
+        suite, slash, other = name.partition("/")
+        if slash:
+            return get(suite).table(other)
         path = self.folder / name
         if path.parent != self.folder or not path.is_file():
             raise SpecError([Issue("/published", f"{self.id} has no file {name!r}")], source=self.id)

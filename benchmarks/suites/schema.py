@@ -32,6 +32,12 @@ class SuiteFile(Section):
     bibtex: Text
     about: Text = Field(description="what the paper asks, in a few sentences")
     exhibits: list[Text] = Field(min_length=1, description="tables and figures in the paper's order")
+    words: dict[Text, dict[Text, dict[str, Text]]] = Field(
+        default={}, description="what to say instead of a value: task -> parameter -> value -> words"
+    )
+    stands_for: dict[Text, dict[Text, dict[str, str]]] = Field(
+        default={}, description="stand-ins: task -> parameter -> the board's value -> the published one"
+    )
 
 
 class TierSection(Section):
@@ -43,7 +49,7 @@ class TierSection(Section):
         default={}, description="keys of a sweep file; those under `task` are merged, others replace"
     )
     only: list[dict[str, Scalar]] = Field(
-        default=[], description="boards to keep, by task parameters; empty: all"
+        default=[], description="boards to keep, by task parameters before `set`; empty: all"
     )
     halving: HalvingSection | None = Field(default=None, description="successive halving of the grid")
     margins: dict[str, MarginSection] = Field(default={}, description="in place of the exhibit's")
@@ -59,8 +65,11 @@ class HalvingSection(Section):
 class PublishedSection(Section):
     """Numbers of a file, and which boards they are shown beside."""
 
-    file: Text = Field(description="a CSV file of the suite's folder")
+    file: Text = Field(description="a CSV file of the suite's folder, or SUITE/FILE of another suite's")
     task: Text = Field(description="id of the task")
+    metrics: list[Text] = Field(
+        default=["{metric}"], description="which of the task's a row's number is; {column} is filled in"
+    )
     label: Text = Field(description="what pages call the number, e.g. Table 2; {column} is filled in")
     source: Text = Field(description="citation with page; {column} is filled in")
     where: dict[str, str] = Field(default={}, description="columns that rows must have these values in")
@@ -71,12 +80,6 @@ class PublishedSection(Section):
         default={},
         description="task parameters it was published with; where a board differs the number is not "
         "comparable. Columns with the name of a task parameter that is not under `same` count likewise",
-    )
-    words: dict[str, dict[str, Text]] = Field(
-        default={}, description="what to say instead of a value: parameter -> value -> words"
-    )
-    stands_for: dict[str, dict[str, str]] = Field(
-        default={}, description="stand-ins: parameter -> the board's value -> the published one"
     )
     differs: list[Text] = Field(default=[], description="differences that every measured number has")
 
@@ -95,7 +98,9 @@ class TestSection(Section):
     metric: Text
     estimator: Text | None = None
     than: list[Text] = Field(
-        default=[], description="`better`, `ratio`: the others; `order`: all, best first"
+        default=[],
+        description="`best`: its rivals, empty: all others; `better`, `ratio`: the others; `order`: all, "
+        "best first",
     )
     parameter: Text | None = Field(default=None, description="`setting`: the hyper-parameter")
     low: float | Text | None = Field(
