@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from benchmarks.spec import Component
 from benchmarks.suites import reading
@@ -27,24 +27,32 @@ def references(task: Component, select: str | None = None) -> tuple[Reference, .
         select: metric that chooses its settings; by default the task's.
     """
     rule = select or tasks.get(task.id).select
-    found: dict[Reference, Reference] = {}
-    for id in reading.available():
-        suite = reading.get(id)
-        for exhibit in suite.exhibits.values():
-            if exhibit.file.select == rule and exhibit.file.command is None:
-                for one in of(suite, exhibit, task):  # two exhibits may quote a number
-                    found.setdefault(replace(one, exhibit=""), one)
-    return tuple(found.values())
+    suites = [reading.get(id) for id in reading.available()]
+    return tuple(
+        one
+        for suite in suites
+        for exhibit in suite.exhibits.values()
+        if exhibit.file.select == rule and exhibit.file.command is None
+        for section in exhibit.file.published
+        if "/" not in section.file  # of another suite, which shows it itself
+        for one in _of_section(suite, exhibit, section, task)
+    )
 
 
 def of(suite: Suite, exhibit: Exhibit, task: Component) -> Iterator[Reference]:
     """Those of one exhibit."""
     for section in exhibit.file.published:
-        if section.task == task.id:
-            match = _Match(suite=suite, exhibit=exhibit, section=section, values=task.values)
-            for row in suite.table(section.file):
-                if match.fits(row):
-                    yield from match.references(row)
+        yield from _of_section(suite, exhibit, section, task)
+
+
+def _of_section(
+    suite: Suite, exhibit: Exhibit, section: PublishedSection, task: Component
+) -> Iterator[Reference]:
+    if section.task == task.id:
+        match = _Match(suite=suite, exhibit=exhibit, section=section, values=task.values)
+        for row in suite.table(section.file):
+            if match.fits(row):
+                yield from match.references(row)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
