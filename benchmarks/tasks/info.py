@@ -161,8 +161,9 @@ class TaskInfo:
         facts: parameters -> what compatibility and cost follow from.
         splits: parameters -> number of examples of every split; empty without data.
         steps_per_epoch: parameters -> optimizer updates per epoch.
-        references: parameters -> numbers to show beside measured ones.
         target: ``module:class`` of the implementation, imported on first use.
+        references: parameters -> levels to show beside measured numbers: optima, what the most frequent class
+            reaches and the like. Numbers of papers belong to suites.
         small: parameters, the others at their defaults, of a task whose step takes milliseconds; two epochs
             of it are what :mod:`benchmarks.tasks.battery` trains.
         reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by
@@ -188,8 +189,8 @@ class TaskInfo:
     facts: Callable[[Mapping[str, Value]], Facts]
     splits: Callable[[Mapping[str, Value]], Mapping[Split, int]]
     steps_per_epoch: Callable[[Mapping[str, Value]], int]
-    references: Callable[[Mapping[str, Value]], tuple[Reference, ...]]
     target: str
+    references: Callable[[Mapping[str, Value]], tuple[Reference, ...]] = lambda values: ()
     small: Mapping[str, Value] = field(default_factory=dict)
     reads_data: bool = False
     data: Callable[[Mapping[str, Value]], tuple[DataSet, ...]] = lambda values: ()

@@ -151,7 +151,7 @@ def _source_lines(board: dict[str, Any]) -> list[str]:
         if r["metric"] == board["select"]
     }
     lines = {
-        f"{r['label']}{levels.get(r['label'], '')}: {r['source']}"
+        f"{r['label']}{levels.get(r['label'], '')}: {numbers.origin(r['source'], n=r['n'], slip=r['slip'])}."
         + (f" Not like with like: {r['comparable']}" if r["comparable"] else "")
         for r in every
         if r["metric"] == board["select"]

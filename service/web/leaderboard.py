@@ -95,7 +95,8 @@ def _shown_references(board: Board) -> list[ReferenceNumber]:
 
 
 def _origin(reference: ReferenceNumber) -> tuple[str, str, str]:
-    return reference.label, reference.source, reference.comparable
+    origin = numbers.origin(reference.source, n=reference.n, slip=reference.slip)
+    return reference.label, origin, reference.comparable.rstrip(".")
 
 
 def _marks(board: Board) -> list[tuple[ReferenceNumber, str]]:
@@ -108,8 +109,8 @@ def _marks(board: Board) -> list[tuple[ReferenceNumber, str]]:
 
 
 def _source(reference: ReferenceNumber, mark: str) -> dict[str, str]:
-    source, comparable = reference.source.rstrip("."), reference.comparable.rstrip(".")
-    return {"mark": mark, "label": reference.label, "source": source, "comparable": comparable}
+    label, source, comparable = _origin(reference)
+    return {"mark": mark, "label": label, "source": source, "comparable": comparable}
 
 
 def _outlier_sentence(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from benchmarks.tasks.gdas import cells, drawn, images, sizes
 from benchmarks.tasks.gdas.cells import EDGES, NONE, OPERATIONS, POOL, SKIP
 from benchmarks.tasks.gdas.network import STAGES, Evaluated, SuperNetwork
 from benchmarks.tasks.gdas.task import Gdas
-from benchmarks.tasks.info import Reference, Split
+from benchmarks.tasks.info import Split
 from estimators.info import Value
 from tests.support.draws import Sampled, certain, training
 from tests.support.trials import run
@@ -514,28 +514,6 @@ def test_none_and_pool_have_their_places() -> None:
 
 
 # References
-
-
-def test_table_4_is_comparable_at_its_own_settings_alone() -> None:
-    def found(**given: Value) -> dict[str, Reference]:
-        return {
-            str(r.estimator): r
-            for r in INFO.references(INFO.values(given))
-            if r.label == "Table 4" and r.metric.endswith("test_accuracy")
-        }
-
-    full = found()
-    assert (full["reinmax"].mean, full["reinmax"].sd, full["reinmax"].comparable) == (93.44, 0.23, "")
-    assert full["stgs"].comparable == (
-        "published with network sparse, here full; published with final temperature 0.01, here 1.0"
-    )
-    sparse = found(dataset="cifar100", network="sparse", final_temperature=0.01)
-    assert (sparse["stgs"].mean, sparse["stgs"].sd, sparse["stgs"].comparable) == (68.17, 2.50, "")
-    assert "published with network full, here sparse" in sparse["reinmax"].comparable
-    stand_in = found(dataset="fashion_mnist", size="16x16")
-    assert stand_in["reinmax"].comparable == (
-        "searched on Fashion-MNIST (stand-in) here; published with size 32x32, here 16x16"
-    )
 
 
 def test_levels_are_those_of_the_table() -> None:
