@@ -34,7 +34,7 @@ def references(task: Component, select: str | None = None) -> tuple[Reference, .
     rule = select or tasks.get(task.id).select
     return tuple(
         one
-        for suite in _readable()
+        for suite in readable()
         for exhibit in suite.exhibits.values()
         if exhibit.file.select == rule and exhibit.file.command is None
         for section in exhibit.file.published
@@ -44,7 +44,7 @@ def references(task: Component, select: str | None = None) -> tuple[Reference, .
 
 
 @functools.cache
-def _readable() -> tuple[Suite, ...]:
+def readable() -> tuple[Suite, ...]:
     """All suites but those with mistakes: boards are shown without them."""
     suites = []
     for id in reading.available():
