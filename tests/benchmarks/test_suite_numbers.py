@@ -31,8 +31,8 @@ PRINTED = {
     "10": (35, 3828.73, 12.95, 68975.54),
     "11": (35, 3769.02, 12.88, 67880.01),
 }
-"""Table -> how many numbers are printed, their sum, that of their spreads, and the first + 2 x the second and so
-on, which two that change places would change; gigabytes as 1000 megabytes."""
+"""Table -> how many numbers are printed, their sum, that of their spreads, and the first + 2 x the second
+and so on, which two that change places would change; gigabytes as 1000 megabytes."""
 CLAIMS = [
     pytest.param(exhibit, test, id=f"{exhibit.name}-{i}-{j}")
     for id in reading.available()
