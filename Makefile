@@ -48,12 +48,8 @@ format: $(STAMP) ## format and sort imports
 catalogue: $(STAMP) ## write docs/estimators.md from the registry
 	@$(BIN)/python -m estimators.catalogue
 
-# Tasks of tests are announced to this call alone, as a package that is installed announces its own.
-PROTOTYPES := tests/support/prototypes
-
 bench: $(STAMP) ## speed beside a plain PyTorch loop, about 25 minutes; ARGS="--quick" for six
-	@PYTHONPATH="$(PROTOTYPES)/announced$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python \
-		-m benchmarks.commands.speed --also $(subst /,.,$(PROTOTYPES)).speed_cases $(ARGS)
+	@$(BIN)/python -m benchmarks.commands.speed $(ARGS)
 
 bench-service: $(STAMP) ## whole sweeps beside plain scripts, about 25 minutes; ARGS="--quick" for five
 	@$(BIN)/python -m service.benchmark $(ARGS)

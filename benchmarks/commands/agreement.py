@@ -31,7 +31,8 @@ from benchmarks.commands.arguments import whole_number
 from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
 from benchmarks.datasets.loading import load
 from benchmarks.process import allocator, compile_cache
-from benchmarks.published import Row, table
+from benchmarks.suites import reading
+from benchmarks.suites.checking import Row
 from benchmarks.sweep import read_sweep
 
 EPOCHS = (1, 2, 5, 10)
@@ -41,7 +42,6 @@ SEEDS = 3
 FALSE_ALARMS = 0.01
 COLLAPSED_TOLERANCE = 0.03
 _PUBLISHED_SEEDS = 10
-_SDS = {"train_neg_elbo": "train_sd", "test_neg_elbo": "test_sd"}
 
 Curves = Mapping[tuple[str, int], Sequence[float]]
 """(metric, epoch) -> values of the seeds."""
@@ -103,7 +103,7 @@ def train(estimator: str) -> dict[tuple[str, int], list[float]]:
     from benchmarks.engine.cohort import Cohort
 
     torch.set_num_threads(1)
-    row = published(estimator, EPOCHS[-1])
+    row = published(estimator, METRICS[0], EPOCHS[-1])
     sweep = {
         "name": "agreement",
         "task": {"id": "categorical_vae", "categories": 8, "latents": 4, "epochs": EPOCHS[-1]},
@@ -122,14 +122,11 @@ def train(estimator: str) -> dict[tuple[str, int], list[float]]:
     return values
 
 
-def published(estimator: str, epoch: int) -> Row:
+def published(estimator: str, metric: str, epoch: int) -> Row:
     """The public logs of the VAE 8 x 4 after an epoch."""
-    wanted = {"dataset": "mnist", "categories": "8", "latents": "4", "estimator": estimator}
-    (row,) = [
-        row
-        for row in table("public_logs_vae_curves")
-        if wanted.items() <= row.items() and int(row["epoch"]) == epoch
-    ]
+    wanted = {"categories": "8", "latents": "4", "estimator": estimator, "metric": metric}
+    logs = reading.get("reinmax-2023").table("public_logs.csv")
+    (row,) = [row for row in logs if wanted.items() <= row.items() and int(row["epochs"]) == epoch]
     return row
 
 
@@ -138,8 +135,8 @@ def compare(estimator: str, curves: Curves) -> list[Comparison]:
     comparisons = []
     for metric in METRICS:
         for epoch in EPOCHS:
-            row, values = published(estimator, epoch), curves[metric, epoch]
-            mean, sd = float(row[metric]), float(row[_SDS[metric]])
+            row, values = published(estimator, metric, epoch), curves[metric, epoch]
+            mean, sd = float(row["mean"]), float(row["sd"])
             if estimator == "st" and epoch > 1:
                 measured, expected = statistics.median(values), mean - sd / _PUBLISHED_SEEDS**0.5
                 allowed = COLLAPSED_TOLERANCE * expected

@@ -1,7 +1,9 @@
 """Device time of a sweep with an interval, from a table of rates and from finished work. No torch.
 
-The logarithm of measured over tabulated seconds is taken as normal, with an unknown mean (how fast this
-machine is) and spread. Of n such numbers ``r`` of work that is like the new one, the interval that holds the
+The time until a program is compiled and that of its steps are told apart: the first is known from the table
+alone, and is nothing where the same program has run before, which is then on disk. For the second, the
+logarithm of measured over tabulated seconds is taken as normal, with an unknown mean (how fast this machine
+is) and spread. Of n such numbers ``r`` of work that is like the new one, the interval that holds the
 next with 80 % is
 
     mean r ± t_{nu + n - 1} s sqrt(1 + 1/n),    s^2 = (nu s_0^2 + sum (r - mean r)^2) / (nu + n - 1),
@@ -69,6 +71,21 @@ class Load:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """What an attempt took.
+
+    Attributes:
+        load: what it computed.
+        seconds: that it took, all together.
+        start_seconds: of them until its steps could run: imports, data, compiling.
+    """
+
+    load: Load
+    seconds: float
+    start_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceTime:
     """Seconds that one device computes: two devices share them.
 
@@ -97,20 +114,21 @@ class Predictor:
     """Predicts from a table and from what finished work took.
 
     Args:
-        finished: loads with the seconds they took, newest first; those that the registries do not know in
-            this version are passed over.
+        finished: attempts, newest first; those that the registries do not know in this version, or that did
+            nothing but start, are passed over.
         table: rates to begin with.
     """
 
-    def __init__(self, finished: Iterable[tuple[Load, float]] = (), table: Table | None = None) -> None:
+    def __init__(self, finished: Iterable[Finished] = (), table: Table | None = None) -> None:
         self._table = table or shipped()
         self._ratios: dict[Hashable, list[float]] = defaultdict(list)
-        for load, seconds in finished:
+        for one in finished:
             try:
-                ratio = math.log(seconds / self._tabulated(load))
-            except KeyError:
+                ratio = math.log((one.seconds - one.start_seconds) / self._steps(one.load))
+                groups = _groups(one.load)
+            except (KeyError, ValueError):
                 continue
-            for group in _groups(load):
+            for group in groups:
                 self._ratios[group].append(ratio)
 
     def device_time(self, load: Load) -> DeviceTime:
@@ -121,15 +139,21 @@ class Predictor:
         """
         if not load.steps:
             return DeviceTime()
-        seconds = self._tabulated(load)
-        for group, spread in zip(_groups(load), SPREADS, strict=True):
+        seconds, own = self._steps(load), _groups(load)
+        start = 0.0 if own[0] in self._ratios else self._start(load)
+        for group, spread in zip(own, SPREADS, strict=True):
             if ratios := self._ratios.get(group, [])[:NEWEST]:
                 middle, reach = _interval(ratios, spread)
-                return _around(seconds * math.exp(middle), math.exp(reach), attempts=len(ratios))
-        return _around(seconds, UNMEASURED[self._table.footing(load.task, load.estimator)], attempts=0)
+                steps = _around(seconds * math.exp(middle), math.exp(reach), attempts=len(ratios))
+                return steps + _around(start, UNMEASURED[Footing.ESTIMATOR], attempts=0)
+        factor = UNMEASURED[self._table.footing(load.task, load.estimator)]
+        return _around(seconds + start, factor, attempts=0)
 
-    def _tabulated(self, load: Load) -> float:
-        return self._table.seconds(load.task, load.estimator, steps=load.steps, each=load.each)
+    def _steps(self, load: Load) -> float:
+        return load.steps * self._table.pace(load.task, load.estimator, each=load.each)
+
+    def _start(self, load: Load) -> float:
+        return self._table.start(load.task, load.estimator, each=load.each)
 
 
 def _groups(load: Load) -> tuple[Hashable, ...]:

@@ -88,8 +88,15 @@ class Table:
         Raises:
             KeyError: the registries do not know the task or the estimator in this version.
         """
-        start = self.start_seconds if worth_compiling(task, estimator, each) else 0.0
-        return steps * self.pace(task, estimator, each=each) + start
+        return steps * self.pace(task, estimator, each=each) + self.start(task, estimator, each=each)
+
+    def start(self, task: Component, estimator: Component, *, each: int) -> float:
+        """Seconds until trials of about ``each`` steps have their program; 0 for those that need none.
+
+        Raises:
+            KeyError: the registries do not know the task or the estimator in this version.
+        """
+        return self.start_seconds if worth_compiling(task, estimator, each) else 0.0
 
     def pace(self, task: Component, estimator: Component, *, each: int) -> float:
         """Seconds a step of trials that have about ``each`` steps.

@@ -23,6 +23,8 @@ class Work:
         flop: floating-point operations of the task with all evaluations of its objective. The task's own
             count is for one evaluation; every further one counts like the first, which is an upper estimate.
         numbers: numbers that the estimator draws or relaxes: rows x V x n, times its ``num_draws``.
+
+    A path estimator does both as often as the task asks it for a sample.
     """
 
     flop: float
@@ -48,9 +50,10 @@ def of_step(task: Component, estimator: Component) -> Work:
         for space in facts.spaces.values()
     ]
     drawn = sum(space.rows * space.variables * space.categories for space in facts.spaces.values())
+    passes = facts.passes if info.properties.kind == "path" else 1
     return Work(
-        flop=facts.flop * max(evaluations, default=1),
-        numbers=float(drawn * int(values.get("num_draws", 1))),
+        flop=facts.flop * passes * max(evaluations, default=1),
+        numbers=float(passes * drawn * int(values.get("num_draws", 1))),
     )
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from benchmarks.spec import Component
 from benchmarks.suites import reading
-from benchmarks.suites.reading import Exhibit, Row, Suite
+from benchmarks.suites.checking import Row
+from benchmarks.suites.reading import Exhibit, Suite
 from benchmarks.suites.schema import PublishedSection
+from benchmarks.sweep import SpecError
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Reference
 from estimators.info import Value
+
+_LOG = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -27,16 +32,27 @@ def references(task: Component, select: str | None = None) -> tuple[Reference, .
         select: metric that chooses its settings; by default the task's.
     """
     rule = select or tasks.get(task.id).select
-    suites = [reading.get(id) for id in reading.available()]
     return tuple(
         one
-        for suite in suites
+        for suite in readable()
         for exhibit in suite.exhibits.values()
         if exhibit.file.select == rule and exhibit.file.command is None
         for section in exhibit.file.published
         if "/" not in section.file  # of another suite, which shows it itself
         for one in _of_section(suite, exhibit, section, task)
     )
+
+
+@functools.cache
+def readable() -> tuple[Suite, ...]:
+    """All suites but those with mistakes: boards are shown without them."""
+    suites = []
+    for id in reading.available():
+        try:
+            suites.append(reading.get(id))
+        except SpecError as error:
+            _LOG.warning("the numbers of suite %s are not shown: %s", id, error)
+    return tuple(suites)
 
 
 def of(suite: Suite, exhibit: Exhibit, task: Component) -> Iterator[Reference]:
@@ -68,30 +84,24 @@ class _Match:
         """Whether the row is of the board, whatever its protocol."""
         section = self.section
         return all(row[name] == value for name, value in section.where.items()) and all(
-            _text(self._stood_for(name)) == row[name] for name in section.same
+            _equal(row[name], self._stood_for(name)) for name in section.same
         )
 
     def references(self, row: Row) -> Iterator[Reference]:
-        """The row's number, for each metric that it is one of.
-
-        Raises:
-            ValueError: the row has none.
-        """
+        """The row's number, for each metric that it is one of."""
         for metric in self.section.metrics:
             yield self._reference(row, metric.format_map(row))
 
     def _reference(self, row: Row, metric: str) -> Reference:
-        mean, sd, n = (row.get(name) or None for name in ("mean", "sd", "n"))
-        if mean is None:
-            raise ValueError(f"{self.exhibit.name}: a row of {self.section.file} has no mean: {dict(row)}")
+        sd, n = row.get("sd"), row.get("n")
         note = f" ({row['note']})" if row.get("note") else ""
         return Reference(
             metric=metric,
             estimator=row["estimator"] or None,
             label=self.section.label.format_map(row),
-            mean=float(mean),
-            sd=None if sd is None else float(sd),
-            n=None if n is None else int(n),
+            mean=float(row["mean"]),
+            sd=float(sd) if sd else None,
+            n=int(n) if n else None,
             source=self.section.source.format_map(row) + note,
             comparable="; ".join(self._differences(row)),
             slip=row.get("slip") or "",
@@ -104,15 +114,17 @@ class _Match:
         for name in self.section.same:
             stood_for = self._stood_for(name)
             if stood_for != self.values[name]:
-                yield f"published on {self._words(name, _text(stood_for))}"
+                yield f"published on {self._words(name, str(stood_for))}, here on a stand-in"
         for name, published in self._protocol(row).items():
-            if _text(self.values[name]) != published:
+            if not _equal(published, self.values[name]):
                 yield self._difference(name, published)
 
     def _protocol(self, row: Row) -> dict[str, str]:
         """Parameters that a board must equal to be comparable: those of the section, then the row's own."""
-        own = {name: row[name] for name in self.values if row.get(name) and name not in self.section.same}
-        return {name: _text(value) for name, value in self.section.protocol.items()} | own
+        section = self.section
+        own = {name: row[name] for name in row if name in self.values and name not in section.same}
+        stated = {name: str(value) for name, value in section.protocol.items()}
+        return stated | {name: value for name, value in own.items() if value}
 
     def _difference(self, name: str, published: str) -> str:
         words, here = self._words(name, published), self.values[name]
@@ -131,6 +143,9 @@ class _Match:
         return self.suite.file.words.get(self.section.task, {}).get(name, {}).get(value, value)
 
 
-def _text(value: Value) -> str:
-    """A number as short as it can be written, so that 1 and 1.0 are one value."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _equal(written: str, value: Value) -> bool:
+    """Whether a CSV file's text is the value: 1 and 1.0 are one number."""
+    try:
+        return float(written) == float(value)
+    except ValueError:
+        return written == str(value)

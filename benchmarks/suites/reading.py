@@ -10,22 +10,22 @@ from __future__ import annotations
 import csv
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from benchmarks.suites import checking
+from benchmarks.suites.checking import Row
 from benchmarks.suites.schema import ExhibitFile, MarginSection, Section, SuiteFile, Tier, TierSection
 from benchmarks.sweep import Issue, SpecError, Sweep, read_sweep
 from benchmarks.sweep_file.document import parse, plain
-from benchmarks.sweep_file.issues import Issues, at, listed, nearest
+from benchmarks.sweep_file.issues import Issues, listed, nearest
 
 FOLDERS = "HEUNBOARD_SUITES"
 """Environment variable with folders of further suites."""
-
-Row = Mapping[str, str]
 
 _File = TypeVar("_File", bound=Section)
 
@@ -77,7 +77,7 @@ class Exhibit:
         section = self.tier(tier)
         documents = [
             self._document(one, task, tier, section)
-            for one in self.lists.get(section.sweeps, [])
+            for one in self.lists.get(section.sweeps, [])  # none of a command
             for task in _boards(one)
             if _kept(task, section)
         ]
@@ -137,7 +137,7 @@ class Suite:
             return get(suite).table(other)
         path = self.folder / name
         if path.parent != self.folder or not path.is_file():
-            raise SpecError([Issue("/published", f"{self.id} has no file {name!r}")], source=self.id)
+            raise _refused(self.id, [Issue("/published", f"{self.id} has no file {name!r}")])
         with path.open(encoding="utf-8", newline="") as file:
             return tuple(csv.DictReader(file))
 
@@ -190,7 +190,16 @@ def read(folder: Path) -> Suite:
     exhibits = {
         name: Exhibit(suite=id, id=name, file=one, lists=_lists(name, files)) for name, one in files.items()
     }
-    return Suite(id=id, file=file, exhibits=exhibits, folder=folder)
+    suite = Suite(id=id, file=file, exhibits=exhibits, folder=folder)
+    for one in exhibits.values():
+        issues = list(checking.exhibit(one.file, one.lists, suite.table))
+        if issues:
+            raise _refused(f"{id}/{one.id}.yaml", issues)
+    return suite
+
+
+def _refused(source: str, issues: Iterable[Issue]) -> SpecError:
+    return SpecError(issues, source=source, what="part of a suite")
 
 
 def _lists(name: str, files: Mapping[str, ExhibitFile]) -> Mapping[str, list[dict[str, Any]]]:
@@ -199,7 +208,7 @@ def _lists(name: str, files: Mapping[str, ExhibitFile]) -> Mapping[str, list[dic
         return files[name].sweeps
     if other not in files:
         message = f"no exhibit {other!r}; there are {listed(files)}"
-        raise SpecError([Issue("/sweeps_of", message)], source=f"{name}.yaml")
+        raise _refused(f"{name}.yaml", [Issue("/sweeps_of", message, nearest(other, list(files)))])
     return {**files[other].sweeps, **files[name].sweeps}
 
 
@@ -208,22 +217,14 @@ def _load(path: Path, model: type[_File]) -> _File:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise SpecError([Issue("", f"cannot be read: {error.strerror}")], source=source) from None
+        raise _refused(source, [Issue("", f"cannot be read: {error.strerror}")]) from None
     issues = Issues()
     document = plain(parse(text, source=source), issues, source=source)
     issues.raise_if_any(source)
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        found = [Issue(_pointer(one["loc"]), one["msg"]) for one in error.errors(include_url=False)]
-        raise SpecError(found, source=source) from None
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in location:
-        path = at(path, part)
-    return path
+        raise _refused(source, checking.fields(error, model)) from None
 
 
 def _folders() -> dict[str, Path]:

@@ -38,12 +38,13 @@ class SpecError(ValueError):
     Attributes:
         issues: at least one.
         source: what was read, e.g. a file name.
+        what: what it should have been.
     """
 
-    def __init__(self, issues: Iterable[Issue], *, source: str = "sweep") -> None:
+    def __init__(self, issues: Iterable[Issue], *, source: str = "sweep", what: str = "sweep") -> None:
         self.issues = tuple(issues)
         self.source = source
-        super().__init__("\n".join([f"{source} is not a valid sweep:", *(f"  {p}" for p in self.issues)]))
+        super().__init__("\n".join([f"{source} is not a valid {what}:", *(f"  {p}" for p in self.issues)]))
 
 
 class Issues:

@@ -60,6 +60,8 @@ class Facts:
         differentiable: whether objectives have gradients in the samples.
         flop: rough floating-point operations of a step with one evaluation of the objective, forward and
             backward, multiply and add counted apart.
+        passes: how often a step asks a path estimator for a sample where it asks one of values of f for
+            several samples at once.
     """
 
     spaces: Mapping[str, Space]
@@ -67,6 +69,7 @@ class Facts:
     sequential: bool = False
     nested: bool = False
     differentiable: bool = True
+    passes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +161,9 @@ class TaskInfo:
         facts: parameters -> what compatibility and cost follow from.
         splits: parameters -> number of examples of every split; empty without data.
         steps_per_epoch: parameters -> optimizer updates per epoch.
-        references: parameters -> numbers to show beside measured ones.
         target: ``module:class`` of the implementation, imported on first use.
+        references: parameters -> levels to show beside measured numbers: optima, what the most frequent class
+            reaches and the like. Numbers of papers belong to suites.
         small: parameters, the others at their defaults, of a task whose step takes milliseconds; two epochs
             of it are what :mod:`benchmarks.tasks.battery` trains.
         reads_data: whether it reads a data set. Its class then takes ``made_up``, numbers of examples by
@@ -185,8 +189,8 @@ class TaskInfo:
     facts: Callable[[Mapping[str, Value]], Facts]
     splits: Callable[[Mapping[str, Value]], Mapping[Split, int]]
     steps_per_epoch: Callable[[Mapping[str, Value]], int]
-    references: Callable[[Mapping[str, Value]], tuple[Reference, ...]]
     target: str
+    references: Callable[[Mapping[str, Value]], tuple[Reference, ...]] = lambda values: ()
     small: Mapping[str, Value] = field(default_factory=dict)
     reads_data: bool = False
     data: Callable[[Mapping[str, Value]], tuple[DataSet, ...]] = lambda values: ()

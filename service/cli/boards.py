@@ -66,7 +66,7 @@ def show(out: Console, board: dict[str, Any]) -> None:
     for row in board["rows"]:
         _add(table, row, board)
     out.print(table)
-    for line in [*outlier_lines(board, metric), *_source_lines(board)]:
+    for line in [*outlier_lines(board, metric), *source_lines(board)]:
         out.print(f"[dim]{escape(line)}[/]", highlight=False)
     print_warning(out, board["fallbacks"])
 
@@ -143,7 +143,8 @@ def _reference(reference: dict[str, Any] | None) -> tuple[str, str]:
     return escape(number), numbers.text(reference["difference"], decimals, signed=True)
 
 
-def _source_lines(board: dict[str, Any]) -> list[str]:
+def source_lines(board: dict[str, Any]) -> list[str]:
+    """Where the references come from, each distinct source once."""
     every = [r for row in board["rows"] for r in row["references"]] + board["references"]
     levels = {
         r["label"]: f" {numbers.five_digits(r['mean'])}"
@@ -151,7 +152,7 @@ def _source_lines(board: dict[str, Any]) -> list[str]:
         if r["metric"] == board["select"]
     }
     lines = {
-        f"{r['label']}{levels.get(r['label'], '')}: {r['source']}"
+        f"{r['label']}{levels.get(r['label'], '')}: {numbers.origin(r['source'], n=r['n'], slip=r['slip'])}."
         + (f" Not like with like: {r['comparable']}" if r["comparable"] else "")
         for r in every
         if r["metric"] == board["select"]

@@ -148,7 +148,7 @@ def _board(
 ) -> schemas.Board:
     ids = [choice.cell.id for choice in choices]
     summaries = _summaries(boards.final_values(connection, ids, shown), shown)
-    references = describe.references(board.task)
+    references = describe.references(board.task, shown[0])
     running = boards.running_trials(connection, board.id)
     provenances = boards.provenances(connection, ids)
     chosen = metrics.metric_info(info.id, shown[0])
@@ -236,6 +236,9 @@ def _reference(reference: Reference, measured: schemas.Summary | None) -> schema
         sd=reference.sd,
         source=reference.source,
         comparable=reference.comparable,
+        n=reference.n,
+        slip=reference.slip,
+        exhibit=reference.exhibit,
         difference=None if measured is None else measured.mean - reference.mean,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.spec import CellSpec, Component, TrialSpec
+from benchmarks.suites import published
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Reference, TaskInfo
 from estimators import registry as estimators
@@ -63,10 +64,17 @@ def component(task: Component) -> schemas.TaskSetting:
     return schemas.TaskSetting(id=task.id, version=task.version, parameters=task.values)
 
 
-def references(task: Component) -> tuple[Reference, ...]:
-    """Numbers to show beside those of a board; none for a task that this version cannot describe."""
+def references(task: Component, select: str | None = None) -> tuple[Reference, ...]:
+    """Numbers to show beside those of a board, the task's own levels before published ones.
+
+    None for a task that this version cannot describe.
+
+    Args:
+        task: the board's.
+        select: metric that chooses its settings; by default the task's.
+    """
     info = known_task(task)
-    return () if info is None else info.references(task.values)
+    return () if info is None else (*info.references(task.values), *published.references(task, select))
 
 
 def known_task(task: Component) -> TaskInfo | None:

@@ -11,7 +11,8 @@ from service.resources import describe, schemas
 CSV_COLUMNS = (
     "board", "select", "estimator", "version", "parameters", "optimizer", "lr", "precision", "metric",
     "n", "mean", "sd", "low", "high", "median", "outlier_seeds",
-    "reference", "reference_mean", "reference_sd", "difference", "select_label",
+    "reference", "reference_mean", "reference_sd", "reference_n", "reference_slip",
+    "difference", "select_label",
 )  # fmt: skip
 
 
@@ -49,4 +50,4 @@ def _references(board: schemas.Board, row: schemas.BoardRow, metric: str) -> lis
     """The references of one metric; one empty entry where there is none."""
     mean = row.metrics[metric].mean
     found = [r for r in (*row.references, *board.references) if r.metric == metric]
-    return [[r.label, r.mean, r.sd, mean - r.mean] for r in found] or [["", "", "", ""]]
+    return [[r.label, r.mean, r.sd, r.n, r.slip, mean - r.mean] for r in found] or [[""] * 6]

@@ -122,3 +122,10 @@ def reference_decimals(mean: float, sd: float | None) -> int:
 def percent(done: int, total: int) -> str:
     """A share rounded down, so that 100 % is shown only when all is done."""
     return f"{100 * done // total if total else 0} %"
+
+
+def origin(source: str, *, n: int | None, slip: str) -> str:
+    """Where a reference is from, of how many seeds, and what is wrong with it as it was printed."""
+    seeds = "" if n is None else f", {n} seed{'' if n == 1 else 's'}"
+    known = f"; known slip: {slip.rstrip('.')}" if slip else ""
+    return f"{source.rstrip('.')}{seeds}{known}"

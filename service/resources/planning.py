@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sqlalchemy import Engine
 
 from benchmarks.cost.compiling import worth_compiling
-from benchmarks.cost.prediction import DeviceTime, Load, Predictor
+from benchmarks.cost.prediction import DeviceTime, Finished, Load, Predictor
 from service.queue.submission import PlannedCell
 from service.resources import schemas
 from service.storage.engine import read
@@ -18,6 +18,8 @@ DAY = 24 * 3600.0
 """Device time from which a sweep is warned of, seconds."""
 REMEMBERED = 1_000
 """Finished attempts that are looked at, newest first."""
+STARTING = ("imports", "data", "compiling")
+"""What an attempt spends time on before its steps run."""
 
 
 def plan(engine: Engine, planned: Sequence[PlannedCell]) -> schemas.Plan:
@@ -73,7 +75,7 @@ def _loads(cells: Iterable[PlannedCell]) -> Iterator[Load]:
         )
 
 
-def _finished(engine: Engine) -> Iterator[tuple[Load, float]]:
+def _finished(engine: Engine) -> Iterator[Finished]:
     with read(engine) as connection:
         rows = history.finished_attempts(connection, limit=REMEMBERED)
     for row in rows:
@@ -84,7 +86,8 @@ def _finished(engine: Engine) -> Iterator[tuple[Load, float]]:
             steps=row.steps,
             trials=row.trials,
         )
-        yield load, row.seconds
+        start = sum(row.phases.get(name, 0.0) for name in STARTING)
+        yield Finished(load=load, seconds=row.seconds, start_seconds=start)
 
 
 def _warning(time: DeviceTime) -> str | None:

@@ -303,7 +303,11 @@ class Summary(Answer):
 
 
 class ReferenceNumber(Answer):
-    """A published or closed-form number; ``difference`` is measured mean minus this one."""
+    """A published or closed-form number; ``difference`` is measured mean minus this one.
+
+    ``n`` are the seeds behind it where known, ``slip`` what is wrong with it as it was printed, ``exhibit``
+    the table or figure of a suite that quotes it.
+    """
 
     metric: str
     estimator: str | None
@@ -312,6 +316,9 @@ class ReferenceNumber(Answer):
     sd: float | None
     source: str
     comparable: str
+    n: int | None = None
+    slip: str = ""
+    exhibit: str = ""
     difference: float | None
 
 

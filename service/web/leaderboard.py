@@ -13,10 +13,10 @@ from service.web.rail import Axis, Rail, axis_for, rail
 
 def leaderboard(board: Board) -> dict[str, Any]:
     """Everything that the table and the note below it show."""
-    marks = _marks(board)
+    notes = footnotes(_shown_references(board))
     axis = axis_for(board.rows, board.select, board.references)
     styles = colours(row.estimator for row in board.rows)
-    rows = [_row(row, board, axis, marks) | {"colour": styles[row.estimator]} for row in board.rows]
+    rows = [_row(row, board, axis, notes) | {"colour": styles[row.estimator]} for row in board.rows]
     has_references = any(row["references"] for row in rows)
     return {
         "rows": rows,
@@ -25,7 +25,7 @@ def leaderboard(board: Board) -> dict[str, Any]:
         "any_cut": any(row["rail"] and row["rail"].cut for row in rows),
         "columns": 4 + len(board.report) + 2 * has_references,
         "outlier_sentence": _outlier_sentence(rows),
-        "sources": [_source(reference, mark) for reference, mark in marks],
+        "sources": [footnote(reference, mark) for reference, mark in notes],
     }
 
 
@@ -95,21 +95,23 @@ def _shown_references(board: Board) -> list[ReferenceNumber]:
 
 
 def _origin(reference: ReferenceNumber) -> tuple[str, str, str]:
-    return reference.label, reference.source, reference.comparable
+    origin = numbers.origin(reference.source, n=reference.n, slip=reference.slip)
+    return reference.label, origin, reference.comparable.rstrip(".")
 
 
-def _marks(board: Board) -> list[tuple[ReferenceNumber, str]]:
+def footnotes(references: Sequence[ReferenceNumber]) -> list[tuple[ReferenceNumber, str]]:
     """Every distinct source with its footnote mark; one source alone needs none."""
     sources: dict[tuple[str, str, str], ReferenceNumber] = {}
-    for reference in _shown_references(board):
+    for reference in references:
         sources.setdefault(_origin(reference), reference)
     marks = ["*", "†", "‡", "§", "¶"] + [str(i) for i in range(1, len(sources))]
     return list(zip(sources.values(), marks, strict=False))
 
 
-def _source(reference: ReferenceNumber, mark: str) -> dict[str, str]:
-    source, comparable = reference.source.rstrip("."), reference.comparable.rstrip(".")
-    return {"mark": mark, "label": reference.label, "source": source, "comparable": comparable}
+def footnote(reference: ReferenceNumber, mark: str) -> dict[str, str]:
+    """What stands behind a mark: where a number is from, of how many seeds, its slip, how it differs."""
+    label, source, comparable = _origin(reference)
+    return {"mark": mark, "label": label, "source": source, "comparable": comparable}
 
 
 def _outlier_sentence(rows: Sequence[Mapping[str, Any]]) -> str:

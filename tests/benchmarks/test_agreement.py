@@ -16,8 +16,8 @@ def curves(estimator: str, shift: float) -> dict[tuple[str, int], list[float]]:
     values = {}
     for metric in METRICS:
         for epoch in EPOCHS:
-            row = published(estimator, epoch)
-            mean, sd = float(row[metric]), float(row[agreement._SDS[metric]])
+            row = published(estimator, metric, epoch)
+            mean, sd = float(row["mean"]), float(row["sd"])
             values[metric, epoch] = [mean + shift * sd] * 3
     return values
 

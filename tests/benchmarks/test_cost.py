@@ -14,7 +14,7 @@ from scipy import stats
 
 from benchmarks.cost import prediction, table
 from benchmarks.cost.compiling import worth_compiling
-from benchmarks.cost.prediction import DeviceTime, Load, Predictor
+from benchmarks.cost.prediction import DeviceTime, Finished, Load, Predictor
 from benchmarks.cost.table import Footing, Row, Table
 from benchmarks.cost.work import of_step
 from benchmarks.spec import TrialSpec, cohort_signature
@@ -49,6 +49,11 @@ def load(task: dict[str, Any], estimator: Any, *, trials: int = 1, steps: int = 
         steps=trials * steps,
         trials=trials,
     )
+
+
+def steps_of(load: Load) -> float:
+    """Tabulated seconds without those until the program is there."""
+    return load.steps * TINY.pace(load.task, load.estimator, each=load.each)
 
 
 def row(task: dict[str, Any], estimator: Any, seconds: float, *, compiled: bool = True) -> Row:
@@ -162,11 +167,15 @@ def test_without_history_the_interval_is_wide() -> None:
 
 
 def test_history_of_the_same_program_sets_the_rate() -> None:
-    """Three attempts took 2 x e^(-0.2, 0, 0.2) of the table's seconds: the interval with scipy's t."""
+    """Three attempts took 2 x e^(-0.2, 0, 0.2) of the table's seconds for steps: the interval with scipy's t.
+
+    What they needed to start is left aside, and not expected again: the program is on disk.
+    """
     done = load(LONG, "st", trials=4)
-    seconds = TINY.seconds(done.task, done.estimator, steps=done.steps, each=done.each)
+    seconds = steps_of(done)
     logs = np.log(2) + np.array([-0.2, 0.0, 0.2])
-    predictor = Predictor([(done, seconds * math.exp(r)) for r in logs], TINY)
+    history = [Finished(load=done, seconds=77 + seconds * math.exp(r), start_seconds=77) for r in logs]
+    predictor = Predictor(history, TINY)
     time = predictor.device_time(load(LONG, "st", trials=4))
     assert time.expected == pytest.approx(2 * seconds)
     assert time.attempts == 3
@@ -177,29 +186,29 @@ def test_history_of_the_same_program_sets_the_rate() -> None:
 
 
 def test_the_likest_work_decides() -> None:
-    def finished(task: dict[str, Any], estimator: Any, ratio: float) -> tuple[Load, float]:
+    def finished(task: dict[str, Any], estimator: Any, ratio: float) -> Finished:
         done = load(task, estimator)
-        return done, ratio * TINY.seconds(done.task, done.estimator, steps=done.steps, each=done.each)
+        return Finished(load=done, seconds=ratio * steps_of(done))
 
-    def ratio(predictor: Predictor, task: dict[str, Any], estimator: Any) -> float:
+    def ratio(predictor: Predictor, task: dict[str, Any], estimator: Any, start: float = 100.0) -> float:
         new = load(task, estimator)
-        tabulated = TINY.seconds(new.task, new.estimator, steps=new.steps, each=new.each)
-        return predictor.device_time(new).expected / tabulated
+        return (predictor.device_time(new).expected - start) / steps_of(new)
 
     wide = LONG | {"latents": 16}
     history = [finished(LONG, "st", 2), finished(LONG, "stgs", 8), finished(VAE, "st", 32)]
     predictor = Predictor(history, TINY)
-    assert ratio(predictor, LONG, {"id": "st", "temperature": 0.5}) == pytest.approx(2)  # the same program
+    same = {"id": "st", "temperature": 0.5}
+    assert ratio(predictor, LONG, same, start=0.0) == pytest.approx(2)  # the same program
     assert ratio(predictor, wide, "st") == pytest.approx(2)  # the same task and estimator
     assert ratio(predictor, wide, "reinmax") == pytest.approx(4)  # the task
     assert ratio(Predictor(history[:2], TINY), VAE, "reinmax") == pytest.approx(4)  # the machine
-    short = Predictor([(load(LONG, "st", steps=10), 1e9)], TINY)
+    short = Predictor([Finished(load=load(LONG, "st", steps=10), seconds=1e9)], TINY)
     assert short.device_time(load(LONG, "st")).attempts == 0  # was not compiled, says nothing of long trials
 
 
 def test_less_like_work_gives_a_wider_interval() -> None:
     done = load(LONG, "st")
-    predictor = Predictor([(done, 1e5)], TINY)
+    predictor = Predictor([Finished(load=done, seconds=1e5)], TINY)
     new = (done, load(LONG | {"latents": 16}, "st"), load(LONG, "reinmax"), load(VAE, "rloo"))
     widths = [time.high / time.expected for time in map(predictor.device_time, new)]
     assert widths == sorted(widths)
@@ -212,14 +221,16 @@ def test_the_interval_holds_as_often_as_it_says() -> None:
     for _ in range(2000):
         scatter = 0.15 * math.sqrt(prediction.DEGREES / generator.chisquare(prediction.DEGREES))
         seconds = np.exp(generator.normal() + scatter * generator.normal(size=4))
-        time = Predictor([(done, s) for s in seconds[:3]], TINY).device_time(done)
+        history = [Finished(load=done, seconds=s) for s in seconds[:3]]
+        time = Predictor(history, TINY).device_time(done)
         inside += time.low <= seconds[3] <= time.high
     assert abs(inside / 2000 - 0.8) < 0.03  # 3.4 standard errors
 
 
 def test_only_the_newest_attempts_count() -> None:
     done = load(LONG, "st")
-    history = [(done, 50.0)] * prediction.NEWEST + [(done, 5e6)] * 100
+    newest, older = Finished(load=done, seconds=50.0), Finished(load=done, seconds=5e6)
+    history = [newest] * prediction.NEWEST + [older] * 100
     time = Predictor(history, TINY).device_time(done)
     assert time.expected == pytest.approx(50.0)
     assert time.attempts == prediction.NEWEST
@@ -229,7 +240,30 @@ def test_unknown_history_is_passed_over() -> None:
     done = load(LONG, "st")
     gone = replace(done, estimator=replace(done.estimator, id="gone"))
     old = replace(done, task=replace(done.task, version=0))
-    assert Predictor([(gone, 1.0), (old, 1.0)], TINY).device_time(done).attempts == 0
+    history = [Finished(load=one, seconds=1.0) for one in (gone, old)]
+    assert Predictor(history, TINY).device_time(done).attempts == 0
+
+
+def test_attempts_that_only_started_say_nothing_of_steps() -> None:
+    done = load(LONG, "st")
+    history = [Finished(load=done, seconds=9.0, start_seconds=9.0)]
+    assert Predictor(history, TINY).device_time(done).attempts == 0
+
+
+def test_a_program_that_was_on_disk_makes_no_other_work_look_fast() -> None:
+    """Steps ran as tabulated, without the 100 s that compiling takes where the program is not there."""
+    done = load(LONG, "st", steps=500)
+    predictor = Predictor([Finished(load=done, seconds=steps_of(done))], TINY)
+    new = load(VAE, "rloo")
+    assert predictor.device_time(new).expected == pytest.approx(steps_of(new) + 100)
+
+
+def test_path_estimators_pass_as_often_as_the_task_has_samples() -> None:
+    one, three = ({"id": "bernoulli_vae", "samples": samples} for samples in (1, 3))
+    work = [of_step(trial(task, "reinmax").task, trial(task, "reinmax").estimator) for task in (one, three)]
+    assert (work[1].flop, work[1].numbers) == (3 * work[0].flop, 3 * work[0].numbers)
+    spec = trial(three, {"id": "rloo", "num_samples": 3})
+    assert of_step(spec.task, spec.estimator).flop == 3 * work[0].flop
 
 
 def test_times_add_up() -> None:

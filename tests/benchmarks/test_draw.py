@@ -14,9 +14,11 @@ from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
 from estimators import SeparableObjective
 from estimators.info import Value
 from tests.support.draws import training
+from tests.support.statistics import assert_mean
 
 CPU = torch.device("cpu")
 SEEDS = [2, 3, 2**33]
+MANY = 10_000
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -143,6 +145,26 @@ class TestNesting:
             for j, other in enumerate(torch.eye(2, dtype=torch.float64)):
                 expected += p[..., i] * q[:, None, j] * (quadratic(code[None]) + quadratic(other[None]))
         torch.testing.assert_close(value, expected)
+
+    @pytest.mark.parametrize("estimator", ["rloo", "relax", "disarm"])
+    def test_unbiased_estimators_have_the_gradient_of_both(self, estimator: str) -> None:
+        """Ten thousand lanes that differ in their noise; false alarm 1e-6 a tensor."""
+        outer, inner = numbers(1, 1, 3, 2).double(), numbers(1, 6, 2, 2, seed=1).double()
+        truth = value_and_gradients(training("exact", seeds=[0]), outer, inner, 1)
+        outer, inner = (tensor.expand(MANY, *tensor.shape[1:]) for tensor in (outer, inner))
+        found = value_and_gradients(training(estimator, seeds=range(MANY)), outer, inner, 1)
+        for part, expected in zip(found, truth, strict=True):
+            assert_mean(part, expected[0], detects=0.5)
+
+    @pytest.mark.parametrize("estimator", [id for id in estimators.available() if id != "rebar"])
+    def test_every_estimator_works_within_itself(self, estimator: str) -> None:
+        """`rebar` differentiates the gradient of f again, which an estimate inside f does not have."""
+        found = value_and_gradients(
+            training(estimator, seeds=SEEDS), numbers(3, 4, 3, 2), numbers(3, 6, 2, 2, seed=1), 1
+        )
+        for part in found:
+            assert part.isfinite().all()
+            assert part.any()
 
     def test_evaluations_count_outer_calls_once(self) -> None:
         draw = training("rloo", seeds=SEEDS, static={"num_samples": 3})

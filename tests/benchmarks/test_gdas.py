@@ -22,7 +22,7 @@ from benchmarks.tasks.gdas import cells, drawn, images, sizes
 from benchmarks.tasks.gdas.cells import EDGES, NONE, OPERATIONS, POOL, SKIP
 from benchmarks.tasks.gdas.network import STAGES, Evaluated, SuperNetwork
 from benchmarks.tasks.gdas.task import Gdas
-from benchmarks.tasks.info import Reference, Split
+from benchmarks.tasks.info import Split
 from estimators.info import Value
 from tests.support.draws import Sampled, certain, training
 from tests.support.trials import run
@@ -516,28 +516,6 @@ def test_none_and_pool_have_their_places() -> None:
 # References
 
 
-def test_table_4_is_comparable_at_its_own_settings_alone() -> None:
-    def found(**given: Value) -> dict[str, Reference]:
-        return {
-            str(r.estimator): r
-            for r in INFO.references(INFO.values(given))
-            if r.label == "Table 4" and r.metric.endswith("test_accuracy")
-        }
-
-    full = found()
-    assert (full["reinmax"].mean, full["reinmax"].sd, full["reinmax"].comparable) == (93.44, 0.23, "")
-    assert full["stgs"].comparable == (
-        "published with network sparse, here full; published with final temperature 0.01, here 1.0"
-    )
-    sparse = found(dataset="cifar100", network="sparse", final_temperature=0.01)
-    assert (sparse["stgs"].mean, sparse["stgs"].sd, sparse["stgs"].comparable) == (68.17, 2.50, "")
-    assert "published with network full, here sparse" in sparse["reinmax"].comparable
-    stand_in = found(dataset="fashion_mnist", size="16x16")
-    assert stand_in["reinmax"].comparable == (
-        "searched on Fashion-MNIST (stand-in) here; published with size 32x32, here 16x16"
-    )
-
-
 def test_levels_are_those_of_the_table() -> None:
     levels = {(r.metric, r.label): r.mean for r in INFO.references(INFO.values({})) if r.estimator is None}
     table = nats_bench.load()
@@ -550,7 +528,7 @@ def test_levels_are_those_of_the_table() -> None:
 
 
 # A golden trial: 51 steps, 17 epochs of two minibatches and a short one. The steps have more operations than
-# are compiled; a trial that asks for it has the same bits.
+# are compiled; a trial that asks for it has the same bits. For plain loops see test_plain_trials.py.
 
 GOLDEN: dict[str, dict[str, float]] = {
     "reinmax": {"train_loss": 2.0361423393, "search_loss": 2.7256711523, "cell": 1932},

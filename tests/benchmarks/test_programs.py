@@ -427,9 +427,13 @@ def test_recording_ends_with_the_first_operation_too_many() -> None:
             done.append(i)
         return x
 
-    with pytest.raises(inductor.TooManyOperations, match="more than 20 operations"):
+    with pytest.raises(inductor.TooManyOperations, match="more than 40 operations"):
         inductor.recorded(function, [torch.ones(1)], most=20)
-    assert done == list(range(20))
+    assert done == list(range(40)), "far too many: found by running, before anything is recorded"
+    done.clear()
+    with pytest.raises(inductor.TooManyOperations, match="more than 30 operations"):
+        inductor.recorded(function, [torch.ones(1)], most=30)
+    assert done == [*range(50), *range(30)], "too many by less than twice: found by recording"
     done.clear()
     assert torch.equal(
         inductor.recorded(function, [torch.ones(1)], most=50)(torch.ones(1)), function(torch.ones(1))

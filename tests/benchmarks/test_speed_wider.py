@@ -1,19 +1,20 @@
-"""The wider field of the speed benchmark: plain loops compute what the prototypes do; counts; the command."""
+"""The wider field of the speed benchmark: plain loops compute what the tasks do; counts; the command.
+
+Whole trials beside the plain loops are in ``test_plain_trials.py``.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 import estimators
@@ -21,37 +22,57 @@ from benchmarks.commands.speed import rates
 from benchmarks.commands.speed.__main__ import main
 from benchmarks.commands.speed.cases import Case
 from benchmarks.commands.speed.setups import Setup
+from benchmarks.commands.speed.wider import search, tree_lstm
+from benchmarks.commands.speed.wider.bernoulli_vae import BernoulliVAETraining
+from benchmarks.commands.speed.wider.cases import CASES
+from benchmarks.commands.speed.wider.setups import ReleasedVAE, Search, TreeLSTM
 from benchmarks.datasets.listops import Sentence
+from benchmarks.engine.evaluation import evaluated
 from benchmarks.engine.noise import LaneNoise, Purpose, seed_keys
-from benchmarks.tasks import registry
 from benchmarks.tasks.contract import Draw, Phase, Task, Variables
+from benchmarks.tasks.gdas import images
 from benchmarks.tasks.info import Split
 from benchmarks.tasks.listops.sentences import random_sentences
 from benchmarks.tasks.listops.task import Sentences
-from tests.support.plugins import registered
-from tests.support.prototypes import bernoulli_vae, image_cell, plain_loops, speed_cases
+from tests.support.trials import made_up_images
 
-MODULE = speed_cases.__name__
-ANNOUNCED = Path(speed_cases.__file__).parent / "announced"
-BY_NAME = {case.name: case for case in speed_cases.CASES}
+BY_NAME = {case.name: case for case in CASES}
 KEYS = seed_keys([7])
 
 
-def announced() -> metadata.EntryPoints:
-    (found,) = metadata.distributions(path=[str(ANNOUNCED)])
-    return found.entry_points
+def small(name: str, setup: Setup, **values: Any) -> Case:
+    """A case of little work."""
+    case = BY_NAME[name]
+    return Case(
+        name=f"tiny-{name}",
+        task=case.task | {"batch_size": 5} | values,
+        estimator=case.estimator,
+        lr=1e-2,
+        lanes=1,
+        setup=setup,
+        warm_up=1,
+        compiled=False,
+    )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def prototypes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    entries = {entry.name: entry.value for entry in announced()}
-    with registered(tmp_path_factory.mktemp("tasks"), entries):
-        yield
+def few_sentences() -> Sentences:
+    return random_sentences({"train": 60, "valid": 10, "test": 10}, 9)
 
 
-def test_all_tasks_of_the_cases_are_announced() -> None:
-    needed = {case.task["id"] for case in speed_cases.CASES} - {"listops"}
-    assert registry.plugins(announced()).keys() == needed
+def few_images() -> Mapping[Split, Tensor]:
+    """Dark ones, of which there is something to learn."""
+    images = made_up_images(train=70)
+    return {"train": images.train[:50] // 4, "valid": images.train[50:] // 4, "test": images.test // 4}
+
+
+def black_and_white() -> Mapping[Split, Tensor]:
+    return {split: (part > 31) * 255 for split, part in few_images().items()}
+
+
+VAE = small("bernoulli-vae-released", ReleasedVAE(images=few_images), latents=4, batch_size=20)
+BLACK_AND_WHITE = small("bernoulli-vae-released", ReleasedVAE(images=black_and_white), latents=4)
+TREE = small("listops-token", TreeLSTM(sentences=few_sentences, dropout=0.0), hidden=6, max_tokens=9)
+CELL = small("gdas-small-full", Search(made_up=23))
 
 
 # Plain loops beside tasks
@@ -82,167 +103,93 @@ class Likeliest:
         return torch.full(shape, 0.999, dtype=dtype)
 
 
-def small(name: str, setup: Setup, **values: Any) -> Case:
-    """A case of little work."""
-    case = BY_NAME[name]
-    return Case(
-        name=f"tiny-{name}",
-        task=case.task | {"batch_size": 5} | values,
-        estimator=case.estimator,
-        lr=1e-2,
-        lanes=1,
-        setup=setup,
-        warm_up=1,
-        compiled=False,
-    )
-
-
-VAE = small("bernoulli-vae-200", speed_cases.BernoulliVAE(sizes=bernoulli_vae.Sizes()))
-
-
-def few_sentences() -> Sentences:
-    return random_sentences({"train": 60, "valid": 10, "test": 10}, 9)
-
-
-TREE = small(
-    "listops-token", speed_cases.TreeLSTM(sentences=few_sentences, dropout=0.0), hidden=6, max_tokens=9
-)
-CELL = small("search-cell-16", speed_cases.SearchCell(sizes=image_cell.Sizes()), width=4)
-
-
 def our_task(case: Case) -> Task:
-    task = case.setup.task(case.trials(1)[0], torch.device("cpu"))
+    trial = case.trials(1)[0]
+    task = case.setup.task(trial, torch.device("cpu"))
     assert task is not None
     return task
 
 
-def ours(
-    task: Task, phase: Phase, split: Split, length: int | None = None
-) -> tuple[Variables, Mapping[str, Tensor], Any, Tensor]:
-    """Parameters, gradients, minibatch and loss of one lane."""
-    variables = task.init(LaneNoise(KEYS, Purpose.INITIALISATION, step=0), 1)
-    leaves = variables.groups[phase.group]
-    for tensor in leaves.values():
-        tensor.requires_grad_()
-    batch = task.batch(
-        split, torch.arange(5).unsqueeze(0), LaneNoise(KEYS, Purpose.DATA, step=1), length=length
-    )
-    draw: Draw = Likeliest()
-    loss = task.loss(phase, variables, batch, draw).loss
-    gradients = torch.autograd.grad(loss.sum(), tuple(leaves.values()), allow_unused=True)
-    found = {
-        name: torch.zeros_like(tensor[0]) if g is None else g[0]
-        for (name, tensor), g in zip(leaves.items(), gradients, strict=True)
-    }
-    return variables, found, batch, loss.detach()
+def started(task: Task) -> Variables:
+    return task.init(LaneNoise(KEYS, Purpose.INITIALISATION, step=0), 1)
 
 
-def assert_close(found: Mapping[str, nn.Parameter], gradients: Mapping[str, Tensor]) -> None:
-    for name, parameter in found.items():
-        grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        torch.testing.assert_close(grad, gradients[name], rtol=1e-4, atol=1e-6)
-
-
-@torch.no_grad()
-def filled(
-    model: nn.Module, names: Mapping[str, str], group: Mapping[str, Tensor]
-) -> dict[str, nn.Parameter]:
-    """The parameters of a plain model by the task's names, set to the task's values."""
-    found = {names.get(name, name): parameter for name, parameter in model.named_parameters()}
-    for name, parameter in found.items():
-        parameter.copy_(group[name][0])
-    return found
-
-
-def test_the_plain_vae_has_the_task_s_loss_and_gradients() -> None:
-    task = our_task(VAE)
-    variables, gradients, x, loss = ours(task, task.phases[0], "train")
-    model = plain_loops.BernoulliVAE(bernoulli_vae.Sizes(), likeliest)
-    parameters = filled(model, {"prior_upper": "prior.upper"}, variables.groups["model"])
-    assert parameters.keys() == gradients.keys()
-    found = model(x[0])
-    found.backward()
-    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
-    assert_close(parameters, gradients)
-
-
-def torchs_order(tensor: Tensor) -> Tensor:
-    """Rows of the gates i, f, g, o of those of g, i, f, o."""
-    ordered: Tensor = tensor.unflatten(1, (4, -1))[:, [1, 2, 0, 3]].flatten(1, 2)
-    return ordered
+def as_torchs(name: str, tensor: Tensor) -> Tensor:
+    """Of lane 0; rows of a leaf's gates i, f, g, o of those of g, i, f, o."""
+    own = tensor.detach()[0]
+    return own.unflatten(0, (4, -1))[[1, 2, 0, 3]].flatten(0, 1) if name.startswith("leaf") else own
 
 
 def test_the_plain_tree_has_the_task_s_loss_and_gradients() -> None:
     task = our_task(TREE)
-    variables, gradients, batch, loss = ours(task, task.phases[0], "train", length=9)
+    group = started(task).groups["model"]
+    for tensor in group.values():
+        tensor.requires_grad_()
+    noise = LaneNoise(KEYS, Purpose.DATA, step=1)
+    batch: Any = task.batch("train", torch.arange(5).unsqueeze(0), noise, length=9)
     assert len(set(batch["length"][0].tolist())) > 2
-    model = plain_loops.TreeLSTM(18, 6, 0.0, likeliest)
+    draw: Draw = Likeliest()
+    loss = task.loss(Phase(), Variables(groups={"model": group}), batch, draw).loss
+    gradients = torch.autograd.grad(loss.sum(), tuple(group.values()), materialize_grads=True)
+
+    model = tree_lstm.TreeLSTM(18, 6, 0.0, likeliest)
     places = {"classifier.1": "classifier.0", "classifier.4": "classifier.1"}
     names = {f"{one}.{kind}": f"{two}.{kind}" for one, two in places.items() for kind in ("weight", "bias")}
-    group = {
-        name: torchs_order(tensor.detach()) if name.startswith("leaf") else tensor.detach()
-        for name, tensor in variables.groups["model"].items()
-    }
-    parameters = filled(model, names, group)
-    assert parameters.keys() == gradients.keys()
+    parameters = {names.get(name, name): parameter for name, parameter in model.named_parameters()}
+    assert parameters.keys() == group.keys()
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(as_torchs(name, group[name]))
     found = functional.cross_entropy(model(batch["symbols"][0].long(), batch["length"][0]), batch["label"][0])
     found.backward()
     assert found.item() == pytest.approx(loss.item(), rel=1e-5)
-    expected = {
-        name: torchs_order(g.unsqueeze(0))[0] if name.startswith("leaf") else g
-        for name, g in gradients.items()
-    }
-    assert_close(parameters, expected)
+    for name, gradient in zip(group, gradients, strict=True):
+        torch.testing.assert_close(parameters[name].grad, as_torchs(name, gradient), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("phase", [0, 1], ids=["weights", "architecture"])
-def test_the_plain_search_has_the_task_s_losses_and_gradients(phase: int) -> None:
-    task = our_task(CELL)
-    of = task.phases[phase]
-    training = CELL.setup.training(CELL.trials(1)[0], "cpu")
-    assert isinstance(training, plain_loops.SearchTraining)
-    variables, gradients, batch, loss = ours(task, of, of.split)
-    names = {
-        f"edges.{edge}.{kind}.0.weight": f"edge.{edge}.{kind}.weight"
-        for edge, kind in itertools.product(range(3), ("linear", "relu"))
-    }
-    parameters = filled(training.model, names, variables.groups["weights"])
+def test_the_plain_vae_evaluates_as_the_task_does() -> None:
+    """Black and white pixels are what they are, and a decoder that ignores its code makes draws equal."""
+    task, training = (
+        our_task(BLACK_AND_WHITE),
+        BLACK_AND_WHITE.setup.training(BLACK_AND_WHITE.trials(1)[0], "cpu"),
+    )
+    assert isinstance(training, BernoulliVAETraining)
+    variables = started(task)
+    model = variables.groups["model"]
+    model["decoder.0.weight"].zero_()
+    model["prior"].copy_(torch.linspace(-1, 1, 4))
     with torch.no_grad():
-        training.architecture.copy_(variables.groups["architecture"]["logits"][0])
-    cell = likeliest(training.architecture)
-    found = training.weights_loss(batch["x"][0], batch["y"][0], cell.detach() if phase == 0 else cell)
-    found.backward()
-    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
-    assert_close(parameters if phase == 0 else {"logits": training.architecture}, gradients)
+        for half in ("encoder", "decoder"):
+            for layer in range(3):
+                for kind in ("weight", "bias"):
+                    own = getattr(training.model, half)[2 * layer].get_parameter(kind)
+                    own.copy_(model[f"{half}.{layer}.{kind}"][0])
+        training.model.prior.copy_(model["prior"][0])
+    found = evaluated(task, variables, estimators.get("st").properties, KEYS, number=1)
+    wanted = [found[f"{name}"].item() for name in ("train_neg_elbo_fresh", "valid_neg_elbo", "test_neg_elbo")]
+    assert training.evaluations() == pytest.approx(wanted, rel=1e-5)
 
 
-def test_lanes_of_the_image_cell_are_apart() -> None:
-    """The convolution of three lanes at once is that of each."""
-    task = our_task(CELL)
-    keys = seed_keys([1, 2, 3])
-    variables = task.init(LaneNoise(keys, Purpose.INITIALISATION, step=0), 3)
-    index = torch.arange(15).view(3, 5)
-    draw: Draw = Likeliest()
-
-    def loss(lanes: slice) -> Tensor:
-        part = Variables(
-            groups={
-                name: {key: tensor[lanes] for key, tensor in group.items()}
-                for name, group in variables.groups.items()
-            },
-            buffers={key: tensor[lanes] for key, tensor in variables.buffers.items()},
-        )
-        noise = LaneNoise(keys[lanes], Purpose.DATA, step=1)
-        return task.loss(
-            task.phases[1], part, task.batch("valid", index[lanes], noise, length=None), draw
-        ).loss.detach()
-
-    alone = torch.cat([loss(slice(lane, lane + 1)) for lane in range(3)])
-    torch.testing.assert_close(loss(slice(None)), alone, rtol=1e-5, atol=0)
-    assert len(set(alone.tolist())) == 3
+def test_images_of_the_plain_search_are_varied_as_the_task_varies_them() -> None:
+    """Of an image, each of the 50 that there are: mirrored or not, moved by up to two pixels either way."""
+    values = CELL.trials(1)[0].task.values
+    data = images.random(values, {"train": 3, "valid": 1})["train"]
+    change = images.Augmentation(data.images)
+    ways = list(itertools.product((False, True), range(-2, 3), range(-2, 3)))
+    mirrored, down, right = (torch.tensor([way]) for way in zip(*ways, strict=True))
+    wanted = change.varied(data.images[1].expand(1, 50, -1, -1, -1), mirrored, down, right)[0]
+    varied = search.loaders({"train": data}, 1)["train"].dataset
+    torch.manual_seed(0)
+    found = [varied[1] for _ in range(2000)]
+    assert {int(label) for _, label in found} == {int(data.labels[1])}
+    seen = Counter(int((wanted - image).abs().amax((1, 2, 3)).argmin()) for image, _ in found)
+    assert all((wanted - image).abs().amax((1, 2, 3)).min() < 1e-5 for image, _ in found)
+    # Counts are binomial with mean 40 and deviation 6.3; a right program fails with probability 1e-5.
+    assert len(seen) == 50
+    assert all(10 < count < 75 for count in seen.values())
 
 
-@pytest.mark.parametrize("case", [VAE, TREE, CELL], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [VAE, TREE], ids=lambda case: case.name)
 def test_plain_loops_learn(case: Case) -> None:
     """Forty epochs of three to thirty steps: losses of the last epochs are below those of the first."""
     training: Any = case.setup.training(case.trials(1)[0], "cpu")
@@ -252,14 +199,25 @@ def test_plain_loops_learn(case: Case) -> None:
         losses.append(training.train_loss)
     part = len(losses) // 5
     assert sum(losses[-part:]) < 0.95 * sum(losses[:part])
-    evaluated = training.losses if case is VAE else training.accuracies
-    assert len(evaluated) == 2
+    assert len(training.losses if case is VAE else training.accuracies) == (3 if case is VAE else 2)
+
+
+def test_an_epoch_of_the_plain_search_has_the_task_s_steps() -> None:
+    training: Any = CELL.setup.training(CELL.trials(1)[0], "cpu")
+    steps = training.steps()
+    before = [parameter.clone() for parameter in (training.logits, training.model.head.weight)]
+    assert [next(steps) for _ in range(our_task(CELL).steps_per_epoch)] == [1] * 5
+    assert not hasattr(training, "cell")
+    next(steps)
+    assert len(training.cell) == 6
+    for old, new in zip(before, (training.logits, training.model.head.weight), strict=True):
+        assert not torch.equal(old, new)
 
 
 def test_buckets_hold_every_sequence_once_beside_its_like() -> None:
     lengths = torch.tensor([9, 2, 5, 2, 9, 5, 2])
     torch.manual_seed(0)
-    batches = list(plain_loops.Buckets(lengths, 3))
+    batches = list(tree_lstm.Buckets(lengths, 3))
     assert sorted(itertools.chain(*batches)) == list(range(7))
     sizes = Counter(tuple(sorted(lengths[batch].tolist())) for batch in batches)
     assert sizes == {(2, 2, 2): 1, (5, 5, 9): 1, (9,): 1}
@@ -269,16 +227,13 @@ def test_buckets_hold_every_sequence_once_beside_its_like() -> None:
 
 
 def test_counts_of_the_bernoulli_vae() -> None:
-    """784 to 200, 200 to 200, 400 to 200, 200 to 200, 200 to 200, 200 to 784; 100 images."""
-    counts = BY_NAME["bernoulli-vae-200"].counts
-    weights = 784 * 200 + 200 * 200 + 400 * 200 + 200 * 200 + 200 * 200 + 200 * 784
-    assert counts.updates == weights + 5 * 200 + 784 + 200
-    assert sum(m * k * n for m, k, n in counts.matmuls) == 100 * (3 * weights - 784 * 200)
-    assert (counts.noise, counts.log, counts.exp) == (
-        100 * (784 + 400),
-        100 * (784 + 600),
-        100 * (784 + 600),
-    )
+    """100 images through 784 to 200, 200 to 200, 200 to 200; 200 codes through the mirror image."""
+    counts = BY_NAME["bernoulli-vae-released"].counts
+    weights = 784 * 200 + 200 * 200 + 200 * 200
+    assert counts.updates == 2 * weights + 5 * 200 + 784 + 200
+    assert sum(m * k * n for m, k, n in counts.matmuls) == 100 * (3 * weights - 784 * 200) + 200 * 3 * weights
+    assert counts.noise == 200 * 200
+    assert (counts.log, counts.exp) == (200 * 784 + 2 * 100 * 200, 200 * 784 + 100 * 200)
 
 
 def two_sentences() -> Sentences:
@@ -291,7 +246,7 @@ def test_counts_of_the_tree() -> None:
 
     A sentence of 5 has 4 pairs of leaves, and two more after each of three merges: ten.
     """
-    case = small("listops-token", speed_cases.TreeLSTM(sentences=two_sentences), hidden=8)
+    case = small("listops-token", TreeLSTM(sentences=two_sentences), hidden=8)
     counts = case.counts
     leaves, nodes, pairs, parents, choices = 15, 20, 25, 10, 8  # of 5 sentences; 7.5 is rounded to even
     leaf, merge, hidden, classes = 8 * 32, 16 * 40, 8 * 8, 8 * 11
@@ -304,14 +259,25 @@ def test_counts_of_the_tree() -> None:
     assert counts.exp == relaxed + 5 * 8 * leaves + 6 * 8 * pairs
 
 
-def test_counts_of_the_search() -> None:
-    """64 images of 16 x 16; edges of 16 x 16 and 144 x 16 weights, a stem of 27 x 16, a head of 16 x 3."""
-    counts = BY_NAME["search-cell-16"].counts
-    places, edge = 64 * 256, 16 * 16 + 144 * 16
-    assert counts.updates == 27 * 16 + 3 * edge + (16 * 3 + 3) + 12
-    weights_update = places * (2 * 27 * 16 + 9 * edge) + 3 * 64 * 16 * 3
-    search_update = places * (27 * 16 + 4 * edge)
-    assert sum(m * k * n for m, k, n in counts.matmuls) == weights_update + search_update
+@pytest.mark.parametrize(("network", "searched", "numbers"), [("full", 1, 6), ("sparse", 1 / 5, 30)])
+def test_counts_of_the_search(network: str, searched: float, numbers: int) -> None:
+    """64 images of 16 x 16; stages of 4, 8 and 16 channels, each of six edges with 1 + 9 parts of weights."""
+    counts = BY_NAME[f"gdas-small-{network}"].counts
+    places = [64 * 256, 64 * 64, 64 * 16]
+    edge = [10 * 4**2, 10 * 8**2, 10 * 16**2]
+    blocks = [9 * 4 * 8 + 9 * 8 * 8 + 4 * 8, 9 * 8 * 16 + 9 * 16 * 16 + 8 * 16]
+    stem, head = 9 * 4, 16 * 10
+    biases = 2 * 4 + 2 * 2 * (8 + 16) + 2 * 6 * (4 + 8 + 16) + 10
+    assert counts.updates == stem + sum(blocks) + 6 * sum(edge) + head + biases + 30
+    fixed = sum(rows * block for rows, block in zip(places[1:], blocks, strict=True)) + 64 * head
+    drawn = sum(6 * rows * size for rows, size in zip(places, edge, strict=True))
+    of_weights = 2 * places[0] * stem + 3 * fixed + 3 * drawn / 5
+    of_architecture = places[0] * stem + 2 * fixed + searched * (2 * drawn - 3 * places[0] * edge[0])
+    # Rows of what is drawn are rounded down, by less than 1 in 200.
+    total = sum(m * k * n for m, k, n in counts.matmuls)
+    assert total == pytest.approx(of_weights + of_architecture, rel=5e-3)
+    assert counts.noise == 6 + numbers + 6 * 64
+    assert counts.exp == 2 * 64 * 10 + (0 if network == "full" else 30)
 
 
 # The command
@@ -326,53 +292,26 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short")
-def test_cases_of_a_module_are_run_beside_those_there_are(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_case_without_a_must_has_a_table_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(speed_cases, "CASES", (VAE,))
-    arguments = ["--also", MODULE, "--rounds", "1", "--seconds", "0.05", "--processes", "1"]
-    assert main([*arguments, "--json", str(tmp_path / "speed.json")], cases=()) == 0
+    arguments = ["--quick", "--rounds", "1", "--seconds", "0.05", "--processes", "1"]
+    assert main([*arguments, "--json", str(tmp_path / "speed.json")], cases=[CELL]) == 0
     (case,) = json.loads((tmp_path / "speed.json").read_text())["cases"]
-    assert (case["name"], case["must"], case["goal"], case["verdict"]) == (VAE.name, None, None, None)
+    assert (case["name"], case["must"], case["goal"], case["verdict"]) == (CELL.name, None, None, None)
     assert case["ours"]["forms"] == ["eager"]
     assert case["ratio"] > 0
     assert case["ours"]["trials_per_hour"] is None
     out = capsys.readouterr().out
     header, line = out.partition("The wider field (no must)\n")[2].splitlines()[:2]
     assert header.split()[:3] == ["case", "lanes", "steps"]
-    assert line.split()[:3] == [VAE.name, "1", "eager"]
+    assert line.split()[:3] == [CELL.name, "1", "eager"]
     assert "verdict" not in out
 
 
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        ("tests.support.no_such_module", "no cases in tests.support.no_such_module: No module named"),
-        ("tests.support.plugins", "no cases in tests.support.plugins: module .* has no attribute 'CASES'"),
-    ],
-)
-def test_a_module_without_cases_is_told(
-    module: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_knows_the_wider_field(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["--also", module])
-    assert re.search(message, capsys.readouterr().err)
-
-
-def test_a_task_that_is_not_registered_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stranger = small("listops-token", TREE.setup, id="stranger")
-    monkeypatch.setattr(speed_cases, "CASES", (stranger,))
-    with pytest.raises(SystemExit, match="2"):
-        main(["--also", MODULE])
-    assert "no task 'stranger'; there are polynomial" in capsys.readouterr().err
-
-
-def test_only_takes_names_of_additional_cases(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["--also", MODULE, "--only", "tree"])
+        main(["--only", "tree"])
     err = capsys.readouterr().err
     assert "invalid choice: 'tree'" in err
-    assert "vae-8x4-reinmax" in err
-    assert "listops-token" in err
+    assert all(name in err for name in ("vae-8x4-reinmax", *BY_NAME))

@@ -16,10 +16,9 @@ from tests.support.plugins import registered
 CORRECT_ID = CORRECT.id
 OF_TESTS = {
     CORRECT_ID: "tests.benchmarks.wrong_tasks:CORRECT",
-    "prototype_bernoulli_vae": "tests.support.prototypes.infos:BERNOULLI_VAE",
-    "prototype_search_cell": "tests.support.prototypes.infos:SEARCH_CELL",
+    "chain": "tests.support.chain:INFO",
 }
-"""Tasks that stand for what tasks will need, by id, with their entry points."""
+"""Tasks that need what no registered one does, by id, with their entry points."""
 
 
 @pytest.fixture(scope="module", autouse=True)

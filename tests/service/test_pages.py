@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Engine
 
 from estimators import registry
+from service.cli import boards as cli_boards
 from service.resources import numbers
 from service.resources.colours import COLOURS, colours
 from service.resources.labels import metric_label
 from service.resources.schemas import BoardRow, MetricInfo, ReferenceNumber, SeedValue, Setting, Summary
-from service.web import rail
+from service.web import leaderboard, rail
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 
@@ -223,3 +224,39 @@ def test_no_page_asks_another_server(engine: Engine) -> None:
 def test_a_metric_inside_a_sentence_keeps_the_capitals_of_names(title: str, inside: str) -> None:
     info = MetricInfo(name="m", title=title, unit="", goal="minimize", split="train", description="")
     assert metric_label(info) == inside
+
+
+def test_footnotes_give_seeds_and_slips() -> None:
+    assert numbers.origin("Doe, Table 2.", n=None, slip="") == "Doe, Table 2"
+    assert numbers.origin("Doe, Table 2", n=1, slip="") == "Doe, Table 2, 1 seed"
+    assert (
+        numbers.origin("Doe, Table 2", n=10, slip="printed as 104.")
+        == "Doe, Table 2, 10 seeds; known slip: printed as 104"
+    )
+
+
+def test_a_slip_gets_a_footnote_of_its_own_on_page_and_command_line() -> None:
+    table = [_printed("st", 104.0, slip="printed as 104"), _printed("stgs", 99.3), _printed("gst", 98.3)]
+    data = {"rows": [{"references": [r.model_dump()]} for r in table], "references": [], "select": "loss"}
+    origins = ["Doe, Table 2, 10 seeds; known slip: printed as 104", "Doe, Table 2, 10 seeds"]
+    assert sorted(cli_boards.source_lines(data)) == sorted(f"Table 2: {origin}." for origin in origins)
+    notes = leaderboard.footnotes(table)
+    assert [leaderboard.footnote(r, mark) for r, mark in notes] == [
+        {"mark": mark, "label": "Table 2", "source": origin, "comparable": ""}
+        for mark, origin in zip("*†", origins, strict=True)
+    ]
+
+
+def _printed(estimator: str, mean: float, slip: str = "") -> ReferenceNumber:
+    return ReferenceNumber(
+        metric="loss",
+        estimator=estimator,
+        label="Table 2",
+        mean=mean,
+        sd=0.4,
+        source="Doe, Table 2",
+        comparable="",
+        n=10,
+        slip=slip,
+        difference=None,
+    )

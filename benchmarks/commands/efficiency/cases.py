@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.published import table
 from benchmarks.spec import TrialSpec
+from benchmarks.suites import reading
 from benchmarks.sweep import read_sweep
 from benchmarks.tasks import registry
 from benchmarks.tasks.info import Split
@@ -93,8 +93,7 @@ CONTENDERS = (
 def published(problem: Problem, contender: Contender) -> Published | None:
     """What Table 3 says of the pair, if it has it."""
     draws = "" if contender.draws is None else str(contender.draws)
-    wanted = {"problem": problem.name, "estimator": contender.estimator, "draws": draws}
-    rows = [row for row in table("reinmax_efficiency") if wanted.items() <= row.items()]
-    return (
-        Published(seconds=float(rows[0]["seconds"]), megabytes=float(rows[0]["megabytes"])) if rows else None
-    )
+    wanted = {"problem": problem.name, "estimator": contender.estimator, "num_draws": draws}
+    table = reading.get("reinmax-2023").table("efficiency.csv")
+    found = {row["metric"]: float(row["mean"]) for row in table if wanted.items() <= row.items()}
+    return Published(seconds=found["seconds"], megabytes=found["megabytes"]) if found else None

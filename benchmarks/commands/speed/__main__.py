@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from benchmarks.commands.announcer import Announcer
 from benchmarks.commands.arguments import cores, output_file, seconds, whole_number
 from benchmarks.commands.speed import rates, reinmax_package, report
-from benchmarks.commands.speed.cases import CASES, QUICK, Case, of_module
+from benchmarks.commands.speed.cases import CASES, QUICK, Case
 from benchmarks.commands.speed.contest import Contest, SideFailed, hold
 from benchmarks.commands.speed.floors import floor
+from benchmarks.commands.speed.wider.cases import CASES as WIDER
 from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
 from benchmarks.process import allocator
 
@@ -25,7 +26,7 @@ QUICK_WARM_UP = 20
 _START_SECONDS = 14.0  # a guess for the time left: starting, compiling and warming up both sides of a case
 
 
-def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = CASES) -> int:
+def main(arguments: Sequence[str] | None = None, *, cases: Sequence[Case] = (*CASES, *WIDER)) -> int:
     """Run the command.
 
     Args:
@@ -113,11 +114,10 @@ def _settings(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _chosen(options: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
-    """Those named; else all, or with ``--quick`` a case of every kind, which each additional one is."""
-    known = [*cases, *options.also]
-    quick = [*QUICK, *(case.name for case in options.also)]
-    names = options.only or (quick if options.quick else [case.name for case in known])
-    chosen = [case for case in known if case.name in names]
+    """Those named; else all, or with ``--quick`` a case of every kind, which each without a must is."""
+    quick = [case.name for case in cases if case.name in QUICK or case.must is None]
+    names = options.only or (quick if options.quick else [case.name for case in cases])
+    chosen = [case for case in cases if case.name in names]
     return [case.uncompiled() for case in chosen] if options.uncompiled else chosen
 
 
@@ -125,7 +125,6 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
     parser = argparse.ArgumentParser(prog="python -m benchmarks.commands.speed", description=__doc__)
     add = parser.add_argument
     add("--only", nargs="+", metavar="CASE", help="only these; an unknown one is told with those there are")
-    add("--also", metavar="MODULE", type=_of_module, default=(), help="a module with further CASES")
     add("--uncompiled", action="store_true", help="our steps as trials do them that are too short to compile")
     add("--quick", action="store_true", help="a case of every kind, two short rounds")
     add("--rounds", type=whole_number, help="turns of each side (default 5, quick 2)")
@@ -133,20 +132,13 @@ def _options(arguments: Sequence[str] | None, cases: Sequence[Case]) -> argparse
     add("--processes", type=whole_number, default=cores(), help="of each side (default one per core)")
     add("--json", type=output_file, default="out/speed.json", help="where to write it (default %(default)s)")
     options = parser.parse_args(arguments)
-    names = [case.name for case in (*cases, *options.also)]
+    names = [case.name for case in cases]
     for name in options.only or ():
         if name not in names:
             parser.error(f"argument --only: invalid choice: {name!r} (choose from {', '.join(names)})")
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (2.0 if options.quick else 3.0)
     return options
-
-
-def _of_module(name: str) -> tuple[Case, ...]:
-    try:
-        return of_module(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,21 +84,6 @@ class Case:
             "seeds": list(range(first_seed, first_seed + count)),
         }
         return list(read_sweep(sweep).expand())
-
-
-def of_module(name: str) -> tuple[Case, ...]:
-    """The ``CASES`` of a module: those of tasks that are not in this package.
-
-    Raises:
-        ValueError: there is no such module, it has no cases, or their task is not registered.
-    """
-    try:
-        cases: tuple[Case, ...] = importlib.import_module(name).CASES
-        for case in cases:
-            registry.get(case.task["id"])
-    except (ImportError, AttributeError, KeyError) as error:
-        raise ValueError(f"no cases in {name}: {error.args[0]}") from error
-    return cases
 
 
 def _vae(size: str, name: str, estimator: dict[str, Any], *, lr: float, must: float, goal: float) -> Case:

@@ -71,6 +71,7 @@ def dense(
     *,
     without_gradient: Collection[int] = (),
     picked: Collection[int] = (),
+    trained: bool = True,
 ) -> tuple[Matmul, ...]:
     """Matmuls of linear layers: forward, then backward the gradients of weights and of inputs.
 
@@ -79,10 +80,11 @@ def dense(
         rows: how many vectors go through.
         without_gradient: places of layers whose inputs need none.
         picked: places of layers whose inputs are one-hot, so that columns of weights are picked and added to.
+        trained: whether weights need a gradient.
     """
     multiplied = [layer for place, layer in enumerate(layers) if place not in picked]
     followed = [layer for place, layer in enumerate(layers) if place not in without_gradient]
     forward = [(rows, inputs, outputs) for inputs, outputs in multiplied]
-    weights = [(outputs, rows, inputs) for inputs, outputs in multiplied]
+    weights = [(outputs, rows, inputs) for inputs, outputs in multiplied if trained]
     inputs = [(rows, outputs, inputs) for inputs, outputs in followed]
     return (*forward, *weights, *inputs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
-from benchmarks.tasks.bernoulli_vae.references import references
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
 from estimators.info import Parameter, Value
 
@@ -40,6 +39,7 @@ def _facts(v: Mapping[str, Value]) -> Facts:
     return Facts(
         spaces={"code": Space(variables=latents, categories=2, rows=batch)},
         flop=6.0 * weights * batch,  # multiply and add, three passes
+        passes=int(v["samples"]),
     )
 
 
@@ -144,7 +144,6 @@ INFO = TaskInfo(
     facts=_facts,
     splits=_splits,
     steps_per_epoch=_steps_per_epoch,
-    references=references,
     target="benchmarks.tasks.bernoulli_vae.task:BernoulliVAE",
     small={"latents": 4, "batch_size": 20},
     reads_data=True,

@@ -38,6 +38,7 @@ Source: Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.datasets.loading import load, random_images
+from benchmarks.datasets.loading import Images, load, random_images
 from benchmarks.tasks.bernoulli_vae.binarisation import binarised, binarised_once, drawn_key
 from benchmarks.tasks.bernoulli_vae.info import VALIDATION
 from benchmarks.tasks.bernoulli_vae.network import PIXELS, SPARSE_INPUTS, decoded, encoded, initial
@@ -56,6 +57,7 @@ from estimators import NoiseSource, Objective, Value
 
 _LOG_FLOOR = 1e-10  # inside the logarithms of the KL term, as in the released code
 _KEY = "binarisation"
+_SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # in the order of the numbers of their images
 
 
 class BernoulliVAE(TaskBase):
@@ -65,6 +67,7 @@ class BernoulliVAE(TaskBase):
         values: ``dataset, protocol, samples, latents, batch_size`` as the registry declares them.
         device: where images and parameters lie.
         data_dir: where data sets lie; default as in :mod:`benchmarks.datasets.loading`.
+        images: grey values 0 to 255 as bytes ``(N, 784)`` by split, instead of those that ``values`` name.
         made_up: how many random images to take instead, by split.
 
     Raises:
@@ -80,11 +83,14 @@ class BernoulliVAE(TaskBase):
         *,
         device: torch.device,
         data_dir: Path | None = None,
+        images: Mapping[Split, Tensor] | None = None,
         made_up: Mapping[Split, int] | None = None,
     ) -> None:
-        self._images, self._first = _split_images(values, data_dir, made_up)
-        self._images = {split: pixels.to(device) for split, pixels in self._images.items()}
+        if images is None:
+            images = split_images(values, data_dir) if made_up is None else _random_images(made_up)
+        self._images = {split: images[split].to(device) for split in _SPLITS}
         self.splits = {split: len(pixels) for split, pixels in self._images.items()}
+        self._first = dict(zip(_SPLITS, itertools.accumulate(self.splits.values(), initial=0), strict=False))
         self._device = device
         self._is_rodeo = values["protocol"] == "rodeo"
         self._is_released = values["protocol"] == "released"
@@ -203,19 +209,22 @@ def _by_name(batch: Batch) -> Mapping[str, Tensor]:
     return batch
 
 
-def _split_images(
-    values: Mapping[str, Value], data_dir: Path | None, made_up: Mapping[Split, int] | None
-) -> tuple[dict[Split, Tensor], dict[Split, int]]:
-    """The images of every split as bytes, and the number of its first one in the whole data set."""
-    if made_up is None:
-        images, valid = load(str(values["dataset"]), data_dir=data_dir), VALIDATION[str(values["dataset"])]
-    else:
-        valid = made_up["valid"]
-        images = random_images(train=made_up["train"] + valid, test=made_up["test"], pixels=PIXELS)
+def split_images(values: Mapping[str, Value], data_dir: Path | None = None) -> dict[Split, Tensor]:
+    """Images of the data set that ``values`` name, as bytes ``(N, 784)``, by split.
+
+    Raises:
+        DatasetUnavailable: the data set can be neither found nor fetched.
+    """
+    name = str(values["dataset"])
+    return _divided(load(name, data_dir=data_dir), VALIDATION[name])
+
+
+def _random_images(counts: Mapping[Split, int]) -> dict[Split, Tensor]:
+    train = counts["train"] + counts["valid"]
+    return _divided(random_images(train=train, test=counts["test"], pixels=PIXELS), counts["valid"])
+
+
+def _divided(images: Images, valid: int) -> dict[Split, Tensor]:
+    """The last images of the training file are for validation."""
     train = len(images.train) - valid
-    parts: dict[Split, Tensor] = {
-        "train": images.train[:train],
-        "valid": images.train[train:],
-        "test": images.test,
-    }
-    return parts, {"train": 0, "valid": train, "test": train + valid}
+    return {"train": images.train[:train], "valid": images.train[train:], "test": images.test}

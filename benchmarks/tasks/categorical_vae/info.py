@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.categorical_vae.protocols import GREY, PROTOCOLS
-from benchmarks.tasks.categorical_vae.references import references
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
 from estimators.info import Parameter, Value
 
@@ -115,7 +114,6 @@ INFO = TaskInfo(
     facts=_facts,
     splits=_splits,
     steps_per_epoch=_steps_per_epoch,
-    references=references,
     target="benchmarks.tasks.categorical_vae.task:CategoricalVAE",
     small={"categories": 3, "latents": 2, "batch_size": 20},
     reads_data=True,

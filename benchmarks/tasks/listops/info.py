@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import LISTOPS_REGENERATED
-from benchmarks.published import table
 from benchmarks.tasks.info import Facts, Goal, Metric, Reduction, Space, Split, TaskInfo, epochs, whole
 from benchmarks.tasks.listops.references import references
+from benchmarks.tasks.tables import table
 from estimators.info import Parameter, Value
 
 FIXED: Mapping[str, Value] = {"clip_norm": 5.0}
@@ -19,7 +19,7 @@ Values = Mapping[str, Value]
 
 def split_sizes(v: Values) -> Mapping[Split, int]:
     """Sentences of every split that are short enough."""
-    rows = [row for row in table("listops_lengths") if int(row["tokens"]) <= int(v["max_tokens"])]
+    rows = [row for row in table(__package__, "lengths") if int(row["tokens"]) <= int(v["max_tokens"])]
     train, valid, test = (sum(int(row[split]) for row in rows) for split in ("train", "valid", "test"))
     wanted = int(v["train_sentences"])
     return {"train": min(wanted, train) if wanted else train, "valid": valid, "test": test}
@@ -27,14 +27,14 @@ def split_sizes(v: Values) -> Mapping[Split, int]:
 
 def longest(v: Values) -> int:
     """Symbols of the longest training sentence there is."""
-    rows = [row for row in table("listops_lengths") if int(row["tokens"]) <= int(v["max_tokens"])]
+    rows = [row for row in table(__package__, "lengths") if int(row["tokens"]) <= int(v["max_tokens"])]
     column = "tokens" if v["reader"] == "token" else "train_characters"
     return max(int(row[column]) for row in rows)
 
 
 def _mean_length(v: Values) -> float:
     """Of a training sentence, in symbols; a token has 2.26 characters with its blank."""
-    rows = [row for row in table("listops_lengths") if int(row["tokens"]) <= int(v["max_tokens"])]
+    rows = [row for row in table(__package__, "lengths") if int(row["tokens"]) <= int(v["max_tokens"])]
     total = sum(int(row["train"]) for row in rows)
     tokens = sum(int(row["tokens"]) * int(row["train"]) for row in rows) / total
     return tokens if v["reader"] == "token" else 2.26 * tokens

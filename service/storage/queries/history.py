@@ -15,7 +15,8 @@ from service.storage.models import Attempt, Cell, Trial
 class FinishedAttempt(NamedTuple):
     """The trials that succeeded in one attempt, all of one program.
 
-    ``spec`` is that of one of their cells; ``steps`` and ``seconds`` are of all of them together.
+    ``spec`` is that of one of their cells; ``steps`` and ``seconds`` are of all of them together. ``phases``
+    says what the attempt spent its time on, where it was told.
     """
 
     signature: str
@@ -23,6 +24,7 @@ class FinishedAttempt(NamedTuple):
     trials: int
     steps: int
     seconds: float
+    phases: dict[str, float]
 
 
 def finished_attempts(connection: Connection, *, limit: int) -> list[FinishedAttempt]:
@@ -50,8 +52,14 @@ def finished_attempts(connection: Connection, *, limit: int) -> list[FinishedAtt
         .subquery()
     )
     rows = connection.execute(
-        sa.select(sums.c.signature, Cell.spec, sums.c.trials, sums.c.steps, sums.c.seconds)
+        sa.select(
+            sums.c.signature, Cell.spec, sums.c.trials, sums.c.steps, sums.c.seconds, Attempt.provenance
+        )
         .join(Cell, Cell.id == sums.c.cell_id)
+        .join(Attempt, Attempt.id == sums.c.id)
         .order_by(sums.c.id.desc())
     )
-    return [FinishedAttempt(*row) for row in rows]
+    return [
+        FinishedAttempt(signature, spec, trials, steps, seconds, (provenance or {}).get("phases", {}))
+        for signature, spec, trials, steps, seconds, provenance in rows
+    ]
