@@ -146,22 +146,17 @@ def test_latex_is_a_document_with_booktabs_tables(client: httpx.Client) -> None:
 def hostile(database: Engine, suites: Path, tmp_path: Path) -> httpx.Client:
     """As ``client``, of a paper whose texts are hostile."""
     quoted = f"'{HOSTILE}'"
-    sentence = TABLE.replace("ReinMax has the lowest loss.", quoted).replace(
-        "label: Table 1", f"label: {quoted}"
-    )
-    for old in (
-        "page 7\n",
+    table = TABLE.replace("label: Table 1", "label: '<b>Table 1</b>'")
+    for plain in (
+        "ReinMax has the lowest loss.",
         "Final loss",
         "Nothing is trained here.",
         "Successive halving.",
-        "[The title of the table is wrong.]",
     ):
-        new = f"[{quoted}]" if old.startswith("[") else quoted + ("\n" if old.endswith("\n") else "")
-        sentence = sentence.replace(old, new)
-    sentence = sentence.replace("{}", "{{}}").replace('"Example 2026, page 7"', '"Example 2026, page 7"')
-    sentence = sentence.replace(f"label: {quoted}", "label: '<b>Table 1</b>'")
+        table = table.replace(plain, quoted)
+    table = table.replace("[The title of the table is wrong.]", f"[{quoted}]")
     changed = {
-        "table1.yaml": sentence,
+        "table1.yaml": table,
         "suite.yaml": SUITE.replace("A paper of our own", quoted).replace("Ada Example", quoted),
         "numbers.csv": NUMBERS.replace("printed as 30", f'"{HOSTILE}"'),
     }
