@@ -131,7 +131,7 @@ def test_failed_trials_are_submitted_again_when_asked(http: httpx.Client, engine
 
 
 def test_a_grid_is_halved_rung_by_rung(http: httpx.Client, engine: Engine) -> None:
-    """Higher temperatures are better, last in the file: of 1.0 to 1.3 two survive a seed, one survives two."""
+    """Higher temperatures are better, last in file: of 1.0 to 1.3 two survive a seed, one survives two."""
 
     def rung() -> dict[str, Any]:
         found: dict[str, Any] = http.post(f"{API}/tiny/grid", json={"tier": "budget"}).json()
