@@ -393,7 +393,6 @@ def test_no_option_but_the_known_ones_reaches_a_command(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("reports")
 def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
     run: Run, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,4 +416,6 @@ def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
             (one,) = client.reproduce("tiny/grid", "budget")
             grid = client.suite("tiny")["exhibits"][1]
     assert (one["rung"], one["eliminated"], one["added"], one["finished"]) == (3, 6, 0, True)
+    assert (tmp_path / "reports/tiny/grid-budget.md").read_text().startswith("# ")
+    assert "\\toprule" in (tmp_path / "reports/tiny/grid-budget.tex").read_text()
     assert [tier["ended"] for tier in grid["tiers"] if tier["tier"] == "budget"] == [16]

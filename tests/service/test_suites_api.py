@@ -131,14 +131,14 @@ def test_failed_trials_are_submitted_again_when_asked(http: httpx.Client, engine
 
 
 def test_a_grid_is_halved_rung_by_rung(http: httpx.Client, engine: Engine) -> None:
-    """Lower temperatures are better: of 1.0 to 1.3 two survive one seed, one survives two."""
+    """Higher temperatures are better, last in file: of 1.0 to 1.3 two survive a seed, one survives two."""
 
     def rung() -> dict[str, Any]:
         found: dict[str, Any] = http.post(f"{API}/tiny/grid", json={"tier": "budget"}).json()
         return found
 
     def loss(spec: Any) -> float:
-        return float(spec["estimator"]["parameters"]["temperature"] + spec["seed"] / 100)
+        return float(2 - spec["estimator"]["parameters"]["temperature"] + spec["seed"] / 100)
 
     expected = [(1, 1, 0, 8), (2, 2, 4, 4), (3, 3, 6, 4)]
     for position, added, gone, trials in expected:
