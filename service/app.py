@@ -8,15 +8,16 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import openapi, problem_details
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
-from service.api.routes import boards, health, registry, sweeps, trials
+from service.api.routes import boards, health, registry, suite_reports, suites, sweeps, trials
 from service.api.routes.internal import internal_router
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
-from service.resources import certificates
+from service.resources import certificates, measurements
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import boards as board_pages
 from service.web import estimators as estimator_pages
+from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
 from service.web.assets import add_static
 from service.web.render import problem_page
@@ -35,12 +36,13 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     )
     app.state.engine = engine
     app.state.published = settings.data_home / certificates.FOLDER
+    app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, trials, boards, registry):
+    for module in (sweeps, trials, boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    for pages in (board_pages, sweep_pages, estimator_pages):
+    for pages in (board_pages, sweep_pages, estimator_pages, suite_pages):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     openapi.install(app)

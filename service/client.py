@@ -31,6 +31,8 @@ FINAL_STATES = ("succeeded", "failed", "cancelled")
 RETRIES = 2  # of the connection, when it cannot be made
 PATIENCE_S = 15.0  # how long a server may be away while a sweep is waited for; it may be starting again
 
+SUBMIT_TIMEOUT_S = 600.0  # of a grid of many thousand trials, which are stored in one transaction
+
 UNAVAILABLE = 503
 FIRST_PAUSE_S = 0.05
 
@@ -185,8 +187,10 @@ class Client:
             ServerUnreachable: the server was away for more than ``PATIENCE_S`` seconds.
         """
         began = time.monotonic()
+        ended: dict[int | str, Document] = {}
         while True:
-            sweeps = [self._sweep_patiently(id, interval) for id in ids]
+            sweeps = [ended.get(id) or self._sweep_patiently(id, interval) for id in ids]
+            ended |= {id: one for id, one in zip(ids, sweeps, strict=True) if one["state"] in FINAL_STATES}
             yield sweeps
             if all(sweep["state"] in FINAL_STATES for sweep in sweeps):
                 return
@@ -241,6 +245,84 @@ class Client:
         text = json.dumps(dict(certificate))
         return self._send(self._http.build_request("PUT", path, content=text, headers=kind))
 
+    def suites(self) -> Document:
+        """Papers with their tables and figures and the state of every tier, under ``suites``.
+
+        ``broken`` lists suites that the server has and cannot use, and why.
+        """
+        return self._get("/suites")
+
+    def suite(self, id: str) -> Document:
+        """One paper with its tables and figures."""
+        return self._get(_suite_path(id))
+
+    def exhibit(self, name: str) -> Document:
+        """One table or figure, ``SUITE/EXHIBIT``: its tiers, the sentences that it tests, known slips."""
+        return self._get(_suite_path(name))
+
+    def plan_suite(self, name: str, tier: str) -> Document:
+        """What a tier of ``SUITE/EXHIBIT``, or of all of ``SUITE``, would compute; stores nothing.
+
+        The answer is like that of :meth:`plan`. A tier that halves its grid is planned as if the first
+        settings of every estimator survived, for which do is not known before.
+        """
+        return self._get(f"{_suite_path(name)}/plan", {"tier": tier})
+
+    def reproduce(
+        self, name: str, tier: str, *, owner: str | None = None, priority: int = 0, retry: bool = False
+    ) -> list[Document]:
+        """Submit what a tier of ``SUITE/EXHIBIT``, or of all of ``SUITE``, wants by now, once whoever asks.
+
+        Call it again when the sweeps of the answers have ended: a tier that halves its grid goes on with the
+        next rung, until ``finished``.
+
+        Args:
+            name: a table or figure, or a suite: then all that have the tier and are computed by sweeps.
+            tier: ``smoke``, ``reduced``, ``full`` or ``budget``.
+            owner: whose the new sweeps are.
+            priority: of the new sweeps; higher runs first.
+            retry: submit sweeps again that ended with failed or cancelled trials.
+
+        Returns:
+            For each exhibit its ``sweeps``, how many of them were ``added``, its ``rung`` of ``rungs``.
+        """
+        wanted = {"tier": tier, "owner": owner, "priority": priority, "retry": retry}
+        answer = self._post(_suite_path(name), wanted, {}, timeout=SUBMIT_TIMEOUT_S)
+        found: list[Document] = [answer] if "/" in name else answer["reproductions"]
+        return found
+
+    def suite_report(self, name: str, tier: str, *, format: str = "json") -> str:
+        """The report of ``SUITE/EXHIBIT`` in a tier, as the text of a file.
+
+        Args:
+            name: a table or figure.
+            tier: one of its tiers.
+            format: ``json``, ``markdown`` or ``latex``.
+        """
+        return self._file(f"{_suite_path(name)}/report", {"tier": tier, "format": format}).text
+
+    def suite_figure(self, name: str, tier: str, *, format: str = "svg") -> bytes:
+        """The picture of a figure's report, ``svg`` or ``png``.
+
+        Raises:
+            ApiError: the exhibit is a table, or nothing was measured yet.
+        """
+        return self._file(f"{_suite_path(name)}/figure", {"tier": tier, "format": format}).content
+
+    def measurements(self, name: str, tier: str) -> list[Document]:
+        """What was measured of an exhibit that a command measures, a document a device."""
+        found: list[Document] = self._get(f"{_suite_path(name)}/measurements", {"tier": tier})["measurements"]
+        return found
+
+    def publish_measurements(self, name: str, tier: str, measurements: Mapping[str, Any]) -> Document:
+        """Send what ``python -m benchmarks.commands.efficiency`` wrote; the server keeps one a device.
+
+        Raises:
+            ApiError: it is not what that command writes, or the exhibit is computed by sweeps.
+        """
+        path = f"{_suite_path(name)}/measurements?tier={quote(tier, safe='')}"
+        return self._post(path, measurements, {})
+
     def _sweep_patiently(self, id: int | str, interval: float) -> Document:
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -267,19 +349,38 @@ class Client:
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Document:
         return self._send(self._http.build_request("GET", f"/api/v1{path}", params=params))
 
-    def _post(self, path: str, sweep: str | Mapping[str, Any], headers: Mapping[str, str]) -> Document:
-        text = sweep if isinstance(sweep, str) else json.dumps(dict(sweep))
-        kind = "application/yaml" if isinstance(sweep, str) else "application/json"
-        sent = {"Content-Type": kind, **headers}
-        return self._send(self._http.build_request("POST", f"/api/v1{path}", content=text, headers=sent))
+    def _file(self, path: str, params: Mapping[str, Any]) -> httpx.Response:
+        """What is no JSON document, or is kept as the text that it came as."""
+        return self._answer(self._http.build_request("GET", f"/api/v1{path}", params=params))
 
-    def _send(self, request: httpx.Request) -> Document:
+    def _post(
+        self,
+        path: str,
+        body: str | Mapping[str, Any],
+        headers: Mapping[str, str],
+        *,
+        timeout: float | None = None,
+    ) -> Document:
+        text = body if isinstance(body, str) else json.dumps(dict(body))
+        kind = "application/yaml" if isinstance(body, str) else "application/json"
+        sent = {"Content-Type": kind, **headers}
+        longest = self._http.timeout if timeout is None else timeout
+        request = self._http.build_request(
+            "POST", f"/api/v1{path}", content=text, headers=sent, timeout=longest
+        )
+        return self._send(request)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._http.send(request)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         if not response.is_success:
             raise ApiError(response.status_code, _problem(response))
+        return response
+
+    def _send(self, request: httpx.Request) -> Document:
+        response = self._answer(request)
         try:
             answer: Document = response.json()
         except ValueError as error:
@@ -292,6 +393,11 @@ class Client:
             f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, "
             "or say where it is with --url or HEUNBOARD_URL"
         )
+
+
+def _suite_path(name: str) -> str:
+    """The path of ``SUITE`` or ``SUITE/EXHIBIT``."""
+    return "/suites/" + "/".join(quote(part, safe="") for part in name.split("/", 1))
 
 
 def _problem(response: httpx.Response) -> Document:

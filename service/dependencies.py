@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 
+from benchmarks.sweep_file.limits import MAX_NAME_LENGTH
 from service.errors import NotFound
 
 MAX_PAGE = 500
@@ -20,6 +21,11 @@ def _engine(request: Request) -> Engine:
 
 def _published(request: Request) -> Path:
     folder: Path = request.app.state.published
+    return folder
+
+
+def _measured(request: Request) -> Path:
+    folder: Path = request.app.state.measured
     return folder
 
 
@@ -39,6 +45,9 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 PublishedDep = Annotated[Path, Depends(_published)]
 """The folder of the certificates that were published to this server."""
 
+MeasuredDep = Annotated[Path, Depends(_measured)]
+"""The folder of the measurements that were published to this server."""
+
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page.")]
 PageToken = Annotated[
     str | None, Query(max_length=200, description="next_page_token of the page before this one.")
@@ -46,3 +55,6 @@ PageToken = Annotated[
 
 Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
 Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
+
+TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
+"""A tier of an exhibit."""

@@ -7,7 +7,10 @@
     ├── InvalidRequest       a parameter of the request cannot be used
     ├── IdempotencyKeyReused the same key came with another body
     ├── InvalidPageToken     a list was asked to go on from nowhere
-    ├── InvalidCertificate   what was sent is no certificate of this estimator
+    ├── BrokenSuite          the server has the suite, and a file of it is not as it must be
+    ├── InvalidDocument      what was sent to be kept is not what it is sent as
+    │   ├── InvalidCertificate   no certificate of this estimator
+    │   └── InvalidMeasurements  not what the command of this exhibit measures
     ├── CannotStore          the data directory cannot be written to
     ├── InvalidReport        a worker's report contradicts what it was given
     ├── WrongSecret          a report without the attempt's secret
@@ -47,20 +50,38 @@ class InvalidPageToken(HeunboardError):
     """The page token is not one that this list handed out; leave page_token away to start at the top."""
 
 
-class InvalidCertificate(HeunboardError):
-    """What was sent is no certificate of this estimator; nothing was stored.
+class BrokenSuite(HeunboardError):
+    """A file of this suite is not as it must be; the server's log says which."""
+
+
+class InvalidDocument(HeunboardError):
+    """What was sent to be kept is not what it is sent as; nothing was stored.
 
     Attributes:
         issues: at least one.
     """
 
+    expected = "what is kept here"
+    advice = "Send another document."
+
     def __init__(self, issues: Sequence[Issue]) -> None:
         self.issues = tuple(issues)
         found = " ".join(str(issue) for issue in issues)
-        super().__init__(
-            f"this is no certificate of the estimator here, and nothing was stored: {found} Send what "
-            "`heunboard certify ID --publish` measures."
-        )
+        super().__init__(f"this is not {self.expected}, and nothing was stored: {found} {self.advice}")
+
+
+class InvalidCertificate(InvalidDocument):
+    """What was sent is no certificate of this estimator; nothing was stored."""
+
+    expected = "a certificate of the estimator here"
+    advice = "Send what `heunboard certify ID --publish` measures."
+
+
+class InvalidMeasurements(InvalidDocument):
+    """What was sent is not what the command of this exhibit measures; nothing was stored."""
+
+    expected = "what this exhibit measures"
+    advice = "Send what `python -m benchmarks.commands.efficiency --json FILE` writes."
 
 
 class CannotStore(HeunboardError):

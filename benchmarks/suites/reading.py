@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from benchmarks.suites import checking
 from benchmarks.suites.checking import Row
-from benchmarks.suites.schema import ExhibitFile, Section, SuiteFile, Tier, TierSection
+from benchmarks.suites.schema import ExhibitFile, MarginSection, Section, SuiteFile, Tier, TierSection
 from benchmarks.sweep import Issue, SpecError, Sweep, read_sweep
 from benchmarks.sweep_file.document import parse, plain
 from benchmarks.sweep_file.issues import Issues, listed, nearest
@@ -61,6 +61,10 @@ class Exhibit:
             if name == tier:
                 return section
         raise KeyError(f"{self.name} has no tier {tier!r}; it has {listed(self.file.tiers)}")
+
+    def margin(self, tier: Tier, metric: str) -> MarginSection | None:
+        """The largest difference of a metric that counts as none; ``None`` where the file states none."""
+        return self.tier(tier).margins.get(metric) or self.file.margins.get(metric)
 
     @functools.cache  # noqa: B019 - exhibits live as long as the process
     def sweeps(self, tier: Tier) -> tuple[Sweep, ...]:

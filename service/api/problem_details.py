@@ -32,7 +32,8 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidPageToken: HTTPStatus.BAD_REQUEST,
-    errors.InvalidCertificate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidDocument: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BrokenSuite: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CannotStore: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidReport: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -167,5 +168,5 @@ def _ours(request: Request, error: errors.HeunboardError) -> ProblemDocument:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     kind = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(error).__name__).lstrip("-")
-    places = _places(error.issues) if isinstance(error, errors.InvalidCertificate) else []
+    places = _places(error.issues) if isinstance(error, errors.InvalidDocument) else []
     return document(request, status, kind, str(error), places)

@@ -15,6 +15,8 @@ from service.resources.numbers import duration
 
 Sweep = dict[str, Any]
 
+LOOK_S = 0.5
+EACH_S = 0.1  # more between two looks for every sweep: looking must not take the machine from computing
 ALMOST = 0.99  # of a sweep whose steps are done and whose results are not stored yet
 
 
@@ -23,7 +25,7 @@ def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[Sw
     err = Console(stderr=True, quiet=True) if quiet else console(stderr=True)
     display = _Bar(err) if err.is_terminal else _Lines(err)
     with display:
-        for sweeps in client.follow(ids):
+        for sweeps in client.follow(ids, interval=max(LOOK_S, EACH_S * len(ids))):
             display.show(sweeps)
     return sweeps
 

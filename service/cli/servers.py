@@ -108,14 +108,15 @@ def serve(
     from service.processes.children import end_with_parent as follow
     from service.processes.children import keep_private
     from service.processes.up import listen
-    from service.resources import certificates
+    from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
 
     settings = load_settings()
     _require_loopback(host, insecure_dev)
     keep_private(settings.data_home)
-    certificates.remove_leftovers(settings.data_home / certificates.FOLDER)
+    for folder in (certificates.FOLDER, measurements.FOLDER):
+        keeping.remove_leftovers(settings.data_home / folder)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     engine = open_engine(settings.database)
     prepare(engine)

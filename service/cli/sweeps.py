@@ -11,7 +11,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.suites.schema import TIERS
 from benchmarks.sweep import load_sweep
+from service.cli import plans
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json, print_warning
 from service.cli.progress_bar import watch
 from service.client import Client
@@ -51,10 +53,10 @@ def submit(
     """
     text = checked(file)
     with Client(url) as client:
-        asked = not yes and is_terminal() and _confirm(client.plan(text))
+        asked = not yes and plans.is_terminal() and plans.confirmed(client.plan(text))
         sweep = client.submit(text)
         if not asked:
-            _warn(sweep["plan"])
+            plans.warn(sweep["plan"])
         if not as_json:
             _announce(client, sweep)
         if wait:
@@ -67,22 +69,43 @@ def submit(
         raise typer.Exit(1)
 
 
-def plan(file: SweepFile, url: Url = None, as_json: AsJson = False) -> None:
-    """Say what submitting a sweep would compute and how long one device takes; nothing is stored."""
-    text = checked(file)
+def plan(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="A sweep file (YAML or JSON); - reads standard input."),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(metavar="SUITE[/EXHIBIT]", help="A table or figure of a paper, or all of them."),
+    ] = None,
+    tier: Annotated[str | None, typer.Option(help=f"With --suite: {', '.join(TIERS)}.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what submitting would compute and how long one device takes; nothing is stored.
+
+    Of a sweep file, or of a tier of a suite:
+
+    * heunboard plan examples/polynomial.yaml
+    * heunboard plan --suite reinmax-2023/table2 --tier full
+    """
+    text = _planned(file, suite, tier)
     with Client(url) as client:
-        answer = client.plan(text)
+        answer = client.plan_suite(str(suite), str(tier)) if text is None else client.plan(text)
     if as_json:
         print_json(answer)
-        return
-    console().print(
-        f"{answer['trials']:,} trials: {answer['known']:,} already known, "
-        f"[bold]{answer['to_compute']:,}[/] to compute"
-    )
-    if answer["to_compute"]:
-        console().print(f"device time {_device_time(answer['device_seconds'])}", highlight=False)
-        console().print(_plan_table(answer["estimators"]))
-    _warn(answer)
+    else:
+        plans.show(answer)
+
+
+def _planned(file: str | None, suite: str | None, tier: str | None) -> str | None:
+    """The sweep file to plan; ``None`` where a suite is to be planned."""
+    if (file is None) == (suite is None):
+        got = "neither" if file is None else "both"
+        raise typer.BadParameter(f"give a sweep file, or --suite SUITE/EXHIBIT with --tier; got {got}")
+    if (suite is None) != (tier is None):
+        raise typer.BadParameter(f"--suite and --tier belong together; tiers are {', '.join(TIERS)}")
+    return None if file is None else checked(file)
 
 
 def status(
@@ -141,53 +164,7 @@ def _announce(client: Client, sweep: dict[str, Any]) -> None:
 
 def _cost(plan: dict[str, Any]) -> str:
     """The device time as a line of its own, if there is anything to compute."""
-    return f"\ndevice time {_device_time(plan['device_seconds'])}" if plan["to_compute"] else ""
-
-
-def _device_time(time: dict[str, Any]) -> str:
-    """``about 3 h 10 min (2 h 5 min to 5 h 0 min; from 12 finished attempts)``."""
-    attempts = time["attempts"]
-    basis = "shipped rates of another machine" if not attempts else _finished_attempts(attempts)
-    low, expected, high = (duration(time[name]) for name in ("low", "expected", "high"))
-    return f"about {expected} ({low} to {high}; from {basis})"
-
-
-def _finished_attempts(number: int) -> str:
-    return "1 finished attempt" if number == 1 else f"{number:,} finished attempts"
-
-
-def _plan_table(estimators: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("estimator")
-    for name in ("trials", "known", "to compute", "device time", "from", "to"):
-        table.add_column(name, justify="right")
-    for line in estimators:
-        time = line["device_seconds"]
-        table.add_row(
-            escape(line["estimator"]),
-            *(f"{line[name]:,}" for name in ("trials", "known", "to_compute")),
-            *(duration(time[name]) for name in ("expected", "low", "high")),
-        )
-    return table
-
-
-def _warn(plan: dict[str, Any]) -> None:
-    if plan["warning"]:
-        console(stderr=True).print(f"[yellow]warning[/] {escape(plan['warning'])}", highlight=False)
-
-
-def is_terminal() -> bool:
-    """Whether somebody is there to answer a question."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _confirm(plan: dict[str, Any]) -> bool:
-    """Ask before much is submitted; whether there was a question, which was answered with yes."""
-    _warn(plan)
-    if not plan["warning"]:
-        return False
-    typer.confirm("Submit it?", abort=True, err=True)
-    return True
+    return f"\ndevice time {plans.device_time(plan['device_seconds'])}" if plan["to_compute"] else ""
 
 
 def _conclude(client: Client, sweep: dict[str, Any]) -> None:

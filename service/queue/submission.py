@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,18 @@ class CellTrials:
     """Of one trial."""
     seeds: dict[str, int]
     """Trial key -> seed."""
+
+    @classmethod
+    def of(cls, spec: CellSpec, seeds: Iterable[int]) -> CellTrials:
+        """A cell with these seeds; whatever they share is computed once."""
+        return cls(
+            key=spec.cell_key,
+            task_key=spec.task_key,
+            spec=spec,
+            signature=cohort_signature(spec),
+            steps=tasks.get(spec.task.id).total_steps(spec.task.values),
+            seeds=spec.trial_keys(seeds),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +114,11 @@ def submit(
 
 def plan(engine: Engine, sweep: Sweep) -> tuple[PlannedCell, ...]:
     """The sweep's cells, with what is left to compute of each."""
-    wanted = list(expand(sweep))
+    return plan_cells(engine, list(expand(sweep)))
+
+
+def plan_cells(engine: Engine, wanted: Sequence[CellTrials]) -> tuple[PlannedCell, ...]:
+    """These cells, with what is left to compute of each."""
     with read(engine) as connection:
         known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
     return _planned(wanted, known)
@@ -116,14 +132,7 @@ def _planned(wanted: Sequence[CellTrials], known: dict[str, KnownTrial]) -> tupl
 def expand(sweep: Sweep) -> Iterator[CellTrials]:
     """The sweep's cells; whatever all seeds of a cell share is computed once."""
     for spec in sweep.cells():
-        yield CellTrials(
-            key=spec.cell_key,
-            task_key=spec.task_key,
-            spec=spec,
-            signature=cohort_signature(spec),
-            steps=tasks.get(spec.task.id).total_steps(spec.task.values),
-            seeds=spec.trial_keys(sweep.seeds),
-        )
+        yield CellTrials.of(spec, sweep.seeds)
 
 
 def _repeated(connection: Connection, sweep: Sweep, idempotency_key: str) -> SubmitResult | None:

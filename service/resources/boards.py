@@ -169,7 +169,7 @@ def _board(
         curves=_curves(choices, boards.curve_segments(connection, ids, shown)),
         trials=board.trials,
         counts=_counts(board, running),
-        versions=_versions(provenances),
+        versions=versions(provenances),
         fallbacks=fallbacks(provenances),
     )
 
@@ -257,7 +257,7 @@ def _counts(board: BoardRow, running: int) -> dict[str, int]:
     return {"queued": queued, "running": running, **ended}
 
 
-def _versions(provenances: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
+def versions(provenances: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
     """What the shown results were computed with: every value of a few fields, each once."""
     return {
         name: list(dict.fromkeys(str(one[name]) for one in provenances if one.get(name) is not None))

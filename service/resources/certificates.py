@@ -11,10 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
-import shutil
-import tempfile
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +19,12 @@ from typing import Any
 from estimators import registry
 from estimators.certification.record import Certificate
 from estimators.info import EstimatorInfo
-from service.errors import CannotStore, InvalidCertificate, NotFound
-from service.resources import publication
+from service.errors import InvalidCertificate, NotFound
+from service.resources import keeping, publication
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "certificates"
-NEW = ".new-"
-"""Of folders in which a certificate is written before it takes its place."""
-LEFT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -97,14 +90,7 @@ def publish(info: EstimatorInfo, body: bytes, published: Path) -> Stored:
     """
     new = Stored(publication.read(body, info), datetime.now(UTC).replace(microsecond=0))
     document = {"published_at": new.to_json()["published_at"], "certificate": new.certificate.to_json()}
-    try:
-        _replace(published / f"{info.id}.json", json.dumps(document, indent=1) + "\n")
-    except OSError as error:
-        logger.exception("a certificate of %s could not be stored", info.id)
-        reason = error.strerror or type(error).__name__
-        raise CannotStore(
-            f"the server cannot write to its folder of certificates ({reason}); look at its data directory"
-        ) from error
+    keeping.keep(published / f"{info.id}.json", document, what="certificates")
     return new
 
 
@@ -133,21 +119,3 @@ def _published(info: EstimatorInfo, folder: Path) -> Stored | None:
     except (OSError, ValueError, TypeError, LookupError, InvalidCertificate) as error:
         logger.warning("%s is left aside: %s", path, error)
         return None
-
-
-def remove_leftovers(published: Path) -> None:
-    """Remove what a process that was killed while it published has left, an hour ago or earlier."""
-    for folder in published.glob(f"{NEW}*"):
-        if time.time() - folder.stat().st_mtime > LEFT_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=NEW, dir=path.parent) as folder:
-        new = Path(folder) / path.name
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)

@@ -42,8 +42,12 @@ def assignments(name: str, values: Mapping[str, Value]) -> str:
 
 def estimator_title(estimator: Component) -> str:
     """The name pages show; the id of an estimator that this version does not know."""
-    known = estimator.id in estimators.available()
-    return estimators.get(estimator.id).title if known else estimator.id
+    return title_of_estimator(estimator.id)
+
+
+def title_of_estimator(id: str) -> str:
+    """The name pages show for an id; the id itself where this version does not know it."""
+    return estimators.get(id).title if id in estimators.available() else id
 
 
 def board_title(task: Component) -> str:

@@ -448,3 +448,106 @@ class TaskList(Answer):
     """The registry of tasks."""
 
     tasks: list[TaskEntry]
+
+
+class TierState(Answer):
+    """How many of a tier's trials have ended."""
+
+    trials: int
+    ended: int
+
+
+class TierLine(TierState):
+    """A tier of an exhibit: what it changes of the published protocol, and how far it is.
+
+    A tier of an exhibit that a command measures has no trials: ``options`` are those of the command, and
+    ``measured_on`` names the devices whose measurements were published to this server.
+    """
+
+    tier: str
+    changes: str
+    options: dict[str, Any]
+    measured_on: list[str]
+
+
+class ExhibitLine(Answer):
+    """A table or figure of a paper; ``command`` measures it where it has no sweeps."""
+
+    id: str
+    title: str
+    where: str
+    command: str | None
+    tiers: list[TierLine]
+
+
+class SuiteLine(Answer):
+    """A paper with its tables and figures."""
+
+    id: str
+    title: str
+    authors: str
+    venue: str
+    url: str
+    exhibits: list[ExhibitLine]
+
+
+class BrokenSuite(Answer):
+    """A suite whose files are not as they must be, and what is wrong with them."""
+
+    id: str
+    detail: str
+
+
+class SuiteList(Answer):
+    """All suites; those that cannot be used are under ``broken``."""
+
+    suites: list[SuiteLine]
+    broken: list[BrokenSuite]
+
+
+class SuiteDetail(SuiteLine):
+    """A paper, what it asks, and how to cite it."""
+
+    about: str
+    bibtex: str
+
+
+class ExhibitDetail(ExhibitLine):
+    """A table or figure: by what settings are chosen, which sentences are tested, known mistakes in print."""
+
+    suite: str
+    about: str
+    select: str
+    report: list[str]
+    claims: list[str]
+    slips: list[str]
+
+
+class MeasurementList(Answer):
+    """What a command measured of an exhibit in one tier, a document a device, as it was sent."""
+
+    measurements: list[dict[str, Any]]
+
+
+class Reproduction(Answer):
+    """The sweeps of an exhibit in one tier that were submitted by now, ``added`` of them by this request.
+
+    ``rung`` of ``rungs`` and ``eliminated``, settings that get no more seeds, speak of tiers that halve a
+    grid. ``finished``: every sweep has ended and no more will follow.
+    """
+
+    exhibit: str
+    tier: str
+    changes: str
+    sweeps: list[SweepLine]
+    added: int
+    rung: int
+    rungs: int
+    eliminated: int
+    finished: bool
+
+
+class ReproductionList(Answer):
+    """The exhibits of a suite in one tier: those that have it and are computed by sweeps."""
+
+    reproductions: list[Reproduction]

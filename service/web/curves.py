@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.resources import numbers
+from service.resources.colours import colours
+from service.resources.labels import metric_header
 from service.resources.schemas import Board, BoardCurve, MetricInfo
-from service.web.colours import colours
-from service.web.labels import metric_header
 
 TABLE_ROWS = 12
 

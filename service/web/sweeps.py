@@ -9,9 +9,9 @@ from starlette.responses import HTMLResponse
 
 from service.dependencies import EngineDep, PageToken
 from service.resources import fallbacks, metrics, numbers, sweeps
+from service.resources.colours import colours
+from service.resources.labels import metric_label
 from service.resources.schemas import CellProgress, SweepBoard, SweepDetail
-from service.web.colours import colours
-from service.web.labels import metric_label
 from service.web.render import PAGE, next_page, page, templates
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

@@ -103,6 +103,7 @@ def test_no_page_scrolls_sideways(
     browser: Browser, database: Engine, url: str, scheme: str, width: int
 ) -> None:
     paths = ["/", "/sweeps", "/sweeps/1", computed(database), "/boards/none", "/estimators", "/estimators/st"]
+    paths += ["/suites", "/suites/reinmax-2023/table2?tier=budget", "/suites/reinmax-2023/figure1"]
     tab = Visit(browser, width=width, scheme=scheme)
     for path in paths:
         tab.page.goto(url + path)

@@ -156,7 +156,7 @@ def test_on_a_terminal_a_sweep_of_days_is_asked_about(
     compute(engine, small_sweep())
     days = tmp_path / "days.yaml"
     days.write_text(DAYS)
-    monkeypatch.setattr("service.cli.sweeps.is_terminal", lambda: True)
+    monkeypatch.setattr("service.cli.plans.is_terminal", lambda: True)
     status, _, err = run("submit", str(days), stdin="n\n")
     assert (status, "Submit it? [y/N]" in err) == (1, True)
     assert sweeps_of(url) == 1

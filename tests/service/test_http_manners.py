@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
-from service.resources import certificates
+from service.resources import keeping
 from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.sweeps import small_sweep
@@ -106,7 +106,7 @@ def test_whoever_sends_too_much_sees_the_answer(app: FastAPI, size: int, pieces:
             assert b"larger than the limit" in answer.read()
 
 
-def test_what_a_killed_process_left_of_a_certificate_goes(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_of_a_document_goes(tmp_path: Path) -> None:
     """Not what somebody may be writing right now."""
     old, fresh, kept = tmp_path / ".new-a", tmp_path / ".new-b", tmp_path / "st.json"
     for folder in (old, fresh):
@@ -114,6 +114,6 @@ def test_what_a_killed_process_left_of_a_certificate_goes(tmp_path: Path) -> Non
         (folder / "st.json").write_text("{")
     kept.write_text("{}")
     os.utime(old, (time.time() - 7200,) * 2)
-    certificates.remove_leftovers(tmp_path)
-    certificates.remove_leftovers(tmp_path / "none")
+    keeping.remove_leftovers(tmp_path)
+    keeping.remove_leftovers(tmp_path / "none")
     assert sorted(tmp_path.iterdir()) == [fresh, kept]

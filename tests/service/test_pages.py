@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 from estimators import registry
 from service.cli import boards as cli_boards
 from service.resources import numbers
+from service.resources.colours import COLOURS, colours
+from service.resources.labels import metric_label
 from service.resources.schemas import BoardRow, MetricInfo, ReferenceNumber, SeedValue, Setting, Summary
 from service.web import leaderboard, rail
-from service.web.colours import COLOURS, colours
-from service.web.labels import metric_label
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 

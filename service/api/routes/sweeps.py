@@ -6,9 +6,10 @@ from http import HTTPStatus
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
+from service.api import content_types
 from service.dependencies import EngineDep, Limit, PageToken
 from service.queue import submission
 from service.resources import planning, schemas, sweeps
@@ -16,7 +17,7 @@ from service.states import TrialState
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
-MEDIA_TYPES = ("application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+MEDIA_TYPES = (content_types.JSON, "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 """What a sweep is sent as. Forms of foreign web pages cannot send any of these without asking first."""
 
 SWEEP_BODY = {
@@ -40,13 +41,7 @@ async def _sweep(request: Request) -> Sweep:
         SpecError: it is not valid.
         HTTPException: 415, the body is declared as something else.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in MEDIA_TYPES:
-        raise HTTPException(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"a sweep is sent as Content-Type {' or '.join(MEDIA_TYPES[:2])}, not {kind or 'nothing'!r}",
-            {"Accept-Post": ", ".join(MEDIA_TYPES)},
-        )
+    content_types.require(request, MEDIA_TYPES, what="a sweep")
     return await anyio.to_thread.run_sync(load_sweep, await request.body(), limiter=_PARSING)
 
 

@@ -110,6 +110,15 @@ def cell_rows(connection: Connection, board_id: int, *, metric: str) -> list[Cel
     return [CellRow(*row) for row in rows]
 
 
+def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]:
+    """Key -> id of those cells that are stored."""
+    found: dict[str, int] = {}
+    for some in chunks(cell_keys):
+        rows = connection.execute(sa.select(Cell.cell_key, Cell.id).where(Cell.cell_key.in_(some)))
+        found.update({key: id for key, id in rows})
+    return found
+
+
 def final_values(connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str]) -> list[ValueRow]:
     """Final values of every seed of some cells, by cell, metric and seed."""
     rows = connection.execute(

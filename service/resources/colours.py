@@ -11,6 +11,18 @@ COLOURS = {"reinmax": 0, "stgs": 1, "st": 2, "exact": 3, "reinforce": 4}
 SPARE = tuple(range(5, 10))
 """Colours of the style sheet for all other estimators."""
 
+LIGHT = (
+    "#0b62c4", "#c8701a", "#b5384f", "#4a5560", "#12805c",
+    "#8a5bc9", "#0f8496", "#a8471c", "#6d7a1b", "#b03a94",
+)  # fmt: skip
+"""The colours ``--c0`` to ``--c9`` of the style sheet, for pictures that it does not reach."""
+
+DARK = (
+    "#6aa9ff", "#f0a35a", "#f07f92", "#b6c0ca", "#4fc795",
+    "#b896f0", "#54cbe0", "#f08b62", "#c2cf62", "#ee8bd4",
+)  # fmt: skip
+"""Likewise on a dark ground."""
+
 PATTERNS = 3
 """Ways to draw a colour, once all are taken: full, dashed, dotted; its key is filled, hollow, half filled."""
 

@@ -1,0 +1,83 @@
+"""What a sweep or a tier of a suite is about to cost, and the question before much of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.output import console
+from service.resources.numbers import duration
+
+Plan = dict[str, Any]
+
+
+def show(plan: Plan) -> None:
+    """Print trials and device time, by estimator; on standard error what there is to warn of."""
+    console().print(counts(plan))
+    if plan["to_compute"]:
+        console().print(f"device time {device_time(plan['device_seconds'])}", highlight=False)
+        console().print(_table(plan["estimators"]))
+    warn(plan)
+
+
+def counts(plan: Plan) -> str:
+    """``96 trials: 6 already known, 90 to compute``, in rich markup."""
+    return (
+        f"{plan['trials']:,} trials: {plan['known']:,} already known, "
+        f"[bold]{plan['to_compute']:,}[/] to compute"
+    )
+
+
+def device_time(time: dict[str, Any]) -> str:
+    """``about 3 h 10 min (2 h 5 min to 5 h 0 min; from 12 finished attempts)``."""
+    attempts = time["attempts"]
+    basis = "shipped rates of another machine" if not attempts else _finished_attempts(attempts)
+    low, expected, high = (duration(time[name]) for name in ("low", "expected", "high"))
+    return f"about {expected} ({low} to {high}; from {basis})"
+
+
+def warn(plan: Plan) -> None:
+    """Say on standard error that it is much, if it is."""
+    if plan["warning"]:
+        console(stderr=True).print(f"[yellow]warning[/] {escape(plan['warning'])}", highlight=False)
+
+
+def confirmed(plan: Plan) -> bool:
+    """Ask before much is submitted; whether there was a question, which was answered with yes.
+
+    Raises:
+        typer.Abort: it was answered with no.
+    """
+    warn(plan)
+    if not plan["warning"]:
+        return False
+    typer.confirm("Submit it?", abort=True, err=True)
+    return True
+
+
+def is_terminal() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _finished_attempts(number: int) -> str:
+    return "1 finished attempt" if number == 1 else f"{number:,} finished attempts"
+
+
+def _table(estimators: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("estimator")
+    for name in ("trials", "known", "to compute", "device time", "from", "to"):
+        table.add_column(name, justify="right")
+    for line in estimators:
+        time = line["device_seconds"]
+        table.add_row(
+            escape(line["estimator"]),
+            *(f"{line[name]:,}" for name in ("trials", "known", "to_compute")),
+            *(duration(time[name]) for name in ("expected", "low", "high")),
+        )
+    return table

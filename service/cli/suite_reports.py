@@ -1,0 +1,97 @@
+"""Reports of suites as files, and what they say in a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from service.client import Client
+
+Report = dict[str, Any]
+
+FILES = {"json": "json", "markdown": "md", "latex": "tex"}
+"""Format of a report -> ending of its file."""
+PICTURES = ("svg", "png")
+
+VERDICTS = {
+    "reproduced": "green",
+    "within noise": "cyan",
+    "not reproduced": "red",
+    "not comparable": "dim",
+}
+CLAIMS = {"supported": "green", "contradicted": "red", "undecided": "yellow", "not tried": "dim"}
+DOUBTFUL = {"not reproduced", "contradicted"}
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse before computing what could not be written after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"--out {folder} cannot be made a folder: {error.strerror}") from error
+
+
+def write(client: Client, name: str, tier: str, folder: Path) -> tuple[Report, list[Path]]:
+    """Fetch the report of an exhibit and write ``FOLDER/SUITE/EXHIBIT-TIER`` in every format.
+
+    Returns:
+        The report, and the files.
+    """
+    base = folder / f"{name}-{tier}"
+    base.parent.mkdir(parents=True, exist_ok=True)
+    texts = {ending: client.suite_report(name, tier, format=format) for format, ending in FILES.items()}
+    found: Report = json.loads(texts["json"])
+    contents = {ending: text.encode() for ending, text in texts.items()}
+    if found.get("figure"):
+        contents |= {ending: client.suite_figure(name, tier, format=ending) for ending in PICTURES}
+    files = []
+    for ending, content in contents.items():
+        files.append(base.with_name(f"{base.name}.{ending}"))
+        files[-1].write_bytes(content)
+    return found, files
+
+
+def show(out: Console, report: Report, files: list[Path], url: str) -> None:
+    """Print the sentences of the paper with their verdicts, the verdicts by number, and where more is."""
+    out.print(f"\n[bold]{escape(report['name'])}[/] {report['tier']}: {escape(report['title'])}")
+    for claim in report["claims"]:
+        verdict = claim["verdict"]
+        out.print(
+            f"  [{CLAIMS.get(verdict, 'dim')}]{verdict}[/]  {escape(claim['sentence'])}", highlight=False
+        )
+    if text := verdicts_text(report):
+        out.print(f"  numbers: {text}", highlight=False)
+    out.print(f"  {url}{report['page']}", style="dim", highlight=False, soft_wrap=True)
+    out.print(f"  {', '.join(map(str, files))}", style="dim", highlight=False, soft_wrap=True)
+
+
+def verdicts_text(report: Report) -> str:
+    """``12 reproduced, 3 within noise``: verdicts on published numbers, in rich markup."""
+    numbers = (one for board in report["boards"] for row in board["rows"] for one in row["published"])
+    return _counted(Counter(one["verdict"] for one in numbers), VERDICTS)
+
+
+def claims_text(report: Report) -> str:
+    """``2 supported, 1 contradicted``, in rich markup."""
+    return _counted(Counter(claim["verdict"] for claim in report["claims"]), CLAIMS)
+
+
+def is_doubtful(report: Report) -> bool:
+    """Whether a number was not reproduced, or a sentence of the paper contradicted."""
+    numbers = {
+        one["verdict"] for board in report["boards"] for row in board["rows"] for one in row["published"]
+    }
+    return bool(DOUBTFUL & (numbers | {claim["verdict"] for claim in report["claims"]}))
+
+
+def _counted(counts: Mapping[str, int], styles: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"[{style}]{counts[name]} {name}[/]" for name, style in styles.items() if counts.get(name)
+    )

@@ -1,0 +1,61 @@
+"""``heunboard reproduce --list``: every table and figure, how far its tiers are, and what they showed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.output import console
+from service.cli.suite_reports import claims_text, verdicts_text
+from service.client import Client
+
+Line = dict[str, Any]
+
+NEVER = "never tried"
+DONE = "done"
+
+
+def show(client: Client, answer: dict[str, Any]) -> None:
+    """Print the answer of :meth:`Client.suites`, with the verdicts of tiers that are done."""
+    for suite in answer["suites"]:
+        console().print(f"\n[bold]{escape(suite['id'])}[/]  {escape(suite['title'])}", highlight=False)
+        console().print(_table(client, suite))
+    for broken in answer["broken"]:
+        text = f"[red]cannot be used[/] {escape(broken['id'])}: {escape(broken['detail'])}"
+        console(stderr=True).print(text, highlight=False, soft_wrap=True)
+
+
+def state(exhibit: Line, tier: Line) -> str:
+    """``never tried``, ``12 of 153`` trials, or ``done``; of a command, whether it was run."""
+    if exhibit["command"] is not None:
+        return DONE if tier["measured_on"] else NEVER
+    if not tier["ended"]:
+        return NEVER
+    return DONE if tier["ended"] >= tier["trials"] else f"{tier['ended']:,} of {tier['trials']:,}"
+
+
+def _table(client: Client, suite: Line) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("exhibit", "title", "tier", "trials", "state", "numbers", "claims"):
+        table.add_column(name, justify="right" if name == "trials" else "left")
+    for exhibit in suite["exhibits"]:
+        names = [escape(exhibit["id"]), escape(exhibit["title"])]
+        for row in _rows(client, suite["id"], exhibit):
+            table.add_row(*names, *row)
+            names = ["", ""]
+    return table
+
+
+def _rows(client: Client, suite: str, exhibit: Line) -> Iterator[list[str]]:
+    """A line a tier."""
+    for tier in exhibit["tiers"]:
+        reached = state(exhibit, tier)
+        row = [tier["tier"], "" if exhibit["command"] else f"{tier['trials']:,}", reached]
+        if reached == DONE:
+            report = json.loads(client.suite_report(f"{suite}/{exhibit['id']}", tier["tier"]))
+            row += [verdicts_text(report), claims_text(report)]
+        yield row

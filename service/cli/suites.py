@@ -1,0 +1,256 @@
+"""``heunboard reproduce``: a table or figure of a paper, from one command to its report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from benchmarks.suites.schema import TIERS
+from service.cli import measuring, plans, suite_reports, suite_states
+from service.cli.output import AsJson, Url, console, counts_text, print_json
+from service.cli.progress_bar import watch
+from service.client import Client
+
+Document = dict[str, Any]
+
+REPORTS = Path("reports")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reproduce)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What was asked for.
+
+    Attributes:
+        name: ``SUITE/EXHIBIT``, or ``SUITE`` for all that have the tier.
+        tier: how.
+        retry: submit again what failed or was cancelled.
+        yes: do not ask.
+        device: where a command of an exhibit measures.
+        quiet: nothing but one JSON document on standard output, and no progress.
+    """
+
+    name: str
+    tier: str
+    retry: bool
+    yes: bool
+    device: str
+    quiet: bool
+
+
+def reproduce(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="SUITE[/EXHIBIT]", help="A table or figure of a paper, or all of them."),
+    ] = None,
+    tier: Annotated[str | None, typer.Option(help=f"How much of it: {', '.join(TIERS)}.")] = None,
+    every: Annotated[
+        bool, typer.Option("--list", help="Show all tables and figures and how far each tier is.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the reports.")] = REPORTS,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Submit and end; the same command later writes the report.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Submit trials again that failed or were cancelled.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="End with 1 if a number is not reproduced or a claim contradicted, too."
+        ),
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="Where exhibits are measured that a command measures: cpu, cuda or cuda:N.")
+    ] = "cpu",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before more than a day of device time.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reproduce a table or figure of a paper: submit, wait, write the report.
+
+    * heunboard reproduce --list
+    * heunboard reproduce reinmax-2023/figure1 --tier smoke
+    * heunboard reproduce reinmax-2023 --tier smoke
+
+    What is known already is not computed again.
+
+    Ctrl-C leaves the sweeps to go on: the same command resumes.
+
+    The report goes to DIR/SUITE/EXHIBIT-TIER.md, .tex and .json, a figure's picture beside it.
+
+    Status 0: every trial succeeded, whatever the verdicts.
+    """
+    _check(name, tier, every)
+    with Client(url) as client:
+        if every:
+            _list(client, as_json)
+            return
+        wish = Wish(name=str(name), tier=str(tier), retry=retry, yes=yes, device=device, quiet=as_json)
+        suite_reports.check_folder(out)
+        try:
+            good = _reproduce(client, wish, out, check=check, wait=not no_wait)
+        except KeyboardInterrupt:
+            again = shlex.join(_command(wish, out, url))
+            text = f"Sweeps that were submitted go on. To resume: {again}"
+            console(stderr=True).print(escape(text), highlight=False, soft_wrap=True)
+            raise
+    if not good:
+        raise typer.Exit(1)
+
+
+def _check(name: str | None, tier: str | None, every: bool) -> None:
+    if every and (name is not None or tier is not None):
+        raise typer.BadParameter("--list shows everything; leave out the name and --tier")
+    if not every and name is None:
+        raise typer.BadParameter("give SUITE/EXHIBIT, as reinmax-2023/figure1; --list shows all")
+    if not every and tier is None:
+        raise typer.BadParameter(f"--tier says how much of it: {', '.join(TIERS)}")
+
+
+def _command(wish: Wish, out: Path, url: str | None) -> list[str]:
+    """The command that goes on from here."""
+    given = {"--out": None if out == REPORTS else str(out), "--url": url}
+    more = [word for option, value in given.items() if value is not None for word in (option, value)]
+    return ["heunboard", "reproduce", wish.name, "--tier", wish.tier, *more]
+
+
+def _list(client: Client, as_json: bool) -> None:
+    answer = client.suites()
+    if as_json:
+        print_json(answer)
+    else:
+        suite_states.show(client, answer)
+
+
+def _reproduce(client: Client, wish: Wish, out: Path, *, check: bool, wait: bool) -> bool:
+    """Measure, submit, wait, report; whether it ended well."""
+    exhibits = _exhibits(client, wish)
+    if not wish.quiet:
+        _announce(exhibits, wish.tier)
+    good = all([_measured(client, wish, one) for one in exhibits if one["command"] is not None])
+    found: list[Document] = []
+    if any(one["command"] is None for one in exhibits):
+        found = _submit(client, wish)
+        if not wait:
+            _tell_submitted(client, wish, found)
+            return good
+        found = _follow(client, wish, found)
+        good &= _outcome(found, quiet=wish.quiet)
+    reports = _report(client, wish, exhibits, out)
+    return good and not (check and any(map(suite_reports.is_doubtful, reports)))
+
+
+def _exhibits(client: Client, wish: Wish) -> list[Document]:
+    """The exhibits that are meant, each with its full ``name``."""
+    if "/" in wish.name:
+        found = [client.exhibit(wish.name)]
+        found[0]["name"] = wish.name
+    else:
+        suite = client.suite(wish.name)
+        found = [one | {"name": f"{suite['id']}/{one['id']}"} for one in suite["exhibits"]]
+    having = [one for one in found if any(tier["tier"] == wish.tier for tier in one["tiers"])]
+    if not having:
+        known = dict.fromkeys(tier["tier"] for one in found for tier in one["tiers"])
+        raise typer.BadParameter(f"{wish.name} has no tier {wish.tier!r}; there are {', '.join(known)}")
+    return having
+
+
+def _announce(exhibits: Sequence[Document], tier: str) -> None:
+    """Say what the tier changes of what was published."""
+    for one in exhibits:
+        changes = _tier(one, tier)["changes"] or "Nothing is changed of the published protocol."
+        console().print(f"[bold]{escape(one['name'])}[/] {tier}: {escape(changes)}", highlight=False)
+
+
+def _tier(exhibit: Document, tier: str) -> Document:
+    found: Document = next(one for one in exhibit["tiers"] if one["tier"] == tier)
+    return found
+
+
+def _measured(client: Client, wish: Wish, exhibit: Document) -> bool:
+    return measuring.measure(
+        client,
+        exhibit["name"],
+        _tier(exhibit, wish.tier),
+        exhibit["command"],
+        device=wish.device,
+        quiet=wish.quiet,
+    )
+
+
+def _submit(client: Client, wish: Wish) -> list[Document]:
+    """Submit what is wanted by now, after a question if it is much."""
+    plan = client.plan_suite(wish.name, wish.tier)
+    if not wish.quiet:
+        _show_plan(plan)
+    if wish.yes or not plans.is_terminal() or not plans.confirmed(plan):
+        plans.warn(plan)
+    return client.reproduce(wish.name, wish.tier, retry=wish.retry)
+
+
+def _show_plan(plan: Document) -> None:
+    console().print(plans.counts(plan))
+    if plan["to_compute"]:
+        console().print(f"device time {plans.device_time(plan['device_seconds'])}", highlight=False)
+
+
+def _tell_submitted(client: Client, wish: Wish, found: list[Document]) -> None:
+    if wish.quiet:
+        print_json(found[0] if "/" in wish.name else found)
+        return
+    for sweep in _sweeps(found):
+        console().print(f"sweep {sweep['id']} {escape(sweep['name'])}  {client.url}/sweeps/{sweep['id']}")
+
+
+def _follow(client: Client, wish: Wish, found: list[Document]) -> list[Document]:
+    """Wait, and submit the next rung, until nothing is left to wait for."""
+    while not all(one["finished"] for one in found):
+        pending = [sweep["id"] for sweep in _sweeps(found) if sweep["finished_at"] is None]
+        if not pending and not any(one["added"] for one in found):
+            break  # what is missing was cancelled
+        if pending:
+            watch(client, pending, quiet=wish.quiet)
+        found = client.reproduce(wish.name, wish.tier)
+    return found
+
+
+def _outcome(found: list[Document], *, quiet: bool) -> bool:
+    """Whether every trial succeeded; what did not is told on standard error."""
+    bad = [sweep for sweep in _sweeps(found) if sweep["state"] != "succeeded"]
+    for sweep in [] if quiet else bad:
+        counts = counts_text(sweep["progress"]["counts"])
+        text = (
+            f"{escape(sweep['name'])}: {counts}; heunboard status {sweep['id']} says why, --retry tries again"
+        )
+        console(stderr=True).print(text, highlight=False)
+    return not bad and all(one["finished"] for one in found)
+
+
+def _sweeps(found: list[Document]) -> list[Document]:
+    """The sweeps of all exhibits, each once."""
+    return list({sweep["id"]: sweep for one in found for sweep in one["sweeps"]}.values())
+
+
+def _report(client: Client, wish: Wish, exhibits: Sequence[Document], out: Path) -> list[Document]:
+    """Write the reports and print what they say."""
+    written = [suite_reports.write(client, one["name"], wish.tier, out) for one in exhibits]
+    reports = [report for report, _ in written]
+    if wish.quiet:
+        print_json(reports[0] if "/" in wish.name else reports)
+    else:
+        for report, files in written:
+            suite_reports.show(console(), report, files, client.url)
+    return reports

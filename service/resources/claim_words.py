@@ -1,0 +1,64 @@
+"""How a claim is decided, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.suites.schema import ClaimSection, TestSection
+from service.resources import describe, metrics
+from service.resources.labels import metric_label
+
+
+def decided_by(claim: ClaimSection, task: str) -> list[str]:
+    """What its tests ask on a board of ``task``, a phrase each; all must hold."""
+    return [
+        _where(test, _phrase(test, metric_label(metrics.metric_info(task, test.metric))))
+        for test in claim.tests
+    ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """``A``, ``A and B``, ``A, B and C``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _phrase(test: TestSection, metric: str) -> str:
+    one = describe.title_of_estimator(test.estimator or "")
+    others = [describe.title_of_estimator(name) for name in test.than]
+    if test.kind == "best":
+        rivals = f"than {listed(others)}" if others else "than every other estimator"
+        behind = f", or by at most {test.slack:g} worse" if test.slack else ""
+        return f"{one} has no worse mean {metric} {rivals}{behind}"
+    if test.kind == "better":
+        return f"{one} has a better mean {metric} than {listed(others)}"
+    if test.kind == "order":
+        return f"by mean {metric}, best first: {', '.join(others)}"
+    if test.kind == "ratio":
+        return f"mean {metric} of {one} over that of {listed(others)} is {_range(test)}"
+    if test.kind == "setting":
+        return f"at the best setting of {one}, {(test.parameter or '').replace('_', ' ')} is {_range(test)}"
+    return f"mean {metric} of {one} is {_range(test)}"
+
+
+def _range(test: TestSection) -> str:
+    """The interval of a test with its slack, which only ``bound`` has."""
+    slack = test.slack if test.kind == "bound" else 0.0
+    low, high = _end(test.low, -slack), _end(test.high, slack)
+    if low and high:
+        return f"between {low} and {high}"
+    return f"at least {low}" if low else f"at most {high}" if high else "finite"
+
+
+def _end(end: float | str | None, slack: float) -> str:
+    if end is None:
+        return ""
+    if isinstance(end, str):
+        return end if not slack else f"{end} {'+' if slack > 0 else '−'} {abs(slack):g}"
+    return f"{end + slack:g}".replace("-", "−")
+
+
+def _where(test: TestSection, phrase: str) -> str:
+    if not test.boards:
+        return phrase
+    boards = [", ".join(f"{name} {value}" for name, value in board.items()) for board in test.boards]
+    return f"{phrase}, where {' or '.join(boards)}"

@@ -1,0 +1,182 @@
+"""Pictures of exhibits as SVG or PNG. Matplotlib is loaded with the first one: the server starts fast."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from service.resources import describe
+from service.resources.colours import DARK, LIGHT, colours
+from service.resources.figures import Level, Panel, Picture
+from service.resources.numbers import five_digits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+Format = Literal["svg", "png"]
+Scheme = Literal["light", "dark"]
+
+GROUNDS = {
+    "light": ("#ffffff", "#16191d", "#5f6771", "#e2e5e8"),
+    "dark": ("#181b1f", "#e9ebee", "#9aa3ad", "#2b3036"),
+}
+"""Ground, ink, muted ink and lines of the style sheet."""
+
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">")
+"""One for every colour: nothing is told by colour alone."""
+
+DASHES = {"": "-", "p1": "--", "p2": ":"}
+LEVEL_DASHES = ("--", "-.", ":")
+COLUMNS = 3
+INCHES = (4.0, 3.1)
+DPI = 160
+
+_lock = threading.Lock()  # matplotlib's settings are global
+
+
+def draw(picture: Picture, *, format: Format, scheme: Scheme = "light") -> bytes:
+    """The picture as a file. The same results give the same bytes; text is drawn as paths."""
+    import matplotlib
+
+    with _lock, matplotlib.rc_context():
+        matplotlib.rcParams.update(_settings(scheme))
+        figure = _figure(picture, LIGHT if scheme == "light" else DARK)
+        file = io.BytesIO()
+        figure.savefig(file, format=format, dpi=DPI, metadata={"Date": None} if format == "svg" else None)
+    return file.getvalue()
+
+
+def _settings(scheme: Scheme) -> Any:
+    ground, ink, muted, line = GROUNDS[scheme]
+    return {
+        "text.parse_math": False,  # names may hold dollar signs
+        "svg.fonttype": "path",
+        "svg.hashsalt": "heunboard",
+        "font.size": 9,
+        "figure.facecolor": ground,
+        "axes.facecolor": ground,
+        "savefig.facecolor": ground,
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "axes.edgecolor": muted,
+        "xtick.color": muted,
+        "ytick.color": muted,
+        "grid.color": line,
+        "legend.edgecolor": line,
+    }
+
+
+def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, len(picture.panels))
+    rows = math.ceil(len(picture.panels) / columns)
+    height = INCHES[1] * rows + 0.5
+    figure = Figure(figsize=(INCHES[0] * columns, height), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).flat
+    for panel, axes in zip(picture.panels, places, strict=False):
+        axes.set_title(panel.title, fontsize=9.5)
+        (_numbers if picture.kind == "heatmap" else _curves)(axes, panel, picture, palette)
+    for axes in list(places)[len(picture.panels) :]:
+        axes.set_axis_off()
+    if picture.kind == "curves" and picture.estimators:
+        _legend(figure, picture, palette)
+    return figure
+
+
+def _style(estimator: str, picture: Picture, palette: tuple[str, ...]) -> dict[str, Any]:
+    """Colour, dashes and mark of an estimator, as on the pages."""
+    name, _, pattern = colours(picture.estimators)[estimator].partition(" ")
+    place = int(name.removeprefix("e"))
+    return {"color": palette[place], "linestyle": DASHES[pattern], "marker": MARKS[place]}
+
+
+def _curves(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for curve in panel.curves:
+        style = _style(curve.estimator, picture, palette)
+        mean = [math.nan if one is None else one for one in curve.mean]
+        sd = [0.0 if one is None else one for one in curve.sd]
+        every = max(len(mean) // 6, 1)
+        axes.plot(curve.epochs, mean, linewidth=1.5, markersize=4, markevery=every, **style)
+        low = [m - s for m, s in zip(mean, sd, strict=True)]
+        high = [m + s for m, s in zip(mean, sd, strict=True)]
+        axes.fill_between(curve.epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    for place, level in enumerate(panel.levels):
+        _level(axes, level, place)
+    if picture.log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if max((len(curve.epochs) for curve in panel.curves), default=0) == 1:
+        axes.set_xlim(0, 2)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(picture.axis)
+    axes.grid(visible=True, linewidth=0.6)
+    if not panel.curves:
+        _nothing(axes)
+
+
+def _level(axes: Axes, level: Level, place: int) -> None:
+    """A line with its label, in turn at the right and at the left so that near ones stay legible."""
+    dashes = LEVEL_DASHES[place % len(LEVEL_DASHES)]
+    axes.axhline(level.value, color=axes.xaxis.label.get_color(), linewidth=1, linestyle=dashes)
+    left = place % 2
+    axes.annotate(
+        level.label,
+        xy=(0 if left else 1, level.value),
+        xycoords=("axes fraction", "data"),
+        xytext=(2 if left else -2, 2),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        fontsize=7.5,
+    )
+
+
+def _numbers(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]) -> None:
+    """Rows of estimators, columns of the hyper-parameter; light is good, the best number of a row is bold."""
+    across = sorted({at for own in panel.numbers.values() for at in own})
+    table = [[own.get(at, math.nan) for at in across] for own in panel.numbers.values()]
+    if not any(math.isfinite(value) for row in table for value in row):
+        _nothing(axes)
+        return
+    image = axes.imshow(table, aspect="auto", cmap="Greys_r" if picture.maximize else "Greys")
+    for y, row in enumerate(table):
+        best = (max if picture.maximize else min)((v for v in row if math.isfinite(v)), default=math.nan)
+        for x, value in enumerate(row):
+            _number(axes, image, (x, y), value, bold=value == best)
+    axes.set_xticks(range(len(across)), [f"{at:g}" for at in across])
+    axes.set_yticks(range(len(table)), [describe.title_of_estimator(id) for id in panel.numbers], fontsize=8)
+    for label, id in zip(axes.get_yticklabels(), panel.numbers, strict=True):
+        label.set_color(_style(id, picture, palette)["color"])
+    axes.set_xlabel(picture.across)
+
+
+def _number(axes: Axes, image: AxesImage, at: tuple[int, int], value: float, *, bold: bool) -> None:
+    """A number in its cell, dark on light and light on dark; a dash where there is none."""
+    text, ink = "–", axes.xaxis.label.get_color()
+    if math.isfinite(value):
+        grey = image.to_rgba(np.array([[value]]))[0, 0, 0]
+        text, ink = five_digits(value), "#16191d" if grey > 0.5 else "#ffffff"
+    weight = "bold" if bold else "normal"
+    axes.text(*at, text, ha="center", va="center", fontsize=7, fontweight=weight, color=ink)
+
+
+def _nothing(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center")
+
+
+def _legend(figure: Figure, picture: Picture, palette: tuple[str, ...]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], markersize=4, **_style(id, picture, palette)) for id in picture.estimators]
+    titles = [describe.title_of_estimator(id) for id in picture.estimators]
+    figure.legend(handles, titles, loc="outside lower center", ncols=min(len(titles), 4), fontsize=8)

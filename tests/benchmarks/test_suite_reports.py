@@ -1,0 +1,223 @@
+"""What a report says of results, by hand: polynomial tasks of a made-up paper, losses as they are given."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks.scoring.claims import ClaimVerdict
+from benchmarks.scoring.verdicts import Verdict
+from benchmarks.suites import reading
+from benchmarks.suites.report import PUBLISHED_TIER, Measured, Report, cells_of, report
+from benchmarks.suites.schema import Tier
+from benchmarks.sweep import SpecError
+from tests.support.paper import TABLE, VALUES, Values, write_suite
+
+EXHIBITS = [
+    (exhibit.name, tier)
+    for id in reading.available()
+    for exhibit in reading.get(id).exhibits.values()
+    for tier in exhibit.file.tiers
+]
+
+
+@pytest.fixture
+def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where folders of suites are looked for."""
+    monkeypatch.setenv(reading.FOLDERS, str(tmp_path))
+    return tmp_path
+
+
+def reported(values: Values, tier: Tier = "full", name: str = "made-up/table1") -> Report:
+    """The report on these results; a failed seed is NaN."""
+    exhibit = reading.exhibit(name)
+    measured = []
+    for spec, seeds in cells_of(exhibit.sweeps(tier)):
+        p, temperature = spec.task.values["p"], spec.estimator.values["temperature"]
+        losses = values.get((float(p), spec.estimator.id, float(temperature)), [])
+        own = {seed: math.nan if loss is None else loss for seed, loss in enumerate(losses)}
+        measured.append(Measured(spec=spec, wanted=seeds, values={"expected_loss": own} if own else {}))
+    return report(exhibit, tier, measured)
+
+
+def with_table(suites: Path, *changes: tuple[str, str]) -> None:
+    """Write the made-up paper with other words in its table."""
+    text = TABLE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    write_suite(suites, changed={"table1.yaml": text})
+
+
+def test_the_setting_with_the_best_mean_stands_beside_the_published_number(suites: Path) -> None:
+    write_suite(suites)
+    found = reported(VALUES)
+    assert (found.trials, found.ended, found.failed) == (18, 18, 1)
+    board, _ = found.boards
+    reinmax, st = board.lines
+    assert (reinmax.estimator, reinmax.summaries["expected_loss"].mean) == ("reinmax", 2.0)
+    assert st.spec is not None
+    assert st.spec.estimator.values["temperature"] == 1.0
+    assert (st.summaries["expected_loss"].mean, st.settings, st.tried) == (11.0, 2, 2)
+    (beside,) = reinmax.beside
+    # Both sides have three runs and sd 1: se^2 = 2/3 with 4 degrees of freedom, t_{4, 0.975} = 2.776445.
+    half = 2.776445 * math.sqrt(2 / 3)
+    assert beside.comparison.interval is not None
+    assert beside.comparison.interval.low == pytest.approx(-half, rel=1e-6)
+    assert beside.comparison.verdict == Verdict.REPRODUCED
+    table = next(one for one in st.beside if one.reference.label == "Table 1")
+    assert (table.comparison.difference, table.comparison.verdict) == (8.0, Verdict.NOT_REPRODUCED)
+    assert table.reference.slip == "printed as 30"
+
+
+def test_a_level_that_is_known_has_a_difference_and_no_verdict(suites: Path) -> None:
+    write_suite(suites)
+    board, _ = reported(VALUES).boards
+    assert [(one.label, one.mean) for one in board.levels] == [("optimum", 0.45**2)]
+    stall = next(one for one in board.lines[1].beside if one.reference.label == "stall")
+    assert stall.comparison.verdict == Verdict.NOT_COMPARABLE
+    # Where ST stalls X = 1 has probability 0.45: the loss is 0.45 * 0.55^2 + 0.55 * 0.45^2 = 0.2475.
+    assert stall.comparison.difference == pytest.approx(11 - 0.2475)
+
+
+def test_a_published_estimator_that_is_not_computed_is_named(suites: Path) -> None:
+    write_suite(suites)
+    board, other = reported(VALUES).boards
+    assert [(one.estimator, one.mean) for one in board.unmatched] == [("gst", 2.5)]
+    assert other.unmatched == ()
+
+
+def test_seeds_that_the_tier_does_not_want_do_not_count(suites: Path) -> None:
+    write_suite(suites)
+    found = reported(VALUES, "smoke")
+    (board,) = found.boards
+    assert (found.trials, found.ended) == (3, 3)
+    assert board.lines[0].summaries["expected_loss"].mean == 1.0
+
+
+def test_nothing_measured_is_a_report_too(suites: Path) -> None:
+    write_suite(suites)
+    found = reported({})
+    assert (found.ended, found.failed) == (0, 0)
+    line = found.boards[0].lines[0]
+    assert (line.spec, line.wanted, line.beside) == (None, 6, ())
+    assert {one.result.verdict for one in found.claims} == {ClaimVerdict.NOT_TRIED}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "chosen"),
+    [
+        ([5.0, 5.0, 5.0], [4.0, 4.0, None], 1.0),  # a failed seed is worse than any number
+        ([5.0, 5.0, None], [4.0, 4.0, None], 2.0),  # both have one: the mean of the others
+        ([5.0, 5.0, None], [4.0, None, None], 1.0),
+        ([5.0, 5.0, 5.0], [4.0], 1.0),  # one seed of three is too few
+        ([5.0, 5.0, 5.0], [4.0, 4.0], 2.0),
+    ],
+)
+def test_choice_of_a_setting(
+    suites: Path, first: list[float | None], second: list[float | None], chosen: float
+) -> None:
+    write_suite(suites)
+    values: Values = {(2, "st", 1.0): first, (2, "st", 2.0): second}
+    spec = next(line.spec for line in reported(values).boards[0].lines if line.estimator == "st")
+    assert spec is not None
+    assert spec.estimator.values["temperature"] == chosen
+
+
+def test_claims_say_how_many_of_the_published_boards_they_were_tested_on(suites: Path) -> None:
+    write_suite(suites)
+    best, temperature, gst = reported(VALUES).claims
+    assert (best.result.verdict, best.boards, best.published_boards) == (ClaimVerdict.SUPPORTED, 2, 2)
+    assert temperature.result.verdict == ClaimVerdict.CONTRADICTED
+    assert gst.result.verdict == ClaimVerdict.NOT_TRIED
+    (smoke, *_) = reported(VALUES, "smoke").claims
+    assert (smoke.result.verdict, smoke.boards, smoke.published_boards) == (ClaimVerdict.UNDECIDED, 1, 2)
+    titles = [board.title for board in reported(VALUES).boards]
+    assert list(best.result.by_board) == titles
+
+
+def test_after_halving_only_settings_with_all_seeds_are_judged(suites: Path) -> None:
+    with_table(suites, ("seeds: [1, 3], keep: 0.5", "seeds: [2, 3], keep: 0.5"))
+    two_seeds: Values = {key: losses[:2] for key, losses in VALUES.items()}
+    best = reported(two_seeds, "budget").claims[0].result
+    assert (best.verdict, best.share) == (ClaimVerdict.UNDECIDED, None)
+    assert "fewer than 3 seeds" in best.reason
+    assert reported(two_seeds).claims[0].result.verdict == ClaimVerdict.SUPPORTED
+
+
+def test_agreement_is_of_the_estimators_that_both_have(suites: Path) -> None:
+    write_suite(suites)
+    (agreement,) = reported(VALUES).boards[0].agreement.values()
+    assert (agreement.published, agreement.measured) == (("reinmax", "st"), ("reinmax", "st"))
+    assert (agreement.tau, agreement.missing) == (1.0, ("gst",))
+    turned = {key: list(reversed(losses)) for key, losses in VALUES.items()}
+    turned[2, "st", 1.0] = [0.1, 0.2, 0.3]
+    (agreement,) = reported(turned).boards[0].agreement.values()
+    assert (agreement.measured, agreement.tau) == (("st", "reinmax"), -1.0)
+    assert agreement.share is not None
+    assert agreement.share < 0.1
+
+
+def test_a_bound_reads_the_level_of_every_board(suites: Path) -> None:
+    bound = "tests: [{kind: bound, metric: expected_loss, estimator: reinmax, high: optimum, slack: 0.05}]"
+    best = "tests: [{kind: best, metric: expected_loss, estimator: reinmax}]"
+    with_table(suites, (best, bound))
+    near: Values = {  # 0.45^2 + 0.05 = 0.2525, 0.45^3 + 0.05 = 0.1411
+        (2, "reinmax", 1.0): [0.2299, 0.23, 0.2301],
+        (3, "reinmax", 1.0): [0.2299, 0.23, 0.2301],
+    }
+    result = reported(near).claims[0].result
+    assert [round(share) for share in result.by_board.values()] == [1, 0]
+    assert result.verdict == ClaimVerdict.CONTRADICTED
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("{kind: ratio, metric: expected_loss, estimator: st, than: [reinmax], low: stall}", "no number"),
+        ("{kind: setting, metric: expected_loss, estimator: st, parameter: colour, low: 1}", "colour of st"),
+        (
+            "{kind: best, metric: expected_loss, estimator: st}, "
+            "{kind: best, metric: train_loss, estimator: st}",
+            "one metric, got expected_loss, train_loss",
+        ),
+    ],
+)
+def test_a_claim_that_cannot_be_decided_is_told_with_its_place(suites: Path, test: str, message: str) -> None:
+    with_table(suites, ("{kind: best, metric: expected_loss, estimator: gst}", test))
+    with pytest.raises(SpecError, match=message) as refused:
+        reported(VALUES)
+    assert [issue.path for issue in refused.value.issues] == ["/claims/2"]
+
+
+def test_a_level_that_is_not_known_on_a_board_leaves_the_claim_untried(suites: Path) -> None:
+    unknown = "{kind: bound, metric: expected_loss, estimator: st, high: majority}"
+    with_table(suites, ("{kind: best, metric: expected_loss, estimator: gst}", unknown))
+    result = reported(VALUES).claims[2].result
+    assert result.verdict == ClaimVerdict.NOT_TRIED
+    assert result.reason.startswith("no level 'majority' of expected_loss is known on Polynomial p = 2")
+
+
+def test_numbers_of_other_suites_are_not_quoted(suites: Path) -> None:
+    header = "p,estimator,metric,mean,sd,n,slip"
+    write_suite(suites)
+    write_suite(
+        suites,
+        id="other",
+        changed={"numbers.csv": f"{header}\n2,st,expected_loss,9,1,3,\n"},
+    )
+    labels = [one.reference.mean for one in reported(VALUES).boards[0].lines[1].beside]
+    assert 9.0 not in labels
+
+
+@pytest.mark.parametrize(("name", "tier"), EXHIBITS)
+def test_every_shipped_tier_has_a_report_before_anything_is_measured(name: str, tier: Tier) -> None:
+    exhibit = reading.exhibit(name)
+    found = report(
+        exhibit, tier, [Measured(spec=spec, wanted=seeds) for spec, seeds in cells_of(exhibit.sweeps(tier))]
+    )
+    assert found.ended == 0
+    if tier == PUBLISHED_TIER:
+        assert not [one.result.reason for one in found.claims if one.result.reason.startswith("no level")]
