@@ -12,6 +12,10 @@ from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
 from estimators.info import EstimatorInfo, Value
 
+EXACT_AS_DRAWS = 25
+"""Draws that cost about as much as the exact mean over draws: 2.2 ms a step against 8.8 for 100 of them, 128
+variables and 256 copies."""
+
 Info = TypeVar("Info", TaskInfo, EstimatorInfo)
 
 
@@ -55,9 +59,14 @@ def of_step(task: Component, estimator: Component) -> Work:
     passes = facts.passes if info.properties.kind == "path" else 1
     return Work(
         flop=facts.flop * passes * max(evaluations, default=1),
-        numbers=float(passes * drawn * int(values.get("num_draws", 1))),
+        numbers=float(passes * drawn * _draws(values)),
         ragged=facts.ragged,
     )
+
+
+def _draws(values: Mapping[str, Value]) -> int:
+    """What an estimator draws for each of its variables in a step."""
+    return EXACT_AS_DRAWS if values.get("expectation") == "exact" else int(values.get("num_draws", 1))
 
 
 def _current(component: Component, info: Info) -> Info:

@@ -80,6 +80,13 @@ def test_work_follows_from_facts(estimator: Any, evaluations: int, draws: int) -
     assert work.numbers == 4 * 8 * 2 * draws
 
 
+def test_an_exact_mean_over_draws_costs_a_fixed_number_of_them() -> None:
+    exact, drawn = (
+        trial(LONG, {"id": "gumbel_rao", **given}) for given in ({"expectation": "exact"}, {"num_draws": 25})
+    )
+    assert of_step(exact.task, exact.estimator) == of_step(drawn.task, drawn.estimator)
+
+
 def test_work_of_the_vae() -> None:
     spec = trial(VAE, "arsm")
     weights = 2 * (784 * 512 + 512 * 256 + 256 * 32)
