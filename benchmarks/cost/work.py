@@ -12,8 +12,8 @@ from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
 from estimators.info import EstimatorInfo, Value
 
-EXACT_AS_DRAWS = 25
-"""Draws that cost about as much as the exact mean over draws: 2.2 ms a step against 8.8 for 100 of them, 128
+EXACT_AS_DRAWS = 17
+"""Draws that cost about as much as the exact mean over draws: 1.5 ms a step against 8.8 for 100 of them, 128
 variables and 256 copies."""
 
 Info = TypeVar("Info", TaskInfo, EstimatorInfo)

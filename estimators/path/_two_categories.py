@@ -49,10 +49,11 @@ def log_other(log_p: Tensor, z: Tensor) -> Tensor:
 def expected_pair_weight(log_p: Tensor, z: Tensor, tau: Tensor) -> Tensor:
     """E[y_i y_j | D] / tau, ``(..., 1)``; 0 where the other category is masked."""
     log_p_j, p_i = log_other(log_p, z), at_sample(log_p, z).exp()
-    rows = [x.reshape(-1) for x in (log_p_j, p_i, tau.expand_as(p_i))]
+    alike = tau.numel() == 1  # what follows from nodes and tau alone is then computed once
+    rows = [x.reshape(-1) for x in (log_p_j, p_i, tau if alike else tau.expand_as(p_i))]
     weight = torch.empty_like(rows[0])
     for block in blocks(weight, _RULES[torch.float64][0]):
-        weight[block] = _integral(*(row[block] for row in rows))
+        weight[block] = _integral(*(row if len(row) == 1 else row[block] for row in rows))
     return torch.where(log_p_j.isneginf(), 0.0, weight.reshape(log_p_j.shape))
 
 
@@ -61,16 +62,15 @@ def _integral(log_p_j: Tensor, p_i: Tensor, tau: Tensor) -> Tensor:
     peak, slope = -log_p_j / tau, decay / (1 + tau)
     length = torch.minimum(peak, decay / (tau - 1).abs())
     start = torch.where(tau < 1, 0.0, peak - length)
-    below, above = start + length * nodes, peak + slope * nodes
+    below = start + length * nodes
     near, far = torch.exp(tau * (below - peak)), torch.exp(-tau * slope * nodes)  # e^d and e^-d, at most 1
-    left = length * _hump(below) * near / (near + p_i).square()
-    right = slope * _hump(above) * far / (1 + p_i * far).square()
+    left = length * _hump(torch.exp(-below)) * near / (near + p_i).square()
+    right = slope * _hump(torch.exp(-peak) * torch.exp(-slope * nodes)) * far / (1 + p_i * far).square()
     return pairwise_sum(weights * (left + right), 0)
 
 
-def _hump(s: Tensor) -> Tensor:
-    """e^-s / (1 + e^-s)^2 for s >= 0."""
-    fall = torch.exp(-s)
+def _hump(fall: Tensor) -> Tensor:
+    """e^-s / (1 + e^-s)^2 of e^-s <= 1."""
     return fall / (1 + fall).square()
 
 
