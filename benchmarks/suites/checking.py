@@ -90,7 +90,8 @@ def exhibit(
         if file.command is None and tier.sweeps not in lists:
             yield _unknown(f"/tiers/{name}/sweeps", "list of sweeps", tier.sweeps, list(lists))
     for i, section in enumerate(file.published):
-        yield from _published(f"/published/{i}", section, table)
+        of_command = () if file.command is None else ("problem",)
+        yield from _published(f"/published/{i}", section, table, of_command)
     if file.command is None:
         for i, claim in enumerate(file.claims):
             for j, test in enumerate(claim.tests):
@@ -98,7 +99,10 @@ def exhibit(
 
 
 def _published(
-    path: str, section: PublishedSection, table: Callable[[str], Sequence[Row]]
+    path: str,
+    section: PublishedSection,
+    table: Callable[[str], Sequence[Row]],
+    columns: Sequence[str],
 ) -> Iterator[Issue]:
     if section.task not in tasks.available():
         yield _unknown(f"{path}/task", "task", section.task, tasks.available())
@@ -109,16 +113,18 @@ def _published(
             if name not in parameters:
                 yield _unknown(f"{path}/{key}", f"parameter of {section.task}", name, parameters)
     if "/" not in section.file:  # else checked with the suite that has it
-        yield from _columns(path, section, table(section.file))
+        yield from _columns(path, section, table(section.file), columns)
 
 
-def _columns(path: str, section: PublishedSection, rows: Sequence[Row]) -> Iterator[Issue]:
+def _columns(
+    path: str, section: PublishedSection, rows: Sequence[Row], columns: Sequence[str]
+) -> Iterator[Issue]:
     if not rows:
         yield Issue(f"{path}/file", f"{section.file} has no rows.")
         return
     templates = (section.label, section.source, *section.metrics)
     filled = [name for text in templates for _, name, _, _ in string.Formatter().parse(text) if name]
-    for name in dict.fromkeys((*_ALWAYS, *section.where, *section.same, *filled)):
+    for name in dict.fromkeys((*_ALWAYS, *columns, *section.where, *section.same, *filled)):
         if name not in rows[0]:
             yield _unknown(path, f"column of {section.file}", name, list(rows[0]))
     for line, row in enumerate(rows, start=2):

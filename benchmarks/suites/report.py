@@ -7,15 +7,16 @@ asked for it: whoever computes more seeds later does not change a report of fewe
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.scoring import claims, orders, posterior, seeds, verdicts
 from benchmarks.spec import CellSpec, Component
-from benchmarks.suites import published, reading
+from benchmarks.suites import predicates, published, reading
 from benchmarks.suites.reading import Exhibit
-from benchmarks.suites.schema import ClaimSection, Scalar, TestSection, Tier
+from benchmarks.suites.schema import ClaimSection, TestSection, Tier
 from benchmarks.sweep import Issue, SpecError, Sweep
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
@@ -214,7 +215,7 @@ def _published_boards(exhibit: Exhibit) -> list[Component]:
 
 
 def _spoken_of(claim: ClaimSection, boards: Iterable[Component]) -> set[Component]:
-    return {task for task in boards for test in claim.tests if _named(task, test.boards)}
+    return {task for task in boards for test in claim.tests if predicates.named(task.values, test.boards)}
 
 
 def _board(
@@ -391,73 +392,28 @@ def _judge(
     titles = _titles(by_board)
     parts: list[claims.Claim] = []
     for test in claim.tests:
-        boards = {task: title for task, title in titles.items() if _named(task, test.boards)}
+        boards = {title: task for task, title in titles.items() if predicates.named(task.values, test.boards)}
         if not boards:
             reason = "none of the boards that it speaks of is in this tier"
             return claims.ClaimResult(verdict=claims.ClaimVerdict.NOT_TRIED, reason=reason, by_board={})
-        parts += _parts(test, boards, exhibit)
+        parts += predicates.parts(test, list(boards), functools.partial(_level, boards, test, exhibit))
     task = next(iter(by_board))
     return claims.judge(
         *parts,
         boards={titles[task]: [_scored(one) for one in own] for task, own in by_board.items()},
         select=_metric(task.id, exhibit.file.select),
-        report=_metric(task.id, _only_metric(claim)),
+        report=_metric(task.id, predicates.only_metric(claim)),
         min_seeds=_least_seeds(exhibit, tier),
     )
 
 
-def _only_metric(claim: ClaimSection) -> str:
-    """The one metric that all tests of a claim read: shares of several would not be joint."""
-    first, *others = {test.metric: None for test in claim.tests}
-    if others:
-        raise ValueError(f"all tests of a claim read one metric, got {', '.join((first, *others))}")
-    return first
-
-
-def _named(task: Component, boards: Sequence[Mapping[str, Scalar]]) -> bool:
-    return not boards or any(
-        all(task.values.get(name) == value for name, value in board.items()) for board in boards
-    )
-
-
-def _parts(test: TestSection, on: Mapping[Component, str], exhibit: Exhibit) -> Iterator[claims.Claim]:
-    """The predicates that a test stands for, on boards by their titles."""
-    one, boards = test.estimator or "", tuple(on.values())
-    if test.kind == "best":
-        yield claims.Best(one, boards, rivals=tuple(test.than), at_most_behind=test.slack)
-    elif test.kind == "better":
-        yield from (claims.Better(one, other, boards) for other in test.than)
-    elif test.kind == "order":
-        yield claims.Order(tuple(test.than), boards)
-    elif test.kind == "ratio":
-        low, high = _number(test.low), _number(test.high)
-        yield from (claims.Ratio(one, other, boards, low, high) for other in test.than)
-    elif test.kind == "setting":
-        low, high = _number(test.low), _number(test.high)
-        yield claims.BestSetting(one, test.parameter or "", boards, low, high)
-    else:
-        for task, title in on.items():
-            low, high = (_level(end, task, test, exhibit) for end in (test.low, test.high))
-            yield claims.Bound(
-                one,
-                (title,),
-                None if low is None else low - test.slack,
-                None if high is None else high + test.slack,
-            )
-
-
-def _number(end: float | str | None) -> float | None:
-    if isinstance(end, str):
-        raise ValueError(f"{end!r} is no number; only `bound` takes the label of a level")
-    return end
-
-
-def _level(end: float | str | None, board: Component, test: TestSection, exhibit: Exhibit) -> float | None:
+def _level(
+    boards: Mapping[str, Component], test: TestSection, exhibit: Exhibit, end: predicates.End, title: Hashable
+) -> float | None:
     """A number, or the known level of that label on a board."""
     if not isinstance(end, str):
         return end
-    for reference in _references(exhibit, board):
+    for reference in _references(exhibit, boards[str(title)]):
         if (reference.label, reference.metric) == (end, test.metric):
             return reference.mean
-    title = tasks.get(board.id).describe(board.values)
     raise UnknownLevel(f"no level {end!r} of {test.metric} is known on {title}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pylatexenc.latexencode import UnicodeToLatexEncoder
 
-from service.resources import report_tables
+from service.resources import cost_tables, report_tables
 from service.resources.suite_schemas import SuiteReport
 
 FOLDER = Path(__file__).resolve().parent / "templates"
@@ -57,7 +57,12 @@ def _one_line(value: object) -> str:
 
 
 def _context(report: SuiteReport) -> dict[str, object]:
-    return {"report": report, "words": report_tables, "tables": report_tables.tables(report)}
+    return {
+        "report": report,
+        "words": report_tables,
+        "tables": report_tables.tables(report),
+        "costs": cost_tables,
+    }
 
 
 @cache

@@ -26,6 +26,7 @@ VERDICTS = {
     "not reproduced": "red",
     "not comparable": "dim",
 }
+RATIOS = {"compatible": "green", "lower": "cyan", "higher": "cyan", "undecided": "yellow"}
 CLAIMS = {"supported": "green", "contradicted": "red", "undecided": "yellow", "not tried": "dim"}
 DOUBTFUL = {"not reproduced", "contradicted"}
 
@@ -62,18 +63,28 @@ def show(out: Console, report: Report, files: list[Path], url: str) -> None:
     """Print the sentences of the paper with their verdicts, the verdicts by number, and where more is."""
     out.print(f"\n[bold]{escape(report['name'])}[/] {report['tier']}: {escape(report['title'])}")
     for claim in report["claims"]:
-        verdict = claim["verdict"]
+        verdict, device = claim["verdict"], claim.get("device")
+        on = f" ({escape(device)})" if device else ""
         out.print(
-            f"  [{CLAIMS.get(verdict, 'dim')}]{verdict}[/]  {escape(claim['sentence'])}", highlight=False
+            f"  [{CLAIMS.get(verdict, 'dim')}]{verdict}[/]  {escape(claim['sentence'])}{on}", highlight=False
         )
     if text := verdicts_text(report):
-        out.print(f"  numbers: {text}", highlight=False)
+        what = "ratios to ReinMax" if report.get("devices") else "numbers"
+        out.print(f"  {what}: {text}", highlight=False)
     out.print(f"  {url}{report['page']}", style="dim", highlight=False, soft_wrap=True)
     out.print(f"  {', '.join(map(str, files))}", style="dim", highlight=False, soft_wrap=True)
 
 
 def verdicts_text(report: Report) -> str:
-    """``12 reproduced, 3 within noise``: verdicts on published numbers, in rich markup."""
+    """``12 reproduced, 3 within noise``: verdicts on published numbers, in rich markup.
+
+    Of what a command measured ``6 compatible, 3 lower``: words on its ratios.
+    """
+    if devices := report.get("devices"):
+        rows = (row for device in devices for board in device["boards"] for row in board["rows"])
+        return _counted(
+            Counter(cost["ratio"]["word"] for row in rows for cost in row["costs"].values()), RATIOS
+        )
     numbers = (one for board in report["boards"] for row in board["rows"] for one in row["published"])
     return _counted(Counter(one["verdict"] for one in numbers), VERDICTS)
 

@@ -30,9 +30,10 @@ def show(client: Client, answer: dict[str, Any]) -> None:
 
 
 def state(exhibit: Line, tier: Line) -> str:
-    """``never tried``, ``12 of 153`` trials, or ``done``; of a command, whether it was run."""
+    """``never tried``, ``12 of 153`` trials, or ``done``; of a command, ``measured on`` which devices."""
     if exhibit["command"] is not None:
-        return DONE if tier["measured_on"] else NEVER
+        devices = ", ".join(map(escape, tier["measured_on"]))
+        return f"measured on {devices}" if devices else NEVER
     if not tier["ended"]:
         return NEVER
     return DONE if tier["ended"] >= tier["trials"] else f"{tier['ended']:,} of {tier['trials']:,}"
@@ -55,7 +56,7 @@ def _rows(client: Client, suite: str, exhibit: Line) -> Iterator[list[str]]:
     for tier in exhibit["tiers"]:
         reached = state(exhibit, tier)
         row = [tier["tier"], "" if exhibit["command"] else f"{tier['trials']:,}", reached]
-        if reached == DONE:
+        if reached == DONE or tier["measured_on"]:
             report = json.loads(client.suite_report(f"{suite}/{exhibit['id']}", tier["tier"]))
             row += [verdicts_text(report), claims_text(report)]
         yield row

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.suites.schema import ClaimSection, TestSection
 from service.resources import describe, metrics
 from service.resources.labels import metric_label
 
 
-def decided_by(claim: ClaimSection, task: str) -> list[str]:
-    """What its tests ask on a board of ``task``, a phrase each; all must hold."""
-    return [
-        _where(test, _phrase(test, metric_label(metrics.metric_info(task, test.metric))))
-        for test in claim.tests
-    ]
+def decided_by(
+    claim: ClaimSection,
+    metric: Callable[[str], str],
+    title: Callable[[str], str] = describe.title_of_estimator,
+) -> list[str]:
+    """What its tests ask, a phrase each; all must hold.
+
+    Args:
+        claim: the sentence with its tests.
+        metric: name of a metric -> what sentences call it.
+        title: name of an estimator -> likewise.
+    """
+    return [_where(test, _phrase(test, metric(test.metric), title)) for test in claim.tests]
+
+
+def of_task(task: str) -> Callable[[str], str]:
+    """What sentences call the metrics of a task."""
+    return lambda name: metric_label(metrics.metric_info(task, name))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -22,9 +34,9 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _phrase(test: TestSection, metric: str) -> str:
-    one = describe.title_of_estimator(test.estimator or "")
-    others = [describe.title_of_estimator(name) for name in test.than]
+def _phrase(test: TestSection, metric: str, title: Callable[[str], str]) -> str:
+    one = title(test.estimator or "")
+    others = [title(name) for name in test.than]
     if test.kind == "best":
         rivals = f"than {listed(others)}" if others else "than every other estimator"
         behind = f", or by at most {test.slack:g} worse" if test.slack else ""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks.suites.costs import BASE
 from benchmarks.sweep_file.issues import Issue, at, shown
 from benchmarks.sweep_file.limits import MAX_ISSUES
 from estimators import registry
@@ -20,9 +21,9 @@ from service.resources.publication import MOST_BYTES, Name, Positive, Size, Text
 
 FORMAT = 1
 """Version of the file's layout, as ``benchmarks.commands.efficiency.report`` writes it, which loads torch."""
-BASE = "reinmax"
-"""The estimator whose cost is the unit of the others' on the same problem."""
 ROUNDING = 1e-9
+MOST_EPOCHS = 100
+"""A report draws 20,000 normal numbers for every epoch of a problem."""
 
 Ratio = Positive | None
 Count = Annotated[int, Field(ge=1, le=MOST_BYTES)]
@@ -57,7 +58,7 @@ class _Case(_Strict):
     problem: Name
     estimator: Name
     draws: Count | None
-    epochs: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1_000)]
+    epochs: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MOST_EPOCHS)]
     steps: Count
     of: Count
     held_bytes: Size
@@ -77,7 +78,7 @@ class _Measurements(_Strict):
     machine: Annotated[dict[Name, Text], Field(max_length=20)]
     device: Name
     plan: _Plan
-    cases: Annotated[tuple[_Case, ...], Field(min_length=1, max_length=1_000)]
+    cases: Annotated[tuple[_Case, ...], Field(min_length=1, max_length=100)]
     failures: Annotated[dict[Name, Text], Field(max_length=1_000)]
 
 

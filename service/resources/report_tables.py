@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service.resources import numbers
+from service.resources import cost_tables, numbers
 from service.resources.claim_words import listed
 from service.resources.labels import metric_header
 from service.resources.schemas import MetricInfo
@@ -31,8 +31,12 @@ SIGNS = {
     "not reproduced": "✗",
     "within noise": "?",
     "not comparable": "–",
+    "compatible": "≈",
+    "lower": "↓",
+    "higher": "↑",
 }
-"""Every verdict with a sign of its own, so that colour is not needed to tell them apart."""
+"""Every verdict and every word on a ratio with a sign of its own, so that colour is not needed to tell them
+apart."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,15 +114,18 @@ def decision(claim: ReportClaim) -> str:
 
 
 def extent(claim: ReportClaim) -> str:
-    """On how many boards a claim was tested."""
+    """On how many boards a claim was tested, and by which device, if a command measured it."""
     boards = "board" if claim.published_boards == 1 else "boards"
-    return f"{claim.boards} of {claim.published_boards} {boards}"
+    on = f"{claim.boards} of {claim.published_boards} {boards}"
+    return on if claim.device is None else f"{on}, {claim.device}"
 
 
 def state(report: SuiteReport) -> str:
     """How far the tier is, in a sentence."""
     if not report.trials:
-        by_command = "Measured by a command on the device at hand, not by trials."
+        if report.devices:
+            return f"Measured on {cost_tables.measured_on(report)}."
+        by_command = "Measured by a command on the device at hand, not by trials: not tried yet."
         return by_command if report.command else "The tier has no trials."
     failed = f", {report.failed:,} of them failed" if report.failed else ""
     return f"{report.ended:,} of {report.trials:,} trials have ended{failed}."
@@ -142,7 +149,7 @@ def margins(report: SuiteReport) -> list[str]:
 
 def provenance(report: SuiteReport) -> list[tuple[str, str]]:
     """What the shown results were computed with, over all boards."""
-    pairs = []
+    pairs = [(one.device, cost_tables.provenance(one)) for one in report.devices]
     for name in dict.fromkeys(name for board in report.boards for name in board.versions):
         values = dict.fromkeys(value for board in report.boards for value in board.versions.get(name, []))
         if values:

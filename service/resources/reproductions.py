@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 
 from benchmarks.spec import CellSpec, digest
-from benchmarks.suites import reading
+from benchmarks.suites import costs, reading
 from benchmarks.suites.reading import Exhibit, Suite
 from benchmarks.suites.report import Measured, Report, cells_of, report
 from benchmarks.suites.rounds import Rounds, most, rounds
@@ -169,6 +169,21 @@ def make_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Report, R
 def _report(exhibit: Exhibit, tier: Tier, rows: frozenset[EndedRow]) -> tuple[Report, Rounds]:
     now = rounds(exhibit, tier, _measured(exhibit, tier, rows))
     return report(exhibit, tier, now.measured), now
+
+
+def make_costs(exhibit: Exhibit, cases: tuple[costs.Case, ...]) -> costs.Costs:
+    """What a command measured on one device beside what was published.
+
+    Raises:
+        BrokenSuite: a claim cannot be decided as the exhibit's file has it.
+    """
+    with _told():
+        return _costs(exhibit, cases)
+
+
+@functools.lru_cache(maxsize=64)  # pages ask for it again and again
+def _costs(exhibit: Exhibit, cases: tuple[costs.Case, ...]) -> costs.Costs:
+    return costs.report(exhibit, cases)
 
 
 def _ended(engine: Engine, exhibit: Exhibit, tier: Tier) -> frozenset[EndedRow]:

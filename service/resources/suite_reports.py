@@ -5,7 +5,8 @@ provenance.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlencode
 
 from sqlalchemy import Engine
@@ -18,8 +19,9 @@ from benchmarks.suites.report import Beside, BoardReport, ClaimReport, Line, Rep
 from benchmarks.suites.rounds import Rounds
 from benchmarks.suites.schema import Tier
 from benchmarks.tasks.info import Reference
-from service.resources import boards, describe, metrics, reproductions
-from service.resources.claim_words import decided_by
+from service.resources import boards, cost_reports, describe, metrics, reproductions
+from service.resources.claim_words import decided_by, of_task
+from service.resources.cost_schemas import DeviceCosts
 from service.resources.schemas import PREFIX
 from service.resources.suite_schemas import (
     BoardShare,
@@ -41,8 +43,14 @@ from service.storage.engine import read
 from service.storage.queries.boards import cell_ids, provenances
 
 
-def show_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> SuiteReport:
+def show_report(engine: Engine, exhibit: Exhibit, tier: Tier, measured: Path) -> SuiteReport:
     """What was measured of an exhibit in one tier beside what was published.
+
+    Args:
+        engine: the database.
+        exhibit: the table or figure.
+        tier: one of its tiers.
+        measured: folder of measurements that were published to this server.
 
     Raises:
         BrokenSuite: a claim cannot be decided as the exhibit's file has it.
@@ -50,6 +58,7 @@ def show_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> SuiteReport:
     found, now = reproductions.make_report(engine, exhibit, tier)
     paper = reproductions.suite(exhibit.suite).file
     shown = [_board(engine, found, board) for board in found.boards]
+    devices, by_device = cost_reports.show(exhibit, tier, measured)
     return SuiteReport(
         suite=exhibit.suite,
         exhibit=exhibit.id,
@@ -70,8 +79,9 @@ def show_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> SuiteReport:
         trials=found.trials,
         ended=found.ended,
         failed=found.failed,
-        claims=[_claim(one, found, shown) for one in found.claims],
+        claims=by_device or [_claim(one, found, shown) for one in found.claims],
         boards=shown,
+        devices=devices,
         slips=list(exhibit.file.slips),
         halving=_halving(found, now),
         figure=_figure(exhibit, tier),
@@ -82,18 +92,29 @@ def show_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> SuiteReport:
     )
 
 
-def verdicts(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Counter[str], Counter[str]]:
-    """How many claims, and how many published numbers, have which verdict.
+def verdicts(
+    engine: Engine, exhibit: Exhibit, tier: Tier, measured: Path
+) -> tuple[Counter[str], Counter[str]]:
+    """How many claims, and how many published numbers, or ratios of them, have which verdict.
 
     Raises:
         BrokenSuite: a claim cannot be decided as the exhibit's file has it.
     """
+    if exhibit.file.command is not None:
+        devices, claims = cost_reports.show(exhibit, tier, measured)
+        return Counter(one.verdict for one in claims), Counter(words(devices))
     found, _ = reproductions.make_report(engine, exhibit, tier)
     beside = (one for board in found.boards for line in board.lines for one in line.beside)
     return (
         Counter(str(one.result.verdict) for one in found.claims),
         Counter(str(one.comparison.verdict) for one in beside if one.reference.exhibit),
     )
+
+
+def words(devices: Sequence[DeviceCosts]) -> Iterator[str]:
+    """How measured ratios compare with published ones, a word each."""
+    rows = (row for device in devices for board in device.boards for row in board.rows)
+    return (cost.ratio.word for row in rows for cost in row.costs.values() if cost.ratio.word is not None)
 
 
 def report_path(exhibit: Exhibit, tier: Tier) -> str:
@@ -221,11 +242,12 @@ def _claim(one: ClaimReport, report: Report, shown: Sequence[ReportBoard]) -> Re
     return ReportClaim(
         sentence=one.claim.sentence,
         where=one.claim.where,
+        device=None,
         verdict=one.result.verdict,
         reason=one.result.reason,
         share=one.result.share,
         error=one.result.error,
-        decided_by=decided_by(one.claim, report.boards[0].task.id if report.boards else ""),
+        decided_by=decided_by(one.claim, of_task(report.boards[0].task.id if report.boards else "")),
         note=one.claim.note,
         boards=one.boards,
         published_boards=one.published_boards,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.resources.cost_schemas import DeviceCosts
 from service.resources.schemas import Answer, MetricInfo, Setting, TaskSetting
 
 
@@ -150,11 +151,12 @@ class ReportClaim(Answer):
     ``share`` is the probability that it holds on all its boards, ``error`` the Monte Carlo error of that;
     null where it is not tried or the seeds are too few. ``decided_by`` says in words what was tested, all of
     which must hold. It was tested on ``boards`` of ``published_boards`` boards; ``left_out`` cells of these
-    have too few seeds to be judged.
+    have too few seeds to be judged. ``device`` measured it where a command does, null before that.
     """
 
     sentence: str
     where: str
+    device: str | None
     verdict: str
     reason: str
     share: float | None
@@ -213,7 +215,8 @@ class SuiteReport(Answer):
     ``name`` is the exhibit as commands call it, ``changes`` what the tier changes of the published protocol,
     empty for nothing. ``failed`` of the ``ended`` of ``trials`` failed. ``select`` is the metric that
     chooses, ``median`` are the estimators compared by their median. ``commands`` repeat it. ``command``
-    measures it where it has no trials.
+    measures it where it has no trials: then ``devices`` are those that it ran on, by name, and every claim is
+    listed for each.
     """
 
     suite: str
@@ -237,6 +240,7 @@ class SuiteReport(Answer):
     failed: int
     claims: list[ReportClaim]
     boards: list[ReportBoard]
+    devices: list[DeviceCosts]
     slips: list[str]
     halving: HalvingReport | None
     figure: ReportFigure | None

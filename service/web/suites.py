@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from benchmarks.suites.reading import Exhibit
 from service.dependencies import EngineDep, MeasuredDep, TierQuery
 from service.errors import BrokenSuite
-from service.resources import figures, report_tables, reproductions, suite_reports, suites
+from service.resources import cost_tables, figures, report_tables, reproductions, suite_reports, suites
 from service.resources.colours import colours
 from service.resources.schemas import ExhibitLine, TierLine
 from service.resources.suite_schemas import SuiteReport
@@ -27,8 +27,11 @@ CHIPS = {
     "within noise": "cancelled",
     "not tried": "",
     "not comparable": "",
+    "compatible": "succeeded",
+    "lower": "",
+    "higher": "",
 }
-"""Verdict -> chip of the style sheet; the verdict's sign and words stand in it."""
+"""Verdict, or word on a ratio -> chip of the style sheet; its sign and words stand in it."""
 
 DOWNLOADS = (("markdown", "Markdown"), ("latex", "LaTeX"), ("json", "JSON"))
 
@@ -38,18 +41,23 @@ def suites_page(engine: EngineDep, measured: MeasuredDep) -> HTMLResponse:
     """All papers."""
     found = suites.list_suites(engine, measured)
     papers = [
-        {"suite": suite, "exhibits": [(line, _tiers(engine, suite.id, line)) for line in suite.exhibits]}
+        {
+            "suite": suite,
+            "exhibits": [(line, _tiers(engine, measured, suite.id, line)) for line in suite.exhibits],
+        }
         for suite in found.suites
     ]
     return page("suites.html", section="suites", papers=papers, broken=found.broken, **_signs())
 
 
 @router.get("/suites/{suite}/{exhibit}")
-def report_page(engine: EngineDep, suite: str, exhibit: str, tier: TierQuery | None = None) -> HTMLResponse:
+def report_page(
+    engine: EngineDep, measured: MeasuredDep, suite: str, exhibit: str, tier: TierQuery | None = None
+) -> HTMLResponse:
     """The report of a table or figure; without a tier, of the first that it has."""
     found = reproductions.exhibit(f"{suite}/{exhibit}")
     chosen = reproductions.tier_of(found, tier or next(iter(found.file.tiers)))
-    report = suite_reports.show_report(engine, found, chosen)
+    report = suite_reports.show_report(engine, found, chosen, measured)
     picture = figures.picture(engine, found, chosen) if report.figure and report.boards else None
     summary = figures.summary(picture) if picture else ""
     return page("report.html", section="suites", **report_context(report, found), picture=summary, **_signs())
@@ -58,11 +66,16 @@ def report_page(engine: EngineDep, suite: str, exhibit: str, tier: TierQuery | N
 def report_context(report: SuiteReport, exhibit: Exhibit) -> dict[str, Any]:
     """Everything that ``report.html`` shows besides the picture."""
     estimators = [row.estimator for board in report.boards for row in board.rows]
+    measured = (board for device in report.devices for board in device.boards)
+    estimators += [row.estimator for board in measured for row in board.rows]
     return {
         "report": report,
         "words": report_tables,
         "tables": report_tables.tables(report),
         "colours": colours(estimators),
+        "costs": cost_tables.cost_tables(report),
+        "not_measured": cost_tables.not_measured(report),
+        "rule": cost_tables.RULE,
         "tiers": [
             {"name": one, "href": suite_reports.report_path(exhibit, one), "current": one == report.tier}
             for one in exhibit.file.tiers
@@ -75,11 +88,11 @@ def _signs() -> dict[str, Any]:
     return {"chips": CHIPS, "signs": report_tables.SIGNS}
 
 
-def _tiers(engine: EngineDep, suite: str, line: ExhibitLine) -> list[dict[str, Any]]:
+def _tiers(engine: EngineDep, measured: MeasuredDep, suite: str, line: ExhibitLine) -> list[dict[str, Any]]:
     """A row for each tier of an exhibit that has results, and one for all others."""
     exhibit = reproductions.exhibit(f"{suite}/{line.id}")
     begun = [tier for tier in line.tiers if tier.ended or tier.measured_on]
-    rows = [_link(exhibit, tier) | _verdicts(engine, exhibit, tier) for tier in begun]
+    rows = [_link(exhibit, tier) | _verdicts(engine, measured, exhibit, tier) for tier in begun]
     others = [_link(exhibit, tier) for tier in line.tiers if tier not in begun]
     return [*({"begun": row} for row in rows), *([{"others": others}] if others else [])]
 
@@ -89,12 +102,10 @@ def _link(exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
     return {"tier": tier, "href": suite_reports.report_path(exhibit, name)}
 
 
-def _verdicts(engine: EngineDep, exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
-    """Verdicts by number, of tiers that have results."""
-    if not tier.ended:
-        return {"claims": {}, "numbers": {}}
+def _verdicts(engine: EngineDep, measured: MeasuredDep, exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
+    """Verdicts by number."""
     try:
-        found = suite_reports.verdicts(engine, exhibit, reproductions.tier_of(exhibit, tier.tier))
+        found = suite_reports.verdicts(engine, exhibit, reproductions.tier_of(exhibit, tier.tier), measured)
     except BrokenSuite:
         return {"claims": {}, "numbers": {}}
     claims, numbers = found

@@ -266,7 +266,7 @@ def test_list_shows_every_tier_and_the_verdicts_of_those_that_are_done(
         "grid A grid smoke 6 4 of 6",
         "full 32 4 of 32",
         "budget 16 2 of 16",
-        f"table3 Time smoke done {done}",
+        f"table3 Time smoke measured on cpu {done}",
     ]
     assert [line.split() for line in lines] == [line.split() for line in expected]
     status, out, _ = run("reproduce", "--list", "--json")

@@ -310,9 +310,8 @@ def test_the_client_has_every_door(engine: Engine, tmp_path: Path, folder: Path)
 
 def test_what_the_command_writes_is_what_is_accepted() -> None:
     """One format on both sides: the web process cannot load the command, which loads torch."""
-    from benchmarks.commands.efficiency import cases, report
+    from benchmarks.commands.efficiency import report
     from service.resources import efficiency
 
     assert efficiency.FORMAT == report.FORMAT
-    assert cases.BASE.name == efficiency.BASE
     assert efficiency.read(json.dumps(efficiency_document())) == copy.deepcopy(efficiency_document())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.spec import TrialSpec
-from benchmarks.suites import reading
+from benchmarks.suites import costs, reading
 from benchmarks.sweep import read_sweep
 from benchmarks.tasks import registry
 from benchmarks.tasks.info import Split
@@ -54,7 +54,7 @@ class Contender:
     @property
     def name(self) -> str:
         """As in ``gumbel_rao-100``."""
-        return self.estimator if self.draws is None else f"{self.estimator}-{self.draws}"
+        return costs.contender(self.estimator, self.draws)
 
     @property
     def parameters(self) -> Mapping[str, int]:
@@ -72,16 +72,16 @@ class Published:
 
 QUADRATIC = Problem(
     name="quadratic",
-    title="quadratic programme, p = 2, L = 128, 512 copies",
+    title=costs.TITLES["quadratic"],
     task={"id": "polynomial", "p": 2, "latents": 128, "batch_size": 512},
 )
 VAE = Problem(
     name="vae",
-    title="VAE 10 x 30 on MNIST, batches of 100",
+    title=costs.TITLES["vae"],
     task={"id": "categorical_vae", "categories": 10, "latents": 30, "batch_size": 100},
 )
 PROBLEMS = (QUADRATIC, VAE)
-BASE = Contender(estimator="reinmax")
+BASE = Contender(estimator=costs.BASE)
 """Whose cost is the unit of the others'."""
 CONTENDERS = (
     BASE,
@@ -92,8 +92,8 @@ CONTENDERS = (
 
 def published(problem: Problem, contender: Contender) -> Published | None:
     """What Table 3 says of the pair, if it has it."""
-    draws = "" if contender.draws is None else str(contender.draws)
-    wanted = {"problem": problem.name, "estimator": contender.estimator, "num_draws": draws}
-    table = reading.get("reinmax-2023").table("efficiency.csv")
-    found = {row["metric"]: float(row["mean"]) for row in table if wanted.items() <= row.items()}
-    return Published(seconds=found["seconds"], megabytes=found["megabytes"]) if found else None
+    printed = costs.published(reading.exhibit("reinmax-2023/table3"))
+    found = printed.get(problem.name, {}).get(contender.name)
+    if found is None:
+        return None
+    return Published(seconds=found[costs.SECONDS].value, megabytes=found[costs.MEGABYTES].value)

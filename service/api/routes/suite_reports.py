@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service.api import report_texts
 from service.api.conditional import IfNoneMatch, conditional
-from service.dependencies import EngineDep, TierQuery
+from service.dependencies import EngineDep, MeasuredDep, TierQuery
 from service.resources import drawing, figures, reproductions, suite_reports
 from service.resources.suite_schemas import SuiteReport
 
@@ -33,6 +33,7 @@ NOT_MODIFIED = {"description": "If-None-Match names the current state."}
 )
 def show_report(
     engine: EngineDep,
+    measured: MeasuredDep,
     suite: str,
     exhibit: str,
     tier: TierQuery,
@@ -41,7 +42,7 @@ def show_report(
 ) -> Response:
     """What was measured of a table or figure beside what was published."""
     found = reproductions.exhibit(f"{suite}/{exhibit}")
-    report = suite_reports.show_report(engine, found, reproductions.tier_of(found, tier))
+    report = suite_reports.show_report(engine, found, reproductions.tier_of(found, tier), measured)
     if format == "json":
         return conditional(report.model_dump_json(), MEDIA_TYPES[format], if_none_match)
     body = report_texts.markdown(report) if format == "markdown" else report_texts.latex(report)
