@@ -19,8 +19,8 @@ RULE = (
     "Seconds and megabytes depend on the device, so that published ones are not comparable. Compared are "
     "ratios to ReinMax on the same problem: a measured ratio is compatible with the published one where its "
     "95 % interval meets the range that the printed digits leave open, lower or higher where it does not, "
-    "and undecided with a single epoch, which has no interval. Memory is measured once and taken as exact. "
-    "The sentences of the paper are judged by means over epochs."
+    "and undecided with a single epoch, which has no interval. Memory is measured once and taken as exact; "
+    "what adds none has no ratio. The sentences of the paper are judged by means over epochs."
 )
 """How measured and published costs are compared."""
 

@@ -82,15 +82,61 @@ tiers:
     set: {epochs: 1, warm_up: 2, seconds: 0.5}
     changes: One short epoch on the device at hand.
 """
+COSTS_TABLE = """\
+title: Time
+where: Table 3
+about: Seconds of an epoch.
+command: efficiency
+select: seconds
+report: [seconds, megabytes]
+tiers:
+  smoke:
+    set: {epochs: 1, warm_up: 2, seconds: 0.5}
+    changes: One short epoch on the device at hand.
+published:
+  - file: costs.csv
+    where: {problem: quadratic}
+    task: polynomial
+    label: Table 3
+    source: "Example, another device"
+claims:
+  - sentence: ReinMax takes hardly more time.
+    where: page 1
+    tests:
+      - kind: ratio
+        metric: seconds
+        estimator: reinmax
+        than: [st]
+        high: 1.5
+        boards: [{problem: quadratic}]
+  - sentence: ReinMax takes more memory.
+    where: page 2
+    tests: [{kind: ratio, metric: megabytes, estimator: reinmax, than: [st], low: 1}]
+"""
+"""In place of ``MEASURED``, with the printed numbers :data:`COSTS` beside."""
+COSTS = """\
+problem,estimator,num_draws,metric,mean,note
+quadratic,st,,seconds,0.2,
+quadratic,st,,megabytes,5.0,
+quadratic,reinmax,,seconds,0.2,
+quadratic,reinmax,,megabytes,10,
+quadratic,gumbel_rao,100,seconds,4.0,
+quadratic,gumbel_rao,100,megabytes,300,printed in GB
+"""
 
 
-def tiny_suite(root: Path, id: str = "tiny", **changed: str) -> Path:
-    """Write the paper's files below ``root``, those named in ``changed`` with other text; their folder."""
+def tiny_suite(root: Path, id: str = "tiny", costs: str = "", **changed: str) -> Path:
+    """Write the paper's files below ``root``, those named in ``changed`` with other text; their folder.
+
+    ``costs`` are the numbers that a command's table was published with.
+    """
     folder = root / id
     folder.mkdir(parents=True)
     files = {"suite": SUITE, "figure1": FIGURE, "grid": GRID, "table3": MEASURED}
     for name, text in (files | changed).items():
         (folder / f"{name}.yaml").write_text(text, "utf-8")
+    if costs:
+        (folder / "costs.csv").write_text(costs, "utf-8")
     return folder
 
 
