@@ -64,6 +64,7 @@ def title(name: str) -> str:
 
 
 def _cases(document: Document) -> tuple[Case, ...]:
+    counted = document["plan"]["device"].startswith("cuda")
     return tuple(
         Case(
             problem=one["problem"],
@@ -71,6 +72,7 @@ def _cases(document: Document) -> tuple[Case, ...]:
             draws=one["draws"],
             epochs=tuple(one["epochs"]),
             added_bytes=one["added_bytes"],
+            memory_spread=0.0 if counted else costs.RESIDENT_SPREAD,
         )
         for one in document["cases"]
     )

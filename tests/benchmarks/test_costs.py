@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -170,6 +171,17 @@ def test_one_epoch_does_not_decide_a_claim_on_time_but_one_on_memory(exhibit: Ex
     assert (time.result.verdict, time.result.share) == ("undecided", None)
     assert time.result.reason == "a single epoch has no spread to judge by"
     assert (memory.result.verdict, memory.result.share) == ("supported", 1.0)
+
+
+def test_resident_memory_has_the_spread_that_is_known(exhibit: Exhibit) -> None:
+    """20 less 18 MB at 2 MB each: one standard error is sqrt(8), so 1 is exceeded with probability 0.76."""
+    noisy = [
+        dataclasses.replace(case(name, [1.0], megabytes), memory_spread=2.0)
+        for name, megabytes in (("reinmax", 20.0), ("st", 18.0))
+    ]
+    _, memory = report(exhibit, noisy).claims
+    assert memory.result.verdict == "undecided"
+    assert memory.result.share == pytest.approx(0.7602, abs=0.01)
 
 
 def test_a_problem_that_was_not_measured_is_not_tried(exhibit: Exhibit) -> None:
