@@ -37,7 +37,7 @@ SECONDS, MEGABYTES = "seconds", "megabytes"
 METRICS = (SECONDS, MEGABYTES)
 """Seconds of an epoch and 10^6 bytes that its steps add."""
 
-RESIDENT_SPREAD = 2.0
+RESIDENT_SPREAD = 1.4
 """Standard deviation of a case's added megabytes between runs, where they are the process's resident memory.
 
 Pooled over the 14 cases of the command, four runs each, on a machine with two cores.

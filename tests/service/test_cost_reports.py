@@ -110,7 +110,7 @@ def test_a_device_has_numbers_ratios_orders_and_claims(client: httpx.Client) -> 
 
 
 def test_memory_of_a_cpu_is_not_exact(client: httpx.Client) -> None:
-    """500 and 1000 bytes are nothing to a standard deviation of 2 MB."""
+    """500 and 1000 bytes are nothing to a standard deviation of 1.4 MB."""
     publish(client, plan=efficiency_document()["plan"])
     report = client.get(REPORT).json()
     assert report["claims"][1]["verdict"] == "undecided"
