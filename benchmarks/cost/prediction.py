@@ -31,6 +31,12 @@ LEVEL = 0.8
 """Probability of the interval."""
 NEWEST = 20
 """Finished attempts that a prediction looks at; older ones may be of another machine or version."""
+LEAST_SECONDS = 0.2
+"""Shorter attempts say more of starting and reporting than of steps."""
+ALIKE = 30.0
+"""Steps whose tabulated seconds differ by a larger factor say nothing of each other: the table's rows are too
+far away from one of them.
+"""
 DEGREES = 4
 SPREADS = (0.15, 0.3, 0.5, 0.9)
 """s_0 of work of the same program, of the same task and estimator, of the same task, and of any work."""
@@ -77,7 +83,8 @@ class Finished:
     Attributes:
         load: what it computed.
         seconds: that it took, all together.
-        start_seconds: of them until its steps could run: imports, data, compiling.
+        start_seconds: of them what does not grow with the number of steps: imports, data, compiling, the
+            first step.
     """
 
     load: Load
@@ -114,22 +121,24 @@ class Predictor:
     """Predicts from a table and from what finished work took.
 
     Args:
-        finished: attempts, newest first; those that the registries do not know in this version, or that did
-            nothing but start, are passed over.
+        finished: attempts, newest first; those that the registries do not know in this version, or whose
+            steps took less than ``LEAST_SECONDS``, are passed over.
         table: rates to begin with.
     """
 
     def __init__(self, finished: Iterable[Finished] = (), table: Table | None = None) -> None:
         self._table = table or shipped()
-        self._ratios: dict[Hashable, list[float]] = defaultdict(list)
+        self._seen: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
         for one in finished:
+            seconds = one.seconds - one.start_seconds
+            if seconds < LEAST_SECONDS:
+                continue
             try:
-                ratio = math.log((one.seconds - one.start_seconds) / self._steps(one.load))
-                groups = _groups(one.load)
-            except (KeyError, ValueError):
+                tabulated, groups = self._steps(one.load), _groups(one.load)
+            except KeyError:
                 continue
             for group in groups:
-                self._ratios[group].append(ratio)
+                self._seen[group].append((tabulated / one.load.steps, math.log(seconds / tabulated)))
 
     def device_time(self, load: Load) -> DeviceTime:
         """Device time of a load.
@@ -140,14 +149,18 @@ class Predictor:
         if not load.steps:
             return DeviceTime()
         seconds, own = self._steps(load), _groups(load)
-        start = 0.0 if own[0] in self._ratios else self._start(load)
+        start = 0.0 if own[0] in self._seen else self._start(load)
         for group, spread in zip(own, SPREADS, strict=True):
-            if ratios := self._ratios.get(group, [])[:NEWEST]:
+            if ratios := self._alike(group, seconds / load.steps)[:NEWEST]:
                 middle, reach = _interval(ratios, spread)
                 steps = _around(seconds * math.exp(middle), math.exp(reach), attempts=len(ratios))
                 return steps + _around(start, UNMEASURED[Footing.ESTIMATOR], attempts=0)
         factor = UNMEASURED[self._table.footing(load.task, load.estimator)]
         return _around(seconds + start, factor, attempts=0)
+
+    def _alike(self, group: Hashable, pace: float) -> list[float]:
+        """Ratios of the group, of steps that are neither much longer nor much shorter."""
+        return [ratio for other, ratio in self._seen.get(group, []) if 1 / ALIKE <= other / pace <= ALIKE]
 
     def _steps(self, load: Load) -> float:
         return load.steps * self._table.pace(load.task, load.estimator, each=load.each)

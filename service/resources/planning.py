@@ -18,8 +18,8 @@ DAY = 24 * 3600.0
 """Device time from which a sweep is warned of, seconds."""
 REMEMBERED = 1_000
 """Finished attempts that are looked at, newest first."""
-STARTING = ("imports", "data", "compiling")
-"""What an attempt spends time on before its steps run."""
+ONCE = ("imports", "data", "compiling", "first_step")
+"""What an attempt spends time on once, however many steps it has."""
 
 
 def plan(engine: Engine, planned: Sequence[PlannedCell]) -> schemas.Plan:
@@ -86,7 +86,7 @@ def _finished(engine: Engine) -> Iterator[Finished]:
             steps=row.steps,
             trials=row.trials,
         )
-        start = sum(row.phases.get(name, 0.0) for name in STARTING)
+        start = sum(row.phases.get(name, 0.0) for name in ONCE)
         yield Finished(load=load, seconds=row.seconds, start_seconds=start)
 
 

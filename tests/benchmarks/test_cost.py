@@ -23,11 +23,11 @@ from benchmarks.sweep import read_sweep
 LONG = {"id": "polynomial", "latents": 8, "batch_size": 4, "epochs": 40}  # 8,000 steps, 1,600 flop each
 VAE = {"id": "categorical_vae", "categories": 8, "latents": 4}
 TINY = Table(
-    machine="one that does a flop a second",
+    machine="one that does a flop a second, of most tasks 40,000",
     start_seconds=100.0,
     overhead_seconds=2.0,
     number_seconds=0.5,
-    flop_per_second={"polynomial": 1.0, "": 10.0},
+    flop_per_second={"polynomial": 1.0, "": 40_000.0},
     uncompiled=3.0,
     rows=(),
 )
@@ -258,8 +258,9 @@ def test_unknown_history_is_passed_over() -> None:
 
 def test_attempts_that_only_started_say_nothing_of_steps() -> None:
     done = load(LONG, "st")
-    history = [Finished(load=done, seconds=9.0, start_seconds=9.0)]
+    history = [Finished(load=done, seconds=seconds, start_seconds=9.0) for seconds in (9.0, 9.19)]
     assert Predictor(history, TINY).device_time(done).attempts == 0
+    assert Predictor([Finished(load=done, seconds=9.21, start_seconds=9.0)], TINY).device_time(done).attempts
 
 
 def test_a_program_that_was_on_disk_makes_no_other_work_look_fast() -> None:
@@ -268,6 +269,15 @@ def test_a_program_that_was_on_disk_makes_no_other_work_look_fast() -> None:
     predictor = Predictor([Finished(load=done, seconds=steps_of(done))], TINY)
     new = load(VAE, "rloo")
     assert predictor.device_time(new).expected == pytest.approx(steps_of(new) + 100)
+
+
+def test_much_shorter_steps_say_nothing_of_long_ones() -> None:
+    """Ten times as much work a step, and a hundred times."""
+    done = load(LONG, "st")
+    history = [Finished(load=done, seconds=7 * steps_of(done))]
+    tenfold, hundredfold = (load(LONG | {"latents": latents}, "st") for latents in (80, 800))
+    assert Predictor(history, TINY).device_time(tenfold).attempts == 1
+    assert Predictor(history, TINY).device_time(hundredfold).attempts == 0
 
 
 def test_path_estimators_pass_as_often_as_the_task_has_samples() -> None:
