@@ -221,7 +221,7 @@ def test_the_likest_work_decides() -> None:
 def test_less_like_work_gives_a_wider_interval() -> None:
     done = load(LONG, "st")
     predictor = Predictor([Finished(load=done, seconds=1e5)], TINY)
-    new = (done, load(LONG | {"latents": 16}, "st"), load(LONG, "reinmax"), load(VAE, "rloo"))
+    new = (done, load(LONG | {"latents": 16}, "st"), load(LONG, "reinmax"), load(VAE, "st"))
     widths = [time.high / time.expected for time in map(predictor.device_time, new)]
     assert widths == sorted(widths)
     assert 1 < widths[0] < widths[-1] < 12
