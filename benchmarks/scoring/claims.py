@@ -20,7 +20,7 @@ SUPPORTED_FROM = 0.95
 """Share of draws from which a claim is supported."""
 
 CONTRADICTED_TO = 0.05
-"""Share of draws up to which a claim is contradicted."""
+"""Share of draws up to which the only comparison of a claim contradicts it; of k, up to a k-th of this."""
 
 Flags = NDArray[np.bool_]
 
@@ -36,7 +36,10 @@ class ClaimVerdict(StrEnum):
 
 class Claim(Protocol):
     """A part of a sentence, which holds or does not, given the means on a board; it speaks of all its
-    boards."""
+    boards.
+
+    On each it is made of elementary comparisons, each of two numbers, and holds where all of them hold.
+    """
 
     @property
     def boards(self) -> tuple[Hashable, ...]:
@@ -47,8 +50,8 @@ class Claim(Protocol):
         """The estimators of which it speaks on a board where these were tried."""
         ...
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """(draws,) whether it holds on a board."""
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """(comparisons, draws) whether each elementary comparison holds on a board."""
         ...
 
 
@@ -69,12 +72,12 @@ class Best:
         others = [name for name in tried if name != self.estimator]
         return (self.estimator, *(self.rivals or others or ["any rival"]))
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """Its cost is finite and at most that of every rival, plus ``at_most_behind``."""
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """Its cost is finite and at most a rival's, plus ``at_most_behind``: one for each rival."""
         own = posterior.costs(self.estimator)
-        rivals = [name for name in self.needs(posterior.estimators) if name != self.estimator]
-        best = np.min([posterior.costs(name) for name in rivals], axis=0)
-        return np.asarray(np.isfinite(own) & (own <= best + self.at_most_behind))
+        names = [name for name in self.needs(posterior.estimators) if name != self.estimator]
+        rivals = np.stack([posterior.costs(name) for name in names])
+        return np.asarray(np.isfinite(own) & (own <= rivals + self.at_most_behind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,9 @@ class Better:
         """Both estimators."""
         return (self.estimator, self.than)
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """Its cost is below the other's, less ``by``."""
-        return posterior.costs(self.estimator) < posterior.costs(self.than) - self.by
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """Its cost is below the other's, less ``by``: one."""
+        return (posterior.costs(self.estimator) < posterior.costs(self.than) - self.by)[np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +111,8 @@ class Bound:
         """The estimator."""
         return (self.estimator,)
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """low <= mean <= high."""
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """low <= mean, mean <= high: one for each bound, so that noise wider than both is no contradiction."""
         return _inside(posterior.chosen(self.estimator).value, self.low, self.high)
 
 
@@ -127,8 +130,8 @@ class BestSetting:
         """The estimator."""
         return (self.estimator,)
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """low <= parameter of the chosen cell <= high; not of an estimator that failed.
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """low <= parameter of the chosen cell <= high, one comparison; not of an estimator that failed.
 
         Raises:
             ValueError: a cell has no such parameter, or not as a number.
@@ -140,8 +143,8 @@ class BestSetting:
             if value is None or isinstance(value, str):
                 raise ValueError(f"{self.parameter} of {self.estimator} on {board} is no number: {value!r}")
             settings.append(float(value))
-        inside = _inside(np.array(settings), self.low, self.high)
-        return np.asarray(inside[chosen.index] & np.isfinite(chosen.value))
+        inside = np.all(_inside(np.array(settings), self.low, self.high), axis=0)
+        return np.asarray(inside[chosen.index] & np.isfinite(chosen.value))[np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +161,10 @@ class Ratio:
         """Both estimators."""
         return (self.estimator, self.over)
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """low <= mean / other mean <= high; not where either failed or the other is zero."""
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """low <= mean / other mean, mean / other mean <= high: one for each bound; not where either failed
+        or the other is zero.
+        """
         over = posterior.chosen(self.over).value
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = posterior.chosen(self.estimator).value / over
@@ -177,16 +182,17 @@ class Order:
         """The estimators."""
         return self.estimators
 
-    def holds(self, board: Hashable, posterior: Posterior) -> Flags:
-        """Each cost is below the next."""
+    def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
+        """Each cost is below the next: one for each pair of neighbours."""
         ordered = np.stack([posterior.costs(name) for name in self.estimators])
-        return np.asarray(np.all(ordered[:-1] < ordered[1:], axis=0))
+        return np.asarray(ordered[:-1] < ordered[1:])
 
 
 def _inside(values: NDArray[np.float64], low: float | None, high: float | None) -> Flags:
-    above = values >= (-np.inf if low is None else low)
-    below = values <= (np.inf if high is None else high)
-    return np.isfinite(values) & above & below
+    """(bounds, values) whether values are finite and on the right side of each bound; one row without any."""
+    within = [values >= low] if low is not None else []
+    within += [values <= high] if high is not None else []
+    return np.isfinite(values) & np.stack(within or [np.isfinite(values)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +200,8 @@ class ClaimResult:
     """How a claim fares.
 
     Attributes:
-        verdict: supported (share >= 0.95), contradicted (share <= 0.05), undecided, or not tried.
+        verdict: supported (share >= 0.95), contradicted (one of its k elementary comparisons alone holds in a
+            share <= 0.05 / k), undecided, or not tried.
         reason: why, in a sentence.
         share: share of draws in which the claim holds on all boards; ``None`` if it is not tried, or
             undecided for lack of seeds.
@@ -232,7 +239,9 @@ def judge(
 
     For two estimators of one cell each with common seeds, the share of :class:`Better` is one less the p
     value of the one-sided paired t test. So what is false, or on the edge, is called supported in at most 5 %
-    of cases.
+    of cases. What is true, or on the edge, is called contradicted in at most 5 %: one of its k comparisons
+    has to fail at a level of 5 % / k (Bonferroni). The joint share does not show that, since it is about 0.5^k
+    for k ties, of a sentence and of its opposite.
 
     Raises:
         ValueError: no parts, a part without boards or one that does not fit the cells, or ``min_seeds`` below
@@ -259,7 +268,7 @@ def judge(
         return ClaimResult(
             verdict=ClaimVerdict.UNDECIDED, reason=f"{lack}: {_listed(few)}", by_board={}, left_out=left_out
         )
-    return _counted(_held(parts, views), left_out)
+    return _counted(_compared(parts, views), left_out)
 
 
 def _missing(part: Claim, boards: Boards) -> list[str]:
@@ -290,25 +299,26 @@ def _few(part: Claim, boards: Boards, views: Mapping[Hashable, Posterior]) -> li
 
 
 def _counted(by_board: Mapping[Hashable, Flags], left_out: int) -> ClaimResult:
-    share, error = share_of(np.logical_and.reduce(list(by_board.values())))
+    held = {board: np.all(flags, axis=0) for board, flags in by_board.items()}
+    share, error = share_of(np.logical_and.reduce(list(held.values())))
+    alone = [float(one) for flags in by_board.values() for one in np.mean(flags, axis=1)]
     return ClaimResult(
-        verdict=_verdict(share),
-        reason=f"holds in {100 * share:.1f} % of the draws",
+        verdict=_verdict(share, alone),
+        reason=_reason(share, alone),
         share=share,
         error=error,
-        by_board={board: float(np.mean(held)) for board, held in by_board.items()},
+        by_board={board: float(np.mean(one)) for board, one in held.items()},
         left_out=left_out,
     )
 
 
-def _held(parts: tuple[Claim, ...], views: Mapping[Hashable, Posterior]) -> dict[Hashable, Flags]:
-    """(draws,) per board, whether all parts that speak of it hold there."""
-    by_board: dict[Hashable, Flags] = {}
+def _compared(parts: tuple[Claim, ...], views: Mapping[Hashable, Posterior]) -> dict[Hashable, Flags]:
+    """(comparisons, draws) per board, of all parts that speak of it."""
+    by_board: dict[Hashable, list[Flags]] = {}
     for part in parts:
         for board in part.boards:
-            held = part.holds(board, views[board])
-            by_board[board] = by_board[board] & held if board in by_board else held
-    return by_board
+            by_board.setdefault(board, []).append(part.comparisons(board, views[board]))
+    return {board: np.concatenate(flags) for board, flags in by_board.items()}
 
 
 def share_of(held: Flags) -> tuple[float, float]:
@@ -321,7 +331,17 @@ def share_of(held: Flags) -> tuple[float, float]:
     return count / draws, math.sqrt(p * (1 - p) / draws)
 
 
-def _verdict(share: float) -> ClaimVerdict:
+def _verdict(share: float, alone: Sequence[float]) -> ClaimVerdict:
+    """By the joint share and the shares of the elementary comparisons."""
     if share >= SUPPORTED_FROM:
         return ClaimVerdict.SUPPORTED
-    return ClaimVerdict.CONTRADICTED if share <= CONTRADICTED_TO else ClaimVerdict.UNDECIDED
+    contradicted = min(alone) <= CONTRADICTED_TO / len(alone)
+    return ClaimVerdict.CONTRADICTED if contradicted else ClaimVerdict.UNDECIDED
+
+
+def _reason(share: float, alone: Sequence[float]) -> str:
+    holds, k = f"holds in {100 * share:.1f} % of the draws", len(alone)
+    if share > CONTRADICTED_TO or k == 1:
+        return holds
+    least = f"the least likely of its {k} comparisons in {100 * min(alone):.1f} %"
+    return f"{holds}, {least}; a contradiction needs at most {100 * CONTRADICTED_TO / k:.2g} %"

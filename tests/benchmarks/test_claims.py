@@ -293,8 +293,8 @@ class Counted:
     def needs(self, tried: Sequence[str]) -> tuple[str, ...]:
         return ("a",)
 
-    def holds(self, board: Hashable, posterior: Posterior) -> NDArray[np.bool_]:
-        return np.arange(100) < self.count
+    def comparisons(self, board: Hashable, posterior: Posterior) -> NDArray[np.bool_]:
+        return (np.arange(100) < self.count)[np.newaxis]
 
 
 @pytest.mark.parametrize(
@@ -312,6 +312,83 @@ def test_verdicts_at_their_bounds(count: int, verdict: ClaimVerdict) -> None:
     result = on_loss(Counted(count), boards=FAR, draws=100)
     assert (result.share, result.verdict) == (count / 100, verdict)
     assert result.reason == f"holds in {count}.0 % of the draws"
+
+
+def ties(estimators: int, boards: int, rng: np.random.Generator) -> Boards:
+    """Estimators e0, e1, ... of ten seeds without any difference."""
+    values = rng.standard_normal((boards, estimators, 10)).tolist()
+    return {
+        board: [cell(f"e{i}", one, first_seed=10 * i) for i, one in enumerate(values[board])]
+        for board in range(boards)
+    }
+
+
+EIGHT = tuple(range(8))
+
+
+@pytest.mark.parametrize(
+    ("claim", "estimators"),
+    [
+        (Better("e0", "e1", EIGHT), 2),
+        (Best("e0", EIGHT), 4),
+        (Order(("e0", "e1", "e2"), EIGHT), 3),
+        (Bound("e0", EIGHT, low=0.0), 1),
+        (Bound("e0", EIGHT, low=-0.01, high=0.01), 1),
+    ],
+    ids=["better", "best", "order", "bound", "narrow bounds"],
+)
+def test_ties_are_called_contradicted_in_at_most_one_case_of_twenty(claim: Claim, estimators: int) -> None:
+    """On 8 boards; by the joint share, about 0.5^8 or less, it would be nearly all. False alarm 1e-6."""
+    rng, cases = np.random.default_rng(11), 200
+    found = [
+        on_loss(claim, boards=ties(estimators, len(EIGHT), rng), draws=2000).verdict for _ in range(cases)
+    ]
+    at_most = 0.05 * cases + 4.89 * math.sqrt(cases * 0.05 * 0.95)
+    assert found.count(ClaimVerdict.CONTRADICTED) < at_most
+    assert found.count(ClaimVerdict.SUPPORTED) < at_most
+
+
+def test_neither_a_sentence_about_ties_nor_its_opposite_is_contradicted() -> None:
+    values = [0.0, 1.0, 2.0]
+    boards = {board: [cell("a", values), cell("b", values, first_seed=10)] for board in EIGHT}
+    for claim in (Better("a", "b", EIGHT), Better("b", "a", EIGHT)):
+        result = on_loss(claim, boards=boards)
+        assert result.share is not None
+        assert result.share < 0.02
+        assert result.verdict == ClaimVerdict.UNDECIDED
+        assert "of its 8 comparisons in" in result.reason
+        assert result.reason.endswith("a contradiction needs at most 0.62 %")
+
+
+def test_one_clear_failure_contradicts_a_sentence_of_eight_boards() -> None:
+    values = [0.0, 1.0, 2.0]
+    boards = {board: [cell("a", values), cell("b", values, first_seed=10)] for board in EIGHT}
+    boards[3] = [cell("a", [9.0, 9.01, 9.02]), cell("b", [1.0, 1.01, 1.02], first_seed=10)]
+    assert on_loss(Better("a", "b", EIGHT), boards=boards).verdict == ClaimVerdict.CONTRADICTED
+
+
+@pytest.mark.parametrize(
+    ("claim", "count"),
+    [
+        (Best("a", BOARD), 2),
+        (Best("a", BOARD, rivals=("c",)), 1),
+        (Better("a", "b", BOARD), 1),
+        (Bound("a", BOARD), 1),
+        (Bound("a", BOARD, low=1.0, high=2.0), 2),
+        (BestSetting("a", "temperature", BOARD, low=1.0, high=2.0), 1),
+        (Ratio("a", "b", BOARD, low=1.0), 1),
+        (Ratio("a", "b", BOARD, low=1.0, high=2.0), 2),
+        (Order(("a", "b", "c"), BOARD), 2),
+    ],
+)
+def test_elementary_comparisons_are_counted(claim: Claim, count: int) -> None:
+    view = Posterior(FAR["board"], select=LOSS, report=LOSS, rng=np.random.default_rng(0), draws=10)
+    assert claim.comparisons("board", view).shape == (count, 10)
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(2, ClaimVerdict.CONTRADICTED), (3, ClaimVerdict.UNDECIDED)])
+def test_each_of_two_comparisons_has_half_of_the_level(count: int, verdict: ClaimVerdict) -> None:
+    assert on_loss(Counted(count), Counted(100), boards=FAR, draws=100).verdict == verdict
 
 
 def test_bad_input_is_refused() -> None:
