@@ -95,7 +95,8 @@ class Better:
 
     def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
         """Its cost is below the other's, less ``by``: one."""
-        return (posterior.costs(self.estimator) < posterior.costs(self.than) - self.by)[np.newaxis]
+        ahead = posterior.costs(self.estimator) < posterior.costs(self.than) - self.by
+        return np.asarray(ahead[np.newaxis])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Bound:
         return (self.estimator,)
 
     def comparisons(self, board: Hashable, posterior: Posterior) -> Flags:
-        """low <= mean, mean <= high: one for each bound, so that noise wider than both is no contradiction."""
+        """low <= mean, mean <= high: one for each, since noise wider than both contradicts neither."""
         return _inside(posterior.chosen(self.estimator).value, self.low, self.high)
 
 
@@ -144,7 +145,7 @@ class BestSetting:
                 raise ValueError(f"{self.parameter} of {self.estimator} on {board} is no number: {value!r}")
             settings.append(float(value))
         inside = np.all(_inside(np.array(settings), self.low, self.high), axis=0)
-        return np.asarray(inside[chosen.index] & np.isfinite(chosen.value))[np.newaxis]
+        return np.asarray((inside[chosen.index] & np.isfinite(chosen.value))[np.newaxis])
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,11 @@ class ClaimResult:
     left_out: int = 0
 
 
+def not_tried(reason: str) -> ClaimResult:
+    """The result of a claim that was not judged, and why."""
+    return ClaimResult(verdict=ClaimVerdict.NOT_TRIED, reason=reason, by_board={})
+
+
 def judge(
     *parts: Claim,
     boards: Boards,
@@ -240,8 +246,8 @@ def judge(
     For two estimators of one cell each with common seeds, the share of :class:`Better` is one less the p
     value of the one-sided paired t test. So what is false, or on the edge, is called supported in at most 5 %
     of cases. What is true, or on the edge, is called contradicted in at most 5 %: one of its k comparisons
-    has to fail at a level of 5 % / k (Bonferroni). The joint share does not show that, since it is about 0.5^k
-    for k ties, of a sentence and of its opposite.
+    has to fail at a level of 5 % / k (Bonferroni). The joint share does not show that: it is about 0.5^k for
+    k ties, of a sentence and of its opposite.
 
     Raises:
         ValueError: no parts, a part without boards or one that does not fit the cells, or ``min_seeds`` below
@@ -257,9 +263,7 @@ def judge(
     }
     missing = [name for part in parts for name in _missing(part, used)]
     if missing:
-        return ClaimResult(
-            verdict=ClaimVerdict.NOT_TRIED, reason=f"not measured: {_listed(missing)}", by_board={}
-        )
+        return not_tried(f"not measured: {_listed(missing)}")
     views = posteriors(used, select=select, report=report, draws=draws, min_seeds=min_seeds, seed=seed)
     left_out = sum(view.left_out for view in views.values())
     few = [name for part in parts for name in _few(part, used, views)]

@@ -21,7 +21,7 @@ from benchmarks.scoring import claims, orders, posterior
 from benchmarks.suites import predicates, reading
 from benchmarks.suites.checking import Row
 from benchmarks.suites.reading import Exhibit
-from benchmarks.suites.schema import ClaimSection, PublishedSection
+from benchmarks.suites.schema import ClaimSection, PublishedSection, Tier
 from benchmarks.sweep import Issue, SpecError
 
 BASE = "reinmax"
@@ -243,11 +243,12 @@ def half_unit(text: str) -> float:
     return 0.5 * 10.0 ** (len(whole) - len(whole.rstrip("0")) if whole.strip("0") else 0)
 
 
-def report(exhibit: Exhibit, measured: Sequence[Case]) -> Costs:
+def report(exhibit: Exhibit, tier: Tier, measured: Sequence[Case]) -> Costs:
     """Put what one device measured beside what was published.
 
     Args:
         exhibit: a table that a command measures.
+        tier: what it was measured in.
         measured: every case of the device.
 
     Raises:
@@ -265,7 +266,7 @@ def report(exhibit: Exhibit, measured: Sequence[Case]) -> Costs:
         claims=tuple(
             Judged(
                 claim=claim,
-                result=_decided(place, claim, exhibit, by_problem, printed),
+                result=_decided(place, claim, exhibit, tier, by_problem, printed),
                 boards=len(_spoken_of(claim, by_problem)),
                 published_boards=len(_spoken_of(claim, printed or by_problem)),
             )
@@ -446,9 +447,12 @@ def _decided(
     place: int,
     claim: ClaimSection,
     exhibit: Exhibit,
+    tier: Tier,
     by_problem: Mapping[str, Sequence[Case]],
     printed: Prints,
 ) -> claims.ClaimResult:
+    if predicates.too_short(tier):
+        return claims.not_tried(predicates.SMOKE)
     try:
         return _judge(claim, by_problem, printed)
     except ValueError as error:
@@ -467,7 +471,7 @@ def _judge(
     for test in claim.tests:
         on = [problem for problem in by_problem if _named(problem, test.boards)]
         if not on:
-            return not_tried("none of the problems that it speaks of was measured")
+            return claims.not_tried("none of the problems that it speaks of was measured")
         parts += predicates.parts(test, on, _level)
     metric = posterior.Metric(predicates.only_metric(claim))
     boards = {
@@ -490,8 +494,3 @@ def _meant(claim: ClaimSection, cases: Sequence[Case], printed: Iterable[str]) -
 
 def _level(end: predicates.End, _: Hashable) -> float | None:
     return predicates.number(end)
-
-
-def not_tried(reason: str) -> claims.ClaimResult:
-    """The result of a claim that nothing was measured for."""
-    return claims.ClaimResult(verdict=claims.ClaimVerdict.NOT_TRIED, reason=reason, by_board={})

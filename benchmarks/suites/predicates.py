@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from benchmarks.scoring import claims
-from benchmarks.suites.schema import ClaimSection, Scalar, TestSection
+from benchmarks.suites.schema import ClaimSection, Scalar, TestSection, Tier
+
+SMOKE = "the tier smoke shows that everything runs; it is too short to judge the paper"
+"""Why claims are not tried in that tier: after a hundredth of the training, means say little of the end."""
 
 End = float | str | None
 """One end of the interval of a test: a number, the label of a level, or none."""
+
+
+def too_short(tier: Tier) -> bool:
+    """Whether a tier computes too little for any claim to be judged by it."""
+    return tier == "smoke"
 
 
 def only_metric(claim: ClaimSection) -> str:

@@ -315,6 +315,8 @@ def _objection(reference: Reference, has_margin: bool) -> str | None:
         return reference.comparable
     if not reference.exhibit:
         return "a known level, nothing that was measured"
+    if reference.slip:
+        return f"slip in print: {reference.slip}"
     return None if has_margin else "no margin is stated for this metric"
 
 
@@ -325,11 +327,11 @@ def _agreement(
     cells: Sequence[Measured],
     references: Sequence[Reference],
 ) -> dict[tuple[str, str], orders.Agreement]:
-    """Of every set of comparable published numbers that has at least two measured estimators."""
+    """Of every set of comparable published numbers without slips, if at least two estimators are measured."""
     least = _least_seeds(exhibit, tier)
     found: dict[tuple[str, str], dict[str, float]] = {}
     for one in references:
-        if one.estimator is not None and one.exhibit and not one.comparable:
+        if one.estimator is not None and one.exhibit and not one.comparable and not one.slip:
             found.setdefault((one.metric, one.label), {})[one.estimator] = one.mean
     measured = {one.spec.estimator.id for one in cells if len(one.ended(exhibit.file.select)) >= least}
     return {
@@ -373,10 +375,12 @@ def _decided(
     tier: Tier,
     by_board: Mapping[Component, Sequence[Measured]],
 ) -> claims.ClaimResult:
+    if predicates.too_short(tier):
+        return claims.not_tried(predicates.SMOKE)
     try:
         return _judge(claim, exhibit, tier, by_board)
     except UnknownLevel as unknown:
-        return claims.ClaimResult(verdict=claims.ClaimVerdict.NOT_TRIED, reason=str(unknown), by_board={})
+        return claims.not_tried(str(unknown))
     except ValueError as error:
         raise SpecError([Issue(f"/claims/{place}", str(error))], source=exhibit.name) from None
 
@@ -394,8 +398,7 @@ def _judge(
     for test in claim.tests:
         boards = {title: task for task, title in titles.items() if predicates.named(task.values, test.boards)}
         if not boards:
-            reason = "none of the boards that it speaks of is in this tier"
-            return claims.ClaimResult(verdict=claims.ClaimVerdict.NOT_TRIED, reason=reason, by_board={})
+            return claims.not_tried("none of the boards that it speaks of is in this tier")
         parts += predicates.parts(test, list(boards), functools.partial(_level, boards, test, exhibit))
     task = next(iter(by_board))
     return claims.judge(

@@ -47,11 +47,11 @@ def show(exhibit: Exhibit, tier: Tier, folder: Path) -> tuple[list[DeviceCosts],
     devices: list[DeviceCosts] = []
     claims: list[ReportClaim] = []
     for document in measurements.stored(exhibit, tier, folder):
-        found = reproductions.make_costs(exhibit, _cases(document))
+        found = reproductions.make_costs(exhibit, tier, _cases(document))
         devices.append(_device(document, found))
         claims += [_claim(one, document["device"]) for one in found.claims]
     if not devices:
-        claims = [_claim(one, None) for one in reproductions.make_costs(exhibit, ()).claims]
+        claims = [_claim(one, None) for one in reproductions.make_costs(exhibit, tier, ()).claims]
     return devices, claims
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks.scoring.claims import CONTRADICTED_TO
 from service.resources import cost_tables, numbers
 from service.resources.claim_words import listed
 from service.resources.labels import metric_header
@@ -94,20 +95,24 @@ def tables(report: SuiteReport) -> list[Table]:
 
 
 def share(claim: ReportClaim) -> str:
-    """The probability that a claim holds, with its Monte Carlo error, in per cent."""
+    """The probability that a claim holds, with its Monte Carlo error, in per cent; a bound near 0 and 1."""
     if claim.share is None or claim.error is None:
         return "–"
     error = math.ceil(1000 * claim.error) / 10
+    if 100 * (claim.share + claim.error) <= error:
+        return f"< {error:.1f} %"
+    if 100 * (1 - claim.share + claim.error) <= error:
+        return f"> {100 - error:.1f} %"
     return f"{100 * claim.share:.1f} ± {error:.1f} %"
 
 
 def decision(claim: ReportClaim) -> str:
-    """What was tested, why nothing follows where that is so, and what the test leaves out."""
+    """What was tested, why nothing follows where that is not plain, and what the test leaves out."""
     tests = "; ".join(claim.decided_by)
     parts = [tests[:1].upper() + tests[1:]]
-    if claim.share is None:
+    if claim.share is None or (claim.verdict == "undecided" and claim.share <= CONTRADICTED_TO):
         parts.append(claim.reason[:1].upper() + claim.reason[1:])
-    elif claim.left_out:
+    if claim.share is not None and claim.left_out:
         parts.append(f"{claim.left_out:,} settings with too few seeds are left out")
     parts += [claim.note] if claim.note else []
     return " ".join(f"{part.rstrip('.')}." for part in parts)

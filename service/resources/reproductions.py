@@ -171,19 +171,19 @@ def _report(exhibit: Exhibit, tier: Tier, rows: frozenset[EndedRow]) -> tuple[Re
     return report(exhibit, tier, now.measured), now
 
 
-def make_costs(exhibit: Exhibit, cases: tuple[costs.Case, ...]) -> costs.Costs:
+def make_costs(exhibit: Exhibit, tier: Tier, cases: tuple[costs.Case, ...]) -> costs.Costs:
     """What a command measured on one device beside what was published.
 
     Raises:
         BrokenSuite: a claim cannot be decided as the exhibit's file has it.
     """
     with _told():
-        return _costs(exhibit, cases)
+        return _costs(exhibit, tier, cases)
 
 
 @functools.lru_cache(maxsize=64)  # pages ask for it again and again
-def _costs(exhibit: Exhibit, cases: tuple[costs.Case, ...]) -> costs.Costs:
-    return costs.report(exhibit, cases)
+def _costs(exhibit: Exhibit, tier: Tier, cases: tuple[costs.Case, ...]) -> costs.Costs:
+    return costs.report(exhibit, tier, cases)
 
 
 def _ended(engine: Engine, exhibit: Exhibit, tier: Tier) -> frozenset[EndedRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_known_slips_are_marked() -> None:
     }
     for table in {table for table, *_ in marked}:
         assert REINMAX.exhibits[f"table{table}"].file.slips
+
+
+def test_means_with_a_collapsed_seed_say_so_and_what_the_others_reach() -> None:
+    """Nine values at a and one at a + D have mean a + D / 10 and sd D / sqrt(10): a = mean - sd / sqrt(10)."""
+    logs = [row for row in REINMAX.table("public_logs.csv") if row["estimator"] == "st"]
+    wide = [row for row in logs if float(row["sd"]) > 6]
+    assert {(row["categories"], row["latents"]) for row in wide} == {("8", "4")}
+    assert [int(row["epochs"]) for row in wide] == [1, 1, 2, 2, 5, 5, 10, 10, 20, 20]
+    for row in wide:
+        others = float(row["mean"]) - float(row["sd"]) / math.sqrt(10)
+        words = f"one seed of ten collapsed; by mean and spread the other nine are at about {others:.1f}"
+        assert row["slip"] == words
+    assert [row for row in logs if row["slip"]] == wide
 
 
 @pytest.mark.parametrize("table", ["2", "9", "10", "11"])

@@ -13,7 +13,7 @@ from benchmarks.suites import reading
 from benchmarks.suites.report import PUBLISHED_TIER, Measured, Report, cells_of, report
 from benchmarks.suites.schema import Tier
 from benchmarks.sweep import SpecError
-from tests.support.paper import TABLE, VALUES, Values, write_suite
+from tests.support.paper import NUMBERS, TABLE, VALUES, Values, write_suite
 
 EXHIBITS = [
     (exhibit.name, tier)
@@ -69,7 +69,24 @@ def test_the_setting_with_the_best_mean_stands_beside_the_published_number(suite
     assert beside.comparison.verdict == Verdict.REPRODUCED
     table = next(one for one in st.beside if one.reference.label == "Table 1")
     assert (table.comparison.difference, table.comparison.verdict) == (8.0, Verdict.NOT_REPRODUCED)
-    assert table.reference.slip == "printed as 30"
+
+
+def test_a_number_with_a_slip_is_not_judged(suites: Path) -> None:
+    """Measured 4, printed 4: it would be reproduced."""
+    write_suite(suites)
+    _, board = reported(VALUES).boards
+    (beside,) = (one for one in board.lines[0].beside if one.reference.label == "Table 1")
+    assert beside.comparison.verdict == Verdict.NOT_COMPARABLE
+    assert beside.comparison.reason == "slip in print: printed as 40"
+    assert beside.comparison.difference == 0.0
+
+
+def test_a_number_with_a_slip_decides_no_order(suites: Path) -> None:
+    """GST is not computed, so that one number alone is left without it."""
+    numbers = NUMBERS.replace("2,st,expected_loss,3,1,3,", "2,st,expected_loss,3,1,3,printed as 30")
+    assert numbers != NUMBERS
+    write_suite(suites, changed={"numbers.csv": numbers})
+    assert not reported(VALUES).boards[0].agreement
 
 
 def test_a_level_that_is_known_has_a_difference_and_no_verdict(suites: Path) -> None:
@@ -133,9 +150,20 @@ def test_claims_say_how_many_of_the_published_boards_they_were_tested_on(suites:
     assert temperature.result.verdict == ClaimVerdict.CONTRADICTED
     assert gst.result.verdict == ClaimVerdict.NOT_TRIED
     (smoke, *_) = reported(VALUES, "smoke").claims
-    assert (smoke.result.verdict, smoke.boards, smoke.published_boards) == (ClaimVerdict.UNDECIDED, 1, 2)
+    assert (smoke.boards, smoke.published_boards) == (1, 2)
     titles = [board.title for board in reported(VALUES).boards]
     assert list(best.result.by_board) == titles
+
+
+def test_a_smoke_tier_judges_no_claim(suites: Path) -> None:
+    """Three seeds of every setting: "ReinMax has the lowest loss" would be supported."""
+    with_table(suites, ("set: {task: {p: 2}, seeds: 1}", "set: {task: {p: 2}, seeds: 3}"))
+    results = [one.result for one in reported(VALUES, "smoke").claims]
+    assert {one.verdict for one in results} == {ClaimVerdict.NOT_TRIED}
+    assert {one.reason for one in results} == {
+        "the tier smoke shows that everything runs; it is too short to judge the paper"
+    }
+    assert reported(VALUES).claims[0].result.verdict == ClaimVerdict.SUPPORTED
 
 
 def test_after_halving_only_settings_with_all_seeds_are_judged(suites: Path) -> None:
@@ -190,6 +218,29 @@ def test_a_claim_that_cannot_be_decided_is_told_with_its_place(suites: Path, tes
     with pytest.raises(SpecError, match=message) as refused:
         reported(VALUES)
     assert [issue.path for issue in refused.value.issues] == ["/claims/2"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "verdict"),
+    [
+        (0.2475, ClaimVerdict.SUPPORTED),
+        (0.2455, ClaimVerdict.CONTRADICTED),
+        (0.25, ClaimVerdict.CONTRADICTED),
+    ],
+)
+def test_what_stalls_is_neither_below_nor_above_the_level(
+    suites: Path, loss: float, verdict: ClaimVerdict
+) -> None:
+    """The test of Figure 1; at 0.25, of fair coins, nothing is trained yet."""
+    (stalls,) = (
+        one for one in reading.exhibit("reinmax-2023/figure1").file.claims if "stalls" in one.sentence
+    )
+    (test,) = stalls.tests
+    assert (test.low, test.high, test.slack) == ("stall", "stall", 1e-3)
+    bound = "{kind: bound, metric: expected_loss, estimator: st, low: stall, high: stall, slack: 1e-3, "
+    with_table(suites, ("{kind: best, metric: expected_loss, estimator: gst}", bound + "boards: [{p: 2}]}"))
+    near: Values = {(2, "st", 1.0): [loss - 1e-5, loss, loss + 1e-5]}
+    assert reported(near).claims[2].result.verdict == verdict
 
 
 def test_a_level_that_is_not_known_on_a_board_leaves_the_claim_untried(suites: Path) -> None:

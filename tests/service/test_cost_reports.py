@@ -24,8 +24,8 @@ from service.storage.engine import open_engine
 from tests.support.suites import COSTS, COSTS_TABLE, efficiency_document, tiny_suite
 from tests.support.web import application, browser_of
 
-REPORT = "/api/v1/suites/tiny/table3/report?tier=smoke"
-PAGE = "/suites/tiny/table3?tier=smoke"
+REPORT = "/api/v1/suites/tiny/table3/report?tier=full"
+PAGE = "/suites/tiny/table3?tier=full"
 HOSTILE = r"<script>alert(1)</script>| `x` **y** $\frac{1}{0}$ \input{s} 100% #1 & ~^ {"
 
 
@@ -45,7 +45,7 @@ def client(database: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return browser_of(application(database, tmp_path / "home"))
 
 
-def publish(client: httpx.Client, **fields: Any) -> None:
+def publish(client: httpx.Client, tier: str = "full", **fields: Any) -> None:
     """Send the measurements of ReinMax and ST, 2 s and 1 s, 1000 and 500 bytes, with other fields.
 
     As if of a GPU, whose memory is counted exactly.
@@ -53,7 +53,7 @@ def publish(client: httpx.Client, **fields: Any) -> None:
     plan = efficiency_document()["plan"] | {"device": "cuda"}
     document = efficiency_document() | {"plan": plan} | fields
     body = json.dumps(document)
-    path = "/api/v1/suites/tiny/table3/measurements?tier=smoke"
+    path = f"/api/v1/suites/tiny/table3/measurements?tier={tier}"
     answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 201, answer.text
 
@@ -107,6 +107,15 @@ def test_a_device_has_numbers_ratios_orders_and_claims(client: httpx.Client) -> 
         "mean seconds of an epoch of ReinMax over that of Straight-through is at most 1.5, "
         "where problem quadratic"
     ]
+
+
+def test_a_smoke_tier_judges_no_claim(client: httpx.Client) -> None:
+    publish(client, tier="smoke")
+    claims = client.get(REPORT.replace("full", "smoke")).json()["claims"]
+    assert [(one["verdict"], one["device"]) for one in claims] == 2 * [("not tried", "cpu")]
+    assert {one["reason"] for one in claims} == {
+        "the tier smoke shows that everything runs; it is too short to judge the paper"
+    }
 
 
 def test_memory_of_a_cpu_is_not_exact(client: httpx.Client) -> None:

@@ -94,8 +94,9 @@ figure: {{kind: heatmap, metric: expected_loss, panels: [p], across: temperature
 NUMBERS = """\
 p,estimator,metric,mean,sd,n,slip
 2,reinmax,expected_loss,2,1,3,
-2,st,expected_loss,3,1,3,printed as 30
+2,st,expected_loss,3,1,3,
 2,gst,expected_loss,2.5,,,
+3,reinmax,expected_loss,4,1,3,printed as 40
 """
 
 Values = Mapping[tuple[float, str, float], list[float | None]]

@@ -93,6 +93,7 @@ tiers:
   smoke:
     set: {epochs: 1, warm_up: 2, seconds: 0.5}
     changes: One short epoch on the device at hand.
+  full: {changes: ""}
 published:
   - file: costs.csv
     where: {problem: quadratic}
