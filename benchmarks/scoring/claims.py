@@ -193,7 +193,7 @@ def _inside(values: NDArray[np.float64], low: float | None, high: float | None) 
     """(bounds, values) whether values are finite and on the right side of each bound; one row without any."""
     within = [values >= low] if low is not None else []
     within += [values <= high] if high is not None else []
-    return np.isfinite(values) & np.stack(within or [np.isfinite(values)])
+    return np.asarray(np.isfinite(values) & np.stack(within or [np.isfinite(values)]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -149,9 +149,10 @@ class ReportClaim(Answer):
     """A sentence of the paper and what was measured of it.
 
     ``share`` is the probability that it holds on all its boards, ``error`` the Monte Carlo error of that;
-    null where it is not tried or the seeds are too few. ``decided_by`` says in words what was tested, all of
-    which must hold. It was tested on ``boards`` of ``published_boards`` boards; ``left_out`` cells of these
-    have too few seeds to be judged. ``device`` measured it where a command does, null before that.
+    null where it is not tried or the seeds are too few. A small share alone does not make it contradicted:
+    one of its comparisons must fail at a level for all of them. ``decided_by`` says in words what was tested,
+    all of which must hold. It was tested on ``boards`` of ``published_boards`` boards; ``left_out`` cells of
+    these have too few seeds to be judged. ``device`` measured it where a command does, null before that.
     """
 
     sentence: str

@@ -123,7 +123,7 @@ def test_what_there_is_not_is_told(client: httpx.Client, path: str, status: int)
 def test_markdown_has_the_claims_first_and_a_table_a_board(client: httpx.Client) -> None:
     lines = text(client, "markdown").splitlines()
     assert lines.index("## Claims") < lines.index("## Numbers")
-    assert "| ✓ **supported** | ReinMax has the lowest loss. | page 7 | > 99.9 % | 2 of 2 boards |" in (
+    assert "| ✓ **supported** | ReinMax has the lowest loss. | page 7 | &gt; 99.9 % | 2 of 2 boards |" in (
         "\n".join(lines)
     )
     assert "| Straight-through | τ 1 · Adam 1e−3 | 3 of 3 | 11.0 ± 1.0 | 8.5 to 13.5 |" in "\n".join(lines)
