@@ -143,9 +143,16 @@ class Posterior:
         """(draws,) the reported mean, or its negative if large is good: small is good, failed is infinity."""
         return costs(self.chosen(estimator).value, self._report.goal)
 
+    def selecting(self, estimator: str) -> NDArray[np.float64]:
+        """(c, draws) costs of the cells of :meth:`chosen` by the metric that selects; the least is chosen."""
+        return self._selecting_costs(self.chosen(estimator).cells)
+
+    def _selecting_costs(self, cells: tuple[Cell, ...]) -> NDArray[np.float64]:
+        means = np.stack([self._selecting.means(cell, self._select) for cell in cells])
+        return costs(means, self._select.goal)
+
     def _choose(self, cells: tuple[Cell, ...]) -> Chosen:
-        selecting = np.stack([self._selecting.means(cell, self._select) for cell in cells])
-        index = np.argmin(costs(selecting, self._select.goal), axis=0)
+        index = np.argmin(self._selecting_costs(cells), axis=0)
         value = np.empty(index.shape)
         for number in np.unique(index):
             here = index == number
