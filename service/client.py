@@ -248,7 +248,7 @@ class Client:
     def suites(self) -> Document:
         """Papers with their tables and figures and the state of every tier, under ``suites``.
 
-        ``broken`` lists suites that the server has and cannot use, and why.
+        ``broken`` lists suites and exhibits that the server has and cannot use, and why.
         """
         return self._get("/suites")
 

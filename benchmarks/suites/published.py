@@ -45,13 +45,16 @@ def references(task: Component, select: str | None = None) -> tuple[Reference, .
 
 @functools.cache
 def readable() -> tuple[Suite, ...]:
-    """All suites but those with mistakes: boards are shown without them."""
+    """All suites but those with mistakes, and exhibits likewise: boards are shown without them."""
     suites = []
     for id in reading.available():
         try:
             suites.append(reading.get(id))
         except SpecError as error:
             _LOG.warning("the numbers of suite %s are not shown: %s", id, error)
+            continue
+        for name, wrong in suites[-1].broken.items():
+            _LOG.warning("the numbers of %s/%s are not shown: %s", id, name, wrong)
     return tuple(suites)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from benchmarks.suites import checking
+from benchmarks.suites import checking, sections, tiers
 from benchmarks.suites.checking import Row
 from benchmarks.suites.schema import ExhibitFile, MarginSection, Section, SuiteFile, Tier, TierSection
-from benchmarks.sweep import Issue, SpecError, Sweep, read_sweep
+from benchmarks.sweep import Issue, SpecError, Sweep
 from benchmarks.sweep_file.document import parse, plain
 from benchmarks.sweep_file.issues import Issues, listed, nearest
 
@@ -28,6 +29,7 @@ FOLDERS = "HEUNBOARD_SUITES"
 """Environment variable with folders of further suites."""
 
 _File = TypeVar("_File", bound=Section)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,38 +76,8 @@ class Exhibit:
             KeyError: the exhibit has no such tier.
             SpecError: a sweep is not valid.
         """
-        section = self.tier(tier)
-        documents = [
-            self._document(one, task, tier, section)
-            for one in self.lists.get(section.sweeps, [])  # none of a command
-            for task in _boards(one)
-            if _kept(task, section)
-        ]
-        return tuple(
-            read_sweep(document, source=f"{self.name}, tier {tier}, sweep {i}")
-            for i, document in enumerate(documents, start=1)
-        )
-
-    def _document(
-        self, sweep: Mapping[str, Any], task: Mapping[str, Any], tier: Tier, section: TierSection
-    ) -> dict[str, Any]:
-        """A sweep file of one of its boards, with what the tier changes."""
-        rule = {"select": {"metric": self.file.select}, "report": list(self.file.report)}
-        given = {key: value for key, value in sweep.items() if key != "boards"}
-        changed = {**section.set, "task": {**task, **section.set.get("task", {})}}
-        return {"name": f"{self.name} {tier}", **rule, **given, **changed}
-
-
-def _boards(sweep: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The `task` of each of its sweep files."""
-    for board in sweep.get("boards", [{}]):
-        yield {**sweep.get("task", {}), **board}
-
-
-def _kept(task: Mapping[str, Any], section: TierSection) -> bool:
-    return not section.only or any(
-        all(task.get(name) == value for name, value in board.items()) for board in section.only
-    )
+        self.tier(tier)
+        return tuple(one.sweep() for one in tiers.documents(self.name, self.file, self.lists, tier))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,31 +87,44 @@ class Suite:
     Attributes:
         id: name of its folder.
         file: what ``suite.yaml`` says.
-        exhibits: its tables and figures by id, in the paper's order.
+        exhibits: its tables and figures by id, in the paper's order, but for those that cannot be used.
+        broken: those, each with everything that is wrong with its file.
         folder: where its files are.
     """
 
     id: str
     file: SuiteFile
     exhibits: Mapping[str, Exhibit]
+    broken: Mapping[str, SpecError]
     folder: Path
 
-    @functools.cache  # noqa: B019 - suites live as long as the process
     def table(self, name: str) -> tuple[Row, ...]:
         """The rows of one of its CSV files, or of another suite's, every value as it is written there.
 
         Raises:
-            KeyError: there is no such other suite.
-            SpecError: there is no such file.
+            SpecError: there is no such file or suite.
         """
-        suite, slash, other = name.partition("/")
-        if slash:
-            return get(suite).table(other)
-        path = self.folder / name
-        if path.parent != self.folder or not path.is_file():
-            raise _refused(self.id, [Issue("/published", f"{self.id} has no file {name!r}")])
+        return _table(self.folder, name)
+
+
+@functools.cache
+def _table(folder: Path, name: str) -> tuple[Row, ...]:
+    suite, slash, other = name.partition("/")
+    if slash:
+        folders = _folders()
+        if suite not in folders:
+            message = f"no suite {suite!r}; there are {listed(sorted(folders))}."
+            raise _refused(folder.name, [Issue("/published", message, nearest(suite, sorted(folders)))])
+        return _table(folders[suite], other)
+    path = folder / name
+    if path.parent != folder or not path.is_file():
+        hint = nearest(name, sorted(one.name for one in folder.glob("*.csv")))
+        raise _refused(folder.name, [Issue("/published", f"{folder.name} has no file {name!r}.", hint)])
+    try:
         with path.open(encoding="utf-8", newline="") as file:
             return tuple(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _refused(folder.name, [Issue("/published", f"{name} is no CSV file: {error}")]) from None
 
 
 def available() -> list[str]:
@@ -152,7 +137,7 @@ def get(id: str) -> Suite:
 
     Raises:
         KeyError: there is none; the message names the nearest.
-        SpecError: one of its files is not as it must be; lists everything that is wrong.
+        SpecError: ``suite.yaml`` is not as it must be; lists everything that is wrong.
     """
     folders = _folders()
     if id not in folders:
@@ -167,9 +152,12 @@ def exhibit(name: str) -> Exhibit:
 
     Raises:
         KeyError: there is none; the message names the nearest.
+        SpecError: its file, or ``suite.yaml``, is not as it must be; lists everything that is wrong.
     """
     suite_id, _, id = name.partition("/")
     suite = get(suite_id)
+    if id in suite.broken:
+        raise suite.broken[id]
     if id not in suite.exhibits:
         guess = nearest(id, list(suite.exhibits))
         hint = f"; did you mean {guess!r}?" if guess else f"; there are {listed(suite.exhibits)}"
@@ -179,37 +167,99 @@ def exhibit(name: str) -> Exhibit:
 
 @functools.cache
 def read(folder: Path) -> Suite:
-    """The suite in a folder.
+    """The suite in a folder; an exhibit that cannot be used leaves the others as they are.
 
     Raises:
-        SpecError: a file is missing or not as it must be.
+        SpecError: ``suite.yaml`` is missing or not as it must be.
     """
-    id = folder.name
     file = _load(folder / "suite.yaml", SuiteFile)
-    files = {name: _load(folder / f"{name}.yaml", ExhibitFile) for name in file.exhibits}
-    exhibits = {
-        name: Exhibit(suite=id, id=name, file=one, lists=_lists(name, files)) for name, one in files.items()
-    }
-    suite = Suite(id=id, file=file, exhibits=exhibits, folder=folder)
-    for one in exhibits.values():
-        issues = list(checking.exhibit(one.file, one.lists, suite.table))
-        if issues:
-            raise _refused(f"{id}/{one.id}.yaml", issues)
-    return suite
+    issues = list(checking.suite(file))
+    if issues:
+        raise _refused(f"{folder.name}/suite.yaml", issues)
+    exhibits, broken = _exhibits(folder, file.exhibits)
+    return Suite(id=folder.name, file=file, exhibits=exhibits, broken=broken, folder=folder)
+
+
+def mistakes(folder: Path) -> list[SpecError]:
+    """Everything that is wrong with the files of a suite, a file each; empty where nothing is."""
+    try:
+        return list(read(folder).broken.values())
+    except SpecError as error:
+        names = sorted(one.stem for one in folder.glob("*.yaml") if one.name != "suite.yaml")
+        return [error, *_exhibits(folder, names)[1].values()]
+
+
+def published_numbers(suite: Suite) -> int:
+    """How many published numbers its usable exhibits have; one that is quoted twice counts twice."""
+    return sum(
+        1 for one in suite.exhibits.values() for _ in checking.published_rows(_source(one, suite.folder))
+    )
+
+
+def _exhibits(folder: Path, names: Iterable[str]) -> tuple[dict[str, Exhibit], dict[str, SpecError]]:
+    """Exhibits that can be used, and what is wrong with the others."""
+    files: dict[str, ExhibitFile] = {}
+    found: dict[str, Exhibit] = {}
+    broken: dict[str, SpecError] = {}
+    order = list(names)
+    for name in order:
+        try:
+            files[name] = _load(folder / f"{name}.yaml", ExhibitFile)
+        except SpecError as error:
+            broken[name] = error
+    for name, file in files.items():
+        try:
+            found[name] = _exhibit(folder, name, file, files)
+        except SpecError as error:
+            broken[name] = error
+    return found, {name: broken[name] for name in order if name in broken}
+
+
+def _exhibit(folder: Path, name: str, file: ExhibitFile, files: Mapping[str, ExhibitFile]) -> Exhibit:
+    """One exhibit.
+
+    Raises:
+        SpecError: something of its file means nothing.
+    """
+    source = f"{folder.name}/{name}.yaml"
+    made = Exhibit(suite=folder.name, id=name, file=file, lists=_lists(source, file, files))
+    try:
+        issues = list(checking.exhibit(_source(made, folder)))
+    except SpecError as error:  # of a CSV file
+        issues = list(error.issues)
+    if issues:
+        raise _refused(source, [_at_other(one, file) for one in issues])
+    return made
+
+
+def _source(exhibit: Exhibit, folder: Path) -> checking.Source:
+    return checking.Source(
+        name=exhibit.name, file=exhibit.file, lists=exhibit.lists, table=functools.partial(_table, folder)
+    )
+
+
+def _at_other(issue: Issue, file: ExhibitFile) -> Issue:
+    """The issue; one of a list that another exhibit has, at ``sweeps_of``."""
+    name = issue.path.removeprefix("/sweeps/").partition("/")[0]
+    if not issue.path.startswith("/sweeps/") or file.sweeps_of is None or name in file.sweeps:
+        return issue
+    return Issue("/sweeps_of", f"{file.sweeps_of}.yaml, {issue.path}: {issue.message}", issue.suggestion)
 
 
 def _refused(source: str, issues: Iterable[Issue]) -> SpecError:
     return SpecError(issues, source=source, what="part of a suite")
 
 
-def _lists(name: str, files: Mapping[str, ExhibitFile]) -> Mapping[str, list[dict[str, Any]]]:
-    other = files[name].sweeps_of
+def _lists(
+    source: str, file: ExhibitFile, files: Mapping[str, ExhibitFile]
+) -> Mapping[str, list[dict[str, Any]]]:
+    other = file.sweeps_of
     if other is None:
-        return files[name].sweeps
+        return file.sweeps
     if other not in files:
-        message = f"no exhibit {other!r}; there are {listed(files)}"
-        raise _refused(f"{name}.yaml", [Issue("/sweeps_of", message, nearest(other, list(files)))])
-    return {**files[other].sweeps, **files[name].sweeps}
+        message = f"no exhibit {other!r} that can be read; there are {listed(files)}."
+        raise _refused(source, [Issue("/sweeps_of", message, nearest(other, list(files)))])
+    return {**files[other].sweeps, **file.sweeps}
 
 
 def _load(path: Path, model: type[_File]) -> _File:
@@ -224,7 +274,7 @@ def _load(path: Path, model: type[_File]) -> _File:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _refused(source, checking.fields(error, model)) from None
+        raise _refused(source, sections.fields(error, model)) from None
 
 
 def _folders() -> dict[str, Path]:
@@ -238,4 +288,13 @@ def _folders() -> dict[str, Path]:
 
 def _roots() -> Iterator[Path]:
     yield Path(__file__).parent
-    yield from (Path(one) for one in os.environ.get(FOLDERS, "").split(os.pathsep) if one)
+    for one in filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)):
+        if not Path(one).is_dir():
+            _warn(one)
+        yield Path(one)
+
+
+@functools.cache
+def _warn(folder: str) -> None:
+    """Say once that a folder is not there."""
+    _LOG.warning("%s names the folder %s, which does not exist", FOLDERS, folder)

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchmarks.sweep import Issue, SpecError
 from estimators.registry import PluginError
-from service.cli import boards, certify, data, servers, suites, sweeps
+from service.cli import boards, certify, data, servers, suite_files, suites, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes.children import WRONG_INPUT
@@ -50,6 +50,7 @@ def _options(
 servers.register(app)
 sweeps.register(app)
 suites.register(app)
+suite_files.register(app)
 boards.register(app)
 certify.register(app)
 data.register(app)

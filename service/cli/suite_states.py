@@ -11,7 +11,7 @@ from rich.table import Table
 
 from service.cli.output import console
 from service.cli.suite_reports import claims_text, verdicts_text
-from service.client import Client
+from service.client import ApiError, Client
 
 Line = dict[str, Any]
 
@@ -21,11 +21,12 @@ DONE = "done"
 
 def show(client: Client, answer: dict[str, Any]) -> None:
     """Print the answer of :meth:`Client.suites`, with the verdicts of tiers that are done."""
+    broken = list(answer["broken"])
     for suite in answer["suites"]:
         console().print(f"\n[bold]{escape(suite['id'])}[/]  {escape(suite['title'])}", highlight=False)
-        console().print(_table(client, suite))
-    for broken in answer["broken"]:
-        text = f"[red]cannot be used[/] {escape(broken['id'])}: {escape(broken['detail'])}"
+        console().print(_table(client, suite, broken))
+    for one in broken:
+        text = f"[red]cannot be used[/] {escape(one['id'])}: {escape(one['detail'])}"
         console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
@@ -39,24 +40,33 @@ def state(exhibit: Line, tier: Line) -> str:
     return DONE if tier["ended"] >= tier["trials"] else f"{tier['ended']:,} of {tier['trials']:,}"
 
 
-def _table(client: Client, suite: Line) -> Table:
+def _table(client: Client, suite: Line, broken: list[Line]) -> Table:
+    """Its exhibits; of which no report can be made is added to ``broken``."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("exhibit", "title", "tier", "trials", "state", "numbers", "claims"):
         table.add_column(name, justify="right" if name == "trials" else "left")
     for exhibit in suite["exhibits"]:
         names = [escape(exhibit["id"]), escape(exhibit["title"])]
-        for row in _rows(client, suite["id"], exhibit):
+        for row in _rows(client, suite["id"], exhibit, broken):
             table.add_row(*names, *row)
             names = ["", ""]
     return table
 
 
-def _rows(client: Client, suite: str, exhibit: Line) -> Iterator[list[str]]:
+def _rows(client: Client, suite: str, exhibit: Line, broken: list[Line]) -> Iterator[list[str]]:
     """A line a tier."""
     for tier in exhibit["tiers"]:
         reached = state(exhibit, tier)
         row = [tier["tier"], "" if exhibit["command"] else f"{tier['trials']:,}", reached]
         if reached == DONE or tier["measured_on"]:
-            report = json.loads(client.suite_report(f"{suite}/{exhibit['id']}", tier["tier"]))
-            row += [verdicts_text(report), claims_text(report)]
+            row += _verdicts(client, f"{suite}/{exhibit['id']}", tier["tier"], broken)
         yield row
+
+
+def _verdicts(client: Client, name: str, tier: str, broken: list[Line]) -> list[str]:
+    try:
+        report = json.loads(client.suite_report(name, tier))
+    except ApiError as error:
+        broken.append({"id": f"{name}, tier {tier}", "detail": str(error)})
+        return ["cannot be used", ""]
+    return [verdicts_text(report), claims_text(report)]

@@ -67,9 +67,26 @@ def _told() -> Iterator[None]:
     except KeyError as error:
         raise NotFound(str(error.args[0])) from None
     except SpecError as error:
-        found = " ".join(str(issue) for issue in error.issues)
-        logger.error("the suite's file %s cannot be used: %s", error.source, found)
-        raise BrokenSuite(f"the server has a suite that it cannot use: {error.source}: {found}") from None
+        raise BrokenSuite(told(error)) from None
+
+
+def told(error: SpecError) -> str:
+    """What is wrong with a file of a suite, in the service's words; the log has it, too."""
+    found = " ".join(str(issue) for issue in error.issues)
+    logger.error("the suite's file %s cannot be used: %s", error.source, found)
+    return f"the server has a suite that it cannot use: {error.source}: {found}"
+
+
+@contextmanager
+def _judging(exhibit: Exhibit) -> Iterator[None]:
+    """Whatever goes wrong while an exhibit is judged is the exhibit's fault, and must not hide others."""
+    try:
+        yield
+    except SpecError as error:
+        raise BrokenSuite(told(error)) from None
+    except Exception as error:
+        logger.exception("no report can be made of %s", exhibit.name)
+        raise BrokenSuite(f"no report can be made of {exhibit.name}: {error}") from error
 
 
 def tier_of(exhibit: Exhibit, tier: str) -> Tier:
@@ -159,10 +176,11 @@ def make_report(engine: Engine, exhibit: Exhibit, tier: Tier) -> tuple[Report, R
     """What was measured beside what was published, and what was given up on the way.
 
     Raises:
-        BrokenSuite: a claim cannot be decided as the exhibit's file has it.
+        BrokenSuite: no report can be made of what the exhibit's file has.
     """
-    with _told():
-        return _report(exhibit, tier, _ended(engine, exhibit, tier))
+    ended = _ended(engine, exhibit, tier)
+    with _judging(exhibit):
+        return _report(exhibit, tier, ended)
 
 
 @functools.lru_cache(maxsize=64)  # thousands of cells take seconds; the same results have the same report
@@ -175,9 +193,9 @@ def make_costs(exhibit: Exhibit, tier: Tier, cases: tuple[costs.Case, ...]) -> c
     """What a command measured on one device beside what was published.
 
     Raises:
-        BrokenSuite: a claim cannot be decided as the exhibit's file has it.
+        BrokenSuite: no report can be made of what the exhibit's file has.
     """
-    with _told():
+    with _judging(exhibit):
         return _costs(exhibit, tier, cases)
 
 

@@ -492,14 +492,14 @@ class SuiteLine(Answer):
 
 
 class BrokenSuite(Answer):
-    """A suite whose files are not as they must be, and what is wrong with them."""
+    """A suite, or an exhibit of one, whose files are not as they must be, and what is wrong with them."""
 
     id: str
     detail: str
 
 
 class SuiteList(Answer):
-    """All suites; those that cannot be used are under ``broken``."""
+    """All suites; those, and exhibits of theirs, that cannot be used are under ``broken``."""
 
     suites: list[SuiteLine]
     broken: list[BrokenSuite]

@@ -17,7 +17,7 @@ States = Mapping[tuple[str, Tier], schemas.TierState]
 
 
 def list_suites(engine: Engine, measured: Path) -> schemas.SuiteList:
-    """All suites by id; one that cannot be used does not hide the others.
+    """All suites by id; a suite or an exhibit that cannot be used does not hide the others.
 
     Args:
         engine: the database.
@@ -26,9 +26,10 @@ def list_suites(engine: Engine, measured: Path) -> schemas.SuiteList:
     usable, broken = [], []
     for id in reading.available():
         try:
-            usable.append(_checked(id))
+            usable.append(reproductions.suite(id))
         except BrokenSuite as error:
             broken.append(schemas.BrokenSuite(id=id, detail=str(error)))
+    broken += [one for suite in usable for one in _broken(suite)]
     states = reproductions.states(engine, [one for suite in usable for one in suite.exhibits.values()])
     lines = [schemas.SuiteLine(**_suite(one, states, measured)) for one in usable]
     return schemas.SuiteList(suites=lines, broken=broken)
@@ -39,9 +40,9 @@ def show_suite(engine: Engine, id: str, measured: Path) -> schemas.SuiteDetail:
 
     Raises:
         NotFound: there is no such suite.
-        BrokenSuite: one of its files is not as it must be.
+        BrokenSuite: its ``suite.yaml`` is not as it must be.
     """
-    suite = _checked(id)
+    suite = reproductions.suite(id)
     states = reproductions.states(engine, list(suite.exhibits.values()))
     return schemas.SuiteDetail(
         **_suite(suite, states, measured), about=suite.file.about, bibtex=suite.file.bibtex
@@ -49,13 +50,7 @@ def show_suite(engine: Engine, id: str, measured: Path) -> schemas.SuiteDetail:
 
 
 def show_exhibit(engine: Engine, exhibit: Exhibit, measured: Path) -> schemas.ExhibitDetail:
-    """A table or figure.
-
-    Raises:
-        BrokenSuite: a sweep of one of its tiers is not valid.
-    """
-    for tier in exhibit.file.tiers:
-        reproductions.tier_of(exhibit, tier)
+    """A table or figure."""
     file = exhibit.file
     return schemas.ExhibitDetail(
         **dict(_line(exhibit, reproductions.states(engine, [exhibit]), measured)),
@@ -73,9 +68,11 @@ def with_tier(suite: Suite, tier: str) -> list[tuple[Exhibit, Tier]]:
 
     Raises:
         NotFound: none has the tier.
-        BrokenSuite: a sweep of the tier is not valid.
+        BrokenSuite: none can be used.
     """
     every = suite.exhibits.values()
+    if not suite.exhibits:
+        raise BrokenSuite(" ".join(one.detail for one in _broken(suite)))
     having = [one for one in every if tier in one.file.tiers and one.file.command is None]
     if not having:
         known = dict.fromkeys(name for one in every for name in one.file.tiers)
@@ -83,13 +80,12 @@ def with_tier(suite: Suite, tier: str) -> list[tuple[Exhibit, Tier]]:
     return [(one, reproductions.tier_of(one, tier)) for one in having]
 
 
-def _checked(id: str) -> Suite:
-    """The suite, all of whose sweeps are valid."""
-    suite = reproductions.suite(id)
-    for exhibit in suite.exhibits.values():
-        for tier in exhibit.file.tiers:
-            reproductions.tier_of(exhibit, tier)
-    return suite
+def _broken(suite: Suite) -> list[schemas.BrokenSuite]:
+    """Its exhibits that cannot be used, with the reasons."""
+    return [
+        schemas.BrokenSuite(id=f"{suite.id}/{id}", detail=reproductions.told(error))
+        for id, error in suite.broken.items()
+    ]
 
 
 def _suite(suite: Suite, states: States, measured: Path) -> dict[str, object]:

@@ -103,10 +103,10 @@ def _link(exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
 
 
 def _verdicts(engine: EngineDep, measured: MeasuredDep, exhibit: Exhibit, tier: TierLine) -> dict[str, Any]:
-    """Verdicts by number."""
+    """Verdicts by number, or why there are none."""
     try:
         found = suite_reports.verdicts(engine, exhibit, reproductions.tier_of(exhibit, tier.tier), measured)
-    except BrokenSuite:
-        return {"claims": {}, "numbers": {}}
+    except BrokenSuite as error:
+        return {"claims": {}, "numbers": {}, "broken": str(error)}
     claims, numbers = found
     return {"claims": dict(claims), "numbers": dict(numbers)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.suites import published, reading
+from benchmarks.suites import checking, costs, published, reading
 from benchmarks.suites.schema import Tier
 from benchmarks.sweep import SpecError
 
@@ -16,6 +16,15 @@ EXHIBITS = [
     for exhibit in reading.get(id).exhibits.values()
     for tier in exhibit.file.tiers
 ]
+
+
+@pytest.mark.parametrize("id", reading.available())
+def test_nothing_is_wrong_with_the_suites_of_this_project(id: str) -> None:
+    assert reading.mistakes(reading.get(id).folder) == []
+
+
+def test_what_a_command_measures_is_what_is_checked() -> None:
+    assert checking.COMMAND_METRICS["efficiency"] == costs.METRICS
 
 
 @pytest.mark.parametrize(("name", "tier"), EXHIBITS)
@@ -84,3 +93,14 @@ def test_a_wrong_file_is_told_with_the_place(tmp_path: Path, monkeypatch: pytest
         reading.get("mine")
     places = {issue.path for issue in refused.value.issues}
     assert {"/author", "/authors", "/exhibits", "/url"} <= places
+
+
+def test_a_folder_that_is_not_there_is_warned_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(reading.FOLDERS, str(tmp_path / "nowhere"))
+    reading.available()
+    reading.available()
+    assert caplog.messages == [
+        f"HEUNBOARD_SUITES names the folder {tmp_path / 'nowhere'}, which does not exist"
+    ]

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import Engine
 
 from benchmarks.suites import reading
+from benchmarks.suites.reading import Exhibit
 from service.client import ApiError, Client
-from service.resources import measurements
+from service.resources import measurements, reproductions
 from tests.support.suites import FIGURE, SUITE, efficiency_document, tiny_suite, work_off
 from tests.support.web import InProcess, application, browser_of
 
@@ -198,15 +199,48 @@ def test_a_broken_suite_is_told_and_hides_no_other(
         answer = http.get(API).json()
     broken = {one["id"]: one["detail"] for one in answer["broken"]}
     assert "misspelt/suite.yaml: /venue" in broken["misspelt"]
-    assert "unrunnable/figure1, tier smoke, sweep 1: /estimators/0" in broken["unrunnable"]
-    assert "Did you mean 'st'?" in broken["unrunnable"]
-    assert "tiny" in {one["id"] for one in answer["suites"]}
+    assert "/sweeps/published/0/estimators/0" in broken["unrunnable/figure1"]
+    assert "Did you mean 'st'?" in broken["unrunnable/figure1"]
+    assert "figure1.yaml, /sweeps/published/0" in broken["unrunnable/grid"]
+    shown = {one["id"]: [exhibit["id"] for exhibit in one["exhibits"]] for one in answer["suites"]}
+    assert (shown["unrunnable"], len(shown["tiny"])) == (["table3"], 3)
     assert "misspelt/suite.yaml" in caplog.text
-    for path in ("misspelt", "misspelt/figure1", "unrunnable/figure1", "unrunnable/plan?tier=smoke"):
+    for path in ("misspelt", "misspelt/figure1", "unrunnable/figure1", "unrunnable/grid"):
         told = http.get(f"{API}/{path}")
         assert (told.status_code, told.json()["type"]) == (503, "urn:heunboard:problem:broken-suite")
         assert told.json()["detail"] in broken.values()
     assert http.post(f"{API}/unrunnable/figure1", json={"tier": "smoke"}).status_code == 503
+
+
+def test_a_suite_without_a_usable_exhibit_says_why(http: httpx.Client, tmp_path: Path) -> None:
+    wrong = FIGURE.replace("metric: expected_loss", "metric: expected_los")
+    tiny_suite(
+        tmp_path / "suites", "bad", suite=SUITE.replace("[figure1, grid, table3]", "[figure1]"), figure1=wrong
+    )
+    answer = http.get(f"{API}/bad/plan", params={"tier": "smoke"})
+    assert answer.status_code == 503
+    assert "/claims/0/tests/0/metric" in answer.json()["detail"]
+
+
+def test_a_report_that_cannot_be_made_hides_no_other(
+    http: httpx.Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong: here an error that nobody foresaw, in one of two exhibits."""
+    made = reproductions._report
+
+    def report(exhibit: Exhibit, *rest: Any) -> Any:
+        if exhibit.name == "tiny/grid":
+            raise KeyError("unforeseen")
+        return made(exhibit, *rest)
+
+    monkeypatch.setattr(reproductions, "_report", report)
+    http.post(f"{API}/tiny", json={"tier": "smoke"})
+    work_off(engine)
+    assert http.get(f"{API}/tiny/figure1/report", params={"tier": "smoke"}).status_code == 200
+    assert http.get(f"{API}/tiny/grid/report", params={"tier": "smoke"}).status_code == 503
+    page = http.get("/suites")
+    assert page.status_code == 200
+    assert "Cannot be used.</b> no report can be made of tiny/grid: &#39;unforeseen&#39;" in page.text
 
 
 def send(http: httpx.Client, document: Any) -> httpx.Response:
