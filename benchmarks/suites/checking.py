@@ -15,7 +15,7 @@ from benchmarks.suites import claim_checks, tiers
 from benchmarks.suites.claim_checks import Known
 from benchmarks.suites.schema import ExhibitFile, PublishedSection, SuiteFile, TierSection
 from benchmarks.suites.sections import unknown
-from benchmarks.sweep import Issue, Sweep
+from benchmarks.sweep import Issue, SpecError, Sweep
 from benchmarks.sweep_file.issues import at
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
@@ -113,8 +113,7 @@ def _of_results(source: Source) -> Iterator[Issue]:
                 yield unknown(path, "metric", name, metrics)
     yield from _margins(file)
     for i, name in enumerate(file.median):
-        if name not in known.estimators:
-            yield unknown(f"/median/{i}", "estimator of this exhibit", name, sorted(known.estimators))
+        yield from claim_checks.estimator(f"/median/{i}", name, known)
     yield from claim_checks.claims(file, known)
     if file.figure is not None:
         yield from claim_checks.figure(file.figure, known)
@@ -133,7 +132,7 @@ def _margins(file: ExhibitFile) -> Iterator[Issue]:
 def _known(source: Source) -> Known:
     """What the exhibit's tiers compute."""
     file = source.file
-    rows = [row for _, _, row in published_rows(source)]
+    rows = [row for _, row in published_rows(source)]
     if file.command is not None:
         names = {f"{row['estimator']}-{row['num_draws']}" for row in rows if row.get("num_draws")}
         return Known(
@@ -152,21 +151,21 @@ def _labels(source: Source) -> list[tuple[str, str]]:
     """Metric and label of published numbers."""
     return [
         (metric.format_map(row), section.label.format_map(row))
-        for _, section, row in published_rows(source)
+        for section, row in published_rows(source)
         for metric in section.metrics
     ]
 
 
-def published_rows(source: Source) -> Iterator[tuple[int, PublishedSection, Row]]:
-    """The rows that the sections under ``published`` choose: section's number, section, row."""
-    for i, section in enumerate(source.file.published):
-        for row in source.table(section.file):
-            if all(row.get(name) == value for name, value in section.where.items()):
-                yield i, section, row
+def published_rows(source: Source) -> Iterator[tuple[PublishedSection, Row]]:
+    """The rows that the sections under ``published`` choose, of sections whose columns are there."""
+    for section in source.file.published:
+        rows, wrong = _table("", section, source)
+        for row in () if wrong else rows:
+            if all(row[name] == value for name, value in section.where.items()):
+                yield section, row
 
 
 def _published_numbers(source: Source) -> Iterator[Issue]:
-    columns = () if source.file.command is None else ("problem",)
     for i, section in enumerate(source.file.published):
         path = f"/published/{i}"
         if section.task not in tasks.available():
@@ -174,9 +173,18 @@ def _published_numbers(source: Source) -> Iterator[Issue]:
             continue
         yield from _parameters(f"{path}/same", section.task, section.same)
         yield from _parameters(f"{path}/protocol", section.task, list(section.protocol))
-        rows = source.table(section.file)
-        wrong = list(_columns(path, section, rows, columns))
+        rows, wrong = _table(path, section, source)
         yield from wrong or _rows(path, section, rows, source.file.command)
+
+
+def _table(path: str, section: PublishedSection, source: Source) -> tuple[Sequence[Row], list[Issue]]:
+    """The rows of a section's file, and what is wrong with file and columns."""
+    try:
+        rows = source.table(section.file)
+    except SpecError as error:
+        return (), [Issue(f"{path}/file", one.message, one.suggestion) for one in error.issues]
+    columns = () if source.file.command is None else ("problem",)
+    return rows, list(_columns(path, section, rows, columns))
 
 
 def _parameters(path: str, task: str, names: Sequence[str], *, inside: bool = False) -> Iterator[Issue]:

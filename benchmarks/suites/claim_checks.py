@@ -12,6 +12,7 @@ from benchmarks.sweep import Issue, Sweep
 from benchmarks.sweep_file.issues import nearest
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
+from estimators import registry as estimators
 from estimators.info import Value
 
 _NEEDS = {
@@ -105,6 +106,13 @@ def metric(path: str, name: str, known: Known) -> Iterator[Issue]:
         yield unknown(path, "metric", name, known.metrics)
 
 
+def estimator(path: str, name: str, known: Known) -> Iterator[Issue]:
+    """An estimator that there is none of; one that no tier tries is no mistake, claims then say so."""
+    names = list(dict.fromkeys([*known.estimators, *estimators.available()]))
+    if name not in names:
+        yield unknown(path, "estimator", name, names)
+
+
 def no_board(path: str, board: Mapping[str, Scalar], names: Sequence[str], where: str) -> Iterator[Issue]:
     """Why no board has these task parameters: there is no such parameter, or no such value."""
     wrong = [name for name in board if name not in names]
@@ -130,8 +138,7 @@ def _missing(path: str, test: TestSection) -> Iterator[Issue]:
 def _estimators(path: str, test: TestSection, known: Known) -> Iterator[Issue]:
     named = [(f"{path}/estimator", test.estimator)] if test.estimator else []
     for place, name in [*named, *((f"{path}/than/{i}", name) for i, name in enumerate(test.than))]:
-        if name not in known.estimators:
-            yield unknown(place, "estimator of this exhibit", str(name), sorted(known.estimators))
+        yield from estimator(place, str(name), known)
     settings = known.estimators.get(test.estimator or "")
     if test.parameter is not None and settings is not None and test.parameter not in settings:
         what = f"hyper-parameter of {test.estimator}"

@@ -223,10 +223,7 @@ def _exhibit(folder: Path, name: str, file: ExhibitFile, files: Mapping[str, Exh
     """
     source = f"{folder.name}/{name}.yaml"
     made = Exhibit(suite=folder.name, id=name, file=file, lists=_lists(source, file, files))
-    try:
-        issues = list(checking.exhibit(_source(made, folder)))
-    except SpecError as error:  # of a CSV file
-        issues = list(error.issues)
+    issues = list(checking.exhibit(_source(made, folder)))
     if issues:
         raise _refused(source, [_at_other(one, file) for one in issues])
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,7 @@ def verdicts_text(report: Report) -> str:
         return _counted(
             Counter(cost["ratio"]["word"] for row in rows for cost in row["costs"].values()), RATIOS
         )
-    numbers = (one for board in report["boards"] for row in board["rows"] for one in row["published"])
-    return _counted(Counter(one["verdict"] for one in numbers), VERDICTS)
+    return _counted(Counter(_numbers(report)), VERDICTS)
 
 
 def claims_text(report: Report) -> str:
@@ -96,10 +95,13 @@ def claims_text(report: Report) -> str:
 
 def is_doubtful(report: Report) -> bool:
     """Whether a number was not reproduced, or a sentence of the paper contradicted."""
-    numbers = {
-        one["verdict"] for board in report["boards"] for row in board["rows"] for one in row["published"]
-    }
-    return bool(DOUBTFUL & (numbers | {claim["verdict"] for claim in report["claims"]}))
+    return bool(DOUBTFUL & {*_numbers(report), *(claim["verdict"] for claim in report["claims"])})
+
+
+def _numbers(report: Report) -> Iterator[str]:
+    """Verdicts on the paper's numbers; levels that follow from a formula are not the paper's."""
+    beside = (one for board in report["boards"] for row in board["rows"] for one in row["published"])
+    return (one["verdict"] for one in beside if one["exhibit"])
 
 
 def _counted(counts: Mapping[str, int], styles: Mapping[str, str]) -> str:

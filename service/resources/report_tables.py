@@ -264,7 +264,9 @@ def _remarks(one: ComparedNumber) -> Iterator[str]:
         yield f"Slip in print: {one.slip}."
     if one.protocol:
         yield f"Not comparable: {one.protocol}."
-    elif one.published_exact and one.verdict != "not comparable":
+    elif one.verdict == "not comparable":
+        yield f"Not comparable: {one.reason}."
+    elif one.published_exact:
         yield "No spread or number of runs is published, so the interval is too narrow."
     if one.centre == "median":
         yield "The median of the seeds is compared, for some of them collapse."

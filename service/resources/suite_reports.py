@@ -191,6 +191,7 @@ def _published(reference: Reference) -> dict[str, str | float | int | None]:
         "source": reference.source,
         "slip": reference.slip,
         "protocol": reference.comparable,
+        "exhibit": reference.exhibit,
     }
 
 

@@ -11,7 +11,7 @@ class PublishedNumber(Answer):
 
     ``n`` is the number of runs behind ``mean`` and ``sd``. ``slip`` says what is wrong with it as it was
     printed, ``protocol`` how it was computed otherwise than here; both are empty where there is nothing to
-    say.
+    say. ``exhibit`` is the suite and exhibit that quote it; empty for a level that follows from a formula.
     """
 
     metric: str
@@ -24,6 +24,7 @@ class PublishedNumber(Answer):
     source: str
     slip: str
     protocol: str
+    exhibit: str
 
 
 class ComparedNumber(PublishedNumber):

@@ -202,22 +202,33 @@ def test_a_bound_reads_the_level_of_every_board(suites: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("test", "message"),
+    ("test", "place", "message"),
     [
-        ("{kind: ratio, metric: expected_loss, estimator: st, than: [reinmax], low: stall}", "no number"),
-        ("{kind: setting, metric: expected_loss, estimator: st, parameter: colour, low: 1}", "colour of st"),
+        (
+            "{kind: ratio, metric: expected_loss, estimator: st, than: [reinmax], low: stall}",
+            "/claims/2/tests/0/low",
+            "no number",
+        ),
+        (
+            "{kind: setting, metric: expected_loss, estimator: st, parameter: colour, low: 1}",
+            "/claims/2/tests/0/parameter",
+            "hyper-parameter of st 'colour'",
+        ),
         (
             "{kind: best, metric: expected_loss, estimator: st}, "
             "{kind: best, metric: train_loss, estimator: st}",
-            "one metric, got expected_loss, train_loss",
+            "/claims/2/tests",
+            "one metric, these read expected_loss, train_loss",
         ),
     ],
 )
-def test_a_claim_that_cannot_be_decided_is_told_with_its_place(suites: Path, test: str, message: str) -> None:
+def test_a_claim_that_cannot_be_decided_is_told_with_its_place(
+    suites: Path, test: str, place: str, message: str
+) -> None:
     with_table(suites, ("{kind: best, metric: expected_loss, estimator: gst}", test))
     with pytest.raises(SpecError, match=message) as refused:
         reported(VALUES)
-    assert [issue.path for issue in refused.value.issues] == ["/claims/2"]
+    assert [issue.path for issue in refused.value.issues] == [place]
 
 
 @pytest.mark.parametrize(
@@ -244,11 +255,11 @@ def test_what_stalls_is_neither_below_nor_above_the_level(
 
 
 def test_a_level_that_is_not_known_on_a_board_leaves_the_claim_untried(suites: Path) -> None:
-    unknown = "{kind: bound, metric: expected_loss, estimator: st, high: majority}"
+    unknown = "{kind: bound, metric: expected_loss, estimator: st, high: Table 1}"
     with_table(suites, ("{kind: best, metric: expected_loss, estimator: gst}", unknown))
     result = reported(VALUES).claims[2].result
     assert result.verdict == ClaimVerdict.NOT_TRIED
-    assert result.reason.startswith("no level 'majority' of expected_loss is known on Polynomial p = 2")
+    assert result.reason.startswith("no level 'Table 1' of expected_loss is known on Polynomial p = 3")
 
 
 def test_numbers_of_other_suites_are_not_quoted(suites: Path) -> None:

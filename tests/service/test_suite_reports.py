@@ -134,6 +134,13 @@ def test_markdown_has_the_claims_first_and_a_table_a_board(client: httpx.Client)
         assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {columns}
 
 
+@pytest.mark.parametrize("format", ["markdown", "latex"])
+def test_a_known_level_says_why_it_is_not_comparable(client: httpx.Client, format: str) -> None:
+    reason = "Not comparable: a known level, nothing that was measured."
+    assert reason in text(client, format)
+    assert reason in page(client, "/suites/made-up/table1?tier=full")
+
+
 def test_latex_is_a_document_with_booktabs_tables(client: httpx.Client) -> None:
     source = text(client, "latex")
     nodes, _, _ = LatexWalker(source, tolerant_parsing=False).get_latex_nodes()
