@@ -141,10 +141,21 @@ def get(id: str) -> Suite:
     """
     folders = _folders()
     if id not in folders:
-        guess = nearest(id, sorted(folders))
+        guess = nearest(id, sorted(folders)) or _with_exhibit(id)
         hint = f"; did you mean {guess!r}?" if guess else f"; there are {listed(sorted(folders))}"
         raise KeyError(f"no suite {id!r}{hint}")
     return read(folders[id])
+
+
+def _with_exhibit(id: str) -> str | None:
+    """``SUITE/EXHIBIT`` of the first suite that has an exhibit of that id."""
+    for suite in available():
+        try:
+            if id in get(suite).exhibits:
+                return f"{suite}/{id}"
+        except SpecError:
+            continue
+    return None
 
 
 def exhibit(name: str) -> Exhibit:

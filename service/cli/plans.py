@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -15,13 +16,16 @@ from service.resources.numbers import duration
 Plan = dict[str, Any]
 
 
-def show(plan: Plan) -> None:
-    """Print trials and device time, by estimator; on standard error what there is to warn of."""
+def show(plan: Plan, cheaper: Sequence[str] = ()) -> None:
+    """Print trials and device time, by estimator; on standard error what there is to warn of.
+
+    ``cheaper`` are tiers that take less.
+    """
     console().print(counts(plan))
     if plan["to_compute"]:
         console().print(f"device time {device_time(plan['device_seconds'])}", highlight=False)
         console().print(_table(plan["estimators"]))
-    warn(plan)
+    warn(plan, cheaper)
 
 
 def counts(plan: Plan) -> str:
@@ -40,19 +44,21 @@ def device_time(time: dict[str, Any]) -> str:
     return f"about {expected} ({low} to {high}; from {basis})"
 
 
-def warn(plan: Plan) -> None:
-    """Say on standard error that it is much, if it is."""
+def warn(plan: Plan, cheaper: Sequence[str] = ()) -> None:
+    """Say on standard error that it is much, if it is, and which tiers are less."""
     if plan["warning"]:
-        console(stderr=True).print(f"[yellow]warning[/] {escape(plan['warning'])}", highlight=False)
+        less = f"; less: --tier {' or --tier '.join(cheaper)}" if cheaper else ""
+        text = f"[yellow]warning[/] {escape(plan['warning'])}{less}"
+        console(stderr=True).print(text, highlight=False)
 
 
-def confirmed(plan: Plan) -> bool:
+def confirmed(plan: Plan, cheaper: Sequence[str] = ()) -> bool:
     """Ask before much is submitted; whether there was a question, which was answered with yes.
 
     Raises:
         typer.Abort: it was answered with no.
     """
-    warn(plan)
+    warn(plan, cheaper)
     if not plan["warning"]:
         return False
     typer.confirm("Submit it?", abort=True, err=True)

@@ -30,6 +30,28 @@ def show(client: Client, answer: dict[str, Any]) -> None:
         console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
+def only(client: Client, answer: dict[str, Any], name: str) -> dict[str, Any]:
+    """Of the answer of :meth:`Client.suites` what ``SUITE`` or ``SUITE/EXHIBIT`` names.
+
+    Raises:
+        ApiError: there is no such thing; the message names the nearest.
+    """
+    suite, slash, exhibit = name.partition("/")
+    broken = [
+        one
+        for one in answer["broken"]
+        if one["id"] in (suite, name) or (not slash and one["id"].startswith(f"{suite}/"))
+    ]
+    if not broken:
+        (client.exhibit if slash else client.suite)(name)
+    suites = [
+        one | {"exhibits": [line for line in one["exhibits"] if not slash or line["id"] == exhibit]}
+        for one in answer["suites"]
+        if one["id"] == suite
+    ]
+    return {"suites": suites, "broken": broken}
+
+
 def state(exhibit: Line, tier: Line) -> str:
     """``never tried``, ``12 of 153`` trials, or ``done``; of a command, ``measured on`` which devices."""
     if exhibit["command"] is not None:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from benchmarks.suites.schema import TIERS
-from service.cli import measuring, plans, suite_reports, suite_states
+from service.cli import exhibits, measuring, plans, suite_reports, suite_states
 from service.cli.output import AsJson, Url, console, counts_text, print_json
 from service.cli.progress_bar import watch
 from service.client import Client
@@ -82,6 +82,7 @@ def reproduce(
     """Reproduce a table or figure of a paper: submit, wait, write the report.
 
     * heunboard reproduce --list
+    * heunboard reproduce --list reinmax-2023
     * heunboard reproduce reinmax-2023/figure1 --tier smoke
     * heunboard reproduce reinmax-2023 --tier smoke
 
@@ -96,7 +97,7 @@ def reproduce(
     _check(name, tier, every)
     with Client(url) as client:
         if every:
-            _list(client, as_json)
+            _list(client, name, as_json)
             return
         wish = Wish(name=str(name), tier=str(tier), retry=retry, yes=yes, device=device, quiet=as_json)
         suite_reports.check_folder(out)
@@ -112,8 +113,8 @@ def reproduce(
 
 
 def _check(name: str | None, tier: str | None, every: bool) -> None:
-    if every and (name is not None or tier is not None):
-        raise typer.BadParameter("--list shows everything; leave out the name and --tier")
+    if every and tier is not None:
+        raise typer.BadParameter("--list shows every tier; leave out --tier")
     if not every and name is None:
         raise typer.BadParameter("give SUITE/EXHIBIT, as reinmax-2023/figure1; --list shows all")
     if not every and tier is None:
@@ -127,8 +128,10 @@ def _command(wish: Wish, out: Path, url: str | None) -> list[str]:
     return ["heunboard", "reproduce", wish.name, "--tier", wish.tier, *more]
 
 
-def _list(client: Client, as_json: bool) -> None:
+def _list(client: Client, name: str | None, as_json: bool) -> None:
     answer = client.suites()
+    if name is not None:
+        answer = suite_states.only(client, answer, name)
     if as_json:
         print_json(answer)
     else:
@@ -137,67 +140,40 @@ def _list(client: Client, as_json: bool) -> None:
 
 def _reproduce(client: Client, wish: Wish, out: Path, *, check: bool, wait: bool) -> bool:
     """Measure, submit, wait, report; whether it ended well."""
-    exhibits = _exhibits(client, wish)
+    wanted = exhibits.having(client, wish.name, wish.tier)
     if not wish.quiet:
-        _announce(exhibits, wish.tier)
-    good = all([_measured(client, wish, one) for one in exhibits if one["command"] is not None])
+        exhibits.announce(wanted, wish.tier)
+    good = all([_measured(client, wish, one) for one in wanted if one["command"] is not None])
     found: list[Document] = []
-    if any(one["command"] is None for one in exhibits):
-        found = _submit(client, wish)
+    if any(one["command"] is None for one in wanted):
+        found = _submit(client, wish, exhibits.cheaper(wanted, wish.tier))
         if not wait:
             _tell_submitted(client, wish, found)
             return good
         found = _follow(client, wish, found)
         good &= _outcome(found, quiet=wish.quiet)
-    reports = _report(client, wish, exhibits, out)
+    reports = _report(client, wish, wanted, out)
     return good and not (check and any(map(suite_reports.is_doubtful, reports)))
-
-
-def _exhibits(client: Client, wish: Wish) -> list[Document]:
-    """The exhibits that are meant, each with its full ``name``."""
-    if "/" in wish.name:
-        found = [client.exhibit(wish.name)]
-        found[0]["name"] = wish.name
-    else:
-        suite = client.suite(wish.name)
-        found = [one | {"name": f"{suite['id']}/{one['id']}"} for one in suite["exhibits"]]
-    having = [one for one in found if any(tier["tier"] == wish.tier for tier in one["tiers"])]
-    if not having:
-        known = dict.fromkeys(tier["tier"] for one in found for tier in one["tiers"])
-        raise typer.BadParameter(f"{wish.name} has no tier {wish.tier!r}; there are {', '.join(known)}")
-    return having
-
-
-def _announce(exhibits: Sequence[Document], tier: str) -> None:
-    """Say what the tier changes of what was published."""
-    for one in exhibits:
-        changes = _tier(one, tier)["changes"] or "Nothing is changed of the published protocol."
-        console().print(f"[bold]{escape(one['name'])}[/] {tier}: {escape(changes)}", highlight=False)
-
-
-def _tier(exhibit: Document, tier: str) -> Document:
-    found: Document = next(one for one in exhibit["tiers"] if one["tier"] == tier)
-    return found
 
 
 def _measured(client: Client, wish: Wish, exhibit: Document) -> bool:
     return measuring.measure(
         client,
         exhibit["name"],
-        _tier(exhibit, wish.tier),
+        exhibits.tier_of(exhibit, wish.tier),
         exhibit["command"],
         device=wish.device,
         quiet=wish.quiet,
     )
 
 
-def _submit(client: Client, wish: Wish) -> list[Document]:
+def _submit(client: Client, wish: Wish, cheaper: Sequence[str]) -> list[Document]:
     """Submit what is wanted by now, after a question if it is much."""
     plan = client.plan_suite(wish.name, wish.tier)
     if not wish.quiet:
         _show_plan(plan)
-    if wish.yes or not plans.is_terminal() or not plans.confirmed(plan):
-        plans.warn(plan)
+    if wish.yes or not plans.is_terminal() or not plans.confirmed(plan, cheaper):
+        plans.warn(plan, cheaper)
     return client.reproduce(wish.name, wish.tier, retry=wish.retry)
 
 
@@ -213,6 +189,11 @@ def _tell_submitted(client: Client, wish: Wish, found: list[Document]) -> None:
         return
     for sweep in _sweeps(found):
         console().print(f"sweep {sweep['id']} {escape(sweep['name'])}  {client.url}/sweeps/{sweep['id']}")
+    for one in found:
+        if one["rungs"] > 1:
+            more = "; the same command goes on to the next" if one["rung"] < one["rungs"] else ""
+            text = f"{escape(one['exhibit'])}: rung {one['rung']} of {one['rungs']}{more}"
+            console().print(text, highlight=False)
 
 
 def _follow(client: Client, wish: Wish, found: list[Document]) -> list[Document]:
@@ -244,9 +225,9 @@ def _sweeps(found: list[Document]) -> list[Document]:
     return list({sweep["id"]: sweep for one in found for sweep in one["sweeps"]}.values())
 
 
-def _report(client: Client, wish: Wish, exhibits: Sequence[Document], out: Path) -> list[Document]:
+def _report(client: Client, wish: Wish, wanted: Sequence[Document], out: Path) -> list[Document]:
     """Write the reports and print what they say."""
-    written = [suite_reports.write(client, one["name"], wish.tier, out) for one in exhibits]
+    written = [suite_reports.write(client, one["name"], wish.tier, out) for one in wanted]
     reports = [report for report, _ in written]
     if wish.quiet:
         print_json(reports[0] if "/" in wish.name else reports)

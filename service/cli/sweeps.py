@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.suites.schema import TIERS
 from benchmarks.sweep import load_sweep
-from service.cli import plans
+from service.cli import exhibits, plans
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json, print_warning
 from service.cli.progress_bar import watch
 from service.client import Client
@@ -91,11 +91,29 @@ def plan(
     """
     text = _planned(file, suite, tier)
     with Client(url) as client:
-        answer = client.plan_suite(str(suite), str(tier)) if text is None else client.plan(text)
+        if text is None:
+            _plan_suite(client, str(suite), str(tier), as_json=as_json)
+            return
+        answer = client.plan(text)
     if as_json:
         print_json(answer)
     else:
         plans.show(answer)
+
+
+def _plan_suite(client: Client, name: str, tier: str, *, as_json: bool) -> None:
+    """Print what the tier changes and what it costs."""
+    wanted = exhibits.having(client, name, tier)
+    if as_json:
+        print_json(client.plan_suite(name, tier))
+        return
+    exhibits.announce(wanted, tier)
+    for one in wanted:
+        if one["command"] is not None:
+            text = f"{escape(one['name'])} is measured by a command on the device at hand: it has no trials"
+            console().print(text, highlight=False)
+    if any(one["command"] is None for one in wanted):
+        plans.show(client.plan_suite(name, tier), exhibits.cheaper(wanted, tier))
 
 
 def _planned(file: str | None, suite: str | None, tier: str | None) -> str | None:

@@ -19,15 +19,16 @@ from benchmarks.suites import reading
 from service.cli import main
 from service.cli.output import console
 from service.cli.suite_reports import claims_text, is_doubtful, show, verdicts_text
-from service.client import Client
+from service.client import ApiError, Client
 from service.processes.server import server
 from service.storage import migrations
 from tests.support.databases import engine_of
-from tests.support.suites import FIGURE, SUITE, efficiency_document, tiny_suite, work_off
+from tests.support.suites import FIGURE, GRID, SUITE, efficiency_document, tiny_suite, work_off
 from tests.support.web import application, served
 
 Run = Callable[..., tuple[int, str, str]]
 LOOK_SECONDS = 0.02
+WRONG_TIER = "tiny/figure1 has no tier 'ful'; there are smoke, full; did you mean 'full'?"
 
 
 def report(name: str, tier: str, **changed: Any) -> dict[str, Any]:
@@ -280,10 +281,85 @@ def test_list_shows_every_tier_and_the_verdicts_of_those_that_are_done(
         assert (status, json.loads(out)) == (0, client.suites())
 
 
+def test_list_of_a_suite_or_an_exhibit_has_nothing_else(run: Run, url: str, tmp_path: Path) -> None:
+    wrong = FIGURE.replace("metric: expected_loss", "metric: expected_los")
+    tiny_suite(tmp_path / "suites", "wrong", figure1=wrong)
+    status, out, err = run("reproduce", "--list", "tiny")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines() if line[:1].strip()] == [
+        "tiny",
+        "exhibit",
+        "figure1",
+        "grid",
+        "table3",
+    ]
+    (suite,) = json.loads(run("reproduce", "--list", "tiny/grid", "--json")[1])["suites"]
+    assert [one["id"] for one in suite["exhibits"]] == ["grid"]
+    status, _, err = run("reproduce", "--list", "wrong/figure1")
+    assert (status, err.startswith("cannot be used wrong/figure1: ")) == (0, True)
+    assert "figure1.yaml: /claims/0/tests/0/metric: unknown metric 'expected_los'" in err
+
+
+def test_list_goes_on_after_a_report_that_the_server_cannot_make(
+    run: Run, url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(_: Client, name: str, tier: str) -> str:
+        if (name, tier) == ("tiny/figure1", "smoke"):
+            raise ApiError(503, {"title": "Broken", "detail": "no report can be made"})
+        return json.dumps(report(name, tier))
+
+    monkeypatch.setattr(Client, "suite_report", answer)
+    with Client(url) as client:
+        client.reproduce("tiny/figure1", "full")
+    work_off(engine)
+    status, out, err = run("reproduce", "--list", "tiny")
+    assert status == 0
+    assert out.count("1 reproduced") == 2  # figure1 full, and the smoke of grid, which shares its trials
+    assert "cannot be used tiny/figure1, tier smoke: " in err
+    assert "no report can be made" in err
+
+
+def test_plan_says_what_a_command_measures(run: Run, url: str) -> None:
+    status, out, _ = run("plan", "--suite", "tiny/table3", "--tier", "smoke")
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            "tiny/table3 smoke: One short epoch on the device at hand.",
+            "tiny/table3 is measured by a command on the device at hand: it has no trials",
+        ],
+    )
+
+
+def test_without_waiting_the_rung_is_told(run: Run, url: str, engine: Engine) -> None:
+    wish = ("reproduce", "tiny/grid", "--tier", "budget", "--no-wait")
+    for rung in (1, 2):
+        _, out, _ = run(*wish)
+        assert out.splitlines()[-1] == f"tiny/grid: rung {rung} of 3; the same command goes on to the next"
+        work_off(engine)
+    assert run(*wish)[1].splitlines()[-1] == "tiny/grid: rung 3 of 3"
+
+
+def test_the_warning_of_a_long_plan_names_shorter_tiers(run: Run, url: str, tmp_path: Path) -> None:
+    long = GRID.replace("latents: 4", "latents: 128").replace(
+        "epochs: 2, steps_per_epoch: 5", "epochs: 10000"
+    )
+    tiny_suite(tmp_path / "suites", "long", grid=long.replace("      seeds: 4", "      seeds: 9999"))
+    _, _, err = run("plan", "--suite", "long/grid", "--tier", "full")
+    assert "days of one device" in err
+    assert err.strip().endswith("less: --tier budget")
+    assert "less: --tier" not in run("plan", "--suite", "long/grid", "--tier", "budget")[2]
+
+
 def test_plan_of_a_tier_is_that_of_the_api(run: Run, url: str) -> None:
     status, out, _ = run("plan", "--suite", "tiny/figure1", "--tier", "full")
-    assert (status, out.splitlines()[0]) == (0, "6 trials: 0 already known, 6 to compute")
-    assert [line.split()[:4] for line in out.splitlines()[3:]] == [
+    assert (status, out.splitlines()[:2]) == (
+        0,
+        [
+            "tiny/figure1 full: Nothing is changed of the published protocol.",
+            "6 trials: 0 already known, 6 to compute",
+        ],
+    )
+    assert [line.split()[:4] for line in out.splitlines()[4:]] == [
         [id, "3", "0", "3"] for id in ("st", "reinmax")
     ]
     with Client(url) as client:
@@ -300,8 +376,12 @@ def test_plan_of_a_tier_is_that_of_the_api(run: Run, url: str) -> None:
         (["plan", "-", "--tier", "smoke"], "--suite and --tier belong together"),
         (["reproduce"], "give SUITE/EXHIBIT"),
         (["reproduce", "tiny/figure1"], "--tier says how much of it: smoke, reduced, full, budget"),
-        (["reproduce", "tiny", "--list"], "--list shows everything"),
-        (["reproduce", "tiny/figure1", "--tier", "ful"], "no tier 'ful'; there are smoke, full"),
+        (["reproduce", "--list", "--tier", "full"], "--list shows every tier"),
+        (["reproduce", "--list", "tini"], "did you mean 'tiny'?"),
+        (["reproduce", "tiny/figure1", "--tier", "ful"], WRONG_TIER),
+        (["plan", "--suite", "tiny/figure1", "--tier", "ful"], WRONG_TIER),
+        (["reproduce", "grid", "--tier", "full"], "did you mean 'tiny/grid'?"),
+        (["plan", "--suite", "grid", "--tier", "full"], "did you mean 'tiny/grid'?"),
         (["reproduce", "tiny/figure2", "--tier", "full"], "did you mean 'figure1'?"),
         (["reproduce", "tini", "--tier", "full"], "did you mean 'tiny'?"),
         (["reproduce", "tiny", "--tier", "full", "--out", "/dev/null/x"], "cannot be made a folder"),

@@ -1,0 +1,59 @@
+"""Tables and figures of papers that a command is about, and what a tier changes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from benchmarks.sweep_file.issues import nearest
+from service.cli.output import console
+from service.client import Client
+
+Exhibit = dict[str, Any]
+
+CHEAPER = ("reduced", "budget")
+"""Tiers that take less than the published protocol, in which a paper's sentences can be decided."""
+
+
+def having(client: Client, name: str, tier: str) -> list[Exhibit]:
+    """The exhibits that ``SUITE`` or ``SUITE/EXHIBIT`` names and that have the tier, each with its ``name``.
+
+    Raises:
+        BadParameter: none has it.
+    """
+    if "/" in name:
+        found = [client.exhibit(name) | {"name": name}]
+    else:
+        suite = client.suite(name)
+        found = [one | {"name": f"{suite['id']}/{one['id']}"} for one in suite["exhibits"]]
+    chosen = [one for one in found if any(known["tier"] == tier for known in one["tiers"])]
+    if not chosen:
+        known = list(dict.fromkeys(known["tier"] for one in found for known in one["tiers"]))
+        guess = nearest(tier, known)
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        raise typer.BadParameter(f"{name} has no tier {tier!r}; there are {', '.join(known)}{hint}")
+    return chosen
+
+
+def announce(exhibits: Sequence[Exhibit], tier: str) -> None:
+    """Say what the tier changes of what was published."""
+    for one in exhibits:
+        changes = tier_of(one, tier)["changes"] or "Nothing is changed of the published protocol."
+        console().print(f"[bold]{escape(one['name'])}[/] {tier}: {escape(changes)}", highlight=False)
+
+
+def tier_of(exhibit: Exhibit, tier: str) -> dict[str, Any]:
+    """What the server says of a tier that the exhibit has."""
+    found: dict[str, Any] = next(one for one in exhibit["tiers"] if one["tier"] == tier)
+    return found
+
+
+def cheaper(exhibits: Sequence[Exhibit], tier: str) -> list[str]:
+    """Tiers that take less than ``full``, where it is that and every exhibit has them."""
+    if tier != "full":
+        return []
+    known = [{one["tier"] for one in exhibit["tiers"]} for exhibit in exhibits if exhibit["command"] is None]
+    return [name for name in CHEAPER if known and all(name in names for names in known)]
