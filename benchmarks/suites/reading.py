@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ FOLDERS = "HEUNBOARD_SUITES"
 """Environment variable with folders of further suites."""
 
 _File = TypeVar("_File", bound=Section)
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,6 +123,11 @@ def _table(folder: Path, name: str) -> tuple[Row, ...]:
             return tuple(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
         raise _refused(folder.name, [Issue("/published", f"{name} is no CSV file: {error}")]) from None
+
+
+def missing() -> list[str]:
+    """Folders that ``HEUNBOARD_SUITES`` names and that do not exist."""
+    return [str(one) for one in _roots() if not one.is_dir()]
 
 
 def available() -> list[str]:
@@ -296,13 +299,4 @@ def _folders() -> dict[str, Path]:
 
 def _roots() -> Iterator[Path]:
     yield Path(__file__).parent
-    for one in filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)):
-        if not Path(one).is_dir():
-            _warn(one)
-        yield Path(one)
-
-
-@functools.cache
-def _warn(folder: str) -> None:
-    """Say once that a folder is not there."""
-    _LOG.warning("%s names the folder %s, which does not exist", FOLDERS, folder)
+    yield from (Path(one) for one in os.environ.get(FOLDERS, "").split(os.pathsep) if one)

@@ -47,7 +47,7 @@ def device_time(time: dict[str, Any]) -> str:
 def warn(plan: Plan, cheaper: Sequence[str] = ()) -> None:
     """Say on standard error that it is much, if it is, and which tiers are less."""
     if plan["warning"]:
-        less = f"; less: --tier {' or --tier '.join(cheaper)}" if cheaper else ""
+        less = f", as in --tier {' or --tier '.join(cheaper)}" if cheaper else ""
         text = f"[yellow]warning[/] {escape(plan['warning'])}{less}"
         console(stderr=True).print(text, highlight=False)
 

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.suites import reading
 from service.cli.output import AsJson, console, print_json
 from service.client import default_url
 from service.errors import InvalidSettings
@@ -80,10 +81,18 @@ def up(
     def notify(line: str) -> None:
         err.print(f"[bold yellow]warning[/] {escape(line)}", highlight=False)
 
+    _warn_of_missing_suites()
     tell = Tell(ready=ready, workers_ready=workers_ready, warning=notify)
     run(settings, UpOptions(port=port, launcher=launcher, slots=slots), tell)
     if not as_json:
         console().print("Heunboard has ended; its data stay.")
+
+
+def _warn_of_missing_suites() -> None:
+    """Name folders of suites that do not exist: what is misspelt there would only be missing from lists."""
+    for folder in reading.missing():
+        text = f"[bold yellow]warning[/] {reading.FOLDERS} names {escape(folder)}, which is no folder"
+        Console(stderr=True, soft_wrap=True).print(text, highlight=False)
 
 
 def _greet(url: str, data_home: Path) -> None:
@@ -114,6 +123,7 @@ def serve(
 
     settings = load_settings()
     _require_loopback(host, insecure_dev)
+    _warn_of_missing_suites()
     keep_private(settings.data_home)
     for folder in (certificates.FOLDER, measurements.FOLDER):
         keeping.remove_leftovers(settings.data_home / folder)

@@ -39,7 +39,7 @@ def check(folder: Folder) -> None:
 
     Status 1 if something is wrong.
     """
-    good = [_check(one) for one in _suites(folder.resolve())]
+    good = [_check(one) for one in _suites(folder)]
     if not all(good):
         raise typer.Exit(1)
 
@@ -52,13 +52,13 @@ def _suites(folder: Path) -> Iterator[Path]:
 
 def _check(folder: Path) -> bool:
     """Print what is wrong with a suite, or that nothing is; whether nothing is."""
-    wrong = reading.mistakes(folder)
+    wrong = reading.mistakes(folder.resolve())
     for error in wrong:
         for issue in error.issues:
             line = f"[red]{escape(error.source)}[/] {escape(str(issue))}"
             console().print(line, highlight=False, soft_wrap=True)
     if not wrong:
-        suite = reading.read(folder)
+        suite = reading.read(folder.resolve())
         tiers = sum(len(one.file.tiers) for one in suite.exhibits.values())
         numbers = reading.published_numbers(suite)
         text = (

@@ -24,7 +24,8 @@ def show(client: Client, answer: dict[str, Any]) -> None:
     broken = list(answer["broken"])
     for suite in answer["suites"]:
         console().print(f"\n[bold]{escape(suite['id'])}[/]  {escape(suite['title'])}", highlight=False)
-        console().print(_table(client, suite, broken))
+        if suite["exhibits"]:
+            console().print(_table(client, suite, broken))
     for one in broken:
         text = f"[red]cannot be used[/] {escape(one['id'])}: {escape(one['detail'])}"
         console(stderr=True).print(text, highlight=False, soft_wrap=True)

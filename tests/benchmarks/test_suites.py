@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,12 +96,6 @@ def test_a_wrong_file_is_told_with_the_place(tmp_path: Path, monkeypatch: pytest
     assert {"/author", "/authors", "/exhibits", "/url"} <= places
 
 
-def test_a_folder_that_is_not_there_is_warned_of_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv(reading.FOLDERS, str(tmp_path / "nowhere"))
-    reading.available()
-    reading.available()
-    assert caplog.messages == [
-        f"HEUNBOARD_SUITES names the folder {tmp_path / 'nowhere'}, which does not exist"
-    ]
+def test_a_folder_that_is_not_there_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(reading.FOLDERS, f"{tmp_path}{os.pathsep}{tmp_path / 'nowhere'}")
+    assert reading.missing() == [str(tmp_path / "nowhere")]

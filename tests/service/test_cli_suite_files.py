@@ -46,3 +46,14 @@ def test_the_suites_of_this_project_pass(id: str) -> None:
 def test_a_folder_without_a_suite_is_told(tmp_path: Path) -> None:
     status, lines = check(tmp_path)
     assert (status, lines[0].endswith("suite.yaml /: cannot be read: No such file or directory")) == (1, True)
+
+
+def test_a_folder_that_is_not_there_is_warned_of_when_the_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(reading.FOLDERS, str(tmp_path / "nowhere"))
+    monkeypatch.setenv("HEUNBOARD_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("service.processes.up.up", lambda *_: None)
+    result = CliRunner().invoke(app, ["up"])
+    said = f"warning HEUNBOARD_SUITES names {tmp_path / 'nowhere'}, which is no folder"
+    assert said in " ".join(result.stderr.split("\n"))

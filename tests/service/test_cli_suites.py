@@ -346,8 +346,8 @@ def test_the_warning_of_a_long_plan_names_shorter_tiers(run: Run, url: str, tmp_
     tiny_suite(tmp_path / "suites", "long", grid=long.replace("      seeds: 4", "      seeds: 9999"))
     _, _, err = run("plan", "--suite", "long/grid", "--tier", "full")
     assert "days of one device" in err
-    assert err.strip().endswith("less: --tier budget")
-    assert "less: --tier" not in run("plan", "--suite", "long/grid", "--tier", "budget")[2]
+    assert err.strip().endswith("take less, as in --tier budget")
+    assert "as in --tier" not in run("plan", "--suite", "long/grid", "--tier", "budget")[2]
 
 
 def test_plan_of_a_tier_is_that_of_the_api(run: Run, url: str) -> None:
