@@ -21,6 +21,8 @@ CHEAPER = ("reduced", "budget")
 def having(client: Client, name: str, tier: str) -> list[Exhibit]:
     """The exhibits that ``SUITE`` or ``SUITE/EXHIBIT`` names and that have the tier, each with its ``name``.
 
+    Those of a suite that cannot be used are told on standard error.
+
     Raises:
         BadParameter: none has it.
     """
@@ -29,6 +31,9 @@ def having(client: Client, name: str, tier: str) -> list[Exhibit]:
     else:
         suite = client.suite(name)
         found = [one | {"name": f"{suite['id']}/{one['id']}"} for one in suite["exhibits"]]
+        tell_broken(suite["broken"])
+    if not found:
+        raise typer.BadParameter(f"{name} has no table or figure that can be used")
     chosen = [one for one in found if any(known["tier"] == tier for known in one["tiers"])]
     if not chosen:
         known = list(dict.fromkeys(known["tier"] for one in found for known in one["tiers"]))
@@ -36,6 +41,13 @@ def having(client: Client, name: str, tier: str) -> list[Exhibit]:
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise typer.BadParameter(f"{name} has no tier {tier!r}; there are {', '.join(known)}{hint}")
     return chosen
+
+
+def tell_broken(broken: Sequence[dict[str, Any]]) -> None:
+    """Say on standard error which suites and exhibits the server cannot use, and why."""
+    for one in broken:
+        text = f"[red]cannot be used[/] {escape(one['id'])}: {escape(one['detail'])}"
+        console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
 def announce(exhibits: Sequence[Exhibit], tier: str) -> None:

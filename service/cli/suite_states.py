@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli import exhibits
 from service.cli.output import console
 from service.cli.suite_reports import claims_text, verdicts_text
 from service.client import ApiError, Client
@@ -26,9 +27,7 @@ def show(client: Client, answer: dict[str, Any]) -> None:
         console().print(f"\n[bold]{escape(suite['id'])}[/]  {escape(suite['title'])}", highlight=False)
         if suite["exhibits"]:
             console().print(_table(client, suite, broken))
-    for one in broken:
-        text = f"[red]cannot be used[/] {escape(one['id'])}: {escape(one['detail'])}"
-        console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    exhibits.tell_broken(broken)
 
 
 def only(client: Client, answer: dict[str, Any], name: str) -> dict[str, Any]:

@@ -506,10 +506,11 @@ class SuiteList(Answer):
 
 
 class SuiteDetail(SuiteLine):
-    """A paper, what it asks, and how to cite it."""
+    """A paper, what it asks, and how to cite it; exhibits that cannot be used are under ``broken``."""
 
     about: str
     bibtex: str
+    broken: list[BrokenSuite]
 
 
 class ExhibitDetail(ExhibitLine):

@@ -45,7 +45,10 @@ def show_suite(engine: Engine, id: str, measured: Path) -> schemas.SuiteDetail:
     suite = reproductions.suite(id)
     states = reproductions.states(engine, list(suite.exhibits.values()))
     return schemas.SuiteDetail(
-        **_suite(suite, states, measured), about=suite.file.about, bibtex=suite.file.bibtex
+        **_suite(suite, states, measured),
+        about=suite.file.about,
+        bibtex=suite.file.bibtex,
+        broken=_broken(suite),
     )
 
 

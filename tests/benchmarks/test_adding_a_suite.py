@@ -177,7 +177,7 @@ def test_the_page_explains_every_key() -> None:
             "setting",
         ),
         ("table1", "low: stall", "low: stal", "/claims/1/tests/0/low", "no level 'stal'", "stall"),
-        ("table1", "low: stall,", "", "/claims/1/tests/0", "needs low or high", None),
+        ("table1", "low: stall, high: stall,", "", "/claims/1/tests/0", "needs low or high", None),
         (
             "table1",
             "metric: train_loss",

@@ -255,11 +255,15 @@ def test_what_stalls_is_neither_below_nor_above_the_level(
 
 
 def test_a_level_that_is_not_known_on_a_board_leaves_the_claim_untried(suites: Path) -> None:
-    unknown = "{kind: bound, metric: expected_loss, estimator: st, high: Table 1}"
-    with_table(suites, ("{kind: best, metric: expected_loss, estimator: gst}", unknown))
+    unknown = "{kind: bound, metric: expected_loss, estimator: st, high: Row 2}"
+    with_table(
+        suites,
+        ("{kind: best, metric: expected_loss, estimator: gst}", unknown),
+        ("label: Table 1", 'label: "Row {p}"'),
+    )
     result = reported(VALUES).claims[2].result
     assert result.verdict == ClaimVerdict.NOT_TRIED
-    assert result.reason.startswith("no level 'Table 1' of expected_loss is known on Polynomial p = 3")
+    assert result.reason.startswith("no level 'Row 2' of expected_loss is known on Polynomial p = 3")
 
 
 def test_numbers_of_other_suites_are_not_quoted(suites: Path) -> None:

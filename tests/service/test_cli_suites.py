@@ -293,6 +293,8 @@ def test_list_of_a_suite_or_an_exhibit_has_nothing_else(run: Run, url: str, tmp_
         "grid",
         "table3",
     ]
+    status, _, err = run("plan", "--suite", "wrong", "--tier", "smoke")
+    assert (status, err.startswith("cannot be used wrong/figure1: ")) == (0, True)
     (suite,) = json.loads(run("reproduce", "--list", "tiny/grid", "--json")[1])["suites"]
     assert [one["id"] for one in suite["exhibits"]] == ["grid"]
     status, _, err = run("reproduce", "--list", "wrong/figure1")
