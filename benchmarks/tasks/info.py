@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -144,6 +144,11 @@ def whole(name: str, default: int, description: str, *, minimum: int = 1, maximu
     return Parameter(
         name=name, type=int, default=default, minimum=minimum, maximum=maximum, description=description
     )
+
+
+def choice(name: str, default: str, choices: Iterable[str], description: str) -> Parameter:
+    """A parameter that is one of several words."""
+    return Parameter(name=name, type=str, default=default, choices=tuple(choices), description=description)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
-from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, choice, epochs, whole
 from estimators.info import Parameter, Value
 
 HIDDEN = 200
@@ -47,19 +47,12 @@ INFO = TaskInfo(
     id="bernoulli_vae",
     title="Bernoulli VAE",
     parameters=(
-        Parameter(
-            name="dataset",
-            type=str,
-            default="mnist",
-            choices=tuple(DATA_SETS),
-            description="Grey values are probabilities of pixels that are 0 or 1.",
-        ),
-        Parameter(
-            name="protocol",
-            type=str,
-            default="rodeo",
-            choices=("rodeo", "released", "fixed"),
-            description=(
+        choice("dataset", "mnist", DATA_SETS, "Grey values are probabilities of pixels that are 0 or 1."),
+        choice(
+            "protocol",
+            "rodeo",
+            ("rodeo", "released", "fixed"),
+            (
                 "rodeo: pixels drawn at every use, prior 1/2, sampled KL; released: drawn once, learned "
                 "prior, its KL with the pairing error of the released code; fixed: the same, KL corrected."
             ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.categorical_vae.protocols import GREY, PROTOCOLS
-from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, choice, epochs, whole
 from estimators.info import Parameter, Value
 
 
@@ -44,13 +44,7 @@ INFO = TaskInfo(
     id="categorical_vae",
     title="Categorical VAE",
     parameters=(
-        Parameter(
-            name="dataset",
-            type=str,
-            default="mnist",
-            choices=tuple(DATA_SETS),
-            description="Images; what becomes of their grey values is the protocol's.",
-        ),
+        choice("dataset", "mnist", DATA_SETS, "Images; what becomes of their grey values is the protocol's."),
         Parameter(
             name="protocol",
             type=str,

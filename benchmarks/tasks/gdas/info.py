@@ -8,7 +8,7 @@ from benchmarks.datasets.catalogue import CATALOGUE, NATS_BENCH
 from benchmarks.tasks.gdas.cells import COLUMNS, EDGES, OPERATIONS
 from benchmarks.tasks.gdas.references import references
 from benchmarks.tasks.gdas.sizes import SIDES, SOURCES, flop, source, split_sizes
-from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, epochs, whole
+from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, choice, epochs, whole
 from estimators.info import Parameter, Value
 
 LOOKED_UP = tuple(column.replace("_val", "_valid") + "_accuracy" for column in COLUMNS)
@@ -57,27 +57,19 @@ INFO = TaskInfo(
     id="gdas",
     title="GDAS on NATS-Bench",
     parameters=(
-        Parameter(
-            name="dataset",
-            type=str,
-            default="cifar10",
-            choices=tuple(SOURCES),
-            description="Images that are searched on; fashion_mnist is a stand-in for them.",
+        choice(
+            "dataset",
+            "cifar10",
+            SOURCES,
+            "Images that are searched on; fashion_mnist is a stand-in for them.",
         ),
-        Parameter(
-            name="network",
-            type=str,
-            default="full",
-            choices=("full", "sparse"),
-            description="Whether all operations of an edge are evaluated, or the drawn one alone.",
+        choice(
+            "network",
+            "full",
+            ("full", "sparse"),
+            "Whether all operations of an edge are evaluated, or the drawn one alone.",
         ),
-        Parameter(
-            name="size",
-            type=str,
-            default="32x32",
-            choices=tuple(SIDES),
-            description="Pixels of an image; 16x16 are means of 2x2 pixels.",
-        ),
+        choice("size", "32x32", SIDES, "Pixels of an image; 16x16 are means of 2x2 pixels."),
         whole(
             "images",
             0,

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import LISTOPS_REGENERATED
-from benchmarks.tasks.info import Facts, Goal, Metric, Reduction, Space, Split, TaskInfo, epochs, whole
+from benchmarks.tasks.info import (
+    Facts,
+    Goal,
+    Metric,
+    Reduction,
+    Space,
+    Split,
+    TaskInfo,
+    choice,
+    epochs,
+    whole,
+)
 from benchmarks.tasks.listops.references import references
 from benchmarks.tasks.tables import table
-from estimators.info import Parameter, Value
+from estimators.info import Value
 
 FIXED: Mapping[str, Value] = {"clip_norm": 5.0}
 """What the protocol fixes of the optimizer."""
@@ -88,12 +99,11 @@ INFO = TaskInfo(
     id="listops",
     title="ListOps",
     parameters=(
-        Parameter(
-            name="reader",
-            type=str,
-            default="token",
-            choices=("token", "char"),
-            description="Symbols: tokens as published, or characters and blanks as in the released code.",
+        choice(
+            "reader",
+            "token",
+            ("token", "char"),
+            "Symbols: tokens as published, or characters and blanks as in the released code.",
         ),
         whole(
             "train_sentences",

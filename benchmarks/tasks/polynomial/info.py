@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, epochs, whole
+from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, choice, epochs, whole
 from benchmarks.tasks.polynomial.references import TARGET, references
 from estimators.info import Parameter, Value
 
@@ -34,13 +34,7 @@ INFO = TaskInfo(
     title="Polynomial programming",
     parameters=(
         Parameter(name="p", type=float, default=2.0, minimum=1.0, maximum=10.0, description="Exponent."),
-        Parameter(
-            name="setting",
-            type=str,
-            default="A",
-            choices=("A", "B"),
-            description="A: every c_i is `target`; B: c_i = (i - 1/2)/L.",
-        ),
+        choice("setting", "A", ("A", "B"), "A: every c_i is `target`; B: c_i = (i - 1/2)/L."),
         Parameter(
             name="target",
             type=float,
