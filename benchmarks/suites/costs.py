@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.scoring import claims, orders, posterior
 from benchmarks.suites import predicates, reading
 from benchmarks.suites.checking import Row
+from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.schema import ClaimSection, PublishedSection, Tier
 from benchmarks.sweep import Issue, SpecError
@@ -183,21 +184,11 @@ class Board:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """A sentence of the paper and what one device says of it; see :class:`report.ClaimReport`."""
-
-    claim: ClaimSection
-    result: claims.ClaimResult
-    boards: int
-    published_boards: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
     """What one device measured of an exhibit: boards in the order of measuring, claims in the file's."""
 
     boards: tuple[Board, ...]
-    claims: tuple[Judged, ...]
+    claims: tuple[ClaimReport, ...]
 
 
 Prints = Mapping[str, Mapping[str, Mapping[str, Printed]]]
@@ -264,7 +255,7 @@ def report(exhibit: Exhibit, tier: Tier, measured: Sequence[Case]) -> Costs:
             _board(problem, cases, printed.get(problem, {}), metrics) for problem, cases in by_problem.items()
         ),
         claims=tuple(
-            Judged(
+            ClaimReport(
                 claim=claim,
                 result=_decided(place, claim, exhibit, tier, by_problem, printed),
                 boards=len(_spoken_of(claim, by_problem)),

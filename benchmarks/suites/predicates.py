@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks.scoring import claims
 from benchmarks.suites.schema import ClaimSection, Scalar, TestSection, Tier
@@ -12,6 +13,23 @@ SMOKE = "the tier smoke shows that everything runs; it is too short to judge the
 
 End = float | str | None
 """One end of the interval of a test: a number, the label of a level, or none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimReport:
+    """A sentence of the paper and what the measurements say of it.
+
+    Attributes:
+        claim: the sentence with its tests.
+        result: the verdict; boards by their titles or problems.
+        boards: how many boards of this tier, or problems that were measured, it speaks of.
+        published_boards: of how many it speaks in the paper, as far as the tier ``full`` has them.
+    """
+
+    claim: ClaimSection
+    result: claims.ClaimResult
+    boards: int
+    published_boards: int
 
 
 def too_short(tier: Tier) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from benchmarks.scoring import claims, orders, posterior, seeds, verdicts
 from benchmarks.spec import CellSpec, Component
 from benchmarks.suites import predicates, published, reading
+from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.schema import ClaimSection, TestSection, Tier
 from benchmarks.sweep import Issue, SpecError, Sweep
@@ -103,23 +104,6 @@ class BoardReport:
     levels: tuple[Reference, ...]
     unmatched: tuple[Reference, ...]
     agreement: Mapping[tuple[str, str], orders.Agreement]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimReport:
-    """A sentence of the paper and what the measurements say of it.
-
-    Attributes:
-        claim: the sentence with its tests.
-        result: the verdict; boards by their titles.
-        boards: how many boards of this tier it speaks of.
-        published_boards: of how many it speaks in the paper, as far as the tier ``full`` has them.
-    """
-
-    claim: ClaimSection
-    result: claims.ClaimResult
-    boards: int
-    published_boards: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
+from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.schema import ClaimSection, TestSection
 from service.resources import describe, metrics
 from service.resources.labels import metric_label
+from service.resources.suite_schemas import BoardShare, ReportClaim
 
 
 def decided_by(
@@ -22,6 +24,39 @@ def decided_by(
         title: name of an estimator -> likewise.
     """
     return [_where(test, _phrase(test, metric(test.metric), title)) for test in claim.tests]
+
+
+def judged(
+    one: ClaimReport,
+    *,
+    device: str | None,
+    decided_by: Sequence[str],
+    board: Callable[[Hashable], tuple[str, str]],
+) -> ReportClaim:
+    """A claim as it is answered.
+
+    Args:
+        one: the claim and its result.
+        device: where it was measured; ``None`` for trials.
+        decided_by: what its tests ask.
+        board: a board of the result -> its id and its title.
+    """
+    shares = [(board(name), share) for name, share in one.result.by_board.items()]
+    return ReportClaim(
+        sentence=one.claim.sentence,
+        where=one.claim.where,
+        device=device,
+        verdict=one.result.verdict,
+        reason=one.result.reason,
+        share=one.result.share,
+        error=one.result.error,
+        decided_by=list(decided_by),
+        note=one.claim.note,
+        boards=one.boards,
+        published_boards=one.published_boards,
+        by_board=[BoardShare(board=id, title=title, share=share) for (id, title), share in shares],
+        left_out=one.result.left_out,
+    )
 
 
 def of_task(task: str) -> Callable[[str], str]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from benchmarks.suites import costs
 from benchmarks.suites.costs import Case, Costs
+from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.schema import ClaimSection, Tier
 from estimators import registry as estimators
 from service.resources import describe, measurements, reproductions
-from service.resources.claim_words import decided_by
+from service.resources.claim_words import decided_by, judged
 from service.resources.cost_schemas import (
     CostBoard,
     CostOrder,
@@ -24,7 +25,7 @@ from service.resources.cost_schemas import (
     PrintedCost,
     SeparatedPair,
 )
-from service.resources.suite_schemas import BoardShare, ReportClaim
+from service.resources.suite_schemas import ReportClaim
 
 WORDS = {costs.SECONDS: "seconds of an epoch", costs.MEGABYTES: "added megabytes"}
 """Metric -> what sentences call it."""
@@ -168,24 +169,12 @@ def _titles(names: Sequence[str]) -> list[str]:
     return [title(name) for name in names]
 
 
-def _claim(one: costs.Judged, device: str | None) -> ReportClaim:
-    return ReportClaim(
-        sentence=one.claim.sentence,
-        where=one.claim.where,
+def _claim(one: ClaimReport, device: str | None) -> ReportClaim:
+    return judged(
+        one,
         device=device,
-        verdict=one.result.verdict,
-        reason=one.result.reason,
-        share=one.result.share,
-        error=one.result.error,
         decided_by=_decided_by(one.claim),
-        note=one.claim.note,
-        boards=one.boards,
-        published_boards=one.published_boards,
-        by_board=[
-            BoardShare(board=str(problem), title=costs.title(str(problem)), share=share)
-            for problem, share in one.result.by_board.items()
-        ],
-        left_out=one.result.left_out,
+        board=lambda problem: (str(problem), costs.title(str(problem))),
     )
 
 

@@ -14,17 +14,17 @@ from sqlalchemy import Engine
 from benchmarks.scoring.halving import Elimination
 from benchmarks.scoring.orders import Agreement
 from benchmarks.spec import CellSpec, Component, digest
+from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.reading import Exhibit
-from benchmarks.suites.report import Beside, BoardReport, ClaimReport, Line, Report
+from benchmarks.suites.report import Beside, BoardReport, Line, Report
 from benchmarks.suites.rounds import Rounds
 from benchmarks.suites.schema import Tier
 from benchmarks.tasks.info import Reference
 from service.resources import boards, cost_reports, describe, metrics, reproductions
-from service.resources.claim_words import decided_by, of_task
+from service.resources.claim_words import decided_by, judged, of_task
 from service.resources.cost_schemas import DeviceCosts
 from service.resources.schemas import PREFIX
 from service.resources.suite_schemas import (
-    BoardShare,
     ComparedNumber,
     DataUsed,
     EliminatedSetting,
@@ -240,23 +240,12 @@ def _order(metric: str, label: str, agreement: Agreement) -> OrderAgreement:
 
 def _claim(one: ClaimReport, report: Report, shown: Sequence[ReportBoard]) -> ReportClaim:
     ids = {board.title: board.id for board in shown}
-    return ReportClaim(
-        sentence=one.claim.sentence,
-        where=one.claim.where,
+    task = report.boards[0].task.id if report.boards else ""
+    return judged(
+        one,
         device=None,
-        verdict=one.result.verdict,
-        reason=one.result.reason,
-        share=one.result.share,
-        error=one.result.error,
-        decided_by=decided_by(one.claim, of_task(report.boards[0].task.id if report.boards else "")),
-        note=one.claim.note,
-        boards=one.boards,
-        published_boards=one.published_boards,
-        by_board=[
-            BoardShare(board=ids[str(title)], title=str(title), share=share)
-            for title, share in one.result.by_board.items()
-        ],
-        left_out=one.result.left_out,
+        decided_by=decided_by(one.claim, of_task(task)),
+        board=lambda title: (ids[str(title)], str(title)),
     )
 
 

@@ -68,9 +68,7 @@ INFO = TaskInfo(
                 "num_samples), and codes per image in the bounds that rodeo evaluates."
             ),
         ),
-        Parameter(
-            name="latents", type=int, default=200, minimum=1, maximum=1024, description="Bernoulli latents L."
-        ),
+        whole("latents", 200, "Bernoulli latents L.", maximum=1024),
         whole("batch_size", 100, "Images per update."),
         epochs(default=2000, description="Passes over the training images; 2000 of MNIST are 1e6 updates."),
     ),
