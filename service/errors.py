@@ -5,6 +5,7 @@
     HeunboardError
     ├── NotFound             there is no such thing
     ├── InvalidRequest       a parameter of the request cannot be used
+    ├── NothingToDo          what is asked for is so already, or can no longer be
     ├── IdempotencyKeyReused the same key came with another body
     ├── InvalidPageToken     a list was asked to go on from nowhere
     ├── BrokenSuite          the server has the suite, and a file of it is not as it must be
@@ -40,6 +41,10 @@ class NotFound(HeunboardError):
 
 class InvalidRequest(HeunboardError):
     """A parameter of the request cannot be used."""
+
+
+class NothingToDo(HeunboardError):
+    """What is asked for is so already, or can no longer be."""
 
 
 class IdempotencyKeyReused(HeunboardError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from workers.messages import CurveSegment, Heartbeat, News, TrialOutcome
 
@@ -40,16 +40,7 @@ class LaneOutcomes:
     def fail_rest(self, error: BaseException) -> None:
         """Give every trial that has not ended the error with its traceback."""
         self.raised = True
-        trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
-        message = (str(error) or type(error).__name__)[:MESSAGE_CHARACTERS]
-        for lane in self._running():
-            self._ended[lane] = TrialOutcome(
-                trial=self._keys[lane],
-                status="failed",
-                error=f"{type(error).__name__}: {message}",
-                traceback=trace,
-                seconds=self._seconds[lane],
-            )
+        self._end_rest("failed", error)
 
     def require_all_ended(self) -> None:
         """Raise RuntimeError when a trial has no outcome although its cohort ran to the end."""
@@ -58,18 +49,25 @@ class LaneOutcomes:
                 f"the cohort ended but its lanes {running} did not: an error of the lane engine"
             )
 
-    def cancel_rest(self) -> None:
-        """End every trial that has not ended as cancelled."""
-        for lane in self._running():
-            self._ended[lane] = TrialOutcome(
-                trial=self._keys[lane], status="cancelled", seconds=self._seconds[lane]
-            )
+    def stop_rest(self, error: BaseException | None = None) -> None:
+        """Report every trial that has not ended as stopped, with the error if one was the reason."""
+        self._end_rest("stopped", error)
 
     def take(self) -> tuple[TrialOutcome, ...]:
         """Outcomes that were not taken before, in the order of the lanes."""
         fresh = sorted(self._ended.keys() - self._taken)
         self._taken.update(fresh)
         return tuple(self._ended[lane] for lane in fresh)
+
+    def _end_rest(self, status: Literal["failed", "stopped"], error: BaseException | None) -> None:
+        told: dict[str, str] = {}
+        if error is not None:
+            message = (str(error) or type(error).__name__)[:MESSAGE_CHARACTERS]
+            trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+            told = {"error": f"{type(error).__name__}: {message}", "traceback": trace}
+        for lane in self._running():
+            seconds = self._seconds[lane]
+            self._ended[lane] = TrialOutcome(trial=self._keys[lane], status=status, seconds=seconds, **told)
 
     def _share(self, seconds: float, lanes: Sequence[int]) -> None:
         for lane in lanes:

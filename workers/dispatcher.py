@@ -162,10 +162,12 @@ class Dispatcher:
             self._next_expiry = self._clock() + self._settings.expiry_seconds
 
     def _end_what_hangs(self) -> None:
-        """End by force what holds a slot for nothing: a process whose attempt was lost, at once, and one that
-        has told its end a lease ago and does not go."""
+        """End by force what holds a slot for nothing: a process whose attempt was lost, at once, one that has
+        told its end a lease ago and does not go, and one that was asked to stop and goes on."""
+        if not self._running:
+            return
         now = self._clock()
-        ended = self._queue.ended(list(self._running)) if self._running else {}
+        ended = self._queue.ended(list(self._running))
         self._told_end = {id: self._told_end.get(id, now) for id, lost in ended.items() if not lost}
         longest = self._settings.lease_seconds
         lingering = [id for id, since in self._told_end.items() if now - since >= longest]
@@ -175,6 +177,9 @@ class Dispatcher:
                 attempt_id,
                 self._running[attempt_id].label,
             )
+            self._launcher.kill(attempt_id)
+        for attempt_id in self._queue.overdue([id for id in self._running if id not in ended]):
+            _log.warning("attempt %d was asked to stop and has not; it is ended by force", attempt_id)
             self._launcher.kill(attempt_id)
 
     def _free(self) -> int:
@@ -208,9 +213,11 @@ class Dispatcher:
         """Tell the queue; what it cannot be told now is told later."""
         while self._deaths:
             death = self._deaths[0]
-            unbegun = self._queue.lost(attempt_id=death.attempt_id, reason=str(death.error))
+            blameless = self._queue.lost(
+                attempt_id=death.attempt_id, reason=str(death.error), blameless=death.infrastructure
+            )
             del self._deaths[0]
-            if unbegun or death.infrastructure:
+            if blameless or death.infrastructure:
                 pause = self._caution.lost()
                 _log.warning(
                     "attempt %d was lost by no fault of its own; nothing is claimed for %.0f s: %s",

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from workers.messages import Heartbeat
 from workers.ports import AttemptReporter, ReportError, Superseded
 
-StopReason = Literal["cancelled", "superseded"]
+StopReason = Literal["asked", "superseded"]
 
 FIRST_SECONDS = 1.0  # people who watch see at once that something moves
 JOIN_SECONDS = 5.0  # a heartbeat in flight at the end gets this long; the thread is a daemon, so no longer
@@ -28,7 +28,7 @@ class Heart:
 
     Args:
         reporter: where heartbeats go.
-        interval: seconds between heartbeats, a third of the lease.
+        interval: seconds between heartbeats, at most a third of the lease.
         progress: the current progress; called from the thread.
     """
 

@@ -45,9 +45,13 @@ class Heartbeat(Message):
 
 
 class HeartbeatReply(Message):
-    """``stop`` is set when the attempt should end at the next segment: ``cancelled`` or ``superseded``."""
+    """``stop`` is set when the attempt should end at the next segment.
 
-    stop: Literal["cancelled", "superseded"] | None = None
+    ``asked``: it still holds its cohort and reports what it has, its unfinished trials as ``stopped``;
+    ``superseded``: it does not, and reports nothing.
+    """
+
+    stop: Literal["asked", "superseded"] | None = None
 
 
 class CurveSegment(Message):
@@ -63,10 +67,13 @@ class CurveSegment(Message):
 
 
 class TrialOutcome(Message):
-    """The end of one trial: final metrics when it ``succeeded``, else what went wrong."""
+    """The end of one trial: final metrics when it ``succeeded``, what went wrong when it ``failed``.
+
+    One that is ``stopped`` has no end: the attempt was asked to stop, or had to, and another may go on.
+    """
 
     trial: str
-    status: Literal["succeeded", "failed", "cancelled"]
+    status: Literal["succeeded", "failed", "stopped"]
     metrics: dict[str, float] = {}
     error: str | None = None
     traceback: str | None = None
@@ -141,7 +148,11 @@ class Provenance(Message):
 
 
 class Outcome(Message):
-    """The end of an attempt: one outcome for each trial of :class:`StartReply` that no batch told of."""
+    """The end of an attempt: one outcome for each trial of :class:`StartReply` that no batch told of.
+
+    ``reason`` says why trials are ``stopped``: ``asked``, or ``memory``: they did not fit into it together.
+    """
 
     outcomes: tuple[TrialOutcome, ...]
+    reason: Literal["asked", "memory"] = "asked"
     provenance: Provenance

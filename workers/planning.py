@@ -40,6 +40,8 @@ class Plannable(Generic[Id]):
         priority: higher runs first; trials of different priority never share a cohort, so that nothing
             urgent waits for something that is not.
         sweep: who asked for it; lower runs first among equal priorities.
+        lanes_at_most: of a cohort that it may stand in; ``None`` for as many as there is room for. Trials
+            that differ in this never share a cohort.
     """
 
     id: Id
@@ -47,6 +49,7 @@ class Plannable(Generic[Id]):
     seconds: float
     priority: int = 0
     sweep: int = 0
+    lanes_at_most: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +81,7 @@ class _Group(Generic[Id]):
     """Trials that may share cohorts, in the order in which they are cut, and into how many."""
 
     members: list[Member[Id]]
+    max_lanes: int
     cohorts: int
 
     def work(self) -> float:
@@ -117,19 +121,30 @@ def plan_cohorts(trials: Sequence[Plannable[Id]], room: Room) -> list[list[Id]]:
 def _groups(trials: Sequence[Plannable[Id]], room: Room) -> list[_Group[Id]]:
     """Trials by priority and signature, each group in the fewest cohorts."""
     queue = list(enumerate(trials))
-    together = _by(queue, lambda member: (member[1].priority, member[1].signature))
+    together = _by(queue, lambda m: (m[1].priority, m[1].signature, m[1].lanes_at_most))
     if room.side_by_side:
         by_length = [sorted(members, key=lambda member: member[1].seconds) for members in together]
-        return [_Group(members, -(-len(members) // room.max_lanes)) for members in by_length]
+        return [_side_by_side(members, _width(members, room)) for members in by_length]
     longest = _longest(_work(queue), room.slots)
-    return [group for members in together for group in _sequences(members, longest, room.max_lanes)]
+    return [group for members in together for group in _sequences(members, longest, _width(members, room))]
+
+
+def _width(members: Sequence[Member[Id]], room: Room) -> int:
+    """Most lanes of a cohort of these trials."""
+    return min(room.max_lanes, members[0][1].lanes_at_most or room.max_lanes)
+
+
+def _side_by_side(members: list[Member[Id]], max_lanes: int) -> _Group[Id]:
+    return _Group(members, max_lanes, -(-len(members) // max_lanes))
 
 
 def _sequences(members: Sequence[Member[Id]], longest: float, max_lanes: int) -> list[_Group[Id]]:
     """Trials that run one after the other: those that are too long to share a cohort stand alone."""
-    alone = [_Group([member], 1) for member in members if member[1].seconds > longest]
+    alone = [_Group([member], 1, 1) for member in members if member[1].seconds > longest]
     shared = [member for member in members if member[1].seconds <= longest]
-    return [*alone, _Group(shared, _fewest(shared, longest, max_lanes))] if shared else alone
+    if not shared:
+        return alone
+    return [*alone, _Group(shared, max_lanes, _fewest(shared, longest, max_lanes))]
 
 
 def _longest(work: float, slots: int) -> float:
@@ -163,7 +178,7 @@ def _fill_slots(groups: Sequence[_Group[Id]], slots: int) -> None:
 def _cut(group: _Group[Id], room: Room) -> list[list[Member[Id]]]:
     if room.side_by_side:
         return _equally_wide(group.members, group.cohorts)
-    return _equally_long(group.members, group.cohorts, room.max_lanes)
+    return _equally_long(group.members, group.cohorts, group.max_lanes)
 
 
 def _equally_wide(members: Sequence[Member[Id]], parts: int) -> list[list[Member[Id]]]:

@@ -80,11 +80,16 @@ class CohortQueue(Protocol):
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
         """Take up to ``limit`` queued cohorts: attempt number raised, lease set, trials ``running``."""
 
-    def lost(self, *, attempt_id: int, reason: str) -> bool:
-        """The launcher saw the attempt die without finishing: back to the queue, or failed at the cap.
+    def lost(self, *, attempt_id: int, reason: str, blameless: bool = False) -> bool:
+        """The launcher saw the attempt die without finishing: back to the queue, split, or failed at the cap.
+
+        Args:
+            attempt_id: primary key of the attempt.
+            reason: what people are told.
+            blameless: its trials had no part in it, as when its machine went.
 
         Returns:
-            Whether it had not even begun, which no trial is to blame for.
+            Whether no trial is to blame: so it was said, or it had not even begun.
         """
 
     def expire_leases(self) -> int:
@@ -93,6 +98,9 @@ class CohortQueue(Protocol):
     def ended(self, attempt_ids: Sequence[int]) -> dict[int, bool]:
         """Those of the attempts that have ended in the queue's eyes, and whether they were lost: others
         may hold their cohorts now."""
+
+    def overdue(self, attempt_ids: Sequence[int]) -> list[int]:
+        """Those of the attempts that were asked to stop some time ago and have not."""
 
     def release_owner(self, *, owner: str) -> int:
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 HEARTBEATS_PER_LEASE = 3  # two may be lost before the lease is
+LONGEST_BEAT = 1.5
+"""Seconds between heartbeats at most: their answers say when to stop, and people who ask for that wait."""
 FLUSH_SECONDS = 1.0
 
-Ending = Literal["finished", "failed", "cancelled", "superseded"]
+Ending = Literal["finished", "failed", "stopped", "superseded"]
+Stop = Literal["asked", "superseded", "memory"]
 Clock = Callable[[], float]
 
 
@@ -58,6 +62,14 @@ def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | N
     else:
         torch.cuda.reset_peak_memory_stats(device)
     return Cohort(trials, device=device, data_dir=data_dir)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from benchmarks.engine.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def import_engine() -> None:
@@ -106,13 +118,14 @@ class _Run:
     def __init__(self, reply: StartReply, reporter: AttemptReporter, clock: Clock) -> None:
         self._reporter = reporter
         self._clock, self._watch = clock, Stopwatch(clock)
-        self._interval = reply.lease_seconds / HEARTBEATS_PER_LEASE
+        self._interval = min(LONGEST_BEAT, reply.lease_seconds / HEARTBEATS_PER_LEASE)
         self._specs = [trial.spec for trial in reply.trials]
         self._outcomes = LaneOutcomes([trial.key for trial in reply.trials])
         self._curves = CurveBuffer([trial.key for trial in reply.trials])
         self._began = clock()
         self._first_step_seconds: float | None = None
         self._execution: Execution | None = None
+        self._exhausted: Exception | None = None
         self._data: dict[str, str] = {}
 
     def execute(self, build: BuildCohort, device: str, data_dir: Path | None) -> Ending:
@@ -121,15 +134,15 @@ class _Run:
             if stop == "superseded":
                 return "superseded"
             self._send(self._curves.take())
-            if stop == "cancelled":
-                self._outcomes.cancel_rest()
-            outcomes = self._outcomes.take()
-            self._reporter.finish(Outcome(outcomes=outcomes, provenance=self._provenance(device)))
-        return stop or ("failed" if self._outcomes.raised else "finished")
+            if stop is not None:
+                self._outcomes.stop_rest(self._exhausted)
+            outcomes, provenance = self._outcomes.take(), self._provenance(device)
+            self._reporter.finish(Outcome(outcomes=outcomes, provenance=provenance, reason=stop or "asked"))
+        if stop == "asked":
+            return "stopped"
+        return "failed" if stop == "memory" or self._outcomes.raised else "finished"
 
-    def _compute(
-        self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart
-    ) -> StopReason | None:
+    def _compute(self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart) -> Stop | None:
         if not self._specs:  # the attempt before told of all trials and was lost before it could finish
             return None
         try:
@@ -143,6 +156,9 @@ class _Run:
         except ReportError:
             raise
         except Exception as error:  # whatever a task raises belongs to its trials, with the traceback
+            if _is_out_of_memory(error):
+                self._exhausted = error
+                return "memory"
             self._outcomes.fail_rest(error)
             return None
 

@@ -17,11 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.cost.table import shipped
 from benchmarks.spec import CellSpec
+from service.queue.control import release
 from service.queue.reports import Reports, hash_secret
 from service.queue.storable import storable
 from service.states import TrialState
 from service.storage.engine import is_outage, others_first, read, serialise, write
-from service.storage.queries import cells, claims, events
+from service.storage.queries import cells, claims, control, events
 from service.storage.queries.claims import ClaimedCohort, PlannedCohort, RunningCohort, UnplannedTrial
 from workers.planning import Plannable, Room, plan_cohorts
 from workers.ports import Backlog, Claim, QueueUnavailable
@@ -109,18 +110,19 @@ class Queue(Reports):
             return _attempts(connection, cohorts, owner=owner, now=now)
 
     @patient
-    def lost(self, *, attempt_id: int, reason: str) -> bool:
+    def lost(self, *, attempt_id: int, reason: str, blameless: bool = False) -> bool:
         """The launcher saw the attempt die. Nothing happens when it no longer holds its cohort.
 
         Returns:
-            Whether the attempt held its cohort and had not begun.
+            Whether the attempt held its cohort, and its trials are not to blame: its machine went, which is
+            what ``blameless`` says, or it had not begun.
         """
         with write(self._engine) as connection:
             now = self._clock(connection)
             held = claims.running_cohorts(connection, claims.held_by_attempt(attempt_id))
             for cohort in held:
-                self._lose(connection, cohort, storable(reason), now)
-        return any(not cohort.begun for cohort in held)
+                self._lose(connection, cohort, storable(reason), now, blameless=blameless)
+        return any(blameless or not cohort.begun for cohort in held)
 
     @patient
     def expire_leases(self) -> int:
@@ -139,37 +141,82 @@ class Queue(Reports):
             return claims.ended_attempts(connection, attempt_ids)
 
     @patient
+    def overdue(self, attempt_ids: Sequence[int]) -> list[int]:
+        """Those of the attempts that were asked to stop longer ago than the rules allow."""
+        with read(self._engine) as connection:
+            before = self._clock(connection) - self._rules.stop
+            return claims.overdue_attempts(connection, attempt_ids, before=before)
+
+    @patient
     def release_owner(self, *, owner: str) -> int:
         """Requeue all cohorts of a dispatcher that is gone, at once and not counted as their loss."""
         with write(self._engine) as connection:
             now = self._clock(connection)
             left = claims.running_cohorts(connection, claims.held_by_owner(owner))
             for cohort in left:
-                self._give_up(connection, cohort, f"its dispatcher {owner} is gone", now)
-                claims.requeue_cohort(connection, cohort, losses=cohort.losses, not_before=now)
+                self._give_up(connection, cohort, f"its dispatcher {owner} is gone", now, blameless=False)
+                self._free(connection, cohort, now, not_before=now)
         return len(left)
 
-    def _lose(self, connection: Connection, cohort: RunningCohort, reason: str, now: datetime) -> None:
-        """An attempt that had not begun costs the trials nothing, as long as there are not too many."""
-        self._give_up(connection, cohort, reason, now)
-        unbegun = claims.unbegun_attempts(connection, cohort.id)
-        blameless = not cohort.begun and unbegun <= self._rules.max_unbegun
-        losses = cohort.losses if blameless else cohort.losses + 1
-        if losses < self._rules.max_attempts:
-            pause = self._pause(unbegun if blameless else losses)
-            claims.requeue_cohort(connection, cohort, losses=losses, not_before=now + pause)
+    def _lose(
+        self,
+        connection: Connection,
+        cohort: RunningCohort,
+        reason: str,
+        now: datetime,
+        *,
+        blameless: bool = False,
+    ) -> None:
+        """A loss that is nobody's fault costs the trials nothing, as long as there are not too many.
+
+        Of a cohort that was lost too often each half gets one more attempt, then a half of that: in the end
+        the trial that its worker dies of stands alone, and fails.
+        """
+        blameless = blameless or not cohort.begun
+        self._give_up(connection, cohort, reason, now, blameless=blameless)
+        innocent = claims.blameless_losses(connection, cohort.id) if blameless else 0
+        if 0 < innocent <= self._rules.max_blameless:
+            self._free(connection, cohort, now, not_before=now + self._pause(innocent))
+            return
+        losses = claims.blame(connection, cohort.id)
+        if cohort.stopping or losses < self._rules.max_attempts:
+            self._free(connection, cohort, now, not_before=now + self._pause(losses))
+            return
+        lanes = len(control.trials_of(connection, [cohort.id]))
+        if lanes > 1:
+            spared = self._rules.max_attempts - 1
+            control.narrow(connection, cohort.id, lanes_at_most=-(-lanes // 2), losses=spared)
+            release(connection, cohort.id, now)
             return
         why = f"lost {losses} times, the last time: {reason}"
-        ended = claims.fail_cohort(connection, cohort, losses=losses, reason=why, now=now)
+        ended = claims.fail_cohort(connection, cohort, reason=why, now=now)
         cells.count_ends(connection, [(cell, TrialState.FAILED) for cell in ended])
+
+    def _free(
+        self, connection: Connection, cohort: RunningCohort, now: datetime, *, not_before: datetime
+    ) -> None:
+        """Queue a cohort again whose attempt is gone; what was asked to stop has done so."""
+        if cohort.stopping:
+            release(connection, cohort.id, now)
+        else:
+            claims.requeue_cohort(connection, cohort, not_before=not_before)
 
     def _pause(self, losses: int) -> timedelta:
         """Before the attempt after so many losses (from 1)."""
         return min(self._rules.longest_backoff, self._rules.backoff * 2.0 ** min(losses - 1, 30))
 
-    def _give_up(self, connection: Connection, cohort: RunningCohort, reason: str, now: datetime) -> None:
-        claims.end_lost_attempt(connection, cohort.attempt_id, reason=reason, now=now)
-        events.record(connection, "attempt_lost", reason, at=now, attempt_id=cohort.attempt_id)
+    def _give_up(
+        self,
+        connection: Connection,
+        cohort: RunningCohort,
+        reason: str,
+        now: datetime,
+        *,
+        blameless: bool,
+    ) -> None:
+        id = cohort.attempt_id
+        claims.end_lost_attempt(connection, id, reason=reason, blameless=blameless, now=now)
+        events.record(connection, "attempt_lost", reason, at=now, attempt_id=id)
 
 
 def _pieces(groups: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
@@ -213,6 +260,7 @@ def _plannable(trials: Iterable[UnplannedTrial], specs: Mapping[str, CellSpec]) 
             seconds=seconds(trial.signature, trial.steps),
             priority=trial.priority,
             sweep=trial.sweep_order,
+            lanes_at_most=trial.lanes_at_most,
         )
         for trial in trials
     ]

@@ -13,14 +13,17 @@ from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
 from service.errors import InvalidReport, StaleAttempt
 from service.queue.storable import storable_json
-from service.states import TrialState
+from service.states import Event, TrialState
 from service.storage.curves import pack
 from service.storage.queries import cells, reports
 from service.storage.queries.reports import Lane
-from workers.messages import CurveSegment, TrialOutcome
+from workers.messages import CurveSegment, Outcome, TrialOutcome
 
 LONGEST_NAMES = 200
 """Characters of names that an error repeats."""
+
+_ONE_FOR_EACH = "{} outcomes for {} trials; send exactly one for each"
+_EVENTS = {"succeeded": Event.SUCCEED, "failed": Event.FAIL}
 
 
 def store_curves(
@@ -49,6 +52,31 @@ def store_curves(
         reports.insert_curve_segments(connection, rows)
 
 
+def require_all(connection: Connection, cohort_id: int, outcomes: Sequence[TrialOutcome]) -> None:
+    """Refuse what is not exactly one outcome for each unfinished trial of the cohort.
+
+    Raises:
+        InvalidReport: it is not.
+    """
+    lanes = _lanes(connection, cohort_id)
+    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes)
+    _refuse_doubles(outcomes, lanes)
+    if len(outcomes) != len(lanes):
+        raise InvalidReport(_ONE_FOR_EACH.format(len(outcomes), len(lanes)))
+
+
+def settled(message: Outcome) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
+    """The outcomes of trials that have ended, and of those that another attempt may go on with.
+
+    A single trial that does not fit into memory fails: no cohort is narrower than it.
+    """
+    stopped = [outcome for outcome in message.outcomes if outcome.status == "stopped"]
+    ended = [outcome for outcome in message.outcomes if outcome.status != "stopped"]
+    if message.reason == "memory" and len(stopped) == 1:
+        return [*ended, stopped[0].model_copy(update={"status": "failed"})], []
+    return ended, stopped
+
+
 def store_ends(
     connection: Connection,
     cohort_id: int,
@@ -56,23 +84,22 @@ def store_ends(
     outcomes: Sequence[TrialOutcome],
     *,
     now: datetime,
-    all_of_them: bool,
 ) -> None:
     """End unfinished trials of the cohort: states, final metrics, and what is kept per cell.
 
     Raises:
-        InvalidReport: an outcome of another trial, two of one, or not of ``all_of_them``.
+        InvalidReport: an outcome of another trial, two of one, or of one that has not ended.
     """
     lanes = _lanes(connection, cohort_id)
-    told = {outcome.trial for outcome in outcomes}
-    _refuse_strangers(told, lanes)
-    if len(told) != len(outcomes) or (all_of_them and told != lanes.keys()):
-        raise InvalidReport(f"{len(outcomes)} outcomes for {len(lanes)} trials; send exactly one for each")
+    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes)
+    _refuse_doubles(outcomes, lanes)
+    if any(outcome.status == "stopped" for outcome in outcomes):
+        raise InvalidReport("a trial that is stopped has no end; tell of it when the attempt finishes")
     judged = [_judge(outcome, lanes[outcome.trial]) for outcome in outcomes]
-    for state in (TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED):
-        rows = [_end(outcome, lanes) for outcome in judged if outcome.status == state]
+    for status, event in _EVENTS.items():
+        rows = [_end(outcome, lanes) for outcome in judged if outcome.status == status]
         if rows and reports.end_trials(
-            connection, state, rows, cohort_id=cohort_id, attempt_id=attempt_id, ended_at=now
+            connection, event, rows, cohort_id=cohort_id, attempt_id=attempt_id, ended_at=now
         ) != len(rows):
             raise StaleAttempt("a trial of the cohort has ended otherwise; nothing was stored")
     _store_metrics(connection, judged, lanes)
@@ -85,6 +112,11 @@ def _lanes(connection: Connection, cohort_id: int) -> dict[str, Lane]:
 def _refuse_strangers(keys: set[str], lanes: Mapping[str, Lane]) -> None:
     if strangers := sorted(keys - lanes.keys()):
         raise InvalidReport(f"trial {strangers[0]} is not one that this attempt has to end")
+
+
+def _refuse_doubles(outcomes: Sequence[TrialOutcome], lanes: Mapping[str, Lane]) -> None:
+    if len({outcome.trial for outcome in outcomes}) != len(outcomes):
+        raise InvalidReport(_ONE_FOR_EACH.format(len(outcomes), len(lanes)))
 
 
 def _judge(outcome: TrialOutcome, lane: Lane) -> TrialOutcome:

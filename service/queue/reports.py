@@ -18,11 +18,12 @@ from sqlalchemy import Connection, Engine
 
 from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
 from service.queue import outcomes
+from service.queue.control import release
 from service.queue.storable import storable_json
 from service.settings import Settings
 from service.states import AttemptState
 from service.storage.engine import Clock, database_clock, read, write
-from service.storage.queries import events, reports
+from service.storage.queries import control, events, reports
 from service.storage.queries.reports import AttemptRecord, HeldCohort
 from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
 
@@ -37,16 +38,18 @@ class QueueRules:
     Attributes:
         lease: silence after which a running attempt is given up.
         start: time that a claimed cohort may wait for its launcher.
-        max_attempts: attempts that are lost after they began before the trials fail.
-        max_unbegun: attempts that may be lost before they begin; further ones count as the others.
+        stop: time that an attempt has to stop when it is asked to, before it is ended by force.
+        max_attempts: attempts at a trial that are lost before it stands alone and fails.
+        max_blameless: attempts that may be lost by no fault of their trials; more count as the others.
         backoff: pause before the second attempt; doubles with every further one.
         longest_backoff: what it doubles up to.
     """
 
     lease: timedelta = timedelta(seconds=30)
     start: timedelta = timedelta(seconds=120)
+    stop: timedelta = timedelta(seconds=20)
     max_attempts: int = 3
-    max_unbegun: int = 10
+    max_blameless: int = 10
     backoff: timedelta = timedelta(seconds=5)
     longest_backoff: timedelta = timedelta(minutes=5)
 
@@ -119,11 +122,11 @@ class Reports:
         )
 
     def heartbeat(self, attempt_id: int, secret: str, message: Heartbeat) -> HeartbeatReply:
-        """Extend the lease and store progress."""
+        """Extend the lease, store progress, tell whether to stop."""
         with self._transaction(attempt_id) as connection:
-            _, now = self._hold(connection, attempt_id, secret)
+            held, now = self._hold(connection, attempt_id, secret)
             _note_progress(connection, attempt_id, message, now)
-        return HeartbeatReply()
+        return HeartbeatReply(stop="asked" if held.stop_since else None)
 
     def metrics(self, attempt_id: int, secret: str, message: MetricsBatch) -> None:
         """Store curve points and the ends of trials; a batch that was stored before changes nothing.
@@ -141,12 +144,12 @@ class Reports:
             _note_progress(connection, attempt_id, message.progress, now)
             outcomes.store_curves(connection, held.id, attempt_id, message.segments)
             if message.outcomes:
-                outcomes.store_ends(
-                    connection, held.id, attempt_id, message.outcomes, now=now, all_of_them=False
-                )
+                outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now)
 
     def finish(self, attempt_id: int, secret: str, message: Outcome) -> None:
         """Store results, end the trials left, the cohort and the attempt; a second time nothing changes.
+
+        Trials that are ``stopped`` go back to planning, in narrower cohorts where memory was the reason.
 
         Raises:
             InvalidReport: not exactly one outcome per trial.
@@ -156,8 +159,15 @@ class Reports:
             if report is None:
                 return
             held, now = report
-            outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now, all_of_them=True)
-            reports.finish_cohort(connection, held)
+            outcomes.require_all(connection, held.id, message.outcomes)
+            ended, stopped = outcomes.settled(message)
+            outcomes.store_ends(connection, held.id, attempt_id, ended, now=now)
+            if stopped:
+                if message.reason == "memory":
+                    control.narrow(connection, held.id, lanes_at_most=-(-len(stopped) // 2))
+                release(connection, held.id, now)
+            else:
+                reports.finish_cohort(connection, held)
             provenance = storable_json(message.provenance.model_dump())
             reports.finish_attempt(connection, attempt_id, provenance=provenance, now=now)
 

@@ -13,12 +13,11 @@ from benchmarks.spec import CellSpec, cohort_signature
 from benchmarks.sweep import SpecError, Sweep, read_sweep
 from benchmarks.tasks import registry as tasks
 from service.errors import IdempotencyKeyReused
-from service.states import TrialState
+from service.queue.control import settle
+from service.states import ENDED_BADLY, PENDING, TrialState
 from service.storage.engine import Clock, database_clock, read, serialise, write
 from service.storage.queries import cells, events, submission
 from service.storage.queries.submission import KnownTrial
-
-WANTED_AGAIN = (TrialState.FAILED, TrialState.CANCELLED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +103,9 @@ def submit(
         )
         new = _insert_new(connection, wanted, known, sweep=sweep, sweep_id=sweep_id)
         _share_known(connection, list(known.values()), sweep=sweep, sweep_id=sweep_id)
+        if any(trial.state in PENDING for trial in known.values()):
+            serialise(connection, "plan")
+            settle(connection, sweep_id, now)
         submission.note_new_trials(connection, sweep_id, new)
         detail = f"{sweep.name}: {new + len(known)} trials, {new} of them new"
         events.record(connection, "sweep_submitted", detail, at=now, sweep_id=sweep_id)
@@ -188,13 +190,12 @@ def _insert_new(
 
 
 def _share_known(connection: Connection, known: Sequence[KnownTrial], *, sweep: Sweep, sweep_id: int) -> None:
-    """Want trials that exist: ended badly, they are queued again; still queued, they may move up."""
+    """Want trials that exist; those that ended badly are queued again."""
     ids = sorted(trial.id for trial in known)
     if not ids:
         return
     submission.want(connection, sweep_id, ids)
-    submission.raise_priority(connection, ids, sweep.priority)
-    for old in WANTED_AGAIN:
+    for old in ENDED_BADLY:
         again = sorted(trial.id for trial in known if trial.state is old)
         moved = submission.requeue(connection, old, again, priority=sweep.priority, sweep_order=sweep_id)
         cells.count_ends(connection, [(cell, old) for cell in moved], sign=-1)

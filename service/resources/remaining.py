@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.resources import schemas
-from service.states import TrialState
+from service.states import PENDING, TrialState
 from service.storage.queries.sweeps import RunningRow, StateRow
-
-PENDING = (TrialState.QUEUED, TrialState.RUNNING)
 
 
 def progress(states: Sequence[StateRow], running: Sequence[RunningRow]) -> schemas.Progress:

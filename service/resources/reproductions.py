@@ -27,14 +27,12 @@ from benchmarks.sweep import SpecError, Sweep
 from service.errors import BrokenSuite, NotFound
 from service.queue import submission
 from service.resources import planning, schemas, sweeps
-from service.states import TrialState
+from service.states import ENDED_BADLY
 from service.storage.engine import read
 from service.storage.queries import reproductions
 from service.storage.queries.reproductions import EndedRow
 
 logger = logging.getLogger(__name__)
-
-ENDED_BADLY = (TrialState.FAILED, TrialState.CANCELLED)
 
 
 def suite(id: str) -> Suite:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine
 from service.errors import NotFound
 from service.resources import describe, metrics, paging, schemas
 from service.resources.costs import costs
-from service.resources.remaining import PENDING, progress
-from service.states import TrialState, sweep_state
+from service.resources.remaining import progress
+from service.states import PENDING, TrialState, sweep_state
 from service.storage.engine import read
 from service.storage.queries import boards, sweeps, trials
 from service.storage.queries.boards import BoardRow
@@ -134,7 +134,7 @@ def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.Swe
             schemas.SweepLine(
                 id=str(row.id),
                 name=row.name,
-                state=sweep_state({one.state: one.trials for one in mine}),
+                state=sweep_state({one.state: one.trials for one in mine}, row.held),
                 owner=row.owner,
                 priority=row.priority,
                 created_at=row.created_at,

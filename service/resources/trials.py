@@ -54,14 +54,14 @@ def trial_curves(engine: Engine, key: str) -> schemas.CurveList:
 
 
 def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
-    """The executions of the trial's cohort, oldest first.
+    """The executions of the cohorts that the trial has stood in, oldest first.
 
     Raises:
         NotFound: there is no such trial.
     """
     with read(engine) as connection:
         row = _trial(connection, key)
-        rows = [] if row.cohort_id is None else trials.cohort_attempts(connection, row.cohort_id)
+        rows = trials.attempts_at(connection, row)
     attempts = [
         schemas.Attempt(
             id=one.id,

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_TIMEOUT_MS = 30_000
 _WRITES = "heunboard_writes"
+_REBUILDS = "heunboard_rebuilds"
 
 Clock = Callable[[Connection], datetime]
 """What time it is, timezone-aware. Production asks the database, so that no other machine's clock counts."""
@@ -72,6 +73,27 @@ def write(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def rebuild(engine: Engine) -> Iterator[Connection]:
+    """A write transaction that may copy and replace tables; SQLite looks at references at its end alone.
+
+    Raises:
+        RuntimeError: rows refer to rows that are not there; nothing is changed.
+    """
+    options = {_WRITES: True, _REBUILDS: True}
+    with engine.connect().execution_options(**options) as connection:
+        try:
+            with connection.begin():
+                yield connection
+                if is_sqlite(connection) and (
+                    lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                ):
+                    raise RuntimeError(f"{len(lost)} references would be left dangling, the first: {lost[0]}")
+        finally:
+            if is_sqlite(connection):
+                connection.invalidate()  # references are checked again on the next connection
+
+
+@contextmanager
 def others_first(engine: Engine) -> Iterator[None]:
     """For one of many writes in a row: afterwards let those who wait write.
 
@@ -118,5 +140,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
+    options = connection.get_execution_options()
+    if options.get(_REBUILDS, False):
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    writes = options.get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from service.errors import DatabaseOutOfDate
-from service.storage.engine import is_sqlite, read, serialise, write
+from service.storage.engine import is_sqlite, read, rebuild, serialise, write
 
 
 def scripts() -> Path:
@@ -25,14 +25,14 @@ def scripts() -> Path:
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Apply the revisions that are missing; an empty database gets all of them."""
-    with write(engine) as connection:
+    with rebuild(engine) as connection:
         serialise(connection, "migrate")
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take revisions back; ``base`` leaves an empty database."""
-    with write(engine) as connection:
+    with rebuild(engine) as connection:
         serialise(connection, "migrate")
         command.downgrade(_config(connection), revision)
 

@@ -6,6 +6,7 @@
                                │  └──< trial_metric              final values
                                │  └──< curve_segment             values per epoch, packed
                              cohort ──< attempt                  who computes it
+    former_cohort                                                who tried before
     cell ──< cell_summary                                        moments over seeds, for boards
     event                                                        what happened, for people
 """
@@ -23,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from benchmarks.spec import KEY_LENGTH, CellSpec, Component
-from service.states import AttemptState, CohortState, TrialState
+from service.states import AttemptState, CohortState, Hold, TrialState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -98,10 +99,10 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {datetime: UtcDateTime(), Json: sa.JSON(), float: sa.Double()}
 
 
-def one_of(states: type[StrEnum]) -> CheckConstraint:
+def one_of(states: type[StrEnum], column: str = "state") -> CheckConstraint:
     """The check constraint that repeats an enum's values in the database."""
     listed = ", ".join(f"'{state}'" for state in states)
-    return CheckConstraint(f"state IN ({listed})", name="state")
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 def state_type(states: type[StrEnum]) -> sa.Enum:
@@ -115,10 +116,10 @@ def state_type(states: type[StrEnum]) -> sa.Enum:
 
 
 class Sweep(Base):
-    """What a user submitted. Its state is derived from its trials."""
+    """What a user submitted. Its state is derived from what it is held at and from its trials."""
 
     __tablename__ = "sweep"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (one_of(Hold, "held"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -130,6 +131,9 @@ class Sweep(Base):
     """Trials that it was the first to want."""
     idempotency_key: Mapped[str | None] = mapped_column(String(200), unique=True)
     created_at: Mapped[datetime]
+    held: Mapped[Hold] = mapped_column(state_type(Hold), default=Hold.ACTIVE)
+    deleted_at: Mapped[datetime | None]
+    """Since when it is in the bin; until it is taken out of there for good it can be restored."""
 
 
 class Board(Base):
@@ -190,10 +194,10 @@ class Cohort(Base):
     sweep_order: Mapped[int]
     """Lowest ``trial.sweep_order`` of its trials; among equal priorities the lower is claimed first."""
     attempt: Mapped[int] = mapped_column(default=0)
-    losses: Mapped[int] = mapped_column(default=0)
-    """Attempts lost after they began, and those beyond the number that may be lost before."""
     owner: Mapped[str | None] = mapped_column(String(200))
     lease_until: Mapped[datetime | None]
+    stop_since: Mapped[datetime | None]
+    """Since when its running attempt is asked to stop."""
     not_before: Mapped[datetime]
     created_at: Mapped[datetime]
 
@@ -224,6 +228,11 @@ class Attempt(Base):
     steps_total: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     provenance: Mapped[Json | None]
     error: Mapped[str | None] = mapped_column(sa.Text)
+    blameless: Mapped[bool] = mapped_column(default=False)
+    """Whether it was lost by no fault of its trials: before it began, or with its machine."""
+
+
+UNPLANNED = "state = 'queued' AND cohort_id IS NULL AND wanted"
 
 
 class Trial(Base):
@@ -240,8 +249,8 @@ class Trial(Base):
         Index(
             "ix_trial_unplanned",
             "priority",
-            sqlite_where=sa.text("state = 'queued' AND cohort_id IS NULL"),
-            postgresql_where=sa.text("state = 'queued' AND cohort_id IS NULL"),
+            sqlite_where=sa.text(UNPLANNED),
+            postgresql_where=sa.text(UNPLANNED),
         ),
     )
 
@@ -257,6 +266,12 @@ class Trial(Base):
     """Highest priority of the sweeps that wait for it."""
     sweep_order: Mapped[int]
     """Id of the sweep that put it into the queue."""
+    wanted: Mapped[bool] = mapped_column(default=True)
+    """Whether a sweep that is ``active`` wants it: only then is it planned. Every change of that keeps it."""
+    losses: Mapped[int] = mapped_column(default=0)
+    """Attempts at it that were lost and not blameless."""
+    lanes_at_most: Mapped[int | None]
+    """Of a cohort it may stand in; ``None`` until a cohort was too wide for memory, or killed its worker."""
     cohort_id: Mapped[int | None] = mapped_column(ForeignKey("cohort.id"))
     attempt_id: Mapped[int | None] = mapped_column(ForeignKey("attempt.id"))
     """The attempt whose outcome this is."""
@@ -274,6 +289,15 @@ class SweepTrial(Base):
 
     sweep_id: Mapped[int] = mapped_column(ForeignKey("sweep.id"), primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+
+
+class FormerCohort(Base):
+    """A cohort that had attempts at a trial and was dissolved: the trial may be in another one by now."""
+
+    __tablename__ = "former_cohort"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), primary_key=True)
 
 
 class TrialMetric(Base):

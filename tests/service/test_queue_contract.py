@@ -22,7 +22,7 @@ from service.storage.models import Attempt, Cell, CellSummary, Cohort, CurveSegm
 from service.storage.queries import claims
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import CurveSegment as CurveMessage
-from workers.messages import Heartbeat, MetricsBatch, Outcome, StartReply, TrialOutcome
+from workers.messages import Heartbeat, LaneTrial, MetricsBatch, Outcome, StartReply, TrialOutcome
 from workers.ports import AttemptReports, Backlog, Claim, CohortQueue, QueueUnavailable
 
 
@@ -83,6 +83,7 @@ class TestQueueContract:
         submit(engine, small_sweep(estimators=["reinmax"], seeds=1))
         queue.plan(max_lanes=8, slots=1)
         submit(engine, small_sweep(estimators=["reinmax"], seeds=1, priority=1))
+        queue.plan(max_lanes=8, slots=1)
         (claim,) = queue.claim(owner="d", limit=1)
         assert claim.label == "polynomial reinmax x1"
 
@@ -194,7 +195,7 @@ class TestQueueContract:
     def test_lost_cohort_waits_longer_each_time_and_then_fails(
         self, engine: Engine, queue: Queue, clock: SteppedClock
     ) -> None:
-        submit(engine, small_sweep(estimators=["st"]))
+        submit(engine, small_sweep(estimators=["st"], seeds=1))
         queue.plan(max_lanes=3, slots=1)
         for pause in (5, 10):
             (claim,) = queue.claim(owner="d", limit=1)
@@ -206,20 +207,79 @@ class TestQueueContract:
         (claim,) = queue.claim(owner="d", limit=1)
         queue.start(claim.attempt_id, claim.secret)
         queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 9")
-        assert states(engine) == {TrialState.FAILED: 3}
+        assert states(engine) == {TrialState.FAILED: 1}
         (failure, *_) = sweeps.show_sweep(engine, "1").failures
         assert failure.error == "lost 3 times, the last time: killed by signal 9"
-        assert cell_counts(engine) == [(3, 0, 3, 0)]
+        assert cell_counts(engine) == [(1, 0, 1, 0)]
+
+    def test_the_trial_that_kills_its_worker_stands_alone_in_the_end_and_fails(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        """Of five lanes the fourth does: after three losses of all of them 2 + 3, then 1 + 2, then 1 + 1."""
+        submit(engine, small_sweep(estimators=["st"], seeds=5))
+        widths = []
+        while claims := claim_all(queue, clock):
+            for claim in claims:
+                reply = queue.start(claim.attempt_id, claim.secret)
+                seeds = [trial.spec["seed"] for trial in reply.trials]
+                widths.append(seeds)
+                if 3 in seeds:
+                    queue.lost(attempt_id=claim.attempt_id, reason="killed by signal 11")
+                else:
+                    queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        assert widths == [[0, 1, 2, 3, 4]] * 3 + [[0, 1], [2, 3, 4], [2], [3, 4], [3], [4]]
+        assert states(engine) == {TrialState.SUCCEEDED: 4, TrialState.FAILED: 1}
+        (failure,) = sweeps.show_sweep(engine, "1").failures
+        assert failure.error == "lost 3 times, the last time: killed by signal 11"
+        attempts = trials.trial_attempts(engine, failure.key).attempts
+        assert [one.state for one in attempts] == ["lost"] * 6
+
+    def test_what_does_not_fit_into_memory_is_tried_in_halves(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        submit(engine, small_sweep(estimators=["st"], seeds=4))
+        lanes = []
+        while claims := claim_all(queue, clock):
+            for claim in claims:
+                reply = queue.start(claim.attempt_id, claim.secret)
+                lanes.append(len(reply.trials))
+                if lanes[-1] > 1:
+                    queue.finish(claim.attempt_id, claim.secret, out_of_memory(reply.trials))
+                else:
+                    queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+        assert lanes == [4, 2, 2, 1, 1, 1, 1]
+        assert states(engine) == {TrialState.SUCCEEDED: 4}
+
+    def test_a_single_trial_that_does_not_fit_into_memory_fails(self, engine: Engine, queue: Queue) -> None:
+        submit(engine, small_sweep(estimators=["st"], seeds=1))
+        queue.plan(max_lanes=3, slots=1)
+        (claim,) = queue.claim(owner="d", limit=1)
+        reply = queue.start(claim.attempt_id, claim.secret)
+        queue.finish(claim.attempt_id, claim.secret, out_of_memory(reply.trials))
+        assert states(engine) == {TrialState.FAILED: 1}
+        (failure,) = sweeps.show_sweep(engine, "1").failures
+        assert failure.error == "MemoryError: too wide"
+
+    def test_losses_with_a_machine_cost_nothing_up_to_ten(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        submit(engine, small_sweep(estimators=["st"], seeds=1))
+        for number in range(1, 14):
+            assert states(engine) == {TrialState.QUEUED: 1}, number
+            (claim,) = claim_all(queue, clock)
+            queue.start(claim.attempt_id, claim.secret)
+            assert queue.lost(attempt_id=claim.attempt_id, reason="NodeDiedError", blameless=True)
+        assert states(engine) == {TrialState.FAILED: 1}
 
     @pytest.mark.parametrize("how", ["launcher", "lease"])
     def test_attempts_lost_before_they_began_cost_nothing_up_to_ten(
         self, engine: Engine, queue: Queue, clock: SteppedClock, how: str
     ) -> None:
         """After ten of them three more are lost as any others are."""
-        submit(engine, small_sweep(estimators=["st"]))
+        submit(engine, small_sweep(estimators=["st"], seeds=1))
         queue.plan(max_lanes=3, slots=1)
         for number in range(1, 14):
-            assert states(engine) == {TrialState.QUEUED: 3}, number
+            assert states(engine) == {TrialState.QUEUED: 1}, number
             (claim,) = queue.claim(owner="d", limit=1)
             if how == "launcher":
                 assert queue.lost(attempt_id=claim.attempt_id, reason="NodeDiedError")
@@ -227,7 +287,7 @@ class TestQueueContract:
                 clock.pass_seconds(121)
                 assert queue.expire_leases() == 1
             clock.pass_seconds(min(300, 5 * 2 ** (number - 1)))
-        assert states(engine) == {TrialState.FAILED: 3}
+        assert states(engine) == {TrialState.FAILED: 1}
 
     def test_attempts_lost_before_they_began_do_not_add_to_those_lost_after(
         self, engine: Engine, queue: Queue, clock: SteppedClock
@@ -519,12 +579,12 @@ class TestQueueContract:
 
     def test_rules_from_settings_are_obeyed(self, engine: Engine, clock: SteppedClock) -> None:
         queue = Queue(engine, rules=QueueRules(max_attempts=1), clock=clock)
-        submit(engine, small_sweep(estimators=["st"]))
+        submit(engine, small_sweep(estimators=["st"], seeds=1))
         queue.plan(max_lanes=3, slots=1)
         (claim,) = queue.claim(owner="d", limit=1)
         queue.start(claim.attempt_id, claim.secret)
         queue.lost(attempt_id=claim.attempt_id, reason="gone")
-        assert states(engine) == {TrialState.FAILED: 3}
+        assert states(engine) == {TrialState.FAILED: 1}
 
     def test_database_refuses_a_running_cohort_without_attempt(self, engine: Engine, queue: Queue) -> None:
         submit(engine, small_sweep())
@@ -548,6 +608,20 @@ def started(engine: Engine, queue: Queue, sweep: Sweep | None = None) -> tuple[C
     queue.plan(max_lanes=3, slots=1)
     (claim,) = queue.claim(owner="d", limit=1)
     return claim, queue.start(claim.attempt_id, claim.secret)
+
+
+def claim_all(queue: Queue, clock: SteppedClock) -> list[Claim]:
+    """Wait until everything may be claimed, plan and claim it."""
+    clock.pass_seconds(300)
+    queue.plan(max_lanes=64, slots=1, side_by_side=True)
+    return queue.claim(owner="d", limit=99)
+
+
+def out_of_memory(trials: tuple[LaneTrial, ...]) -> Outcome:
+    stopped = tuple(
+        TrialOutcome(trial=trial.key, status="stopped", error="MemoryError: too wide") for trial in trials
+    )
+    return Outcome(outcomes=stopped, provenance=PROVENANCE, reason="memory")
 
 
 def batch(seq: int, reply: StartReply) -> MetricsBatch:

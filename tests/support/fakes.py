@@ -150,6 +150,7 @@ class FakeQueue:
     losses: list[tuple[int, str]] = field(default_factory=list)
     ends: dict[int, bool] = field(default_factory=dict)
     unbegun: set[int] = field(default_factory=set)
+    slow_to_stop: set[int] = field(default_factory=set)
     away: bool = False
     calls: list[str] = field(default_factory=list)
 
@@ -178,12 +179,15 @@ class FakeQueue:
         if self.away:
             raise QueueUnavailable("no route to the database")
 
-    def lost(self, *, attempt_id: int, reason: str) -> bool:
+    def overdue(self, attempt_ids: Sequence[int]) -> list[int]:
+        return sorted(self.slow_to_stop & set(attempt_ids))
+
+    def lost(self, *, attempt_id: int, reason: str, blameless: bool = False) -> bool:
         self._require()
         self.losses.append((attempt_id, reason))
         if claim := self.claimed.pop(attempt_id, None):
             self.waiting.append(claim)
-        return attempt_id in self.unbegun
+        return blameless or attempt_id in self.unbegun
 
     def expire_leases(self) -> int:
         self.calls.append("expire_leases")

@@ -226,12 +226,12 @@ def endless(reporter: FakeReporter) -> Iterator[Segment]:
     raise AssertionError("nothing stopped the attempt")
 
 
-def test_cancel_stops_at_the_next_segment_and_ends_the_rest() -> None:
+def test_an_attempt_that_is_asked_stops_at_the_next_segment() -> None:
     reporter = FakeReporter(
-        make_start_reply(2, lease_seconds=FAST_LEASE), lambda _m: HeartbeatReply(stop="cancelled")
+        make_start_reply(2, lease_seconds=FAST_LEASE), lambda _m: HeartbeatReply(stop="asked")
     )
-    assert run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter))) == "cancelled"
-    assert [o.status for o in outcome_of(reporter).outcomes] == ["cancelled", "failed"]
+    assert run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter))) == "stopped"
+    assert [o.status for o in outcome_of(reporter).outcomes] == ["stopped", "failed"]
 
 
 def test_superseded_on_the_way_reports_nothing_more() -> None:
@@ -256,11 +256,11 @@ def test_death_of_the_heartbeat_stops_the_attempt() -> None:
 def test_heartbeats_tell_the_progress() -> None:
     seen: list[int] = []
 
-    def cancel_after_progress(message: Heartbeat) -> HeartbeatReply:
+    def stop_after_progress(message: Heartbeat) -> HeartbeatReply:
         seen.append(message.steps_done)
-        return HeartbeatReply(stop="cancelled" if message.steps_done else None)
+        return HeartbeatReply(stop="asked" if message.steps_done else None)
 
-    reporter = FakeReporter(make_start_reply(2, lease_seconds=FAST_LEASE), cancel_after_progress)
+    reporter = FakeReporter(make_start_reply(2, lease_seconds=FAST_LEASE), stop_after_progress)
     run_attempt(reporter, build=ScriptedCohort(lambda: endless(reporter)))
     assert seen[-1] >= 20
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
 from benchmarks.spec import CellSpec
-from service.states import AttemptState, CohortState, TrialState
+from service.states import AttemptState, CohortState, Event, TrialState
 from service.storage.models import Attempt, Cell, Cohort, Trial
 from service.storage.queries.moves import chunks, move
 from workers.ports import Backlog
@@ -24,6 +24,7 @@ class UnplannedTrial(NamedTuple):
     steps: int
     priority: int
     sweep_order: int
+    lanes_at_most: int | None
 
 
 class ClaimedCohort(NamedTuple):
@@ -40,12 +41,12 @@ class RunningCohort(NamedTuple):
 
     id: int
     attempt: int
-    losses: int
     attempt_id: int
     begun: bool
+    stopping: bool
 
 
-_UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None))
+_UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None), Trial.wanted)
 _CLAIMABLE = (Cohort.state == CohortState.QUEUED, Cohort.not_before <= sa.bindparam("now"))
 _BACKLOG = sa.select(  # once: making the statement takes longer than carrying it out
     sa.select(Trial.id).where(*_UNPLANNED).exists(), sa.select(Cohort.id).where(*_CLAIMABLE).exists()
@@ -67,9 +68,9 @@ class PlannedCohort(NamedTuple):
     sweep_order: int
 
 
-_TRIALS = sa.select(Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order).where(
-    *_UNPLANNED
-)
+_TRIALS = sa.select(
+    Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order, Trial.lanes_at_most
+).where(*_UNPLANNED)
 
 
 def unplanned_trials(connection: Connection, *, limit: int) -> list[UnplannedTrial]:
@@ -143,13 +144,13 @@ def claim_cohorts(
 ) -> dict[int, ClaimedCohort]:
     """Raise the attempt of queued cohorts and give them to ``owner``, their trials with them."""
     claimed = connection.execute(
-        move(CohortState.QUEUED, CohortState.RUNNING)
+        move(CohortState.QUEUED, Event.CLAIM)
         .where(Cohort.id.in_(ids))
         .values(attempt=Cohort.attempt + 1, owner=owner, lease_until=lease_until)
         .returning(Cohort.id, Cohort.attempt, Cohort.lanes, Cohort.label)
     )
     cohorts = {row.id: ClaimedCohort(*row) for row in claimed}
-    connection.execute(move(TrialState.QUEUED, TrialState.RUNNING).where(Trial.cohort_id.in_(list(cohorts))))
+    connection.execute(move(TrialState.QUEUED, Event.CLAIM).where(Trial.cohort_id.in_(list(cohorts))))
     return cohorts
 
 
@@ -170,8 +171,9 @@ def running_cohorts(
 
     ``skip_locked`` passes those that somebody reports on right now; otherwise their report goes first.
     """
+    begun, stopping = Attempt.started_at.is_not(None), Cohort.stop_since.is_not(None)
     rows = connection.execute(
-        sa.select(Cohort.id, Cohort.attempt, Cohort.losses, Attempt.id, Attempt.started_at.is_not(None))
+        sa.select(Cohort.id, Cohort.attempt, Attempt.id, begun, stopping)
         .join(Attempt, sa.and_(Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt))
         .where(Cohort.state == CohortState.RUNNING, condition)
         .order_by(Cohort.id)
@@ -205,45 +207,58 @@ def ended_attempts(connection: Connection, attempt_ids: Sequence[int]) -> dict[i
     return {id: state is AttemptState.LOST for id, state in rows}
 
 
-def end_lost_attempt(connection: Connection, attempt_id: int, *, reason: str, now: datetime) -> None:
+def overdue_attempts(connection: Connection, attempt_ids: Sequence[int], *, before: datetime) -> list[int]:
+    """Those of the attempts that hold a cohort and were asked to stop before this moment."""
+    rows = connection.scalars(
+        sa.select(Attempt.id)
+        .join(Cohort, sa.and_(Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt))
+        .where(Cohort.state == CohortState.RUNNING, Cohort.stop_since < before, Attempt.id.in_(attempt_ids))
+    )
+    return list(rows)
+
+
+def end_lost_attempt(
+    connection: Connection, attempt_id: int, *, reason: str, blameless: bool, now: datetime
+) -> None:
     """A claimed or running attempt is lost."""
     for old in (AttemptState.CLAIMED, AttemptState.RUNNING):
-        lost = move(old, AttemptState.LOST).where(Attempt.id == attempt_id)
-        connection.execute(lost.values(ended_at=now, error=reason))
+        lost = move(old, Event.LOSE).where(Attempt.id == attempt_id)
+        connection.execute(lost.values(ended_at=now, error=reason, blameless=blameless))
 
 
-def unbegun_attempts(connection: Connection, cohort_id: int) -> int:
-    """How many attempts of the cohort were lost before they began."""
+def blameless_losses(connection: Connection, cohort_id: int) -> int:
+    """How many attempts of the cohort were lost by no fault of its trials."""
     return connection.execute(
-        sa.select(sa.func.count()).where(
-            Attempt.cohort_id == cohort_id,
-            Attempt.state == AttemptState.LOST,
-            Attempt.started_at.is_(None),
-        )
+        sa.select(sa.func.count()).where(Attempt.cohort_id == cohort_id, Attempt.blameless)
     ).scalar_one()
 
 
-def requeue_cohort(
-    connection: Connection, cohort: RunningCohort, *, losses: int, not_before: datetime
-) -> None:
+def blame(connection: Connection, cohort_id: int) -> int:
+    """Count a loss for the cohort's unfinished trials; returns the most that one of them has."""
+    mine = (Trial.cohort_id == cohort_id, Trial.state == TrialState.RUNNING)
+    connection.execute(sa.update(Trial).where(*mine).values(losses=Trial.losses + 1))
+    return connection.execute(
+        sa.select(sa.func.coalesce(sa.func.max(Trial.losses), 0)).where(*mine)
+    ).scalar_one()
+
+
+def requeue_cohort(connection: Connection, cohort: RunningCohort, *, not_before: datetime) -> None:
     """Cohort and unfinished trials wait for another attempt."""
     connection.execute(
-        move(CohortState.RUNNING, CohortState.QUEUED)
+        move(CohortState.RUNNING, Event.LOSE)
         .where(Cohort.id == cohort.id, Cohort.attempt == cohort.attempt)
-        .values(owner=None, lease_until=None, losses=losses, not_before=not_before)
+        .values(owner=None, lease_until=None, not_before=not_before)
     )
-    connection.execute(move(TrialState.RUNNING, TrialState.QUEUED).where(Trial.cohort_id == cohort.id))
+    connection.execute(move(TrialState.RUNNING, Event.LOSE).where(Trial.cohort_id == cohort.id))
 
 
-def fail_cohort(
-    connection: Connection, cohort: RunningCohort, *, losses: int, reason: str, now: datetime
-) -> list[int]:
+def fail_cohort(connection: Connection, cohort: RunningCohort, *, reason: str, now: datetime) -> list[int]:
     """Cohort and unfinished trials have failed; returns the cells, one per trial."""
     connection.execute(
-        move(CohortState.RUNNING, CohortState.FAILED)
+        move(CohortState.RUNNING, Event.GIVE_UP)
         .where(Cohort.id == cohort.id, Cohort.attempt == cohort.attempt)
-        .values(owner=None, lease_until=None, losses=losses)
+        .values(owner=None, lease_until=None, stop_since=None)
     )
-    failed = move(TrialState.RUNNING, TrialState.FAILED).where(Trial.cohort_id == cohort.id)
+    failed = move(TrialState.RUNNING, Event.GIVE_UP).where(Trial.cohort_id == cohort.id)
     values = {"error": reason, "ended_at": now, "attempt_id": cohort.attempt_id}
     return list(connection.execute(failed.values(values).returning(Trial.cell_id)).scalars())

@@ -7,30 +7,31 @@ from enum import StrEnum
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.dml import Update
 
-from service.states import AttemptState, CohortState, TrialState, require_arrow
-from service.storage.models import Attempt, Cohort, Trial
+from service.states import AttemptState, CohortState, Event, Hold, TrialState, after
+from service.storage.models import Attempt, Cohort, Sweep, Trial
 
-_TABLES: dict[type[StrEnum], type[Trial] | type[Cohort] | type[Attempt]] = {
-    TrialState: Trial,
-    CohortState: Cohort,
-    AttemptState: Attempt,
+_COLUMNS: dict[type[StrEnum], tuple[type[DeclarativeBase], str]] = {
+    TrialState: (Trial, "state"),
+    CohortState: (Cohort, "state"),
+    AttemptState: (Attempt, "state"),
+    Hold: (Sweep, "held"),
 }
 _CHUNK = 10_000  # ids per statement; SQLite takes at most 32,766 parameters
 
 Item = TypeVar("Item")
 
 
-def move(old: StrEnum, new: StrEnum) -> Update:
-    """``UPDATE ... SET state = new WHERE state = old``; the caller adds which rows.
+def move(old: StrEnum, event: Event) -> Update:
+    """``UPDATE ... SET state = (what the event leads to) WHERE state = old``; the caller adds which rows.
 
     Raises:
         ValueError: the transition table has no such arrow.
     """
-    require_arrow(old, new)
-    table = _TABLES[type(old)]
-    return sa.update(table).where(table.state == old).values(state=new)
+    table, column = _COLUMNS[type(old)]
+    return sa.update(table).where(getattr(table, column) == old).values({column: after(old, event)})
 
 
 def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec
-from service.states import AttemptState, CohortState, TrialState
+from service.states import AttemptState, CohortState, Event, TrialState
 from service.storage.models import Attempt, Cell, Cohort, CurveSegment, Trial, TrialMetric
 from service.storage.queries.moves import move
 
@@ -20,6 +20,7 @@ class HeldCohort(NamedTuple):
 
     id: int
     number: int
+    stop_since: datetime | None
 
 
 class AttemptRecord(NamedTuple):
@@ -66,7 +67,7 @@ def hold(
             Attempt.state.in_(states),
         )
         .values(lease_until=lease_until)
-        .returning(Cohort.id, Cohort.attempt)
+        .returning(Cohort.id, Cohort.attempt, Cohort.stop_since)
     ).one_or_none()
     return None if row is None else HeldCohort(*row)
 
@@ -88,7 +89,7 @@ def attempt_record(connection: Connection, attempt_id: int) -> AttemptRecord | N
 
 def start_attempt(connection: Connection, attempt_id: int, *, now: datetime) -> None:
     """The attempt computes; nothing happens when it does already."""
-    begun = move(AttemptState.CLAIMED, AttemptState.RUNNING).where(Attempt.id == attempt_id)
+    begun = move(AttemptState.CLAIMED, Event.START).where(Attempt.id == attempt_id)
     connection.execute(begun.values(started_at=now))
 
 
@@ -138,18 +139,18 @@ def insert_curve_segments(connection: Connection, rows: Sequence[Mapping[str, An
 
 def end_trials(
     connection: Connection,
-    state: TrialState,
+    event: Event,
     rows: Sequence[Mapping[str, Any]],
     *,
     cohort_id: int,
     **values: Any,
 ) -> int:
-    """Running trials of the cohort end in ``state``; returns how many did.
+    """Running trials of the cohort ``succeed`` or ``fail``; returns how many did.
 
     ``rows`` have ``trial, told_error, told_traceback, told_seconds``; ``values`` are the same for all.
     """
     statement = (
-        move(TrialState.RUNNING, state)
+        move(TrialState.RUNNING, event)
         .where(Trial.id == sa.bindparam("trial"), Trial.cohort_id == cohort_id)
         .values(
             error=sa.bindparam("told_error"),
@@ -169,9 +170,9 @@ def insert_trial_metrics(connection: Connection, rows: Sequence[Mapping[str, Any
 def finish_cohort(connection: Connection, held: HeldCohort) -> None:
     """Every trial of the cohort has an outcome."""
     connection.execute(
-        move(CohortState.RUNNING, CohortState.DONE)
+        move(CohortState.RUNNING, Event.FINISH)
         .where(Cohort.id == held.id, Cohort.attempt == held.number)
-        .values(owner=None, lease_until=None)
+        .values(owner=None, lease_until=None, stop_since=None)
     )
 
 
@@ -179,6 +180,6 @@ def finish_attempt(
     connection: Connection, attempt_id: int, *, provenance: dict[str, Any], now: datetime
 ) -> None:
     """The attempt has reported its end."""
-    finished = move(AttemptState.RUNNING, AttemptState.FINISHED).where(Attempt.id == attempt_id)
+    finished = move(AttemptState.RUNNING, Event.FINISH).where(Attempt.id == attempt_id)
     finished = finished.values(ended_at=now, provenance=provenance, steps_done=Attempt.steps_total)
     connection.execute(finished)

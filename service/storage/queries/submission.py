@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from service.states import CohortState, TrialState
-from service.storage.models import Board, Cell, Cohort, Sweep, SweepTrial, Trial
+from service.states import Event, TrialState
+from service.storage.models import Board, Cell, Sweep, SweepTrial, Trial
 from service.storage.queries.moves import chunks, move
 
 
@@ -125,26 +125,10 @@ def requeue(
 ) -> list[int]:
     """Ended trials that somebody wants again return to the queue; returns the cells, one per moved trial."""
     cells: list[int] = []
-    fresh = {"cohort_id": None, "attempt_id": None, "error": None, "traceback": None}
-    fresh |= {"seconds": None, "ended_at": None}
+    fresh: dict[str, object] = {"cohort_id": None, "attempt_id": None, "error": None, "traceback": None}
+    fresh |= {"seconds": None, "ended_at": None, "wanted": True, "losses": 0, "lanes_at_most": None}
     for some in chunks(trial_ids):
-        statement = move(old, TrialState.QUEUED).where(Trial.id.in_(some))
+        statement = move(old, Event.RETRY).where(Trial.id.in_(some))
         statement = statement.values(priority=priority, sweep_order=sweep_order, **fresh)
         cells.extend(connection.execute(statement.returning(Trial.cell_id)).scalars())
     return cells
-
-
-def raise_priority(connection: Connection, trial_ids: Sequence[int], priority: int) -> None:
-    """Queued trials, and queued cohorts that hold one of them, get at least this priority."""
-    for some in chunks(trial_ids):
-        cohorts = sa.select(Trial.cohort_id).where(Trial.id.in_(some), Trial.cohort_id.is_not(None))
-        connection.execute(
-            sa.update(Cohort)
-            .where(Cohort.id.in_(cohorts), Cohort.state == CohortState.QUEUED, Cohort.priority < priority)
-            .values(priority=priority)
-        )
-        connection.execute(
-            sa.update(Trial)
-            .where(Trial.id.in_(some), Trial.state == TrialState.QUEUED, Trial.priority < priority)
-            .values(priority=priority)
-        )

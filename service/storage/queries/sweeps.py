@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
 from benchmarks.spec import CellSpec
-from service.states import CohortState, TrialState
+from service.states import CohortState, Hold, TrialState
 from service.storage.models import Attempt, Board, Cell, Cohort, Sweep, SweepTrial, Trial
 
 
@@ -24,6 +24,7 @@ class SweepRow(NamedTuple):
     owner: str | None
     priority: int
     created_at: datetime
+    held: Hold
 
 
 class StateRow(NamedTuple):
@@ -194,8 +195,9 @@ def fallback_rows(connection: Connection, sweep_id: int) -> list[FallbackRow]:
     return [FallbackRow(tuple(json.loads(text)), n) for text, n in rows]
 
 
-def _sweeps() -> sa.Select[int, str, str | None, int, datetime]:
-    return sa.select(Sweep.id, Sweep.name, Sweep.owner, Sweep.priority, Sweep.created_at)
+def _sweeps() -> sa.Select[int, str, str | None, int, datetime, Hold]:
+    columns = (Sweep.id, Sweep.name, Sweep.owner, Sweep.priority, Sweep.created_at, Sweep.held)
+    return sa.select(*columns).where(Sweep.deleted_at.is_(None))
 
 
 def _cells_of(sweep_id: int) -> sa.Select[int]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec, TrialSpec
 from service.states import AttemptState, TrialState
-from service.storage.models import Attempt, Cell, CurveSegment, SweepTrial, Trial, TrialMetric
+from service.storage.models import Attempt, Cell, CurveSegment, FormerCohort, SweepTrial, Trial, TrialMetric
 from service.storage.queries.moves import chunks
 
 
@@ -116,8 +116,9 @@ def provenances(connection: Connection, attempt_ids: Sequence[int]) -> dict[int,
     return found
 
 
-def cohort_attempts(connection: Connection, cohort_id: int) -> list[AttemptRow]:
-    """All attempts of a cohort, oldest first."""
+def attempts_at(connection: Connection, trial: TrialRow) -> list[AttemptRow]:
+    """All attempts of the cohorts that the trial stands or stood in, oldest first."""
+    former = sa.select(FormerCohort.cohort_id).where(FormerCohort.trial_id == trial.id)
     rows = connection.execute(
         sa.select(
             Attempt.id,
@@ -129,8 +130,8 @@ def cohort_attempts(connection: Connection, cohort_id: int) -> list[AttemptRow]:
             Attempt.ended_at,
             Attempt.provenance,
         )
-        .where(Attempt.cohort_id == cohort_id)
-        .order_by(Attempt.number)
+        .where(sa.or_(Attempt.cohort_id == trial.cohort_id, Attempt.cohort_id.in_(former)))
+        .order_by(Attempt.id)
     )
     return [AttemptRow(*row) for row in rows]
 

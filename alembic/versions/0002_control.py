@@ -1,0 +1,93 @@
+"""Control: what sweeps are held at, trials that are wanted, cohorts that dissolve."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+COHORT_STATES = "state IN ('queued', 'running', 'done', 'failed')"
+WITH_DISSOLVED = "state IN ('queued', 'running', 'done', 'failed', 'dissolved')"
+UNPLANNED_BEFORE = sa.text("state = 'queued' AND cohort_id IS NULL")
+UNPLANNED = sa.text("state = 'queued' AND cohort_id IS NULL AND wanted")
+
+
+def upgrade() -> None:
+    _sweeps()
+    _trials()
+    _cohorts()
+    op.add_column("attempt", sa.Column("blameless", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_table(
+        "former_cohort",
+        sa.Column("trial_id", sa.Integer(), nullable=False),
+        sa.Column("cohort_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["trial_id"], ["trial.id"], name="fk_former_cohort_trial_id"),
+        sa.ForeignKeyConstraint(["cohort_id"], ["cohort.id"], name="fk_former_cohort_cohort_id"),
+        sa.PrimaryKeyConstraint("trial_id", "cohort_id", name="pk_former_cohort"),
+    )
+
+
+def downgrade() -> None:
+    """What dissolved is ``failed``; what is paused or in the bin is as if nobody had said so."""
+    op.drop_table("former_cohort")
+    op.drop_column("attempt", "blameless")
+    op.execute("UPDATE cohort SET state = 'failed' WHERE state = 'dissolved'")
+    with op.batch_alter_table("cohort") as batch:
+        batch.add_column(sa.Column("losses", sa.Integer(), nullable=False, server_default="0"))
+        batch.drop_column("stop_since")
+        _replace_check(batch, "ck_cohort_state", COHORT_STATES)
+    op.execute(
+        "UPDATE cohort SET losses = coalesce("
+        "(SELECT max(trial.losses) FROM trial WHERE trial.cohort_id = cohort.id), 0)"
+    )
+    op.drop_index("ix_trial_unplanned", "trial")
+    with op.batch_alter_table("trial") as batch:
+        for name in ("wanted", "losses", "lanes_at_most"):
+            batch.drop_column(name)
+    _create_unplanned(UNPLANNED_BEFORE)
+    with op.batch_alter_table("sweep", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.drop_constraint(op.f("ck_sweep_held"), type_="check")
+        for name in ("held", "deleted_at"):
+            batch.drop_column(name)
+
+
+def _sweeps() -> None:
+    with op.batch_alter_table("sweep", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.add_column(sa.Column("held", sa.String(16), nullable=False, server_default="active"))
+        batch.add_column(sa.Column("deleted_at", sa.DateTime(timezone=True)))
+        batch.create_check_constraint(op.f("ck_sweep_held"), "held IN ('active', 'paused', 'cancelled')")
+
+
+def _trials() -> None:
+    op.drop_index("ix_trial_unplanned", "trial")
+    with op.batch_alter_table("trial") as batch:
+        batch.add_column(sa.Column("wanted", sa.Boolean(), nullable=False, server_default=sa.true()))
+        batch.add_column(sa.Column("losses", sa.Integer(), nullable=False, server_default="0"))
+        batch.add_column(sa.Column("lanes_at_most", sa.Integer()))
+    op.execute(
+        "UPDATE trial SET losses = coalesce("
+        "(SELECT cohort.losses FROM cohort WHERE cohort.id = trial.cohort_id), 0)"
+    )
+    _create_unplanned(UNPLANNED)
+
+
+def _cohorts() -> None:
+    with op.batch_alter_table("cohort") as batch:
+        batch.drop_column("losses")
+        batch.add_column(sa.Column("stop_since", sa.DateTime(timezone=True)))
+        _replace_check(batch, "ck_cohort_state", WITH_DISSOLVED)
+
+
+def _create_unplanned(condition: sa.TextClause) -> None:
+    op.create_index(
+        "ix_trial_unplanned", "trial", ["priority"], sqlite_where=condition, postgresql_where=condition
+    )
+
+
+def _replace_check(batch: op.BatchOperations, name: str, condition: str) -> None:
+    batch.drop_constraint(op.f(name), type_="check")
+    batch.create_check_constraint(op.f(name), condition)
