@@ -8,7 +8,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import openapi, problem_details
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
-from service.api.routes import boards, health, registry, suite_reports, suites, sweeps, trials
+from service.api.routes import boards, controls, health, registry, suite_reports, suites, sweeps, trials
 from service.api.routes.internal import internal_router
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
@@ -38,7 +38,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, trials, boards, registry, suites, suite_reports):
+    for module in (sweeps, controls, trials, boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

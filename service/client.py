@@ -22,12 +22,12 @@ from urllib.parse import quote
 import httpx
 
 from service.settings import default_data_home
+from service.states import FINAL
 
 Document = dict[str, Any]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 ADDRESS_FILE = "address"  # in the data directory, written by ``heunboard up``
-FINAL_STATES = ("succeeded", "failed", "cancelled")
 RETRIES = 2  # of the connection, when it cannot be made
 PATIENCE_S = 15.0  # how long a server may be away while a sweep is waited for; it may be starting again
 
@@ -141,7 +141,7 @@ class Client:
 
     def sweep(self, id: int | str) -> Document:
         """A sweep with its progress, boards, cells and failures."""
-        return self._get(f"/sweeps/{id}")
+        return self._get(_sweep_path(id))
 
     def sweeps(self) -> list[Document]:
         """All sweeps, newest first."""
@@ -150,6 +150,46 @@ class Client:
     def newest_sweeps(self, limit: int) -> Document:
         """The first page of the sweeps: ``sweeps`` and, when there are more, ``next_page_token``."""
         return self._get("/sweeps", {"limit": limit})
+
+    def pause(self, id: int | str) -> Document:
+        """Compute nothing more of a sweep for now; what runs stops at its next segment and keeps its place.
+
+        Raises:
+            ApiError: 409, it is not active, or all its trials have ended.
+        """
+        return self._control(id, "pause")
+
+    def resume(self, id: int | str) -> Document:
+        """Go on with a sweep that is paused or cancelled; 409 when it is active."""
+        return self._control(id, "resume")
+
+    def cancel(self, id: int | str) -> Document:
+        """Give up the trials of a sweep that have no outcome; those that other sweeps want go on."""
+        return self._control(id, "cancel")
+
+    def retry(self, id: int | str) -> Document:
+        """Queue the trials of a sweep again that failed or were cancelled; 409 when there are none."""
+        return self._control(id, "retry")
+
+    def delete(self, id: int | str) -> None:
+        """Put a sweep into the bin, cancelled; :meth:`restore` takes it out again."""
+        self._answer(self._http.build_request("DELETE", f"/api/v1{_sweep_path(id)}"))
+
+    def restore(self, id: int | str) -> Document:
+        """Take a deleted sweep out of the bin."""
+        return self._control(id, "restore")
+
+    def deleted_sweeps(self) -> list[Document]:
+        """The sweeps in the bin, newest first."""
+        return list(self._pages("/sweeps", "sweeps", {"deleted": True}))
+
+    def set_priority(self, id: int | str, priority: int) -> Document:
+        """Let a sweep go before those of lower priority; what runs is not disturbed."""
+        body = {"priority": priority}
+        return self._send(self._http.build_request("PATCH", f"/api/v1{_sweep_path(id)}", json=body))
+
+    def _control(self, id: int | str, what: str) -> Document:
+        return self._send(self._http.build_request("POST", f"/api/v1{_sweep_path(id)}/{what}", json={}))
 
     def wait(
         self,
@@ -174,7 +214,7 @@ class Client:
         for (sweep,) in self.follow([id], interval=interval):
             if callback is not None:
                 callback(sweep)
-            if sweep["state"] not in FINAL_STATES and time.monotonic() > deadline:
+            if sweep["state"] not in FINAL and time.monotonic() > deadline:
                 raise WaitTimeout(f"sweep {id} is {sweep['state']} after {timeout:g} s; it goes on")
         return sweep
 
@@ -190,15 +230,15 @@ class Client:
         ended: dict[int | str, Document] = {}
         while True:
             sweeps = [ended.get(id) or self._sweep_patiently(id, interval) for id in ids]
-            ended |= {id: one for id, one in zip(ids, sweeps, strict=True) if one["state"] in FINAL_STATES}
+            ended |= {id: one for id, one in zip(ids, sweeps, strict=True) if one["state"] in FINAL}
             yield sweeps
-            if all(sweep["state"] in FINAL_STATES for sweep in sweeps):
+            if all(sweep["state"] in FINAL for sweep in sweeps):
                 return
             time.sleep(pause_after(time.monotonic() - began, interval))  # between two looks at the server
 
     def trials(self, sweep: int | str) -> list[Document]:
         """All trials of a sweep."""
-        return list(self._pages(f"/sweeps/{sweep}/trials", "trials"))
+        return list(self._pages(f"{_sweep_path(sweep)}/trials", "trials"))
 
     def trial(self, key: str) -> Document:
         """One trial by its key."""
@@ -337,10 +377,10 @@ class Client:
                 deadline = time.monotonic() + PATIENCE_S  # it is there, only its database is away
             time.sleep(interval)  # the server may be starting again
 
-    def _pages(self, path: str, name: str) -> Iterator[Document]:
+    def _pages(self, path: str, name: str, params: Mapping[str, Any] | None = None) -> Iterator[Document]:
         token: str | None = None
         while True:
-            answer = self._get(path, {"page_token": token} if token else {})
+            answer = self._get(path, {**(params or {}), **({"page_token": token} if token else {})})
             yield from answer[name]
             token = answer["next_page_token"]
             if token is None:
@@ -393,6 +433,10 @@ class Client:
             f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, "
             "or say where it is with --url or HEUNBOARD_URL"
         )
+
+
+def _sweep_path(id: int | str) -> str:
+    return f"/sweeps/{quote(str(id), safe='')}"
 
 
 def _suite_path(name: str) -> str:

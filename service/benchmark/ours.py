@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks.process import compile_cache
 from service.benchmark.cases import Cache, Mode
 from service.benchmark.phases import spent
-from service.client import FINAL_STATES, Client
+from service.client import Client
 from service.processes.children import tail
 from service.processes.server import server
+from service.states import FINAL
 
 SHARE_OF_ELAPSED = 0.02
 SHORTEST_WAIT, LONGEST_WAIT = 0.02, 0.5
@@ -96,7 +97,7 @@ def awaited(
     So waiting adds at most a fiftieth to what is measured, and looking costs the server little.
     """
     began = clock()
-    while (sweep := look())["state"] not in FINAL_STATES:
+    while (sweep := look())["state"] not in FINAL:
         passed = clock() - began
         sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, SHARE_OF_ELAPSED * passed)))
     return sweep

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchmarks.sweep import Issue, SpecError
 from estimators.registry import PluginError
-from service.cli import boards, certify, data, servers, suite_files, suites, sweeps
+from service.cli import boards, certify, controls, data, servers, suite_files, suites, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes.children import WRONG_INPUT
@@ -49,6 +49,7 @@ def _options(
 
 servers.register(app)
 sweeps.register(app)
+controls.register(app)
 suites.register(app)
 suite_files.register(app)
 boards.register(app)

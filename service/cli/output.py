@@ -22,6 +22,7 @@ WIDTH = 200  # of tables in files and pipes: a board with three metrics, their i
 STATE_STYLES = {
     "queued": "dim",
     "running": "cyan",
+    "paused": "yellow",
     "succeeded": "green",
     "failed": "red",
     "cancelled": "yellow",

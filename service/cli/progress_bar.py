@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress
 
 from service.cli.output import console, counts_text
-from service.client import FINAL_STATES, Client
+from service.client import Client
 from service.resources.numbers import duration
+from service.states import FINAL
 
 Sweep = dict[str, Any]
 
@@ -41,7 +42,7 @@ def share(sweeps: Sequence[Sweep]) -> float:
 
 def time_left(sweeps: Sequence[Sweep]) -> str:
     """The server's estimate in words; that of the longest sweep, a lower bound when some have none yet."""
-    pending = [sweep["progress"]["seconds_left"] for sweep in sweeps if sweep["state"] not in FINAL_STATES]
+    pending = [sweep["progress"]["seconds_left"] for sweep in sweeps if sweep["state"] not in FINAL]
     known = [left for left in pending if left is not None]
     if not known:
         return ""
@@ -51,7 +52,7 @@ def time_left(sweeps: Sequence[Sweep]) -> str:
 
 def _share(sweep: Sweep) -> float:
     progress = sweep["progress"]
-    if sweep["state"] in FINAL_STATES or not progress["steps_total"]:
+    if sweep["state"] in FINAL or not progress["steps_total"]:
         return 1.0
     done: float = progress["steps_done"] / progress["steps_total"]
     return min(done, ALMOST)

@@ -60,11 +60,11 @@ def submit(
         if not as_json:
             _announce(client, sweep)
         if wait:
-            sweep = _wait(client, sweep["id"], quiet=as_json)
+            sweep = wait_for(client, sweep["id"], quiet=as_json)
         if as_json:
             print_json(sweep)
         elif wait:
-            _conclude(client, sweep)
+            conclude(client, sweep)
     if wait and sweep["state"] != "succeeded":
         raise typer.Exit(1)
 
@@ -143,7 +143,7 @@ def status(
         print_json(answer)
     else:
         console().print(_sweep_table([answer]))
-        _conclude(client, answer)
+        conclude(client, answer)
 
 
 def checked(file: str) -> str:
@@ -161,12 +161,15 @@ def checked(file: str) -> str:
     return text
 
 
-def _wait(client: Client, sweep: str, *, quiet: bool) -> dict[str, Any]:
+def wait_for(client: Client, sweep: str, *, quiet: bool) -> dict[str, Any]:
+    """Wait for the end of a sweep, with its progress; Ctrl-C ends the waiting and not the sweep."""
     try:
         return watch(client, [sweep], quiet=quiet)[0]
     except KeyboardInterrupt:
-        again = f"heunboard status {sweep}, or {client.url}/sweeps/{sweep}"
-        console(stderr=True).print(f"The sweep goes on. To look again: {again}", highlight=False)
+        again = f"heunboard watch {sweep}, or {client.url}/sweeps/{sweep}"
+        stop = f"heunboard pause {sweep}, or heunboard cancel {sweep}"
+        text = f"The sweep goes on. To look again: {again}\nTo stop it: {stop}"
+        console(stderr=True).print(text, highlight=False)
         raise
 
 
@@ -185,7 +188,8 @@ def _cost(plan: dict[str, Any]) -> str:
     return f"\ndevice time {plans.device_time(plan['device_seconds'])}" if plan["to_compute"] else ""
 
 
-def _conclude(client: Client, sweep: dict[str, Any]) -> None:
+def conclude(client: Client, sweep: dict[str, Any]) -> None:
+    """Print the outcome of a sweep, its first failures, and where its boards are."""
     out = console()
     if sweep["finished_at"] is not None:
         out.print(_outcome(sweep), highlight=False)

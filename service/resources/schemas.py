@@ -75,13 +75,19 @@ class Progress(Answer):
 
 
 class SweepLine(Answer):
-    """A sweep as it stands in lists."""
+    """A sweep as it stands in lists.
+
+    ``held`` is what its owner wants of it, ``active``, ``paused`` or ``cancelled``; ``state`` adds what has
+    become of its trials. ``deleted_at`` is when it was put into the bin.
+    """
 
     id: str
     name: str
     state: str
     owner: str | None
     priority: int
+    held: str
+    deleted_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
     trials: int

@@ -17,21 +17,26 @@ from service.storage.queries.boards import BoardRow
 from service.storage.queries.sweeps import BoardRule, SweepRow
 from service.storage.queries.trials import TrialRow
 
+LONGEST_ID = 10
+"""Digits that no id has."""
 SHOWN_FAILURES = 20
 """Failures with their tracebacks on the page of a sweep; the list of its trials has all."""
 
 
-def list_sweeps(engine: Engine, *, limit: int, page_token: str | None = None) -> schemas.SweepList:
-    """Newest first.
+def list_sweeps(
+    engine: Engine, *, limit: int, page_token: str | None = None, deleted: bool = False
+) -> schemas.SweepList:
+    """Newest first: those that are there, or those in the bin.
 
     Raises:
         InvalidPageToken: the token is not one of this list's.
     """
-    before = paging.last_id("sweeps", page_token)
+    kind = "sweeps-deleted" if deleted else "sweeps"
+    before = paging.last_id(kind, page_token)
     with read(engine) as connection:
-        rows = sweeps.sweep_rows(connection, limit=limit + 1, before=before)
+        rows = sweeps.sweep_rows(connection, limit=limit + 1, before=before, deleted=deleted)
         lines = _lines(connection, rows[:limit])
-    more = paging.token("sweeps", rows[limit - 1].id) if len(rows) > limit else None
+    more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
     return schemas.SweepList(sweeps=lines, next_page_token=more)
 
 
@@ -61,6 +66,27 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         failures_left_out=line.progress.counts[TrialState.FAILED] - len(failed),
         fallbacks=[schemas.Fallback.model_validate(one._asdict()) for one in fallbacks],
     )
+
+
+def sweep_line(engine: Engine, id: str) -> schemas.SweepLine:
+    """A sweep as it stands in lists.
+
+    Raises:
+        NotFound: there is no such sweep.
+    """
+    with read(engine) as connection:
+        return _lines(connection, [_sweep(connection, id)])[0]
+
+
+def sweep_id(text: str) -> int:
+    """The number that a sweep's id is.
+
+    Raises:
+        NotFound: no sweep can have this id.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < LONGEST_ID):
+        raise NotFound(f"there is no sweep {text!r}")
+    return int(text)
 
 
 def list_trials(
@@ -110,15 +136,11 @@ def _board(row: BoardRow, rule: BoardRule) -> schemas.SweepBoard:
     return schemas.SweepBoard(**dict(link), page=path, href=f"{schemas.PREFIX}{path}")
 
 
-def _sweep(connection: Connection, sweep_id: str) -> SweepRow:
-    found = sweeps.sweep_row(connection, int(sweep_id)) if _is_id(sweep_id) else None
+def _sweep(connection: Connection, id: str) -> SweepRow:
+    found = sweeps.sweep_row(connection, sweep_id(id))
     if found is None:
-        raise NotFound(f"there is no sweep {sweep_id!r}")
+        raise NotFound(f"there is no sweep {id!r}")
     return found
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.SweepLine]:
@@ -137,6 +159,8 @@ def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.Swe
                 state=sweep_state({one.state: one.trials for one in mine}, row.held),
                 owner=row.owner,
                 priority=row.priority,
+                held=row.held,
+                deleted_at=row.deleted_at,
                 created_at=row.created_at,
                 finished_at=None if pending else max([*ends, row.created_at]),
                 trials=sum(one.trials for one in mine),

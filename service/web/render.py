@@ -42,9 +42,12 @@ def page(name: str, *, status: int = 200, section: str = "", **context: Any) -> 
     return HTMLResponse(text, status, {"Cache-Control": "no-cache"})
 
 
-def next_page(path: str, token: str | None) -> str | None:
-    """Address of the page of a list that goes on from ``token``; ``None`` on the last one."""
-    return None if token is None else f"{path}?{urlencode({'page_token': token})}"
+def next_page(path: str, token: str | None, **chosen: str) -> str | None:
+    """Address of the page of a list that goes on from ``token``; ``None`` on the last one.
+
+    ``chosen`` is the rest of the list's query.
+    """
+    return None if token is None else f"{path}?{urlencode({**chosen, 'page_token': token})}"
 
 
 def problem_page(_request: Request, problem: ProblemDocument) -> HTMLResponse:

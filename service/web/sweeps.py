@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
+from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
 from service.dependencies import EngineDep, PageToken
 from service.resources import fallbacks, metrics, numbers, sweeps
 from service.resources.colours import colours
 from service.resources.labels import metric_label
 from service.resources.schemas import CellProgress, SweepBoard, SweepDetail
+from service.states import ENDED_BADLY, PENDING, Hold
 from service.web.render import PAGE, next_page, page, templates
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -20,12 +22,39 @@ SHOWN_CELLS = 500
 STATES = ("running", "queued", "succeeded", "failed", "cancelled")
 
 
+class Action(NamedTuple):
+    """A button: what it asks the API for, what it asks the reader before, and where it leads afterwards."""
+
+    name: str
+    label: str
+    question: str = ""
+    after: str = ""
+
+
+PAUSE = Action("pause", "Pause")
+RESUME = Action("resume", "Resume")
+RETRY = Action("retry", "Retry failed and cancelled")
+RESTORE = Action("restore", "Restore")
+CANCEL = Action(
+    "cancel",
+    "Cancel",
+    "Give up what this sweep has not computed yet? Its results stay, and it can be resumed.",
+)
+DELETE = Action(
+    "delete",
+    "Delete",
+    "Put this sweep into the bin? What it has not computed yet is cancelled. It can be restored from there.",
+    "/sweeps",
+)
+
+
 @router.get("/sweeps")
-def sweeps_page(engine: EngineDep, page_token: PageToken = None) -> HTMLResponse:
-    """All sweeps."""
-    found = sweeps.list_sweeps(engine, limit=PAGE, page_token=page_token)
-    following = next_page("/sweeps", found.next_page_token)
-    return page("sweeps.html", section="sweeps", sweeps=found.sweeps, next_page=following)
+def sweeps_page(engine: EngineDep, page_token: PageToken = None, deleted: bool = False) -> HTMLResponse:
+    """All sweeps, or those in the bin."""
+    found = sweeps.list_sweeps(engine, limit=PAGE, page_token=page_token, deleted=deleted)
+    following = next_page("/sweeps", found.next_page_token, **({"deleted": "true"} if deleted else {}))
+    shown: dict[str, Any] = {"sweeps": found.sweeps, "next_page": following, "deleted": deleted}
+    return page("sweeps.html", section="sweeps", restore=RESTORE, **shown)
 
 
 @router.get("/sweeps/{id}")
@@ -50,7 +79,9 @@ def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
         "sweep": sweep,
         "chosen": _metric_label(sweep, sweep.select),
         "others": [_metric_label(sweep, name) for name in metrics.beside(sweep.select, sweep.report)],
-        "done": sweep.state in ("succeeded", "failed", "cancelled"),
+        "done": sweep.finished_at is not None,
+        "actions": _actions(sweep),
+        "priorities": (MIN_PRIORITY, MAX_PRIORITY),
         "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
         "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
@@ -59,6 +90,20 @@ def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
             for cell in sweep.cells[:SHOWN_CELLS]
         ],
     }
+
+
+def _actions(sweep: SweepDetail) -> list[Action]:
+    """What can be done with a sweep as it stands."""
+    counts = sweep.progress.counts
+    pending = any(counts[state] for state in PENDING)
+    found = [PAUSE] if pending and sweep.held == Hold.ACTIVE else []
+    if pending and sweep.held != Hold.ACTIVE:
+        found.append(RESUME)
+    if any(counts[state] for state in ENDED_BADLY):
+        found.append(RETRY)
+    if pending and sweep.held != Hold.CANCELLED:
+        found.append(CANCEL)
+    return [*found, DELETE]
 
 
 def _metric_label(sweep: SweepDetail, name: str) -> str:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Engine
 
 from service.queue.cohorts import Queue
+from service.queue.control import Controls
 from service.queue.submission import submit
 from service.storage import migrations
 from service.storage.engine import open_engine
@@ -102,7 +103,16 @@ def test_curves_are_drawn_without_complaint_or_stranger(visit: Visit, database: 
 def test_no_page_scrolls_sideways(
     browser: Browser, database: Engine, url: str, scheme: str, width: int
 ) -> None:
-    paths = ["/", "/sweeps", "/sweeps/1", computed(database), "/boards/none", "/estimators", "/estimators/st"]
+    paths = [
+        "/",
+        "/sweeps",
+        "/sweeps?deleted=true",
+        "/sweeps/1",
+        computed(database),
+        "/boards/none",
+        "/estimators",
+        "/estimators/st",
+    ]
     paths += ["/suites", "/suites/reinmax-2023/table2?tier=budget", "/suites/reinmax-2023/figure1"]
     tab = Visit(browser, width=width, scheme=scheme)
     for path in paths:
@@ -157,3 +167,60 @@ def test_the_table_reads_without_scripts(browser: Browser, database: Engine, url
     expect(page.locator("tbody .name")).to_have_count(2)
     expect(page.locator("svg.rail")).to_have_count(2)
     context.close()
+
+
+def test_buttons_do_what_they_say(visit: Visit, database: Engine, url: str) -> None:
+    submit(database, small_sweep())
+    page = visit.page
+    page.goto(f"{url}/sweeps/1")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#state")).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#state")).to_have_text("queued")
+    page.get_by_label("Priority").fill("12")
+    page.get_by_role("button", name="Set").click()
+    expect(page.get_by_label("Priority")).to_have_value("12")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
+    expect(page.locator("#state")).to_have_text("queued")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#state")).to_have_text("cancelled")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("#state")).to_have_text("queued")
+    assert visit.complaints == []
+
+
+def test_a_deleted_sweep_comes_back_from_the_bin(
+    visit: Visit,
+    database: Engine,
+    url: str,
+) -> None:
+    submit(database, small_sweep(name="mine"))
+    page = visit.page
+    page.goto(f"{url}/sweeps/1")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(f"{url}/sweeps")
+    expect(page.get_by_text("mine")).to_have_count(0)
+    page.get_by_role("link", name="Deleted sweeps").click()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.get_by_text("The bin is empty.")).to_be_visible()
+    page.goto(f"{url}/sweeps/1")
+    expect(page.locator("#state")).to_have_text("cancelled")
+    assert visit.complaints == []
+
+
+def test_what_another_did_shows_in_the_buttons_and_what_is_refused_is_said(
+    visit: Visit,
+    database: Engine,
+    url: str,
+) -> None:
+    submit(database, small_sweep())
+    page = visit.page
+    page.goto(f"{url}/sweeps/1")
+    Controls(database).pause(1)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    page.route("**/resume", lambda route: route.fulfill(status=409, json={"detail": "not now"}))
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#said")).to_have_text("not now")

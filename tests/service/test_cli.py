@@ -21,6 +21,7 @@ from benchmarks.datasets import files
 from service.cli import main
 from service.cli.progress_bar import share, time_left
 from service.client import Client
+from service.queue.submission import submit
 from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.sweeps import FELL_BACK, small_sweep
@@ -235,7 +236,10 @@ def test_ctrl_c_while_waiting_leaves_the_sweep_and_says_how_to_look_again(
     monkeypatch.setattr(Client, "follow", interrupted)
     status, _, err = run("submit", "-", "--wait", stdin=GOOD)
     assert status == 130
-    assert err == f"The sweep goes on. To look again: heunboard status 1, or {url}/sweeps/1\n"
+    assert err == (
+        f"The sweep goes on. To look again: heunboard watch 1, or {url}/sweeps/1\n"
+        "To stop it: heunboard pause 1, or heunboard cancel 1\n"
+    )
     with Client(url) as client:
         assert client.sweep("1")["state"] == "queued"
 
@@ -331,3 +335,32 @@ def test_data_lists_checks_and_fetches(run: Run, tmp_path: Path, monkeypatch: py
     status, _, err = run("data", "fetch", "mnits")
     assert status == 2
     assert "no data set" in err
+
+
+def test_they_say_what_the_sweep_is_now(run: Run, engine: Engine, url: str) -> None:
+    submit(engine, small_sweep())
+    told = [run(*words)[:2] for words in (["pause", "1"], ["resume", "1"], ["priority", "1", "-5"])]
+    assert told == [
+        (0, "Sweep 1 small: paused, priority 0: 6 queued\n"),
+        (0, "Sweep 1 small: queued, priority 0: 6 queued\n"),
+        (0, "Sweep 1 small: queued, priority -5: 6 queued\n"),
+    ]
+    assert run("cancel", "1")[1] == "Sweep 1 small: cancelled, priority -5: 6 cancelled\n"
+    assert run("retry", "1")[1] == "Sweep 1 small: queued, priority -5: 6 queued\n"
+    assert run("delete", "1")[1] == "Sweep 1 is in the bin: heunboard restore 1\n"
+    assert json.loads(run("restore", "1", "--json")[1])["state"] == "cancelled"
+
+
+def test_refusals_end_with_a_status(run: Run, engine: Engine, url: str) -> None:
+    submit(engine, small_sweep())
+    assert run("resume", "1") == (1, "", "error sweep 1 is active; there is nothing to resume\n")
+    assert run("pause", "7") == (2, "", "error there is no sweep 7\n")
+
+
+def test_watching_ends_with_the_outcome(run: Run, engine: Engine, url: str) -> None:
+    compute(engine, small_sweep())
+    status, out, _ = run("watch", "1")
+    assert status == 0
+    assert "succeeded: 6 succeeded" in out
+    fail(engine, small_sweep(name="bad", seeds=[9]), error="boom", traceback="")
+    assert run("watch", "2")[0] == 1

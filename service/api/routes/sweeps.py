@@ -12,6 +12,7 @@ from benchmarks.sweep import Sweep, load_sweep
 from service.api import content_types
 from service.dependencies import EngineDep, Limit, PageToken
 from service.queue import submission
+from service.queue.control import Controls
 from service.resources import planning, schemas, sweeps
 from service.states import TrialState
 
@@ -70,15 +71,23 @@ def plan(engine: EngineDep, sweep: SweepBody) -> schemas.Plan:
 
 
 @router.get("")
-def list_sweeps(engine: EngineDep, limit: Limit = 50, page_token: PageToken = None) -> schemas.SweepList:
-    """Sweeps, newest first."""
-    return sweeps.list_sweeps(engine, limit=limit, page_token=page_token)
+def list_sweeps(
+    engine: EngineDep, limit: Limit = 50, page_token: PageToken = None, deleted: bool = False
+) -> schemas.SweepList:
+    """Sweeps, newest first; with ``deleted`` those in the bin."""
+    return sweeps.list_sweeps(engine, limit=limit, page_token=page_token, deleted=deleted)
 
 
 @router.get("/{id}")
 def show_sweep(engine: EngineDep, id: str) -> schemas.SweepDetail:
     """A sweep with its progress, boards, cells and first failures."""
     return sweeps.show_sweep(engine, id)
+
+
+@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT)
+def delete_sweep(engine: EngineDep, id: str) -> None:
+    """Put a sweep into the bin, cancelled; until it is taken out of there for good it can be restored."""
+    Controls(engine).delete(sweeps.sweep_id(id))
 
 
 @router.get("/{id}/trials")

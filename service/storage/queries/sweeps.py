@@ -25,6 +25,7 @@ class SweepRow(NamedTuple):
     priority: int
     created_at: datetime
     held: Hold
+    deleted_at: datetime | None
 
 
 class StateRow(NamedTuple):
@@ -84,9 +85,11 @@ class FallbackRow(NamedTuple):
     attempts: int
 
 
-def sweep_rows(connection: Connection, *, limit: int, before: int | None) -> list[SweepRow]:
-    """Newest first, from the one before ``before`` on."""
-    rows = _sweeps().order_by(Sweep.id.desc()).limit(limit)
+def sweep_rows(
+    connection: Connection, *, limit: int, before: int | None, deleted: bool = False
+) -> list[SweepRow]:
+    """Newest first, from the one before ``before`` on; those in the bin where ``deleted`` are asked for."""
+    rows = _sweeps(deleted=deleted).order_by(Sweep.id.desc()).limit(limit)
     if before is not None:
         rows = rows.where(Sweep.id < before)
     return [SweepRow(*row) for row in connection.execute(rows)]
@@ -195,9 +198,12 @@ def fallback_rows(connection: Connection, sweep_id: int) -> list[FallbackRow]:
     return [FallbackRow(tuple(json.loads(text)), n) for text, n in rows]
 
 
-def _sweeps() -> sa.Select[int, str, str | None, int, datetime, Hold]:
-    columns = (Sweep.id, Sweep.name, Sweep.owner, Sweep.priority, Sweep.created_at, Sweep.held)
-    return sa.select(*columns).where(Sweep.deleted_at.is_(None))
+def _sweeps(
+    *, deleted: bool = False
+) -> sa.Select[int, str, str | None, int, datetime, Hold, datetime | None]:
+    asked = (Sweep.id, Sweep.name, Sweep.owner, Sweep.priority, Sweep.created_at)
+    columns = (*asked, Sweep.held, Sweep.deleted_at)
+    return sa.select(*columns).where(Sweep.deleted_at.is_not(None) if deleted else Sweep.deleted_at.is_(None))
 
 
 def _cells_of(sweep_id: int) -> sa.Select[int]:

@@ -4,7 +4,6 @@
   const root = document.getElementById("live");
   const cells = document.getElementById("cells");
   const id = root.dataset.sweep;
-  const final = new Set(["succeeded", "failed", "cancelled"]);
   const number = new Intl.NumberFormat("en-US");
   let shown = "";
 
@@ -17,7 +16,7 @@
 
   const timeLeft = (progress) => {
     if (progress.seconds_left !== null) return `about ${duration(progress.seconds_left)} left`;
-    return progress.counts.running ? "" : "waiting for a worker";
+    return progress.counts.running || root.dataset.held !== "active" ? "" : "waiting for a worker";
   };
 
   const refreshCells = async () => {
@@ -30,7 +29,8 @@
 
   const show = async (sweep) => {
     const { progress } = sweep;
-    const done = final.has(sweep.state);
+    const done = sweep.finished_at !== null;
+    if (sweep.held !== root.dataset.held) location.reload(); // other buttons now
     const state = document.getElementById("state");
     state.textContent = sweep.state;
     state.className = `chip ${sweep.state}`;
@@ -47,6 +47,7 @@
     const now = JSON.stringify(progress.counts);
     if (now !== shown) await refreshCells();
     shown = now;
+    if (done) location.reload();
     return done;
   };
 
@@ -60,5 +61,5 @@
     }
     if (!done) setTimeout(poll, document.hidden ? 5000 : 1000);
   };
-  if (!final.has(root.dataset.state)) poll();
+  poll();
 })();
