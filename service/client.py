@@ -171,9 +171,13 @@ class Client:
         """Queue the trials of a sweep again that failed or were cancelled; 409 when there are none."""
         return self._control(id, "retry")
 
-    def delete(self, id: int | str) -> None:
-        """Put a sweep into the bin, cancelled; :meth:`restore` takes it out again."""
-        self._answer(self._http.build_request("DELETE", f"/api/v1{_sweep_path(id)}"))
+    def delete(self, id: int | str, *, forever: bool = False) -> None:
+        """Put a sweep into the bin, cancelled; :meth:`restore` takes it out again.
+
+        With ``forever`` it goes at once, with the trials that no other sweep wants.
+        """
+        params = {"forever": forever}
+        self._answer(self._http.build_request("DELETE", f"/api/v1{_sweep_path(id)}", params=params))
 
     def restore(self, id: int | str) -> Document:
         """Take a deleted sweep out of the bin."""

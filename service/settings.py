@@ -31,6 +31,7 @@ class Settings(BaseSettings):
         start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
         max_attempts: attempts of a cohort that are lost after they began before its trials fail.
         backoff_seconds: pause before the second attempt; it doubles with every further one, up to 5 minutes.
+        bin_days: days for which a deleted sweep can be restored.
         max_lanes: most trials in one cohort.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     start_seconds: Seconds = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
     backoff_seconds: Seconds = 5.0
+    bin_days: Annotated[float, Field(ge=0, le=36500, allow_inf_nan=False)] = 7.0
     max_lanes: Annotated[int, Field(ge=1, le=4096)] = 64
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 

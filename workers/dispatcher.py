@@ -28,6 +28,7 @@ class DispatcherSettings:
         look_seconds: between two looks at the queue while a slot is free.
         longest_wait: seconds between two looks at the launcher while none is.
         expiry_seconds: seconds between two searches for leases that ran out.
+        tidy_seconds: seconds between two times of taking away what has been kept long enough.
         lease_seconds: what an attempt has to report within. So long after the queue was away no lease runs
             out, since nobody could report meanwhile, and so long the process of an attempt that has told its
             end may go on.
@@ -38,6 +39,7 @@ class DispatcherSettings:
     look_seconds: float = 0.04
     longest_wait: float = 0.5
     expiry_seconds: float = 5.0
+    tidy_seconds: float = 3600.0
     lease_seconds: float = 30.0
 
 
@@ -70,6 +72,7 @@ class Dispatcher:
         self._deaths: list[Exit] = []
         self._told_end: dict[int, float] = {}
         self._next_expiry = clock()
+        self._next_tidying = clock() + settings.tidy_seconds
         self._caution = Caution(clock)
 
     @property
@@ -95,6 +98,7 @@ class Dispatcher:
         """
         self._report_deaths()
         self._expire()
+        self._tidy()
         self._tell_ready()
         submitted = self._fill() if self._free() > 0 and not self._caution.pausing else 0
         exits = self._launcher.poll(0.0 if submitted else timeout)
@@ -160,6 +164,11 @@ class Dispatcher:
             self._queue.expire_leases()
             self._end_what_hangs()
             self._next_expiry = self._clock() + self._settings.expiry_seconds
+
+    def _tidy(self) -> None:
+        if self._clock() >= self._next_tidying:
+            self._queue.tidy()
+            self._next_tidying = self._clock() + self._settings.tidy_seconds
 
     def _end_what_hangs(self) -> None:
         """End by force what holds a slot for nothing: a process whose attempt was lost, at once, one that has

@@ -102,6 +102,9 @@ class CohortQueue(Protocol):
     def overdue(self, attempt_ids: Sequence[int]) -> list[int]:
         """Those of the attempts that were asked to stop some time ago and have not."""
 
+    def tidy(self) -> None:
+        """Take away what has been kept long enough; for once in a while."""
+
     def release_owner(self, *, owner: str) -> int:
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""
 

@@ -59,13 +59,19 @@ def retry(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
     _act(url, as_json, lambda client: client.retry(sweep))
 
 
-def delete(sweep: SweepId, url: Url = None) -> None:
-    """Put a sweep into the bin, cancelled; `heunboard restore` takes it out again."""
+def delete(
+    sweep: SweepId,
+    forever: Annotated[
+        bool, typer.Option("--forever", help="At once, with the trials that no other sweep wants.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Put a sweep into the bin, cancelled; `heunboard restore` takes it out again, for some days."""
     with Client(url) as client:
-        client.delete(sweep)
-    console().print(
-        f"Sweep {escape(sweep)} is in the bin: heunboard restore {escape(sweep)}", highlight=False
-    )
+        client.delete(sweep, forever=forever)
+    gone = f"Sweep {escape(sweep)} is gone, with the trials that no other sweep wants."
+    binned = f"Sweep {escape(sweep)} is in the bin: heunboard restore {escape(sweep)}"
+    console().print(gone if forever else binned, highlight=False)
 
 
 def restore(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.cost.table import shipped
 from benchmarks.spec import CellSpec
+from service.queue import bin
 from service.queue.control import release
 from service.queue.reports import Reports, hash_secret
 from service.queue.storable import storable
@@ -146,6 +147,11 @@ class Queue(Reports):
         with read(self._engine) as connection:
             before = self._clock(connection) - self._rules.stop
             return claims.overdue_attempts(connection, attempt_ids, before=before)
+
+    @patient
+    def tidy(self) -> None:
+        """Empty the bin of what has been in it for longer than the rules say."""
+        bin.empty(self._engine, older=self._rules.bin, clock=self._clock)
 
     @patient
     def release_owner(self, *, owner: str) -> int:

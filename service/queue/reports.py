@@ -41,6 +41,7 @@ class QueueRules:
         stop: time that an attempt has to stop when it is asked to, before it is ended by force.
         max_attempts: attempts at a trial that are lost before it stands alone and fails.
         max_blameless: attempts that may be lost by no fault of their trials; more count as the others.
+        bin: how long deleted sweeps can be restored.
         backoff: pause before the second attempt; doubles with every further one.
         longest_backoff: what it doubles up to.
     """
@@ -50,6 +51,7 @@ class QueueRules:
     stop: timedelta = timedelta(seconds=20)
     max_attempts: int = 3
     max_blameless: int = 10
+    bin: timedelta = timedelta(days=7)
     backoff: timedelta = timedelta(seconds=5)
     longest_backoff: timedelta = timedelta(minutes=5)
 
@@ -60,6 +62,7 @@ class QueueRules:
             lease=timedelta(seconds=settings.lease_seconds),
             start=timedelta(seconds=settings.start_seconds),
             max_attempts=settings.max_attempts,
+            bin=timedelta(days=settings.bin_days),
             backoff=timedelta(seconds=settings.backoff_seconds),
         )
 

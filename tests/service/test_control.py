@@ -7,13 +7,14 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from service.errors import InvalidRequest, NotFound, NothingToDo
+from service.queue.bin import delete_for_good
 from service.queue.cohorts import Queue
 from service.queue.control import Controls
 from service.queue.submission import submit
 from service.resources import sweeps, trials
 from service.states import SweepState
 from service.storage.engine import read
-from service.storage.models import Cell, Event, Trial
+from service.storage.models import Board, Cell, CellSummary, Event, Trial, TrialMetric
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import Heartbeat, Outcome, StartReply, TrialOutcome
 from workers.ports import Claim
@@ -294,6 +295,52 @@ class TestBin:
         again = submit(engine, small_sweep(), idempotency_key="k")
         assert again.sweep_id == 2
         assert shown(engine, 2) == (SweepState.QUEUED, {"queued": 6})
+
+
+class TestTheEndOfTheBin:
+    def test_after_a_week_a_sweep_goes_with_the_trials_that_nobody_else_wants(
+        self, engine: Engine, queue: Queue, controls: Controls, clock: SteppedClock
+    ) -> None:
+        """Seeds 0 to 2 of two estimators; another sweep wants seed 0 of one of them."""
+        submit(engine, small_sweep())
+        submit(engine, small_sweep(name="other", estimators=["st"], seeds=[0]))
+        finish_all(queue)
+        controls.delete(1)
+        clock.pass_seconds(7 * 86_400 - 1)
+        queue.tidy()
+        assert [one.id for one in sweeps.list_sweeps(engine, limit=9, deleted=True).sweeps] == ["1"]
+        clock.pass_seconds(2)
+        queue.tidy()
+        assert sweeps.list_sweeps(engine, limit=9, deleted=True).sweeps == []
+        assert cell_counts(engine) == [(1, 1, 0, 0)]
+        with read(engine) as connection:
+            kept = connection.execute(
+                sa.select(CellSummary.metric, CellSummary.count, CellSummary.mean, CellSummary.m2)
+            ).all()
+            assert sorted(kept) == [("expected_loss", 1, 0.0, 0.0), ("train_loss", 1, 1.0, 0.0)]
+            for table in (TrialMetric, Board):
+                rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                assert rows == (2 if table is TrialMetric else 1)
+
+    def test_at_once_when_asked_and_submitted_again_it_begins_again(
+        self, engine: Engine, queue: Queue
+    ) -> None:
+        submit(engine, small_sweep())
+        finish_all(queue)
+        assert delete_for_good(engine, 1)
+        assert cell_counts(engine) == []
+        with pytest.raises(NotFound, match="no sweep 1"):
+            delete_for_good(engine, 1)
+        again = submit(engine, small_sweep())
+        assert (again.sweep_id, again.new) == (2, 6), "ids are never used twice"
+
+    def test_a_trial_that_still_runs_keeps_its_sweep_in_the_bin(self, engine: Engine, queue: Queue) -> None:
+        claim, reply = started(engine, queue)
+        assert not delete_for_good(engine, 1)
+        assert len(sweeps.list_sweeps(engine, limit=9, deleted=True).sweeps) == 1
+        queue.finish(claim.attempt_id, claim.secret, stopped(reply, ended=1))
+        assert delete_for_good(engine, 1)
+        assert cell_counts(engine) == []
 
 
 def test_what_was_done_is_on_record(engine: Engine, controls: Controls) -> None:

@@ -151,6 +151,7 @@ class FakeQueue:
     ends: dict[int, bool] = field(default_factory=dict)
     unbegun: set[int] = field(default_factory=set)
     slow_to_stop: set[int] = field(default_factory=set)
+    blameless: set[int] = field(default_factory=set)
     away: bool = False
     calls: list[str] = field(default_factory=list)
 
@@ -179,12 +180,16 @@ class FakeQueue:
         if self.away:
             raise QueueUnavailable("no route to the database")
 
+    def tidy(self) -> None:
+        self.calls.append("tidy")
+
     def overdue(self, attempt_ids: Sequence[int]) -> list[int]:
         return sorted(self.slow_to_stop & set(attempt_ids))
 
     def lost(self, *, attempt_id: int, reason: str, blameless: bool = False) -> bool:
         self._require()
         self.losses.append((attempt_id, reason))
+        self.blameless |= {attempt_id} if blameless else set()
         if claim := self.claimed.pop(attempt_id, None):
             self.waiting.append(claim)
         return blameless or attempt_id in self.unbegun

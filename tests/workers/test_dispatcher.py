@@ -280,3 +280,34 @@ class Waits(threading.Event):
         if len(self.pauses) >= self._end:
             self.set()
         return self.is_set()
+
+
+def test_what_was_asked_to_stop_and_goes_on_is_ended_by_force() -> None:
+    clock = ManualClock()
+    queue, launcher = FakeQueue([make_claim(1), make_claim(2)], slow_to_stop={2}), FakeLauncher()
+    dispatcher = make_dispatcher(queue, launcher, clock)
+    dispatcher.tick()
+    clock.now += SETTINGS.expiry_seconds
+    dispatcher.tick()
+    assert launcher.killed == [2]
+
+
+def test_it_tidies_up_now_and_then() -> None:
+    clock, queue = ManualClock(), FakeQueue()
+    dispatcher = make_dispatcher(queue, FakeLauncher(), clock)
+    for hours, times in [(0.9, 0), (0.2, 1), (0.5, 1), (0.6, 2)]:
+        clock.now += hours * 3600
+        dispatcher.tick()
+        assert queue.calls.count("tidy") == times
+
+
+def test_a_loss_with_the_machine_is_told_as_blameless() -> None:
+    queue, launcher = FakeQueue([make_claim(1), make_claim(2)]), FakeLauncher()
+    dispatcher = make_dispatcher(queue, launcher)
+    dispatcher.tick()
+    launcher.ended = [
+        Exit(attempt_id=1, error="its node died", infrastructure=True),
+        Exit(attempt_id=2, error="killed"),
+    ]
+    dispatcher.tick()
+    assert queue.blameless == {1}

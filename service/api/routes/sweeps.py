@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from benchmarks.sweep import Sweep, load_sweep
 from service.api import content_types
 from service.dependencies import EngineDep, Limit, PageToken
-from service.queue import submission
+from service.queue import bin, submission
 from service.queue.control import Controls
 from service.resources import planning, schemas, sweeps
 from service.states import TrialState
@@ -85,9 +85,16 @@ def show_sweep(engine: EngineDep, id: str) -> schemas.SweepDetail:
 
 
 @router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT)
-def delete_sweep(engine: EngineDep, id: str) -> None:
-    """Put a sweep into the bin, cancelled; until it is taken out of there for good it can be restored."""
-    Controls(engine).delete(sweeps.sweep_id(id))
+def delete_sweep(engine: EngineDep, id: str, forever: bool = False) -> None:
+    """Put a sweep into the bin, cancelled, from where it can be restored for some days.
+
+    With ``forever`` it goes at once, with the trials that no other sweep wants; a trial that still runs goes
+    when it has stopped.
+    """
+    if forever:
+        bin.delete_for_good(engine, sweeps.sweep_id(id))
+    else:
+        Controls(engine).delete(sweeps.sweep_id(id))
 
 
 @router.get("/{id}/trials")

@@ -22,7 +22,7 @@ from service.storage.queries.moves import chunks, move
 
 
 class ControlledSweep(NamedTuple):
-    """A sweep that somebody wants something of, locked until the end of the transaction."""
+    """A sweep that somebody wants something of."""
 
     id: int
     name: str
@@ -32,10 +32,11 @@ class ControlledSweep(NamedTuple):
     deleted_at: datetime | None
 
 
-def controlled(connection: Connection, sweep_id: int) -> ControlledSweep | None:
+def controlled(connection: Connection, sweep_id: int, *, lock: bool = True) -> ControlledSweep | None:
     """The sweep with this id, in the bin or not."""
     columns = (Sweep.id, Sweep.name, Sweep.owner, Sweep.held, Sweep.priority, Sweep.deleted_at)
-    row = connection.execute(sa.select(*columns).where(Sweep.id == sweep_id).with_for_update()).one_or_none()
+    query = sa.select(*columns).where(Sweep.id == sweep_id)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else ControlledSweep(*row)
 
 
