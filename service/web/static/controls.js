@@ -22,7 +22,7 @@
 
   const act = async (button) => {
     const { action, sweep, question, after } = button.dataset;
-    if (question && !(await confirmed(question, button.textContent))) return;
+    if (question && !(await confirmed(question, `Yes, ${button.textContent.toLowerCase()} it`))) return;
     button.disabled = true;
     said.textContent = "";
     try {
