@@ -84,7 +84,9 @@ class LaneOutcomes:
             f"diverged: the loss or its gradient was not finite at step {end.diverged_at}; "
             "try a smaller learning rate or another temperature"
         )
-        return TrialOutcome(trial=trial, status="failed", error=error, seconds=seconds)
+        return TrialOutcome(
+            trial=trial, status="failed", error=error, seconds=seconds, diverged_at=end.diverged_at
+        )
 
 
 class CurveBuffer:

@@ -78,6 +78,8 @@ class TrialOutcome(Message):
     error: str | None = None
     traceback: str | None = None
     seconds: float | None = None
+    diverged_at: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
+    """Of one that ``failed`` because its numbers were no longer finite: the step at which that was seen."""
 
 
 class News(Message):

@@ -46,7 +46,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_trial_unplanned", "trial")
     with op.batch_alter_table("trial") as batch:
-        for name in ("wanted", "losses", "lanes_at_most"):
+        for name in ("wanted", "losses", "lanes_at_most", "diverged_at"):
             batch.drop_column(name)
     _create_unplanned(UNPLANNED_BEFORE)
     with op.batch_alter_table("sweep", table_kwargs={"sqlite_autoincrement": True}) as batch:
@@ -68,6 +68,7 @@ def _trials() -> None:
         batch.add_column(sa.Column("wanted", sa.Boolean(), nullable=False, server_default=sa.true()))
         batch.add_column(sa.Column("losses", sa.Integer(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("lanes_at_most", sa.Integer()))
+        batch.add_column(sa.Column("diverged_at", sa.BigInteger()))
     op.execute(
         "UPDATE trial SET losses = coalesce("
         "(SELECT cohort.losses FROM cohort WHERE cohort.id = trial.cohort_id), 0)"

@@ -195,7 +195,8 @@ def conclude(client: Client, sweep: dict[str, Any]) -> None:
         out.print(_outcome(sweep), highlight=False)
     print_warning(out, sweep["fallbacks"])
     for failure in sweep["failures"]:
-        out.print(f"[red]failed[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
+        what = "failed" if failure["diverged_at"] is None else "diverged"
+        out.print(f"[red]{what}[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
         for line in (failure["traceback"] or "").splitlines()[-TRACEBACK_LINES:]:
             out.print(f"    {escape(line)}", style="dim", highlight=False)
     if sweep["failures_left_out"]:

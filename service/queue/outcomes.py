@@ -154,6 +154,7 @@ def _end(outcome: TrialOutcome, lanes: Mapping[str, Lane]) -> dict[str, object]:
         "told_error": storable_json(outcome.error),
         "told_traceback": storable_json(outcome.traceback),
         "told_seconds": storable_json(outcome.seconds),
+        "told_divergence": outcome.diverged_at if outcome.status == "failed" else None,
     }
 
 

@@ -132,12 +132,14 @@ class CellProgress(Answer):
 
 
 class Failure(Answer):
-    """A trial that failed, with the error its worker saw."""
+    """A trial that failed, with the error its worker saw; ``diverged_at`` is the step at which its numbers
+    were seen to be no longer finite, if that was it."""
 
     key: str
     label: str
     error: str
     traceback: str | None
+    diverged_at: int | None
 
 
 class Fallback(Answer):
@@ -224,7 +226,10 @@ class TrialCost(Answer):
 
 
 class Trial(Answer):
-    """One trial: its specification, state and final metrics; its cost once it has ended."""
+    """One trial: its specification, state and final metrics; its cost once it has ended.
+
+    ``diverged_at`` is the step at which its numbers were seen to be no longer finite.
+    """
 
     key: str
     label: str
@@ -234,6 +239,7 @@ class Trial(Answer):
     error: str | None
     traceback: str | None
     seconds: float | None
+    diverged_at: int | None
     cost: TrialCost | None = None
 
 

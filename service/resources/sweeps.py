@@ -126,6 +126,7 @@ def trial(row: TrialRow, finals: dict[str, float], cost: schemas.TrialCost | Non
         error=row.error,
         traceback=row.traceback,
         seconds=row.seconds,
+        diverged_at=row.diverged_at,
         cost=cost,
     )
 
@@ -194,4 +195,5 @@ def _failure(row: TrialRow) -> schemas.Failure:
         label=describe.trial_label(row.spec),
         error=row.error or "",
         traceback=row.traceback,
+        diverged_at=row.diverged_at,
     )

@@ -278,6 +278,8 @@ class Trial(Base):
     error: Mapped[str | None] = mapped_column(sa.Text)
     traceback: Mapped[str | None] = mapped_column(sa.Text)
     seconds: Mapped[float | None]
+    diverged_at: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """The step at which its numbers were seen to be no longer finite."""
     ended_at: Mapped[datetime | None]
 
 

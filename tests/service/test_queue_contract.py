@@ -467,6 +467,19 @@ class TestQueueContract:
         assert "expected_loss is nan" in (trials.show_trial(engine, nan.key).error or "")
         assert cell_counts(engine) == [(3, 1, 2, 0), (3, 0, 0, 0)]
 
+    def test_a_trial_that_diverged_says_when_until_it_is_wanted_again(
+        self, engine: Engine, queue: Queue
+    ) -> None:
+        claim, reply = started(engine, queue)
+        first = reply.trials[0].key
+        diverged = TrialOutcome(trial=first, status="failed", error="diverged", diverged_at=17)
+        message = Outcome(outcomes=(diverged, *outcome(reply.trials[1:]).outcomes), provenance=PROVENANCE)
+        queue.finish(claim.attempt_id, claim.secret, message)
+        assert trials.show_trial(engine, first).diverged_at == 17
+        assert [one.diverged_at for one in sweeps.show_sweep(engine, "1").failures] == [17]
+        submit(engine, small_sweep(name="again"))
+        assert trials.show_trial(engine, first).diverged_at is None
+
     def test_wanted_again_returns_to_the_queue(self, engine: Engine, queue: Queue) -> None:
         claim, reply = started(engine, queue)
         failed = tuple(

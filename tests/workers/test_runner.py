@@ -58,6 +58,7 @@ def test_results_curves_and_shares_of_time() -> None:
     assert (bad.trial, bad.status, bad.seconds) == ("t1", "failed", 2.0)
     assert bad.error is not None
     assert "step 17" in bad.error
+    assert (bad.diverged_at, good.diverged_at) == (17, None)
     assert outcome_of(reporter).provenance.seconds == 7.0
     assert outcome_of(reporter).provenance.device.startswith("cpu")
     assert (outcome_of(reporter).provenance.peak_memory_bytes or 0) > 10_000_000

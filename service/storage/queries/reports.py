@@ -147,7 +147,8 @@ def end_trials(
 ) -> int:
     """Running trials of the cohort ``succeed`` or ``fail``; returns how many did.
 
-    ``rows`` have ``trial, told_error, told_traceback, told_seconds``; ``values`` are the same for all.
+    ``rows`` have ``trial, told_error, told_traceback, told_seconds, told_divergence``; ``values`` are the
+    same for all.
     """
     statement = (
         move(TrialState.RUNNING, event)
@@ -156,6 +157,7 @@ def end_trials(
             error=sa.bindparam("told_error"),
             traceback=sa.bindparam("told_traceback"),
             seconds=sa.bindparam("told_seconds"),
+            diverged_at=sa.bindparam("told_divergence"),
             **values,
         )
     )

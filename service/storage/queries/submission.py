@@ -127,6 +127,7 @@ def requeue(
     cells: list[int] = []
     fresh: dict[str, object] = {"cohort_id": None, "attempt_id": None, "error": None, "traceback": None}
     fresh |= {"seconds": None, "ended_at": None, "wanted": True, "losses": 0, "lanes_at_most": None}
+    fresh |= {"diverged_at": None}
     for some in chunks(trial_ids):
         statement = move(old, Event.RETRY).where(Trial.id.in_(some))
         statement = statement.values(priority=priority, sweep_order=sweep_order, **fresh)

@@ -28,6 +28,7 @@ class TrialRow(NamedTuple):
     error: str | None
     traceback: str | None
     seconds: float | None
+    diverged_at: int | None
 
     @property
     def spec(self) -> TrialSpec:
@@ -137,7 +138,17 @@ def attempts_at(connection: Connection, trial: TrialRow) -> list[AttemptRow]:
 
 
 def _trials() -> sa.Select[
-    int, str, int, CellSpec, TrialState, int | None, int | None, str | None, str | None, float | None
+    int,
+    str,
+    int,
+    CellSpec,
+    TrialState,
+    int | None,
+    int | None,
+    str | None,
+    str | None,
+    float | None,
+    int | None,
 ]:
     return sa.select(
         Trial.id,
@@ -150,4 +161,5 @@ def _trials() -> sa.Select[
         Trial.error,
         Trial.traceback,
         Trial.seconds,
+        Trial.diverged_at,
     ).join(Cell)
