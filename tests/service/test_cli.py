@@ -196,7 +196,14 @@ def test_wait_ends_with_1_and_shows_the_error_when_the_sweep_failed(
         "created_at": "2030-01-01T00:00:00Z",
         "finished_at": "2030-01-01T00:03:20Z",
         "progress": {"counts": {"failed": 1}, "steps_done": 1, "steps_total": 1, "seconds_left": None},
-        "failures": [{"label": "st, seed 0", "error": "NaN [in loss]", "traceback": "Traceback\n  boom", "diverged_at": None}],
+        "failures": [
+            {
+                "label": "st, seed 0",
+                "error": "NaN [in loss]",
+                "traceback": "Traceback\n  boom",
+                "diverged_at": None,
+            }
+        ],
         "failures_left_out": 7,
         "fallbacks": [],
         "boards": [],

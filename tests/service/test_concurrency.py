@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from service.errors import StaleAttempt
+from service.errors import NothingToDo, StaleAttempt
 from service.queue.cohorts import Queue
+from service.queue.control import Controls
+from service.queue.reports import QueueRules
 from service.queue.submission import submit
 from service.states import AttemptState, CohortState, TrialState
 from service.storage.engine import read
 from service.storage.models import Attempt, Cell, CellSummary, Cohort, SweepTrial, Trial, TrialMetric
-from tests.support.sweeps import outcome, small_sweep
+from tests.support.sweeps import PROVENANCE, outcome, small_sweep
+from workers.messages import Heartbeat, Outcome, TrialOutcome
 from workers.ports import Claim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,6 +129,85 @@ def test_finish_against_lost_has_one_winner(engine: Engine, round_: int) -> None
         else ({TrialState.QUEUED}, AttemptState.LOST, 0)
     )
     assert (trials, attempt, stored) == expected
+
+
+def test_people_and_workers_do_not_hurt_each_other(engine: Engine) -> None:
+    """Two people pause, resume, cancel, retry and hurry three sweeps that share trials, while others submit,
+    two dispatchers plan and claim, and their attempts stop when they are asked, die or finish.
+
+    No transaction fails; when the people are done everything is computed, once, and every count adds up.
+    """
+    for number in range(3):
+        submit(engine, small_sweep(name=f"sweep {number}", seeds=8 + 8 * number))
+    done = Event()
+    at_once(
+        lambda: _fickle(engine, random.Random(1), rounds=40),
+        lambda: _fickle(engine, random.Random(2), rounds=40),
+        lambda: _submit_more(engine),
+        lambda: _work(engine, random.Random(3), "d1", done, rounds=60),
+        lambda: _work(engine, random.Random(4), "d2", done, rounds=60),
+    )
+    controls = Controls(engine)
+    for sweep_id in range(1, 14):
+        for act in (controls.resume, controls.retry):
+            with suppress(NothingToDo):
+                act(sweep_id)
+    done.set()
+    _work(engine, random.Random(5), "d1", done, rounds=400)
+    with read(engine) as connection:
+        states = connection.execute(sa.select(Trial.state, sa.func.count()).group_by(Trial.state)).all()
+        assert states == [(TrialState.SUCCEEDED, 48)]
+        assert connection.scalar(sa.select(sa.func.count()).select_from(TrialMetric)) == 96
+        assert (
+            connection.execute(sa.select(Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)).all()
+            == [(24, 24, 0, 0)] * 2
+        )
+        counts = connection.scalars(sa.select(CellSummary.count)).all()
+        assert set(counts) == {24}
+        left = sa.select(sa.func.count()).where(Cohort.state.in_((CohortState.QUEUED, CohortState.RUNNING)))
+        assert connection.scalar(left) == 0
+
+
+def _submit_more(engine: Engine) -> None:
+    for n in range(10):
+        submit(engine, small_sweep(name="more", seeds=4 + n))
+
+
+def _fickle(engine: Engine, chance: random.Random, *, rounds: int) -> None:
+    """Somebody who cannot decide."""
+    controls = Controls(engine)
+    acts = (controls.pause, controls.resume, controls.resume, controls.cancel, controls.retry)
+    for _ in range(rounds):
+        with suppress(NothingToDo):
+            if chance.random() < 0.2:
+                controls.set_priority(chance.randint(1, 3), chance.randint(-3, 3))
+            else:
+                chance.choice(acts)(chance.randint(1, 3))
+
+
+def _work(engine: Engine, chance: random.Random, owner: str, done: Event, *, rounds: int) -> None:
+    """A dispatcher with two slots and its attempts. They stop when asked; before the end some are lost."""
+    queue = Queue(engine, rules=QueueRules(backoff=timedelta(0), max_attempts=100))
+    for _ in range(rounds):
+        queue.plan(max_lanes=8, slots=2, side_by_side=True)
+        claims = queue.claim(owner=owner, limit=2)
+        if not claims and done.is_set():
+            return
+        for claim in claims:
+            reply = queue.start(claim.attempt_id, claim.secret)
+            asked = queue.heartbeat(
+                claim.attempt_id, claim.secret, Heartbeat(steps_done=1, steps_total=9)
+            ).stop
+            if not done.is_set() and chance.random() < 0.2:
+                queue.lost(attempt_id=claim.attempt_id, reason="killed")
+            elif asked:
+                rest = tuple(TrialOutcome(trial=trial.key, status="stopped") for trial in reply.trials[1:])
+                ended = outcome(reply.trials[:1]).outcomes
+                queue.finish(
+                    claim.attempt_id, claim.secret, Outcome(outcomes=ended + rest, provenance=PROVENANCE)
+                )
+            else:
+                queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
 
 
 def test_killed_claimer_leaves_a_consistent_queue(engine: Engine, database_url: str) -> None:
