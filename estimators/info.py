@@ -41,6 +41,7 @@ class Parameter:
         lane: whether the trials of one cohort may differ in it (temperature, learning rate); a
             parameter that is not a lane parameter changes shapes or code and splits cohorts.
         multiple_of: what an ``int`` must be divisible by.
+        idle_with: name and value of another parameter beside which this one plays no part.
         advice: what to do instead when a value is refused, or which values are usual.
         description: one line for documentation and forms.
     """
@@ -58,6 +59,7 @@ class Parameter:
     multiple_of: int = 1
     advice: str = ""
     neutral: Value | None = None
+    idle_with: tuple[str, Value] | None = None
 
     def objection(self, value: float) -> str:
         """What is wrong with a number, as in "0 is out of range"; empty if nothing is.
@@ -77,6 +79,10 @@ class Parameter:
         return (
             f"overflows in float32, which ends at {LARGEST_NUMBER:.3g}" if abs(value) > LARGEST_NUMBER else ""
         )
+
+    def plays_a_part(self, values: Mapping[str, Value]) -> bool:
+        """Whether a change of it changes anything beside these values of the other parameters."""
+        return self.idle_with is None or self.idle_with not in values.items()
 
     def range_text(self) -> str:
         """The allowed values in words, as error messages and documentation show them."""

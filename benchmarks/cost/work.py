@@ -9,12 +9,13 @@ from typing import TypeVar
 import estimators.registry
 from benchmarks.spec import Component
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import TaskInfo
+from benchmarks.tasks.info import Space, TaskInfo
 from estimators.info import EstimatorInfo, Value
 
 EXACT_AS_DRAWS = 17
-"""Draws that cost about as much as the exact mean over draws: 1.5 ms a step against 8.8 for 100 of them, 128
-variables and 256 copies."""
+"""Draws that cost about as much as an exact mean over draws: 1.5 ms a step against 8.8 for 100 of them, 128
+variables and 256 rows of logits. Copies that share their logits take it once for each outcome."""
+_OUTCOMES = 2
 
 Info = TypeVar("Info", TaskInfo, EstimatorInfo)
 
@@ -26,7 +27,8 @@ class Work:
     Attributes:
         flop: floating-point operations of the task with all evaluations of its objective. The task's own
             count is for one evaluation; every further one counts like the first, which is an upper estimate.
-        numbers: numbers that the estimator draws or relaxes: rows x V x n, times its ``num_draws``.
+        numbers: numbers that the estimator draws or relaxes: rows x V x n, times its ``num_draws``; see
+            ``EXACT_AS_DRAWS`` for an exact mean over draws.
         ragged: as the task's facts say.
 
     A path estimator does both as often as the task asks it for a sample.
@@ -55,18 +57,21 @@ def of_step(task: Component, estimator: Component) -> Work:
         )
         for space in facts.spaces.values()
     ]
-    drawn = sum(space.rows * space.variables * space.categories for space in facts.spaces.values())
+    drawn = sum(_draws(space, values) * space.variables * space.categories for space in facts.spaces.values())
     passes = facts.passes if info.properties.kind == "path" else 1
     return Work(
         flop=facts.flop * passes * max(evaluations, default=1),
-        numbers=float(passes * drawn * _draws(values)),
+        numbers=float(passes * drawn),
         ragged=facts.ragged,
     )
 
 
-def _draws(values: Mapping[str, Value]) -> int:
-    """What an estimator draws for each of its variables in a step."""
-    return EXACT_AS_DRAWS if values.get("expectation") == "exact" else int(values.get("num_draws", 1))
+def _draws(space: Space, values: Mapping[str, Value]) -> int:
+    """What an estimator draws of every variable in all rows of a step."""
+    if values.get("expectation") != "exact":
+        return space.rows * int(values.get("num_draws", 1))
+    integrated = min(space.rows, _OUTCOMES) if space.copies else space.rows
+    return space.rows + (EXACT_AS_DRAWS - 1) * integrated
 
 
 def _current(component: Component, info: Info) -> Info:

@@ -40,12 +40,14 @@ class Space:
         categories: n, of each.
         separable: f is a sum of one term per variable, so that its expectation needs n evaluations, not n^V.
         rows: how often they are drawn in a step: examples of a minibatch, copies.
+        copies: rows are copies that share their logits; what does not depend on the draw is done once.
     """
 
     variables: int
     categories: int
     separable: bool = False
     rows: int = 1
+    copies: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,8 @@ import math
 import torch
 from torch import Tensor
 
-from estimators._ops import at_sample, opposite
+from estimators._ops import at_sample, distinct, opposite
+from estimators._tracing import stored
 from estimators.path._blocks import blocks, pairwise_sum
 
 _RULES = {torch.float64: (48, 40.0), torch.float32: (24, 18.0)}
@@ -47,8 +48,21 @@ def log_other(log_p: Tensor, z: Tensor) -> Tensor:
 
 
 def expected_pair_weight(log_p: Tensor, z: Tensor, tau: Tensor) -> Tensor:
-    """E[y_i y_j | D] / tau, ``(..., 1)``; 0 where the other category is masked."""
-    log_p_j, p_i = log_other(log_p, z), at_sample(log_p, z).exp()
+    """E[y_i y_j | D] / tau, ``(..., 1)``; 0 where the other category is masked.
+
+    Copies that share their probabilities (an expanded axis) and their temperature share the integrals for the
+    two outcomes, where those are fewer than the copies.
+    """
+    both, _ = torch.broadcast_tensors(distinct(log_p), tau)
+    if both.numel() >= log_p.numel() // 2:
+        return _mean_weight(log_other(log_p, z), at_sample(log_p, z).exp(), tau)
+    weights = stored(_mean_weight(both.flip(-1), both.exp(), tau))
+    weight_0, weight_1 = weights.split(1, -1)
+    return torch.where(z[..., :1] > 0, weight_0, weight_1)
+
+
+def _mean_weight(log_p_j: Tensor, p_i: Tensor, tau: Tensor) -> Tensor:
+    """The integral of the module for every entry."""
     alike = tau.numel() == 1  # what follows from nodes and tau alone is then computed once
     rows = [x.reshape(-1) for x in (log_p_j, p_i, tau if alike else tau.expand_as(p_i))]
     weight = torch.empty_like(rows[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from estimators.citations import REINMAX
 from estimators.evaluations import ONE
 from estimators.info import Citation, EstimatorInfo, Parameter, Properties
@@ -128,7 +130,7 @@ ENTRIES = (
     EstimatorInfo(
         id="gumbel_rao",
         title="Gumbel-Rao",
-        parameters=(UP_TO_ONE, NUM_DRAWS, EXPECTATION),
+        parameters=(UP_TO_ONE, replace(NUM_DRAWS, idle_with=("expectation", "exact")), EXPECTATION),
         properties=Properties(kind="path", unbiased=False, needs_grad=True),
         cost=ONE,
         equation="(1/(K tau)) sum_k J(y_k) g, y_k = softmax(V_k/tau), V_k perturbed logits given D",

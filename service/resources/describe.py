@@ -20,7 +20,7 @@ from service.resources import schemas
 def setting(spec: CellSpec) -> schemas.Setting:
     """Everything of a cell besides its task and estimator."""
     return schemas.Setting(
-        parameters=spec.estimator.stated("estimator"),
+        parameters=estimator_values(spec.estimator),
         optimizer=spec.optimizer.id,
         optimizer_parameters=spec.optimizer.stated("optimizer"),
         lr=spec.lr,
@@ -30,7 +30,7 @@ def setting(spec: CellSpec) -> schemas.Setting:
 
 def trial_label(spec: TrialSpec) -> str:
     """A trial in one line, e.g. ``ReinMax temperature=1.1, adam 0.001, seed 3``."""
-    estimator = assignments(estimator_title(spec.estimator), spec.estimator.stated("estimator"))
+    estimator = assignments(estimator_title(spec.estimator), estimator_values(spec.estimator))
     rule = assignments(spec.optimizer.id, spec.optimizer.stated("optimizer"))
     return f"{estimator}, {rule} {spec.lr:g}, seed {spec.seed}"
 
@@ -38,6 +38,17 @@ def trial_label(spec: TrialSpec) -> str:
 def assignments(name: str, values: Mapping[str, Value]) -> str:
     """A name with its parameters: ``sgd momentum=0.9``."""
     return " ".join([name, *(f"{key}={value}" for key, value in values.items())])
+
+
+def estimator_values(estimator: Component) -> dict[str, Value]:
+    """Parameters that say something: none at its neutral value, or at its default where it plays no part.
+
+    One that plays no part and has another value is kept: it tells the cell from that with the default.
+    """
+    stated = estimator.stated("estimator")
+    declared = estimators.get(estimator.id).parameters if estimator.id in estimators.available() else ()
+    idle = {p.name for p in declared if not p.plays_a_part(stated) and stated.get(p.name) == p.default}
+    return {name: value for name, value in stated.items() if name not in idle}
 
 
 def estimator_title(estimator: Component) -> str:

@@ -82,9 +82,16 @@ def test_work_follows_from_facts(estimator: Any, evaluations: int, draws: int) -
 
 def test_an_exact_mean_over_draws_costs_a_fixed_number_of_them() -> None:
     exact, drawn = (
-        trial(LONG, {"id": "gumbel_rao", **given}) for given in ({"expectation": "exact"}, {"num_draws": 17})
+        trial({"id": "bernoulli_vae"}, {"id": "gumbel_rao", **given})
+        for given in ({"expectation": "exact"}, {"num_draws": 17})
     )
     assert of_step(exact.task, exact.estimator) == of_step(drawn.task, drawn.estimator)
+
+
+def test_copies_take_an_exact_mean_once_for_each_outcome() -> None:
+    """Four copies of eight variables: a draw each, and 16 draws' worth more for two of them."""
+    spec = trial(LONG, {"id": "gumbel_rao", "expectation": "exact"})
+    assert of_step(spec.task, spec.estimator).numbers == 8 * 2 * (4 + 2 * 16)
 
 
 def test_work_of_the_vae() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from benchmarks.engine.step import Inputs, LaneStep, State
 from benchmarks.spec import TrialSpec
 from estimators._streams import draw_keys
 from estimators._tracing import traced
+from estimators.path import _two_categories
 from estimators.path._posterior import mean_jacobian_product
 from tests.support.processes import in_new_process
 from tests.support.trials import cohort, run, small_vae, trial
@@ -117,6 +119,32 @@ def test_every_form_computes_what_eager_steps_compute(form: Form, task: str, wid
     assert lanes.execution.failures == ()
     assert lanes.execution.compile_seconds > 0
     assert_close(curves, values(trials, compiled=False))
+
+
+@pytest.mark.parametrize(("form", "width"), [("loop", 1), ("steps", 2), ("graph", 2)])
+def test_programs_take_an_integral_for_each_outcome_and_not_for_each_copy(
+    form: Form, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of the polynomial task share their logits, and a recording sees it: 8 variables, 2 outcomes."""
+    taken = []
+    integral = _two_categories._integral
+
+    def counted(log_p_j: Tensor, p_i: Tensor, tau: Tensor) -> Tensor:
+        taken.append(p_i.numel())
+        return integral(log_p_j, p_i, tau)
+
+    monkeypatch.setattr(_two_categories, "_integral", counted)
+    trials = [exact_rao(seed=seed, temperature=tau) for seed, tau in enumerate((0.4, 1.3))]
+    curves = values(trials, compiled=True, group_width=width, compiler=only(form))
+    assert set(taken) == {width * 8 * 2}
+    assert_close(curves, values(trials, compiled=False))
+
+
+def exact_rao(**given: Any) -> TrialSpec:
+    """A trial of Gumbel-Rao with the mean over all draws."""
+    spec = trial("polynomial", "gumbel_rao", **given)
+    parameters = tuple((spec.estimator.values | {"expectation": "exact"}).items())
+    return replace(spec, estimator=replace(spec.estimator, parameters=parameters))
 
 
 class Recorded:

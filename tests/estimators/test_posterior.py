@@ -17,7 +17,7 @@ from torch import Tensor
 import estimators
 from estimators import gumbel_rao, reinmax, reinmax_cv, reinmax_cv_released, reinmax_rao, zgr
 from estimators._streams import draw_keys, keyed_uniform
-from estimators.path import _posterior
+from estimators.path import _posterior, _two_categories
 from tests.estimators.goldens import cases, tensor
 from tests.estimators.problems import seeded
 from tests.support.noise import FixedNoise
@@ -96,6 +96,49 @@ def test_exact_expectation_in_float32_is_that_of_float64(temperature: float) -> 
     expected = gradients(exact(double, generator=FixedNoise(1e-30)), double)
     found = gradients(exact(single, generator=FixedNoise(1e-30)), single)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+
+
+TAUS = torch.linspace(0.3, 1.4, 3 * 50, dtype=torch.float64).view(3, 50, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("tau", "copies", "integrals"),
+    [
+        (0.7, 50, 3 * 7 * 2),
+        (TAUS[:, :1], 50, 3 * 7 * 2),  # of each lane
+        (TAUS, 50, 3 * 7 * 50),  # of each copy: nothing is shared
+        (0.7, 2, 3 * 7 * 2),  # as many outcomes as copies
+    ],
+)
+def test_copies_that_share_logits_share_the_integrals(
+    tau: float | Tensor, copies: int, integrals: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit what copies with logits of their own have, for both outcomes, one of them masked."""
+    theta = torch.randn(3, 1, 7, 2, generator=seeded(), dtype=dtype)
+    theta[1, 0, 3, 0] = -math.inf
+    shared = theta.expand(3, copies, 7, 2).requires_grad_()
+    own = shared.detach().clone().requires_grad_()
+    taken = integrals_taken(monkeypatch)
+    found, expected = (
+        gradients(gumbel_rao(x, temperature=tau, expectation="exact", generator=seeded()), x)
+        for x in (shared, own)
+    )
+    assert torch.equal(found, expected)
+    assert sum(taken) == integrals + 3 * 7 * copies
+
+
+def integrals_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list to which every call of the quadrature from now on adds how many integrals it takes."""
+    taken: list[int] = []
+    integral = _two_categories._integral
+
+    def counted(log_p_j: Tensor, p_i: Tensor, tau: Tensor) -> Tensor:
+        taken.append(int(p_i.numel()))
+        return integral(log_p_j, p_i, tau)
+
+    monkeypatch.setattr(_two_categories, "_integral", counted)
+    return taken
 
 
 def exact_pair_weight(log_p: Tensor) -> Tensor:

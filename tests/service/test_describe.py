@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+import estimators
 from benchmarks.spec import CellSpec, Component, TrialSpec, optimizer_from_json
 from service.resources import describe, numbers
 from tests.support.sweeps import small_sweep
+from tests.support.trials import component
 
 
 def spec() -> TrialSpec:
@@ -35,6 +37,23 @@ def test_neutral_values_are_not_named() -> None:
     assert describe.setting(spec()).optimizer_parameters == {}
     assert describe.trial_label(spec()) == "Straight-through temperature=1.0, adam 0.001, seed 0"
     assert numbers.setting(**dict(describe.setting(spec()))) == "τ 1 · Adam 1e−3"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({}, "expectation draws, K 100, τ 1"),
+        ({"expectation": "exact"}, "expectation exact, τ 1"),
+        ({"expectation": "exact", "num_draws": 7}, "expectation exact, K 7, τ 1"),  # another cell
+    ],
+)
+def test_a_parameter_that_plays_no_part_is_not_named(given: dict[str, Any], shown: str) -> None:
+    """Of a mean over all draws, the number of draws."""
+    info = estimators.get("gumbel_rao")
+    rao = dataclasses.replace(spec(), estimator=component(info.id, info.version, info.parameters, given))
+    assert numbers.setting(**dict(describe.setting(rao))) == f"{shown} · Adam 1e−3"
+    assert ("num_draws" in describe.trial_label(rao)) == ("K" in shown)
+    assert rao.estimator.to_json("estimator")["parameters"]["num_draws"] == given.get("num_draws", 100)
 
 
 def test_a_board_of_this_version() -> None:

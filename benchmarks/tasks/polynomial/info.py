@@ -25,7 +25,7 @@ def _contradiction(v: Mapping[str, Value]) -> str:
 
 def _facts(v: Mapping[str, Value]) -> Facts:
     latents, copies = int(v["latents"]), int(v["batch_size"])
-    space = Space(variables=latents, categories=2, separable=True, rows=copies)
+    space = Space(variables=latents, categories=2, separable=True, rows=copies, copies=True)
     return Facts(spaces={"x": space}, flop=50.0 * latents * copies)
 
 
