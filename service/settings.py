@@ -66,7 +66,6 @@ class Settings(BaseSettings):
         """The database's URL with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_home.absolute() / 'heunboard.sqlite'}"
 
-
     @property
     def checkpoint_store(self) -> str | None:
         """The address of the store of checkpoints with the default filled in; ``None``: there is none.

@@ -111,6 +111,11 @@ class Checkpoints:
         self._taken = self._told = 0  # rounds; the first is counted by the run, the other by who reports
         self._names: dict[str, list[CheckpointName]] = {}
 
+    @property
+    def offered(self) -> bool:
+        """Whether there is anything to go on from."""
+        return any(trial.checkpoints for trial in self._trials)
+
     def resume(self) -> dict[int, Resumed]:
         """Lane -> where it goes on: the newest of its checkpoints that is what was written.
 
@@ -136,9 +141,14 @@ class Checkpoints:
             self._since.pop(end.lane, None)
 
     @property
+    def unkept(self) -> bool:
+        """Whether lanes have done what could be kept and is not."""
+        return self._store is not None and bool(self._since)
+
+    @property
     def due(self) -> bool:
-        """Whether so much work is not kept that it should be."""
-        if self._store is None or not self._since or self._told < self._taken:
+        """Whether so much of that is there that it should be, and the last round is told."""
+        if not self.unkept or self._told < self._taken:
             return False
         return self._clock() - min(self._since.values()) >= self._interval.seconds
 

@@ -177,8 +177,8 @@ class Provenance(Message):
             :class:`benchmarks.datasets.catalogue.DataSet`); empty without data.
         phases: seconds by what they were spent on, each counted once: ``imports`` (of torch and the engine),
             ``data`` (making the cohort: data sets, first parameters, on a GPU the search for its width),
-            ``first_step``, ``compiling``, ``steps``, ``evaluation``, and ``reports``, handing over the curves
-            before this. On a GPU, time of the host.
+            ``first_step``, ``compiling``, ``steps``, ``evaluation``, ``checkpoints``, reading and writing
+            them, and ``reports``, handing over the curves before this. On a GPU, time of the host.
     """
 
     heunboard: str

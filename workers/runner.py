@@ -196,10 +196,11 @@ class _Run:
 
     def _resume(self) -> dict[int, LaneState]:
         """Lane -> the state it goes on from, which the server knows of before anything else is told."""
+        if not self._checkpoints.offered:
+            return {}
         with self._watch("checkpoints"):
             resumed = self._checkpoints.resume()
-            if went_on := self._checkpoints.resumptions():
-                self._reporter.resume(Resumption(trials=went_on))
+            self._reporter.resume(Resumption(trials=self._checkpoints.resumptions()))
         self._outcomes.spent({lane: one.seconds for lane, one in resumed.items()})
         return {lane: one.state for lane, one in resumed.items()}
 
@@ -219,7 +220,7 @@ class _Run:
             if now - flushed >= FLUSH_SECONDS:
                 self._send(self._curves.take(self._outcomes.take()))
                 flushed = now
-            if self._checkpoints.due or stop == "asked":
+            if self._checkpoints.due or (stop == "asked" and self._checkpoints.unkept):
                 self._keep(lanes)
             if stop is not None:
                 return stop

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -125,7 +126,7 @@ class TestStore:
         class Records:
             asked: list[CheckpointName] = field(default_factory=list)
 
-            def unneeded(self, names: Sequence[CheckpointName]) -> list[CheckpointName]:
+            def unneeded(self, names: Iterable[CheckpointName]) -> list[CheckpointName]:
                 self.asked += names
                 return [NAMES[0]]
 
@@ -166,8 +167,8 @@ def test_the_format_is_that_of_these_fields() -> None:
 class Slow:
     """A real cohort, ten seconds of a clock a segment; killed after some segments, if at all."""
 
-    def __init__(self, clock: ManualClock, *, segments: float = math.inf) -> None:
-        self.clock, self.most = clock, segments
+    def __init__(self, clock: ManualClock, *, segments: float = math.inf, width: int | None = None) -> None:
+        self.clock, self.most, self.width = clock, segments, width
         self.states: Mapping[int, LaneState] = {}
 
     def __call__(
@@ -180,7 +181,9 @@ class Slow:
     ) -> Slow:
         # A clock of its own: segments of as many steps, whatever the machine does.
         self.states = states
-        self.cohort = Cohort(trials, states=states, compiled=False, clock=ManualClock())
+        self.cohort = Cohort(
+            trials, states=states, compiled=False, clock=ManualClock(), group_width=self.width
+        )
         self.execution, self.steps_per_epoch = self.cohort.execution, self.cohort.steps_per_epoch
         return self
 
@@ -228,27 +231,30 @@ def points(reporter: FakeReporter, trial: str) -> dict[int, float]:
     return {s.first + n: value for s in segments for n, value in enumerate(s.values)}
 
 
-def undisturbed(trials: Sequence[TrialSpec]) -> FakeReporter:
+def undisturbed(trials: Sequence[TrialSpec], *, width: int | None = None) -> FakeReporter:
     reporter, clock = FakeReporter(reply_for(trials)), ManualClock()
-    assert run_attempt(reporter, build=Slow(clock), clock=clock) == "finished"
+    assert run_attempt(reporter, build=Slow(clock, width=width), clock=clock) == "finished"
     return reporter
 
 
-def killed(trials: Sequence[TrialSpec], store: FsspecStore, *, segments: float) -> FakeReporter:
+def killed(
+    trials: Sequence[TrialSpec], store: FsspecStore, *, segments: float, width: int | None = None
+) -> FakeReporter:
     """The first attempt, killed after so many segments."""
     reporter, clock = FakeReporter(reply_for(trials)), ManualClock()
+    lanes = Slow(clock, segments=segments, width=width)
     with pytest.raises(KeyboardInterrupt):
-        run_attempt(reporter, build=Slow(clock, segments=segments), clock=clock, store=store)
+        run_attempt(reporter, build=lanes, clock=clock, store=store)
     return reporter
 
 
-def again(trials: Sequence[TrialSpec], store: FsspecStore, first: FakeReporter) -> tuple[FakeReporter, Slow]:
+def again(
+    trials: Sequence[TrialSpec], store: FsspecStore, first: FakeReporter, *, width: int | None = None
+) -> tuple[FakeReporter, Slow]:
     """The second attempt, to its end."""
-    reporter, clock = (
-        FakeReporter(reply_for(trials, attempt=2, offered=offers(first, attempt=1))),
-        ManualClock(),
-    )
-    lanes = Slow(clock)
+    clock = ManualClock()
+    reporter = FakeReporter(reply_for(trials, attempt=2, offered=offers(first, attempt=1)))
+    lanes = Slow(clock, width=width)
     assert run_attempt(reporter, build=lanes, clock=clock, store=store) == "finished"
     return reporter, lanes
 
@@ -297,7 +303,7 @@ class TestAttempts:
         reporter, _ = again(mates, store, first)
         assert results(reporter) == results(undisturbed(mates))
 
-    @pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
+    @pytest.mark.parametrize("damage", ["flipped", "cut", "missing", "another's"])
     def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
         self, tmp_path: Path, damage: str
     ) -> None:
@@ -310,6 +316,17 @@ class TestAttempts:
         assert lanes.states[0]["step"] == 40
         assert reporter.resumption is not None
         assert reporter.resumption.trials == (ResumedTrial(trial=trials[0].key, attempt=1, step=40),)
+        assert results(reporter) == results(undisturbed(trials))
+
+    def test_files_of_another_version_are_passed_over(
+        self, store: FsspecStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trials = specs(0)
+        with monkeypatch.context() as older:
+            older.setattr(checkpoints, "FORMAT", 0)
+            first = killed(trials, store, segments=6)
+        reporter, lanes = again(trials, store, first)
+        assert lanes.states == {}
         assert results(reporter) == results(undisturbed(trials))
 
     def test_without_a_sound_one_a_trial_begins_anew(
@@ -391,27 +408,19 @@ class TestAttempts:
         assert {lane: state["step"] for lane, state in lanes.states.items()} == {0: one.step}
         assert results(reporter) == results(undisturbed(trials))
 
-    def test_a_lane_that_diverged_has_no_checkpoint_and_takes_no_other_with_it(
-        self, store: FsspecStore
-    ) -> None:
-        """It diverges 30 s into the attempt, when its state would have been due."""
-        clock = ManualClock()
-
-        def script() -> Iterator[Segment]:
-            clock.now += 30
-            yield make_segment(1, epochs=9, lanes=[0, 1], diverged=[1])
-            raise KeyboardInterrupt
-
-        class Stateful(ScriptedCohort):
-            def lane_state(self, lane: int) -> LaneState:
-                return {**SOME_STATE, "step": 10 * (lane + 1)}
-
-        reporter = FakeReporter(make_start_reply(2))
-        with pytest.raises(KeyboardInterrupt):
-            run_attempt(reporter, build=Stateful(script), clock=clock, store=store)
-        (report,) = reporter.checkpoints
-        assert [one.trial for one in report.checkpoints] == ["t0"]
-        assert [end.trial for end in reporter.outcomes] == ["t1"]
+    def test_of_lanes_side_by_side_one_diverges_and_the_others_go_on(self, store: FsspecStore) -> None:
+        """Three lanes of one group, as on a GPU; at a rate of 1e38 the first diverges at once."""
+        tame = specs(1, 2)
+        trials = [dataclasses.replace(specs(0)[0], lr=1e38), *tame]
+        first = killed(trials, store, segments=6, width=3)
+        taken = {(one.trial, one.step) for report in first.checkpoints for one in report.checkpoints}
+        assert taken == {(trial.key, step) for trial in tame for step in (40, 100)}
+        assert [end.status for end in first.outcomes] == ["failed"]
+        assert "diverged" in (first.outcomes[0].error or "")
+        reporter, lanes = again(tame, store, first, width=3)
+        assert [state["step"] for state in lanes.states.values()] == [100, 100]
+        assert results(reporter) == results(undisturbed(trials, width=3))
+        assert store.names() == []
 
 
 SOME_STATE = LaneState(
@@ -435,6 +444,8 @@ def _damage(file: Path, how: str) -> None:
     content = bytearray(file.read_bytes())
     if how == "missing":
         file.unlink()
+    elif how == "another's":  # whole, and of the same trial, but after another step
+        file.write_bytes(next(one for one in file.parent.iterdir() if one != file).read_bytes())
     elif how == "cut":
         file.write_bytes(content[: len(content) // 2])
     else:
