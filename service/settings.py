@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.errors import InvalidSettings
 
 PREFIX = "HEUNBOARD_"
+NO_CHECKPOINTS = "off"
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
         backoff_seconds: pause before the second attempt; it doubles with every further one, up to 5 minutes.
         bin_days: days for which a deleted sweep can be restored.
         max_lanes: most trials in one cohort.
+        checkpoints: where checkpoints lie, as workers reach it: a directory, an address that fsspec knows, or
+            ``off``; empty means ``checkpoints`` in ``data_home``.
+        checkpoint_seconds: work that may be lost with an attempt; more where writing it takes so long that
+            this would take more than 2 % of the time.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
@@ -46,6 +51,8 @@ class Settings(BaseSettings):
     backoff_seconds: Seconds = 5.0
     bin_days: Annotated[float, Field(ge=0, le=36500, allow_inf_nan=False)] = 7.0
     max_lanes: Annotated[int, Field(ge=1, le=4096)] = 64
+    checkpoints: str = ""
+    checkpoint_seconds: Seconds = 30.0
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")
@@ -58,6 +65,19 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_home.absolute() / 'heunboard.sqlite'}"
+
+    @property
+    def checkpoint_store(self) -> str | None:
+        """The address of the store of checkpoints with the default filled in; ``None``: there is none.
+
+        A directory is absolute: processes that use it have working directories of their own.
+        """
+        if self.checkpoints == NO_CHECKPOINTS:
+            return None
+        if "://" in self.checkpoints or "::" in self.checkpoints:
+            return self.checkpoints
+        folder = Path(self.checkpoints) if self.checkpoints else self.data_home / "checkpoints"
+        return str(folder.expanduser().absolute())
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from workers.messages import CurveSegment, Heartbeat, News, TrialOutcome
@@ -20,7 +20,8 @@ class LaneOutcomes:
 
     ``seconds`` of a trial is its share of the time: what a segment took is divided evenly among the lanes
     that ran in it, and time spent on compiling, of which all have the use, among all that have not ended. So
-    the sum over trials is the time that the device was busy.
+    the sum over trials is the time that the device was busy. A trial that goes on from a checkpoint brings
+    what it had taken up to there; what a lost attempt did after it is not counted.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
@@ -36,6 +37,19 @@ class LaneOutcomes:
         self._share(seconds - compiling, segment.lanes)
         for end in segment.ended:
             self._ended[end.lane] = self._outcome(end)
+
+    def spent(self, before: Mapping[int, float]) -> None:
+        """Lanes go on from where earlier attempts had brought them, in so many seconds."""
+        for lane, seconds in before.items():
+            self._seconds[lane] += seconds
+
+    def seconds(self, lane: int) -> float:
+        """What a lane has taken so far."""
+        return self._seconds[lane]
+
+    def ended(self) -> list[str]:
+        """Trials that nobody will go on with."""
+        return [end.trial for end in self._ended.values() if end.status != "stopped"]
 
     def fail_rest(self, error: BaseException) -> None:
         """Give every trial that has not ended the error with its traceback."""

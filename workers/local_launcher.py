@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers.local_process import LocalProcess
-from workers.orders import ATTEMPTS_PER_PROCESS, WITHHELD, Order, WorkerConfig, worker_environment
+from workers.orders import ATTEMPTS_PER_PROCESS, WITHHELD, WorkerConfig, worker_environment
 from workers.ports import Claim, Exit
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class LocalLauncher:
 
     def _begin(self, claim: Claim) -> LocalProcess:
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        order, log = self._order(claim), self._log_dir / f"{claim.attempt_id}.log"
+        order, log = self._config.order(claim, self._device), self._log_dir / f"{claim.attempt_id}.log"
         process = self._next_process()
         while not process.begin(order, log):
             process.close()
@@ -146,15 +146,6 @@ class LocalLauncher:
     def _start(self) -> LocalProcess:
         return LocalProcess(
             self._command, environment=_environment(), log_bytes=self._log_bytes, ended=self._exits.put
-        )
-
-    def _order(self, claim: Claim) -> Order:
-        return Order(
-            url=self._config.url,
-            attempt_id=claim.attempt_id,
-            secret=claim.secret,
-            device=self._device,
-            data_dir=self._config.data_dir,
         )
 
 

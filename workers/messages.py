@@ -1,8 +1,9 @@
 """Messages between a running attempt and the server, both sides import these. ``/internal/v1/attempts/{id}``.
 
-``POST start`` (empty body) answers :class:`StartReply`; ``POST heartbeat``, ``POST metrics`` and ``POST
-finish`` take the bodies below. Each request carries ``Authorization: Bearer <attempt secret>``. A superseded
-or finished attempt gets 409 and must stop; every request may be repeated without effect.
+``POST start`` (empty body) answers :class:`StartReply`; ``POST resume``, ``heartbeat``, ``metrics``,
+``checkpoint`` and ``finish`` take the bodies below. Each request carries ``Authorization: Bearer <attempt
+secret>``. A superseded or finished attempt gets 409 and must stop; every request may be repeated without
+effect.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 LARGEST_COUNT = 2**63 - 1
 """What databases count to."""
 
+CHECKPOINTS_KEPT = 2
+"""Checkpoints of a trial, on the server and in the store: the last one, and the one before for when that is
+damaged."""
+
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+
 
 class Message(BaseModel):
     """Base of all messages: unknown fields are errors, values never change. NaN and infinities travel."""
@@ -21,27 +28,73 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
+class Checkpoint(Message):
+    """The state of a trial between two steps, as it lies in the store.
+
+    Attributes:
+        trial: key of the trial.
+        step: steps that were done.
+        epochs: whole epochs among them: curves up to there are told before the checkpoint is.
+        digest: SHA-256 of the file's content, in hexadecimal.
+        bytes: its size.
+        seconds: what the trial has taken so far, in earlier attempts that this one went on from, too.
+    """
+
+    trial: str
+    step: Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+    epochs: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class StoredCheckpoint(Checkpoint):
+    """A checkpoint that the server knows of, and the id of the attempt that took it."""
+
+    attempt: int
+
+
 class LaneTrial(Message):
-    """One trial of the cohort: its key and its specification (``TrialSpec.to_json``)."""
+    """One trial of the cohort: its key, its specification (``TrialSpec.to_json``), and the checkpoints to go
+    on from, newest first."""
 
     key: str
     spec: dict[str, Any]
+    checkpoints: tuple[StoredCheckpoint, ...] = ()
 
 
 class StartReply(Message):
     """What the attempt is to compute. Trials that already ended are left out."""
 
+    attempt_id: int
     cohort_id: int
     number: int
     lease_seconds: float
     trials: tuple[LaneTrial, ...]
 
 
+class ResumedTrial(Message):
+    """Where a trial goes on: from the checkpoint that this attempt took after this step.
+
+    Without an ``attempt`` it begins anew, since none of its checkpoints could be used.
+    """
+
+    trial: str
+    attempt: int | None = None
+    step: Count = 0
+
+
+class Resumption(Message):
+    """Where those trials go on that :class:`StartReply` had checkpoints of."""
+
+    trials: tuple[ResumedTrial, ...]
+
+
 class Heartbeat(Message):
     """Progress of the cohort, summed over lanes."""
 
-    steps_done: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-    steps_total: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+    steps_done: Count
+    steps_total: Count
 
 
 class HeartbeatReply(Message):
@@ -124,8 +177,8 @@ class Provenance(Message):
             :class:`benchmarks.datasets.catalogue.DataSet`); empty without data.
         phases: seconds by what they were spent on, each counted once: ``imports`` (of torch and the engine),
             ``data`` (making the cohort: data sets, first parameters, on a GPU the search for its width),
-            ``first_step``, ``compiling``, ``steps``, ``evaluation``, and ``reports``, handing over the curves
-            before this. On a GPU, time of the host.
+            ``first_step``, ``compiling``, ``steps``, ``evaluation``, ``checkpoints``, reading and writing
+            them, and ``reports``, handing over the curves before this. On a GPU, time of the host.
     """
 
     heunboard: str
@@ -147,6 +200,14 @@ class Provenance(Message):
     evaluations: int | None = None
     data: dict[str, str] | None = None
     phases: dict[str, float] | None = None
+
+
+class CheckpointReport(Message):
+    """Checkpoints that were taken, and what the attempt computes with: if it is lost, others go on from
+    here, and what it has computed stays."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    provenance: Provenance
 
 
 class Outcome(Message):

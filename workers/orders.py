@@ -9,6 +9,8 @@ from pathlib import Path
 
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
 from benchmarks.process import allocator, compile_cache
+from workers.checkpoints import LEAST_SECONDS
+from workers.ports import Claim
 
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
 WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})
@@ -28,10 +30,27 @@ class WorkerConfig:
     Attributes:
         url: address of the web service as the workers reach it.
         data_dir: where data sets lie on the workers; ``None`` for the default there.
+        checkpoints: address of the store of checkpoints as the workers reach it (see
+            :mod:`workers.checkpoint_store`); ``None``: none are kept.
+        checkpoint_seconds: of work that may be lost (see :class:`workers.checkpoints.Interval`).
     """
 
     url: str
     data_dir: str | None = None
+    checkpoints: str | None = None
+    checkpoint_seconds: float = LEAST_SECONDS
+
+    def order(self, claim: Claim, device: str) -> Order:
+        """What a worker process on a device is told of a claim."""
+        return Order(
+            url=self.url,
+            attempt_id=claim.attempt_id,
+            secret=claim.secret,
+            device=device,
+            data_dir=self.data_dir,
+            checkpoints=self.checkpoints,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +62,8 @@ class Order:
     secret: str
     device: str
     data_dir: str | None
+    checkpoints: str | None = None
+    checkpoint_seconds: float = LEAST_SECONDS
 
     def to_json(self) -> str:
         """One line of JSON, the inverse of :meth:`from_json`."""
@@ -67,12 +88,18 @@ def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
 def execute(order: Order) -> str:
     """Run the attempt in this process; returns how it ended (see :func:`workers.runner.run_attempt`)."""
     # Imported here: a dispatcher describes orders without loading what carries them out.
+    from workers.checkpoint_store import opened
     from workers.reporter import HttpReporter
     from workers.runner import run_attempt
 
     reporter = HttpReporter(order.url, order.attempt_id, order.secret)
     try:
-        data_dir = Path(order.data_dir) if order.data_dir else None
-        return run_attempt(reporter, device=order.device, data_dir=data_dir)
+        return run_attempt(
+            reporter,
+            device=order.device,
+            data_dir=Path(order.data_dir) if order.data_dir else None,
+            store=opened(order.checkpoints),
+            checkpoint_seconds=order.checkpoint_seconds,
+        )
     finally:
         reporter.close()

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workers.messages import CurveSegment, Heartbeat, News, TrialOutcome
+from workers.messages import CheckpointReport, CurveSegment, Heartbeat, News, TrialOutcome
 
 VALUES_A_BATCH = 100_000
 """Curve points of one message, about 2 MB."""
@@ -36,6 +36,14 @@ class _Run:
         return CurveSegment(trial=self.trial, metric=self.metric, first=first, values=taken)
 
 
+@dataclass(frozen=True, slots=True)
+class _Checkpoints:
+    """What is told of checkpoints, and what to do then."""
+
+    report: CheckpointReport
+    told: Callable[[], None]
+
+
 @dataclass(slots=True)
 class _Pile:
     """News put together: segments that follow each other are one, of the progress the last stays."""
@@ -44,9 +52,10 @@ class _Pile:
     outcomes: list[TrialOutcome] = field(default_factory=list)
     progress: Heartbeat = NOTHING_DONE
     values: int = 0
+    checkpoints: list[_Checkpoints] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.values or self.outcomes)
+        return bool(self.values or self.outcomes or self.checkpoints)
 
     def add(self, news: News) -> None:
         for segment in news.segments:
@@ -58,8 +67,14 @@ class _Pile:
         self.outcomes += news.outcomes
         self.progress = news.progress
 
-    def take(self) -> News:
-        """The next message. An outcome goes with the last points: nothing is said of its trial afterwards."""
+    def take(self) -> News | _Checkpoints:
+        """The next message. An outcome goes with the last points: nothing is said of its trial afterwards.
+
+        Checkpoints come when there is nothing else: curves up to theirs are told before.
+        """
+        return self._news() if self.values or self.outcomes else self.checkpoints.pop(0)
+
+    def _news(self) -> News:
         segments: list[CurveSegment] = []
         room = VALUES_A_BATCH
         while room and self.runs:
@@ -83,11 +98,11 @@ class Outbox:
 
     Args:
         send: delivers one message, however long that takes; what it raises ends the sending for good and is
-            raised again by :meth:`put` and :meth:`flush`.
+            raised again by the other methods.
         most_bytes: see above.
     """
 
-    def __init__(self, send: Callable[[News], None], *, most_bytes: int) -> None:
+    def __init__(self, send: Callable[[News | CheckpointReport], None], *, most_bytes: int) -> None:
         self._send = send
         self._most = most_bytes // BYTES_A_VALUE
         self._changed = threading.Condition()  # guards all that follows
@@ -101,10 +116,14 @@ class Outbox:
         with self._changed:
             self._wait_for(lambda: self._pile.values < self._most)
             self._pile.add(news)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._wake()
+
+    def put_checkpoints(self, report: CheckpointReport, told: Callable[[], None]) -> None:
+        """Have it sent after what was put before; ``told`` is called from the thread when that is done."""
+        with self._changed:
+            self._wait_for(lambda: True)
+            self._pile.checkpoints.append(_Checkpoints(report, told))
+            self._wake()
 
     def flush(self) -> None:
         """Wait until everything was sent."""
@@ -117,6 +136,12 @@ class Outbox:
             self._closed = True
             self._changed.notify_all()
 
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
     def _wait_for(self, condition: Callable[[], bool]) -> None:
         self._changed.wait_for(lambda: condition() or self._closed or self._failure is not None)
         if self._failure is not None:
@@ -124,14 +149,18 @@ class Outbox:
 
     def _run(self) -> None:
         try:
-            while (news := self._next()) is not None:
-                self._send(news)
+            while (item := self._next()) is not None:
+                if isinstance(item, News):
+                    self._send(item)
+                else:
+                    self._send(item.report)
+                    item.told()
         except BaseException as error:  # raised again in the attempt's own thread
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _next(self) -> News | None:
+    def _next(self) -> News | _Checkpoints | None:
         """Wait for something to send; ``None`` when there will be nothing more."""
         with self._changed:
             self._sending = False

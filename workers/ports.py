@@ -7,11 +7,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
-from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, News, Outcome, StartReply
+from workers.messages import (
+    CheckpointReport,
+    Heartbeat,
+    HeartbeatReply,
+    MetricsBatch,
+    News,
+    Outcome,
+    Resumption,
+    StartReply,
+)
+
+_FILE = re.compile(r"([0-9A-Za-z]+)-([0-9]+)-([0-9]+)\.pt(\.part)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +68,35 @@ class Backlog:
 
     unplanned: bool
     claimable: bool
+
+
+class CheckpointName(NamedTuple):
+    """Which checkpoint: of a trial, by its key, taken by an attempt after a step.
+
+    No file is named but by these three, so a name leads nowhere else.
+    """
+
+    trial: str
+    attempt: int
+    step: int
+
+    @property
+    def file(self) -> str:
+        """The name of its file.
+
+        Raises:
+            ValueError: the key holds more than letters and digits.
+        """
+        name = f"{self.trial}-{self.attempt}-{self.step}.pt"
+        if _FILE.fullmatch(name) is None:
+            raise ValueError(f"{self.trial!r} is not the key of a trial")
+        return name
+
+    @classmethod
+    def of_file(cls, file: str) -> Self | None:
+        """The checkpoint that a file holds, whole or as far as it was written; ``None`` for other files."""
+        found = _FILE.fullmatch(file)
+        return None if found is None else cls(found[1], int(found[2]), int(found[3]))
 
 
 class QueueUnavailable(Exception):
@@ -109,6 +150,29 @@ class CohortQueue(Protocol):
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""
 
 
+class CheckpointRecords(Protocol):
+    """The dispatcher's view of which checkpoints there should be."""
+
+    def unneeded(self, names: Iterable[CheckpointName]) -> list[CheckpointName]:
+        """Those that no attempt will go on from; raises :class:`QueueUnavailable` while the queue is away."""
+
+
+class CheckpointStore(Protocol):
+    """Where checkpoints lie. Every method may raise whatever the library behind it does."""
+
+    def write(self, name: CheckpointName, content: bytes) -> None:
+        """Keep the content under the name: all of it or, as far as the place can promise that, nothing."""
+
+    def read(self, name: CheckpointName) -> bytes:
+        """What was kept under the name; FileNotFoundError when there is nothing."""
+
+    def remove(self, names: Iterable[CheckpointName]) -> None:
+        """Forget what was kept under the names; those there is nothing of are passed by."""
+
+    def names(self) -> Sequence[CheckpointName]:
+        """All that there is."""
+
+
 class AttemptReports(Protocol):
     """The server's side of a running attempt, one method per route of ``/internal/v1/attempts/{id}``.
 
@@ -119,11 +183,17 @@ class AttemptReports(Protocol):
     def start(self, attempt_id: int, secret: str) -> StartReply:
         """The attempt begins: what it is to compute."""
 
+    def resume(self, attempt_id: int, secret: str, message: Resumption) -> None:
+        """Where trials go on that had checkpoints: what earlier attempts reported beyond goes."""
+
     def heartbeat(self, attempt_id: int, secret: str, message: Heartbeat) -> HeartbeatReply:
         """Extend the lease, store progress, tell of a cancel."""
 
     def metrics(self, attempt_id: int, secret: str, message: MetricsBatch) -> None:
         """Store curve points; a sequence number that is not above the last one changes nothing."""
+
+    def checkpoint(self, attempt_id: int, secret: str, message: CheckpointReport) -> None:
+        """Note checkpoints, after the curves up to them."""
 
     def finish(self, attempt_id: int, secret: str, message: Outcome) -> None:
         """Store results, end the trials and the attempt."""
@@ -147,11 +217,17 @@ class AttemptReporter(Protocol):
     def start(self) -> StartReply | None:
         """Announce the attempt; ``None`` when it was superseded and must not compute."""
 
+    def resume(self, message: Resumption) -> None:
+        """Say where trials go on, before anything is said of them; waits for the server."""
+
     def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
         """Extend the lease, report progress, learn of a cancel."""
 
     def metrics(self, news: News) -> None:
         """Have curve points sent; training does not wait for that."""
+
+    def checkpoint(self, message: CheckpointReport, told: Callable[[], None]) -> None:
+        """Have checkpoints told of after all news before; ``told`` is called when the server knows."""
 
     def finish(self, message: Outcome) -> None:
         """Report the end of the attempt, after all news; waits for the server."""

@@ -186,13 +186,7 @@ class RayLauncher:
 
     def submit(self, claim: Claim) -> None:
         """Submit the attempt as one Ray task that takes a slot; ``poll`` tells when that is not possible."""
-        order = Order(
-            url=self._config.url,
-            attempt_id=claim.attempt_id,
-            secret=claim.secret,
-            device=self._slot_device(),
-            data_dir=self._config.data_dir,
-        )
+        order = self._config.order(claim, self._slot_device())
         name = f"cohort-{claim.cohort_id}-a{claim.number}"
         task = _attempt.options(name=name, **self._slot)
         try:

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 import httpx
 
-from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, News, Outcome, StartReply
+from workers.messages import (
+    CheckpointReport,
+    Heartbeat,
+    HeartbeatReply,
+    MetricsBatch,
+    News,
+    Outcome,
+    Resumption,
+    StartReply,
+)
 from workers.outbox import Outbox
 from workers.ports import ReportError, Superseded
 
@@ -67,9 +76,9 @@ def certificates() -> ssl.SSLContext:
 class HttpReporter:
     """Implements :class:`workers.ports.AttemptReporter` for one attempt.
 
-    ``start``, ``heartbeat`` and ``finish`` wait out an outage. ``metrics`` only hands over to a thread, which
-    sends one batch after the other and waits in the training's place, whether the server is away or does not
-    answer.
+    ``start``, ``resume``, ``heartbeat`` and ``finish`` wait out an outage. ``metrics`` and ``checkpoint``
+    only hand over to a thread, which sends one message after the other and waits in the training's place,
+    whether the server is away or does not answer.
 
     Args:
         url: address of the web service, e.g. ``http://127.0.0.1:8000``.
@@ -115,6 +124,10 @@ class HttpReporter:
         except Superseded:
             return None
 
+    def resume(self, message: Resumption) -> None:
+        """Say where trials go on; waits for the server."""
+        self._insist("resume", message.model_dump_json())
+
     def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
         """Extend the lease, report progress, learn of a cancel."""
         return HeartbeatReply.model_validate_json(self._insist("heartbeat", message.model_dump_json()))
@@ -122,6 +135,10 @@ class HttpReporter:
     def metrics(self, news: News) -> None:
         """Have curve points sent. Raises what the sending of earlier ones has ended with."""
         self._outbox.put(news)
+
+    def checkpoint(self, message: CheckpointReport, told: Callable[[], None]) -> None:
+        """Have checkpoints told of after all metrics before. Raises what :meth:`metrics` does."""
+        self._outbox.put_checkpoints(message, told)
 
     def finish(self, message: Outcome) -> None:
         """Wait until all metrics are sent, then send the end of the attempt."""
@@ -134,9 +151,12 @@ class HttpReporter:
         self._outbox.close()
         self._client.close()
 
-    def _send(self, news: News) -> None:
+    def _send(self, told: News | CheckpointReport) -> None:
+        if isinstance(told, CheckpointReport):
+            self._insist("checkpoint", told.model_dump_json())
+            return
         self._seq += 1
-        self._insist("metrics", MetricsBatch(seq=self._seq, **dict(news)).model_dump_json())
+        self._insist("metrics", MetricsBatch(seq=self._seq, **dict(told)).model_dump_json())
 
     def _insist(self, path: str, body: str) -> bytes:
         """Post until there is an answer, for as long as the outage budget lasts."""

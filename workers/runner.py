@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.spec import TrialSpec
 from workers.bookkeeping import CurveBuffer, LaneOutcomes
+from workers.checkpoints import LEAST_SECONDS, Checkpoints, Interval, LaneStates
 from workers.heartbeat import Heart, StopReason
-from workers.messages import News, Outcome, Provenance, StartReply
-from workers.ports import AttemptReporter, ReportError, Superseded
+from workers.messages import CheckpointReport, News, Outcome, Provenance, Resumption, StartReply
+from workers.ports import AttemptReporter, CheckpointStore, ReportError, Superseded
 from workers.provenance import describe
 
 if TYPE_CHECKING:
     from benchmarks.engine.cohort import Execution, Segment
+    from benchmarks.engine.lane_state import LaneState
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ Stop = Literal["asked", "superseded", "memory"]
 Clock = Callable[[], float]
 
 
-class Lanes(Protocol):
+class Lanes(LaneStates, Protocol):
     """The part of ``benchmarks.engine.cohort.Cohort`` that is used here."""
 
     def segments(self) -> Iterator[Segment]:
@@ -47,11 +50,20 @@ class Lanes(Protocol):
 class BuildCohort(Protocol):
     """Makes the program that runs the trials as lanes."""
 
-    def __call__(self, trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> Lanes:
-        """Load data, initialise parameters."""
+    def __call__(
+        self,
+        trials: Sequence[TrialSpec],
+        *,
+        device: str,
+        data_dir: Path | None,
+        states: Mapping[int, LaneState],
+    ) -> Lanes:
+        """Load data; initialise the parameters of lanes that have no state to go on from."""
 
 
-def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> Lanes:
+def build_cohort(
+    trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None, states: Mapping[int, LaneState]
+) -> Lanes:
     """The lane engine, single-threaded on a CPU: one worker per core, and results are bitwise."""
     import torch
 
@@ -61,7 +73,7 @@ def build_cohort(trials: Sequence[TrialSpec], *, device: str, data_dir: Path | N
         torch.set_num_threads(1)
     else:
         torch.cuda.reset_peak_memory_stats(device)
-    return Cohort(trials, device=device, data_dir=data_dir)
+    return Cohort(trials, device=device, data_dir=data_dir, states=states)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -82,6 +94,8 @@ def run_attempt(
     *,
     device: str = "cpu",
     data_dir: Path | None = None,
+    store: CheckpointStore | None = None,
+    checkpoint_seconds: float = LEAST_SECONDS,
     build: BuildCohort = build_cohort,
     clock: Clock = time.monotonic,
 ) -> Ending:
@@ -94,6 +108,8 @@ def run_attempt(
         reporter: the line to the server; its ``start`` says what to compute.
         device: a torch device.
         data_dir: where data sets lie; default as in ``benchmarks.datasets.loading``.
+        store: where checkpoints lie; ``None``: trials begin anew and none is kept.
+        checkpoint_seconds: of work that may be lost (see :class:`workers.checkpoints.Interval`).
         build: makes the cohort.
         clock: monotonic seconds.
 
@@ -107,7 +123,14 @@ def run_attempt(
     if reply is None:
         return "superseded"
     try:
-        return _Run(reply, reporter, clock).execute(build, device, data_dir)
+        checkpoints = Checkpoints(
+            store,
+            attempt=reply.attempt_id,
+            trials=reply.trials,
+            interval=Interval(checkpoint_seconds),
+            clock=clock,
+        )
+        return _Run(reply, reporter, checkpoints, device, clock).execute(build, data_dir)
     except Superseded:
         return "superseded"
 
@@ -115,8 +138,15 @@ def run_attempt(
 class _Run:
     """One started attempt: its trials, its unsent curves, its progress."""
 
-    def __init__(self, reply: StartReply, reporter: AttemptReporter, clock: Clock) -> None:
-        self._reporter = reporter
+    def __init__(
+        self,
+        reply: StartReply,
+        reporter: AttemptReporter,
+        checkpoints: Checkpoints,
+        device: str,
+        clock: Clock,
+    ) -> None:
+        self._reporter, self._checkpoints, self._device = reporter, checkpoints, device
         self._clock, self._watch = clock, Stopwatch(clock)
         self._interval = min(LONGEST_BEAT, reply.lease_seconds / HEARTBEATS_PER_LEASE)
         self._specs = [trial.spec for trial in reply.trials]
@@ -128,30 +158,32 @@ class _Run:
         self._exhausted: Exception | None = None
         self._data: dict[str, str] = {}
 
-    def execute(self, build: BuildCohort, device: str, data_dir: Path | None) -> Ending:
+    def execute(self, build: BuildCohort, data_dir: Path | None) -> Ending:
         with Heart(self._reporter, interval=self._interval, progress=self._curves.progress) as heart:
-            stop = self._compute(build, device, data_dir, heart)
+            stop = self._compute(build, data_dir, heart)
             if stop == "superseded":
                 return "superseded"
             self._send(self._curves.take())
             if stop is not None:
                 self._outcomes.stop_rest(self._exhausted)
-            outcomes, provenance = self._outcomes.take(), self._provenance(device)
+            outcomes, provenance = self._outcomes.take(), self._provenance()
             self._reporter.finish(Outcome(outcomes=outcomes, provenance=provenance, reason=stop or "asked"))
+        self._checkpoints.forget(self._outcomes.ended())
         if stop == "asked":
             return "stopped"
         return "failed" if stop == "memory" or self._outcomes.raised else "finished"
 
-    def _compute(self, build: BuildCohort, device: str, data_dir: Path | None, heart: Heart) -> Stop | None:
+    def _compute(self, build: BuildCohort, data_dir: Path | None, heart: Heart) -> Stop | None:
         if not self._specs:  # the attempt before told of all trials and was lost before it could finish
             return None
         try:
             with self._watch("imports"):
                 import_engine()
+            states = self._resume()
             with self._watch("data"):
                 specs = [TrialSpec.from_json(spec) for spec in self._specs]
                 self._data = {one.id: one.digest for spec in specs for one in spec.task.data()}
-                lanes = build(specs, device=device, data_dir=data_dir)
+                lanes = build(specs, device=self._device, data_dir=data_dir, states=states)
             return self._iterate(lanes, heart)
         except ReportError:
             raise
@@ -161,6 +193,16 @@ class _Run:
                 return "memory"
             self._outcomes.fail_rest(error)
             return None
+
+    def _resume(self) -> dict[int, LaneState]:
+        """Lane -> the state it goes on from, which the server knows of before anything else is told."""
+        if not self._checkpoints.offered:
+            return {}
+        with self._watch("checkpoints"):
+            resumed = self._checkpoints.resume()
+            self._reporter.resume(Resumption(trials=self._checkpoints.resumptions()))
+        self._outcomes.spent({lane: one.seconds for lane, one in resumed.items()})
+        return {lane: one.state for lane, one in resumed.items()}
 
     def _iterate(self, lanes: Lanes, heart: Heart) -> StopReason | None:
         """Take segments until the last one or a request to stop; send what is new about once a second."""
@@ -172,14 +214,27 @@ class _Run:
             compiling = self._note(lanes.execution)
             self._outcomes.add(segment, seconds=now - mark, compiling=min(compiling, now - mark))
             self._curves.add(segment)
+            self._checkpoints.ran(segment, since=mark)
             mark = now
+            stop = heart.stop_reason()
             if now - flushed >= FLUSH_SECONDS:
                 self._send(self._curves.take(self._outcomes.take()))
                 flushed = now
-            if stop := heart.stop_reason():
+            if self._checkpoints.due or (stop == "asked" and self._checkpoints.unkept):
+                self._keep(lanes)
+            if stop is not None:
                 return stop
         self._outcomes.require_all_ended()
         return None
+
+    def _keep(self, lanes: Lanes) -> None:
+        """Take checkpoints, and have them told of after the curves up to them."""
+        self._send(self._curves.take(self._outcomes.take()))
+        with self._watch("checkpoints"):
+            taken = self._checkpoints.take(lanes, self._outcomes.seconds)
+        if taken:
+            report = CheckpointReport(checkpoints=taken, provenance=self._provenance())
+            self._reporter.checkpoint(report, functools.partial(self._checkpoints.told, taken))
 
     def _note(self, execution: Execution) -> float:
         """Keep how steps are done; say once in the worker's log when that is slower than it could be.
@@ -197,9 +252,9 @@ class _Run:
             )
         return execution.compile_seconds - (before.compile_seconds if before else 0.0)
 
-    def _provenance(self, device: str) -> Provenance:
+    def _provenance(self) -> Provenance:
         return describe(
-            device,
+            self._device,
             seconds=self._clock() - self._began,
             first_step_seconds=self._first_step_seconds,
             phases=self._watch.seconds,

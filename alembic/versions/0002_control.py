@@ -20,6 +20,7 @@ def upgrade() -> None:
     _sweeps()
     _trials()
     _cohorts()
+    _checkpoints()
     op.add_column("attempt", sa.Column("blameless", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "former_cohort",
@@ -34,6 +35,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """What dissolved is ``failed``; what is paused or in the bin is as if nobody had said so."""
     op.drop_table("former_cohort")
+    op.drop_table("checkpoint")
+    op.drop_column("attempt", "resumed")
     op.drop_column("attempt", "blameless")
     op.execute("UPDATE cohort SET state = 'failed' WHERE state = 'dissolved'")
     with op.batch_alter_table("cohort") as batch:
@@ -53,6 +56,27 @@ def downgrade() -> None:
         batch.drop_constraint(op.f("ck_sweep_held"), type_="check")
         for name in ("held", "deleted_at"):
             batch.drop_column(name)
+
+
+def _checkpoints() -> None:
+    op.add_column("attempt", sa.Column("resumed", sa.JSON()))
+    op.create_table(
+        "checkpoint",
+        sa.Column("trial_id", sa.Integer(), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("epochs", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "step >= 1 AND epochs >= 0 AND bytes >= 0 AND seconds >= 0", name=op.f("ck_checkpoint_range")
+        ),
+        sa.ForeignKeyConstraint(["trial_id"], ["trial.id"], name="fk_checkpoint_trial_id"),
+        sa.ForeignKeyConstraint(["attempt_id"], ["attempt.id"], name="fk_checkpoint_attempt_id"),
+        sa.PrimaryKeyConstraint("trial_id", "attempt_id", "step", name="pk_checkpoint"),
+    )
 
 
 def _sweeps() -> None:

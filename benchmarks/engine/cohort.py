@@ -198,6 +198,11 @@ class Cohort:
         raise IndexError(f"the cohort has lanes 0 to {len(self._epochs) - 1}, not {lane}")
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Steps of every lane from one curve point to the next."""
+        return self._task.steps_per_epoch
+
+    @property
     def execution(self) -> Execution:
         """How steps are done."""
         begun = [placed.group for placed in self._groups if placed.group.begun]

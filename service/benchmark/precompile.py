@@ -40,7 +40,7 @@ def first_epochs(lines: Iterable[str]) -> None:
 
     for line in lines:
         trial = TrialSpec.from_json(json.loads(line))
-        segments = build_cohort([trial], device="cpu", data_dir=None).segments()
+        segments = build_cohort([trial], device="cpu", data_dir=None, states={}).segments()
         next((segment for segment in segments if segment.points or segment.ended), None)
 
 

@@ -17,7 +17,7 @@ from benchmarks.suites import reading
 from service.cli.output import AsJson, console, print_json
 from service.client import default_url
 from service.errors import InvalidSettings
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 
 GRACE_S = 3  # for requests under way when the web service is asked to end
 
@@ -28,6 +28,14 @@ Slots = Annotated[
     int | None, typer.Option(min=1, help="Cohorts computed at the same time; default one per CPU or GPU.")
 ]
 LauncherOption = Annotated[Launcher, typer.Option(help="Where cohorts run; auto: Ray where it is installed.")]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(
+        help="Where checkpoints of running trials lie, as the workers reach it: a directory, an address that "
+        "fsspec knows (s3://bucket/folder), or off.",
+        show_default="HEUNBOARD_CHECKPOINTS, or a folder of the data directory",
+    ),
+]
 InsecureDev = Annotated[
     bool,
     typer.Option(
@@ -55,6 +63,7 @@ def up(
     ] = 8000,
     launcher: LauncherOption = "auto",
     slots: Slots = None,
+    checkpoints: Checkpoints = None,
     as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
@@ -62,7 +71,7 @@ def up(
     from service.processes.up import Tell, UpOptions
     from service.processes.up import up as run
 
-    settings = load_settings() if data is None else load_settings(data_home=data.absolute())
+    settings = _settings(checkpoints, **({} if data is None else {"data_home": data.absolute()}))
     keep_private(settings.data_home)
     err = Console(stderr=True, soft_wrap=True)
 
@@ -149,6 +158,7 @@ def dispatch(
         str | None, typer.Option(help="Ray cluster; auto for the one of this machine; default a local Ray.")
     ] = None,
     slots: Slots = None,
+    checkpoints: Checkpoints = None,
     insecure_dev: InsecureDev = False,
     owner: Annotated[
         str | None,
@@ -180,7 +190,7 @@ def dispatch(
         owner=owner,
         ready_fd=ready_fd,
     )
-    settings = load_settings()
+    settings = _settings(checkpoints)
     keep_private(settings.data_home)
     run(settings, options)
 
@@ -206,6 +216,11 @@ def upgrade(as_json: AsJson = False) -> None:
         typer.echo(f"{shown} is up to date (revision {after})")
     else:
         typer.echo(f"{shown}: upgraded from {before or 'an empty database'} to revision {after}")
+
+
+def _settings(checkpoints: str | None, **others: Path) -> Settings:
+    """The settings of the environment, but for what options say."""
+    return load_settings(**others, **({} if checkpoints is None else {"checkpoints": checkpoints}))
 
 
 def _require_loopback(host: str, insecure_dev: bool) -> None:

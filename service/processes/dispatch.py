@@ -10,14 +10,17 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from service.errors import InvalidSettings
 from service.processes.children import stop_on_signals
 from service.settings import Settings
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.orders import WorkerConfig
-from workers.ports import CohortQueue, Launcher
+from workers.ports import CheckpointRecords, Launcher
+
+if TYPE_CHECKING:
+    from service.queue.cohorts import Queue
 
 LauncherName = Literal["auto", "ray", "local"]
 
@@ -56,7 +59,7 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
     Call it in the main thread of the process: only there signals can be received.
 
     Raises:
-        InvalidSettings: the launcher is not installed.
+        InvalidSettings: the launcher is not installed, or nothing that is can open the store of checkpoints.
         DatabaseOutOfDate: a server's database is of another version.
     """
     owner = options.owner or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
@@ -67,7 +70,9 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
     with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
         launcher.prepare()  # first: it takes longest, and goes on by itself
         with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
-            Dispatcher(_open_queue(settings), launcher, rules, on_ready=_teller(options.ready_fd)).run(stop)
+            queue = _open_queue(settings)
+            _sweep_checkpoints(settings, queue, stop)
+            Dispatcher(queue, launcher, rules, on_ready=_teller(options.ready_fd)).run(stop)
 
 
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
@@ -76,7 +81,12 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
     Raises:
         InvalidSettings: Ray was asked for and is not installed.
     """
-    config = WorkerConfig(url=options.worker_url, data_dir=options.data_dir)
+    config = WorkerConfig(
+        url=options.worker_url,
+        data_dir=options.data_dir,
+        checkpoints=settings.checkpoint_store,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
     if _use_ray(options):
         from workers.ray_launcher import RayLauncher  # an extra, and half a second of imports
 
@@ -108,7 +118,21 @@ def _teller(fd: int | None) -> Callable[[], None]:
     return tell
 
 
-def _open_queue(settings: Settings) -> CohortQueue:
+def _sweep_checkpoints(settings: Settings, records: CheckpointRecords, stop: threading.Event) -> None:
+    """Have a thread remove checkpoints that nobody needs, until ``stop`` is set."""
+    from workers.checkpoint_store import FsspecStore, NoStore  # as above
+    from workers.sweeping import keep_swept
+
+    if settings.checkpoint_store is None:
+        return
+    try:
+        store = FsspecStore(settings.checkpoint_store)
+    except NoStore as error:
+        raise InvalidSettings(f"{error}; name another place with --checkpoints, or switch them off") from None
+    threading.Thread(target=keep_swept, args=(store, records, stop), name="sweep", daemon=True).start()
+
+
+def _open_queue(settings: Settings) -> Queue:
     # Here, so that the launcher need not wait for these imports.
     from service.queue.cohorts import Queue
     from service.queue.reports import QueueRules

@@ -166,7 +166,11 @@ class _Signal:
 
 
 def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...] = ()) -> Child:
-    environment = {f"{PREFIX}DATA_HOME": str(settings.data_home), f"{PREFIX}DATABASE_URL": settings.database}
+    environment = {
+        f"{PREFIX}DATA_HOME": str(settings.data_home),
+        f"{PREFIX}DATABASE_URL": settings.database,
+        f"{PREFIX}CHECKPOINTS": settings.checkpoints,
+    }
     log = settings.data_home / "logs" / f"{arguments[0]}.log"
     return Child(arguments, log=log, environment=environment, pass_fds=pass_fds)
 

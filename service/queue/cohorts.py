@@ -23,10 +23,10 @@ from service.queue.reports import Reports, hash_secret
 from service.queue.storable import storable
 from service.states import TrialState
 from service.storage.engine import is_outage, others_first, read, serialise, write
-from service.storage.queries import cells, claims, control, events
+from service.storage.queries import cells, checkpoints, claims, control, events
 from service.storage.queries.claims import ClaimedCohort, PlannedCohort, RunningCohort, UnplannedTrial
 from workers.planning import Plannable, Room, plan_cohorts
-from workers.ports import Backlog, Claim, QueueUnavailable
+from workers.ports import Backlog, CheckpointName, Claim, QueueUnavailable
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -154,6 +154,12 @@ class Queue(Reports):
         bin.empty(self._engine, older=self._rules.bin, clock=self._clock)
 
     @patient
+    def unneeded(self, names: Iterable[CheckpointName]) -> list[CheckpointName]:
+        """Those of the checkpoints that no attempt will ever go on from."""
+        with read(self._engine) as connection:
+            return checkpoints.unneeded(connection, names)
+
+    @patient
     def release_owner(self, *, owner: str) -> int:
         """Requeue all cohorts of a dispatcher that is gone, at once and not counted as their loss."""
         with write(self._engine) as connection:
@@ -197,6 +203,7 @@ class Queue(Reports):
         why = f"lost {losses} times, the last time: {reason}"
         ended = claims.fail_cohort(connection, cohort, reason=why, now=now)
         cells.count_ends(connection, [(cell, TrialState.FAILED) for cell in ended])
+        checkpoints.forget_ended(connection, checkpoints.in_cohort(cohort.id))
 
     def _free(
         self, connection: Connection, cohort: RunningCohort, now: datetime, *, not_before: datetime

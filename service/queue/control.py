@@ -17,7 +17,7 @@ from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
 from service.errors import InvalidRequest, NotFound, NothingToDo
 from service.states import ENDED_BADLY, CohortState, Event, Hold, TrialState
 from service.storage.engine import Clock, database_clock, serialise, write
-from service.storage.queries import cells, control, events, submission
+from service.storage.queries import cells, checkpoints, control, events, submission
 from service.storage.queries.control import ControlledSweep
 
 
@@ -172,6 +172,7 @@ def cancel_forgotten(connection: Connection, among: ColumnElement[bool], now: da
     """Cancel what no sweep waits for among these trials, and count it."""
     ended = control.cancel_forgotten(connection, among, now=now)
     cells.count_ends(connection, [(cell, TrialState.CANCELLED) for cell in ended])
+    checkpoints.forget_ended(connection, among)
 
 
 def _require_work(connection: Connection, sweep: ControlledSweep, what: str) -> None:

@@ -14,8 +14,7 @@ from benchmarks.tasks.diagnostic_metrics import diagnostic_metric
 from service.errors import InvalidReport, StaleAttempt
 from service.queue.storable import storable_json
 from service.states import Event, TrialState
-from service.storage.curves import pack
-from service.storage.queries import cells, reports
+from service.storage.queries import cells, checkpoints, curves, reports
 from service.storage.queries.reports import Lane
 from workers.messages import CurveSegment, Outcome, TrialOutcome
 
@@ -42,14 +41,13 @@ def store_curves(
             "metric": segment.metric,
             "attempt_id": attempt_id,
             "first": segment.first,
-            "count": len(segment.values),
-            "packed": pack(segment.values),
+            "values": segment.values,
         }
         for segment in segments
         if segment.values
     ]
     if rows:
-        reports.insert_curve_segments(connection, rows)
+        curves.insert(connection, rows)
 
 
 def require_all(connection: Connection, cohort_id: int, outcomes: Sequence[TrialOutcome]) -> None:
@@ -103,6 +101,7 @@ def store_ends(
         ) != len(rows):
             raise StaleAttempt("a trial of the cohort has ended otherwise; nothing was stored")
     _store_metrics(connection, judged, lanes)
+    checkpoints.forget_ended(connection, checkpoints.in_cohort(cohort_id))
 
 
 def _lanes(connection: Connection, cohort_id: int) -> dict[str, Lane]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 
 from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
-from service.queue import outcomes
+from service.queue import outcomes, resumption
 from service.queue.control import release
 from service.queue.storable import storable_json
 from service.settings import Settings
@@ -25,7 +25,15 @@ from service.states import AttemptState
 from service.storage.engine import Clock, database_clock, read, write
 from service.storage.queries import control, events, reports
 from service.storage.queries.reports import AttemptRecord, HeldCohort
-from workers.messages import Heartbeat, HeartbeatReply, LaneTrial, MetricsBatch, Outcome, StartReply
+from workers.messages import (
+    CheckpointReport,
+    Heartbeat,
+    HeartbeatReply,
+    MetricsBatch,
+    Outcome,
+    Resumption,
+    StartReply,
+)
 
 COMPUTING = (AttemptState.RUNNING,)
 NOT_ENDED = (AttemptState.CLAIMED, AttemptState.RUNNING)
@@ -108,21 +116,30 @@ class Reports:
             _known(connection, attempt_id, secret)
 
     def start(self, attempt_id: int, secret: str) -> StartReply:
-        """The attempt begins: what it is to compute. Provisional curves of earlier attempts go."""
+        """The attempt begins: what it is to compute, and from where. Of the curves of earlier attempts that
+        goes which no checkpoint has behind it."""
         with self._transaction(attempt_id) as connection:
             held, now = self._hold(connection, attempt_id, secret, states=NOT_ENDED)
             reports.start_attempt(connection, attempt_id, now=now)
             lanes = reports.running_lanes(connection, held.id)
-            ids = [lane.id for lane in lanes]
-            reports.delete_provisional_curves(connection, ids, keep_attempt=attempt_id)
+            trials = resumption.lane_trials(connection, lanes, attempt_id=attempt_id)
         return StartReply(
+            attempt_id=attempt_id,
             cohort_id=held.id,
             number=held.number,
             lease_seconds=self._rules.lease.total_seconds(),
-            trials=tuple(
-                LaneTrial(key=lane.key, spec=lane.cell.seeded(lane.seed).to_json()) for lane in lanes
-            ),
+            trials=trials,
         )
+
+    def resume(self, attempt_id: int, secret: str, message: Resumption) -> None:
+        """Note where trials go on that had checkpoints.
+
+        Raises:
+            InvalidReport: a trial that the attempt does not hold, or a checkpoint that it was not offered.
+        """
+        with self._transaction(attempt_id) as connection:
+            held, _ = self._hold(connection, attempt_id, secret)
+            resumption.go_on(connection, held.id, attempt_id, message)
 
     def heartbeat(self, attempt_id: int, secret: str, message: Heartbeat) -> HeartbeatReply:
         """Extend the lease, store progress, tell whether to stop."""
@@ -148,6 +165,16 @@ class Reports:
             outcomes.store_curves(connection, held.id, attempt_id, message.segments)
             if message.outcomes:
                 outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now)
+
+    def checkpoint(self, attempt_id: int, secret: str, message: CheckpointReport) -> None:
+        """Note checkpoints; those that were noted before, or are of trials that have ended, change nothing.
+
+        Raises:
+            InvalidReport: a checkpoint of a trial that is not in the cohort.
+        """
+        with self._transaction(attempt_id) as connection:
+            held, now = self._hold(connection, attempt_id, secret)
+            resumption.store(connection, held.id, attempt_id, message, now=now)
 
     def finish(self, attempt_id: int, secret: str, message: Outcome) -> None:
         """Store results, end the trials left, the cohort and the attempt; a second time nothing changes.

@@ -19,10 +19,10 @@ from benchmarks.tasks.info import Reference, TaskInfo
 from service.errors import NotFound
 from service.resources import describe, metrics, paging, schemas
 from service.resources.fallbacks import fallbacks
-from service.storage.curves import unpack
 from service.storage.engine import read
-from service.storage.queries import boards
-from service.storage.queries.boards import BoardRow, CellRow, SegmentRow, ValueRow
+from service.storage.queries import boards, curves
+from service.storage.queries.boards import BoardRow, CellRow, ValueRow
+from service.storage.queries.curves import Curve
 
 PROVENANCE_SHOWN = ("heunboard", "torch", "device", "executor")
 
@@ -120,18 +120,16 @@ def summarise(values: Sequence[ValueRow], flags: Sequence[bool]) -> schemas.Summ
     )
 
 
-def curve_over_seeds(estimator: str, metric: str, segments: Sequence[SegmentRow]) -> schemas.BoardCurve:
+def curve_over_seeds(estimator: str, metric: str, found: Sequence[Curve]) -> schemas.BoardCurve:
     """Mean and standard deviation (n - 1) at every epoch over the seeds whose value there is finite."""
-    seeds = {seed: lane for lane, seed in enumerate(dict.fromkeys(row.seed for row in segments))}
-    pieces = [(seeds[row.seed], row.first, unpack(row.packed)) for row in segments]
-    last = max(first + len(values) - 1 for _, first, values in pieces)
-    curves = np.full((len(seeds), last), np.nan)
-    for lane, first, values in pieces:
-        curves[lane, first - 1 : first - 1 + len(values)] = values
-    finite = np.isfinite(curves)
+    last = max(int(one.epochs[-1]) for one in found)
+    grid = np.full((len(found), last), np.nan)
+    for lane, one in enumerate(found):
+        grid[lane, one.epochs - 1] = one.values
+    finite = np.isfinite(grid)
     n = finite.sum(axis=0)
-    mean = np.where(finite, curves, 0.0).sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(finite, curves - mean, 0.0) ** 2
+    mean = np.where(finite, grid, 0.0).sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(finite, grid - mean, 0.0) ** 2
     sd = np.sqrt(squares.sum(axis=0) / np.maximum(n - 1, 1))
     return schemas.BoardCurve(
         estimator=estimator,
@@ -166,7 +164,7 @@ def _board(
         default_report=default_report,
         rows=[_row(choice, summaries.get(choice.cell.id, {}), references) for choice in choices],
         references=[_reference(one, None) for one in references if one.estimator is None],
-        curves=_curves(choices, boards.curve_segments(connection, ids, shown)),
+        curves=_curves(choices, curves.of_cells(connection, ids, shown)),
         trials=board.trials,
         counts=_counts(board, running),
         versions=versions(provenances),
@@ -243,9 +241,9 @@ def _reference(reference: Reference, measured: schemas.Summary | None) -> schema
     )
 
 
-def _curves(choices: Sequence[Choice], segments: Sequence[SegmentRow]) -> list[schemas.BoardCurve]:
-    grouped: dict[tuple[int, str], list[SegmentRow]] = {}
-    for row in segments:
+def _curves(choices: Sequence[Choice], found: Sequence[Curve]) -> list[schemas.BoardCurve]:
+    grouped: dict[tuple[int, str], list[Curve]] = {}
+    for row in found:
         grouped.setdefault((row.cell_id, row.metric), []).append(row)
     estimators = {choice.cell.id: choice.cell.estimator for choice in choices}
     return [curve_over_seeds(estimators[cell], metric, rows) for (cell, metric), rows in grouped.items()]

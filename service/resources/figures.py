@@ -19,7 +19,8 @@ from service.resources.labels import metric_header
 from service.resources.schemas import BoardCurve
 from service.resources.suite_reports import chosen_cells
 from service.storage.engine import read
-from service.storage.queries.boards import cell_ids, curve_segments
+from service.storage.queries import curves
+from service.storage.queries.boards import cell_ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +123,7 @@ def _curves(engine: Engine, section: FigureSection, board: BoardReport) -> tuple
     chosen = {spec.cell_key: spec.estimator.id for spec in chosen_cells(board)}
     with read(engine) as connection:
         ids = cell_ids(connection, list(chosen))
-        rows = curve_segments(connection, list(ids.values()), [section.metric])
+        rows = curves.of_cells(connection, list(ids.values()), [section.metric])
     grouped = {key: [row for row in rows if row.cell_id == id] for key, id in ids.items()}
     return tuple(
         boards.curve_over_seeds(estimator, section.metric, grouped[key])

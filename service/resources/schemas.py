@@ -287,7 +287,11 @@ class CurveList(Answer):
 
 
 class Attempt(Answer):
-    """One execution of the cohort that a trial belonged to."""
+    """One execution of the cohort that a trial belonged to.
+
+    ``resumed_from_step`` says after how many steps, done by earlier attempts, it took up the trial: 0 when
+    none of its checkpoints could be used, ``None`` when there was none.
+    """
 
     id: int
     number: int
@@ -297,6 +301,7 @@ class Attempt(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     provenance: dict[str, Any] | None
+    resumed_from_step: int | None
 
 
 class AttemptList(Answer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -11,9 +10,8 @@ from service.errors import NotFound
 from service.resources import schemas
 from service.resources.costs import costs
 from service.resources.sweeps import trial
-from service.storage.curves import unpack
 from service.storage.engine import read
-from service.storage.queries import trials
+from service.storage.queries import curves, trials
 from service.storage.queries.trials import TrialRow
 
 _RENAMED = {"products": "matmul"}
@@ -40,17 +38,13 @@ def trial_curves(engine: Engine, key: str) -> schemas.CurveList:
     """
     with read(engine) as connection:
         row = _trial(connection, key)
-        segments = trials.curve_segments(connection, row.id)
+        found = curves.of_trial(connection, row.id)
         cost = costs(connection, [row]).get(row.id)
-    curves = []
-    for metric, group in groupby(segments, key=lambda segment: segment.metric):
-        values: dict[int, float] = {}
-        for segment in group:
-            values.update(enumerate(unpack(segment.packed).tolist(), start=segment.first))
-        epochs = sorted(values)
-        curve = schemas.Curve(metric=metric, epochs=epochs, values=[values[epoch] for epoch in epochs])
-        curves.append(_with_axes(curve, cost))
-    return schemas.CurveList(key=key, curves=curves)
+    shown = [
+        schemas.Curve(metric=one.metric, epochs=one.epochs.tolist(), values=one.values.tolist())
+        for one in found
+    ]
+    return schemas.CurveList(key=key, curves=[_with_axes(one, cost) for one in shown])
 
 
 def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
@@ -72,6 +66,7 @@ def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
             started_at=one.started_at,
             finished_at=one.ended_at,
             provenance=_provenance(one.provenance),
+            resumed_from_step=(one.resumed or {}).get(key),
         )
         for one in rows
     ]

@@ -5,6 +5,7 @@
     sweep ──< sweep_trial >── trial >── cell >── board          what is wanted, each trial once
                                │  └──< trial_metric              final values
                                │  └──< curve_segment             values per epoch, packed
+                               │  └──< checkpoint                from where another attempt goes on
                              cohort ──< attempt                  who computes it
     former_cohort                                                who tried before
     cell ──< cell_summary                                        moments over seeds, for boards
@@ -230,6 +231,8 @@ class Attempt(Base):
     error: Mapped[str | None] = mapped_column(sa.Text)
     blameless: Mapped[bool] = mapped_column(default=False)
     """Whether it was lost by no fault of its trials: before it began, or with its machine."""
+    resumed: Mapped[Json | None]
+    """Step from which it went on, by key of those of its trials that had checkpoints."""
 
 
 UNPLANNED = "state = 'queued' AND cohort_id IS NULL AND wanted"
@@ -324,6 +327,28 @@ class CurveSegment(Base):
     first: Mapped[int] = mapped_column(primary_key=True)
     count: Mapped[int]
     packed: Mapped[bytes]
+
+
+class Checkpoint(Base):
+    """The state of an unfinished trial after some step. Its file lies where the workers put it, under a name
+    made of the trial's key, the attempt and the step."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = (
+        CheckConstraint("step >= 1 AND epochs >= 0 AND bytes >= 0 AND seconds >= 0", name="range"),
+    )
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempt.id"), primary_key=True)
+    step: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    epochs: Mapped[int]
+    """Whole epochs behind it: the curves up to there are those of the trial."""
+    digest: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the file's content."""
+    bytes: Mapped[int] = mapped_column(sa.BigInteger)
+    seconds: Mapped[float]
+    """What the trial had taken."""
+    created_at: Mapped[datetime]
 
 
 class CellSummary(Base):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
@@ -14,8 +15,8 @@ from service.errors import InvalidRequest, NotFound
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.resources.boards import choose, curve_over_seeds, list_boards, show_board
-from service.storage.curves import pack, unpack
-from service.storage.queries.boards import CellRow, SegmentRow
+from service.storage.queries.boards import CellRow
+from service.storage.queries.curves import Curve, pack, unpack
 from tests.support.fakes import make_spec
 from tests.support.sweeps import PROVENANCE, small_sweep
 from tests.support.web import compute
@@ -60,13 +61,13 @@ def test_tried_settings_are_those_with_a_result() -> None:
     assert choice.tried == 2
 
 
+def curve_of(seed: int, values: list[float]) -> Curve:
+    return Curve(1, 1, seed, "loss", np.arange(1, len(values) + 1), np.array(values))
+
+
 def test_curve_by_hand() -> None:
-    segments = [
-        SegmentRow(1, 0, "loss", 1, pack([1.0, 2.0])),
-        SegmentRow(1, 0, "loss", 3, pack([3.0])),
-        SegmentRow(1, 1, "loss", 1, pack([3.0, math.nan])),
-    ]
-    curve = curve_over_seeds("st", "loss", segments)
+    found = [curve_of(0, [1.0, 2.0, 3.0]), curve_of(1, [3.0, math.nan])]
+    curve = curve_over_seeds("st", "loss", found)
     assert curve.epochs == [1, 2, 3]
     assert curve.mean == [2.0, 2.0, 3.0]
     assert curve.sd == [pytest.approx(math.sqrt(2)), None, None]
@@ -74,7 +75,7 @@ def test_curve_by_hand() -> None:
 
 
 def test_curve_of_nothing_but_nan() -> None:
-    curve = curve_over_seeds("st", "loss", [SegmentRow(1, 0, "loss", 1, pack([math.nan, math.inf]))])
+    curve = curve_over_seeds("st", "loss", [curve_of(0, [math.nan, math.inf])])
     assert (curve.mean, curve.sd, curve.n) == ([None, None], [None, None], [0, 0])
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.engine.cohort import CurvePoint, Execution, LaneEnd, Segment
+from benchmarks.engine.lane_state import LaneState
 from benchmarks.spec import Component, TrialSpec, optimizer_from_json
 from workers.messages import (
+    CheckpointReport,
     Heartbeat,
     HeartbeatReply,
     LaneTrial,
     News,
     Outcome,
+    Resumption,
     StartReply,
     TrialOutcome,
 )
@@ -35,7 +38,7 @@ def make_spec(seed: int = 0) -> TrialSpec:
 def make_start_reply(lanes: int = 2, *, lease_seconds: float = 30.0) -> StartReply:
     """What a server answers to ``start``; the trials are called ``t0``, ``t1``, ..."""
     trials = tuple(LaneTrial(key=f"t{lane}", spec=make_spec(lane).to_json()) for lane in range(lanes))
-    return StartReply(cohort_id=1, number=1, lease_seconds=lease_seconds, trials=trials)
+    return StartReply(attempt_id=7, cohort_id=1, number=1, lease_seconds=lease_seconds, trials=trials)
 
 
 def make_claim(attempt_id: int, *, number: int = 1) -> Claim:
@@ -91,6 +94,8 @@ class FakeReporter:
     reply: StartReply | None
     on_heartbeat: Callable[[Heartbeat], HeartbeatReply] = lambda _message: HeartbeatReply()
     batches: list[News] = field(default_factory=list)
+    checkpoints: list[CheckpointReport] = field(default_factory=list)
+    resumption: Resumption | None = None
     outcome: Outcome | None = None
     beat: threading.Event = field(default_factory=threading.Event)
 
@@ -109,8 +114,15 @@ class FakeReporter:
         finally:
             self.beat.set()
 
+    def resume(self, message: Resumption) -> None:
+        self.resumption = message
+
     def metrics(self, news: News) -> None:
         self.batches.append(news)
+
+    def checkpoint(self, message: CheckpointReport, told: Callable[[], None]) -> None:
+        self.checkpoints.append(message)
+        told()
 
     def finish(self, message: Outcome) -> None:
         self.outcome = message
@@ -132,10 +144,27 @@ class ScriptedCohort:
         self.execution = execution
         self.trials: Sequence[TrialSpec] = ()
         self.device: str | None = None
+        self.states: Mapping[int, LaneState] = {}
 
-    def __call__(self, trials: Sequence[TrialSpec], *, device: str, data_dir: Path | None) -> ScriptedCohort:
-        self.trials, self.device = trials, device
+    def __call__(
+        self,
+        trials: Sequence[TrialSpec],
+        *,
+        device: str,
+        data_dir: Path | None,
+        states: Mapping[int, LaneState],
+    ) -> ScriptedCohort:
+        self.trials, self.device, self.states = trials, device, states
         return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """As :func:`make_segment` has it."""
+        return 10
+
+    def lane_state(self, lane: int) -> LaneState:
+        """Scripts have no state."""
+        raise NotImplementedError
 
     def segments(self) -> Iterator[Segment]:
         return self._script()

@@ -93,9 +93,9 @@ def serve(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def stack(folder: Path) -> Iterator[Stack]:
-    """A migrated SQLite database in ``folder`` and a server over it."""
-    with engine_of(f"sqlite:///{folder / 'stack.sqlite'}") as engine:
+def stack(folder: Path, database_url: str | None = None) -> Iterator[Stack]:
+    """A database, by default an SQLite file in ``folder``, migrated, and a server over it."""
+    with engine_of(database_url or f"sqlite:///{folder / 'stack.sqlite'}") as engine:
         migrations.upgrade(engine)
         queue = Queue(engine, rules=RULES)
         with serve(make_app(queue)) as url:

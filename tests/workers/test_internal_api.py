@@ -75,7 +75,7 @@ def test_failing_task_leaves_error_and_traceback(served: Stack, connect: Connect
     assert "_no_data" in trial.traceback
 
 
-def _no_data(trials: object, *, device: str, data_dir: object) -> Lanes:
+def _no_data(trials: object, *, device: str, data_dir: object, states: object) -> Lanes:
     raise FileNotFoundError("mnist is nowhere")
 
 

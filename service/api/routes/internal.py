@@ -12,7 +12,15 @@ from fastapi.routing import APIRoute
 from service.errors import NotFound, WrongSecret
 from service.queue.reports import Reports
 from service.resources.paging import LARGEST_ID
-from workers.messages import Heartbeat, HeartbeatReply, MetricsBatch, Outcome, StartReply
+from workers.messages import (
+    CheckpointReport,
+    Heartbeat,
+    HeartbeatReply,
+    MetricsBatch,
+    Outcome,
+    Resumption,
+    StartReply,
+)
 
 CHECKED_WITH_ITS_REPORT = 65_536
 """Bytes of a body up to which a report is parsed before its attempt's secret is looked up."""
@@ -51,6 +59,10 @@ def internal_router(reports: Reports) -> APIRouter:
     def start(attempt_id: AttemptId, secret: Secret) -> StartReply:
         return reports.start(attempt_id, secret)
 
+    @router.post("/resume", status_code=status.HTTP_204_NO_CONTENT)
+    def resume(attempt_id: AttemptId, secret: Secret, message: Resumption) -> None:
+        reports.resume(attempt_id, secret, message)
+
     @router.post("/heartbeat")
     def heartbeat(attempt_id: AttemptId, secret: Secret, message: Heartbeat) -> HeartbeatReply:
         return reports.heartbeat(attempt_id, secret, message)
@@ -58,6 +70,10 @@ def internal_router(reports: Reports) -> APIRouter:
     @router.post("/metrics", status_code=status.HTTP_204_NO_CONTENT)
     def metrics(attempt_id: AttemptId, secret: Secret, message: MetricsBatch) -> None:
         reports.metrics(attempt_id, secret, message)
+
+    @router.post("/checkpoint", status_code=status.HTTP_204_NO_CONTENT)
+    def checkpoint(attempt_id: AttemptId, secret: Secret, message: CheckpointReport) -> None:
+        reports.checkpoint(attempt_id, secret, message)
 
     @router.post("/finish", status_code=status.HTTP_204_NO_CONTENT)
     def finish(attempt_id: AttemptId, secret: Secret, message: Outcome) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec, Component
 from service.states import CohortState, TrialState
-from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, CurveSegment, Trial, TrialMetric
+from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, Trial, TrialMetric
 from service.storage.queries.moves import chunks
 
 
@@ -47,16 +47,6 @@ class ValueRow(NamedTuple):
     seed: int
     metric: str
     value: float
-
-
-class SegmentRow(NamedTuple):
-    """A piece of the curve of one metric of one seed."""
-
-    cell_id: int
-    seed: int
-    metric: str
-    first: int
-    packed: bytes
 
 
 def board_rows(connection: Connection, *, limit: int, before: int | None) -> list[BoardRow]:
@@ -128,24 +118,6 @@ def final_values(connection: Connection, cell_ids: Sequence[int], metrics: Seque
         .order_by(Trial.cell_id, TrialMetric.metric, Trial.seed)
     )
     return [ValueRow(*row) for row in rows]
-
-
-def curve_segments(
-    connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str]
-) -> list[SegmentRow]:
-    """Curves of the seeds that have a result, as the attempt that ended them reported."""
-    ended = sa.and_(CurveSegment.trial_id == Trial.id, CurveSegment.attempt_id == Trial.attempt_id)
-    rows = connection.execute(
-        sa.select(Trial.cell_id, Trial.seed, CurveSegment.metric, CurveSegment.first, CurveSegment.packed)
-        .join(CurveSegment, ended)
-        .where(
-            Trial.cell_id.in_(cell_ids),
-            Trial.state.in_((TrialState.SUCCEEDED, TrialState.FAILED)),
-            CurveSegment.metric.in_(metrics),
-        )
-        .order_by(Trial.cell_id, CurveSegment.metric, Trial.seed, CurveSegment.first)
-    )
-    return [SegmentRow(*row) for row in rows]
 
 
 def provenances(connection: Connection, cell_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec
 from service.states import AttemptState, CohortState, Event, TrialState
-from service.storage.models import Attempt, Cell, Cohort, CurveSegment, Trial, TrialMetric
+from service.storage.models import Attempt, Cell, Cohort, Trial, TrialMetric
 from service.storage.queries.moves import move
 
 
@@ -104,13 +104,21 @@ def running_lanes(connection: Connection, cohort_id: int) -> list[Lane]:
     return [Lane(*row) for row in rows]
 
 
-def delete_provisional_curves(connection: Connection, trial_ids: Sequence[int], *, keep_attempt: int) -> None:
-    """Drop what earlier attempts reported of trials that they did not end."""
-    connection.execute(
-        sa.delete(CurveSegment).where(
-            CurveSegment.trial_id.in_(trial_ids), CurveSegment.attempt_id != keep_attempt
-        )
-    )
+def ended_keys(connection: Connection, cohort_id: int) -> set[str]:
+    """Trials of the cohort that have an outcome."""
+    ended = (Trial.cohort_id == cohort_id, Trial.state != TrialState.RUNNING)
+    return set(connection.scalars(sa.select(Trial.key).where(*ended)))
+
+
+def forget_losses(connection: Connection, cohort_id: int) -> None:
+    """Count no loss of the cohort's unfinished trials so far."""
+    mine = (Trial.cohort_id == cohort_id, Trial.state == TrialState.RUNNING, Trial.losses > 0)
+    connection.execute(sa.update(Trial).where(*mine).values(losses=0))
+
+
+def note_provenance(connection: Connection, attempt_id: int, provenance: dict[str, Any]) -> None:
+    """With what the attempt computes, as far as it has."""
+    connection.execute(sa.update(Attempt).where(Attempt.id == attempt_id).values(provenance=provenance))
 
 
 def note_progress(
@@ -130,11 +138,6 @@ def advance_seq(connection: Connection, attempt_id: int, seq: int) -> bool:
         sa.update(Attempt).where(Attempt.id == attempt_id, Attempt.last_seq == seq - 1).values(last_seq=seq)
     )
     return advanced.rowcount == 1
-
-
-def insert_curve_segments(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add segments: ``trial_id, metric, attempt_id, first, count, packed``."""
-    connection.execute(sa.insert(CurveSegment), rows)
 
 
 def end_trials(

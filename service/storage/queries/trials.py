@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec, TrialSpec
 from service.states import AttemptState, TrialState
-from service.storage.models import Attempt, Cell, CurveSegment, FormerCohort, SweepTrial, Trial, TrialMetric
+from service.storage.models import Attempt, Cell, FormerCohort, SweepTrial, Trial, TrialMetric
 from service.storage.queries.moves import chunks
 
 
@@ -36,14 +36,6 @@ class TrialRow(NamedTuple):
         return self.cell.seeded(self.seed)
 
 
-class SegmentRow(NamedTuple):
-    """A piece of one curve."""
-
-    metric: str
-    first: int
-    packed: bytes
-
-
 class AttemptRow(NamedTuple):
     """One execution of a cohort."""
 
@@ -55,6 +47,7 @@ class AttemptRow(NamedTuple):
     started_at: datetime | None
     ended_at: datetime | None
     provenance: dict[str, Any] | None
+    resumed: dict[str, int] | None
 
 
 def trial_by_key(connection: Connection, key: str) -> TrialRow | None:
@@ -98,16 +91,6 @@ def final_metrics(connection: Connection, trial_ids: Sequence[int]) -> dict[int,
     return found
 
 
-def curve_segments(connection: Connection, trial_id: int) -> list[SegmentRow]:
-    """What was reported of the trial, metric by metric, by rising epoch."""
-    rows = connection.execute(
-        sa.select(CurveSegment.metric, CurveSegment.first, CurveSegment.packed)
-        .where(CurveSegment.trial_id == trial_id)
-        .order_by(CurveSegment.metric, CurveSegment.attempt_id, CurveSegment.first)
-    )
-    return [SegmentRow(*row) for row in rows]
-
-
 def provenances(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Attempt id -> what it was computed with; attempts that have not said so are left out."""
     found: dict[int, dict[str, Any]] = {}
@@ -130,6 +113,7 @@ def attempts_at(connection: Connection, trial: TrialRow) -> list[AttemptRow]:
             Attempt.started_at,
             Attempt.ended_at,
             Attempt.provenance,
+            Attempt.resumed,
         )
         .where(sa.or_(Attempt.cohort_id == trial.cohort_id, Attempt.cohort_id.in_(former)))
         .order_by(Attempt.id)
