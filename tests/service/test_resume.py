@@ -68,7 +68,11 @@ class Machine:
         """What the server shows of the trials that succeeded."""
         return {
             trial.key: (
-                trials.show_trial(self.made.engine, trial.key).metrics,
+                {
+                    name: value
+                    for name, value in trials.show_trial(self.made.engine, trial.key).metrics.items()
+                    if value is not None
+                },
                 {
                     one.metric: [value for value in one.values if value is not None]
                     for one in trials.trial_curves(self.made.engine, trial.key).curves

@@ -19,6 +19,7 @@ from service.storage.models import (
     Board,
     Cell,
     CellSummary,
+    Checkpoint,
     CurveSegment,
     Event,
     FormerCohort,
@@ -53,7 +54,7 @@ def orphans(connection: Connection, sweep_id: int, *, limit: int) -> list[int]:
 
 def delete_trials(connection: Connection, trial_ids: Sequence[int]) -> set[int]:
     """Remove trials with everything that is known of them; returns their cells, which no longer add up."""
-    for table in (TrialMetric, CurveSegment, FormerCohort, SweepTrial):
+    for table in (TrialMetric, CurveSegment, Checkpoint, FormerCohort, SweepTrial):
         connection.execute(sa.delete(table).where(table.trial_id.in_(trial_ids)))
     gone = sa.delete(Trial).where(Trial.id.in_(trial_ids)).returning(Trial.cell_id)
     return set(connection.execute(gone).scalars())
