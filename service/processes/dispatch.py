@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Literal
 from service.errors import InvalidSettings
 from service.processes.children import stop_on_signals
 from service.settings import Settings
+from workers import delivery, spool
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.orders import WorkerConfig
 from workers.ports import CheckpointRecords, Launcher
 
 if TYPE_CHECKING:
     from service.queue.cohorts import Queue
+
+DELIVERY_SECONDS = 5.0
+"""For which a new dispatcher waits for the server, if a dead worker has left something for it."""
 
 LauncherName = Literal["auto", "ray", "local"]
 
@@ -67,12 +71,17 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
         owner=owner, max_lanes=settings.max_lanes, lease_seconds=settings.lease_seconds
     )
     stop = threading.Event()
+    courier = delivery.Courier(options.worker_url, spool.default_folder())
     with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
         launcher.prepare()  # first: it takes longest, and goes on by itself
-        with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
+        with stop_on_signals(stop), contextlib.closing(courier):  # again: Ray has put a handler in place
             queue = _open_queue(settings)
             _sweep_checkpoints(settings, queue, stop)
-            Dispatcher(queue, launcher, rules, on_ready=_teller(options.ready_fd)).run(stop)
+            # Before it takes over: what is given up then can tell nothing any more.
+            delivery.deliver(spool.default_folder(), options.worker_url, patience=DELIVERY_SECONDS)
+            courier.start()
+            told = _teller(options.ready_fd)
+            Dispatcher(queue, launcher, rules, courier=courier, on_ready=told).run(stop)
 
 
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:

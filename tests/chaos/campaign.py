@@ -1,0 +1,212 @@
+"""A campaign: faults on a running arena, one after the other, and what came of it."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
+from tests.chaos import results
+from tests.chaos.arena import Arena, Rules, arena
+from tests.chaos.faults import Fault
+from tests.chaos.results import Doubled, Result
+from tests.support.processes import until
+
+LOOK_SECONDS = 0.1
+GIVEN_UP_SECONDS = 120.0
+END_SECONDS = 600.0
+LONGEST_PAUSE_SECONDS = 2.0
+VISIT_SECONDS = 0.5
+PAGES = ("/sweeps", "/api/v1/sweeps", "/", "/readyz")
+EXPECTED = (200, 503)
+"""What a visitor may see: pages, or that the database is away."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Struck:
+    """A fault that happened.
+
+    Attributes:
+        name: its kind.
+        lasted: seconds from its beginning to its end.
+        recovery: seconds from its end until every dispatcher's attempts had made steps that the server knew
+            of; infinite when that did not happen.
+    """
+
+    name: str
+    lasted: float
+    recovery: float
+
+
+@dataclass(kw_only=True, slots=True)
+class Outcome:
+    """What came of a campaign.
+
+    Attributes:
+        struck: the faults.
+        sweeps: how many sweeps were submitted.
+        results: of all trials.
+        doubled: what is there twice or missing in between.
+        refused: reports that the fence refused.
+        stale_writes: attempts of which something was stored after they were given up; means nothing after
+            the clock was stepped.
+        steps_done, steps_needed: of all attempts together, and of one for each trial.
+        seen: what a visitor of the pages saw: HTTP status -> how often; 0 for no answer.
+        seconds: that it took.
+    """
+
+    struck: list[Struck] = field(default_factory=list)
+    sweeps: int = 0
+    results: dict[str, Result] = field(default_factory=dict)
+    doubled: Doubled = Doubled(0, 0)
+    refused: int = 0
+    stale_writes: int = 0
+    steps_done: int = 0
+    steps_needed: int = 0
+    seen: Counter[int] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def lost(self) -> int:
+        """Trials without a result."""
+        return sum(one.state != "succeeded" for one in self.results.values())
+
+    def unlike(self, undisturbed: Mapping[str, Result]) -> int:
+        """Trials whose result is not, bit for bit, that of an undisturbed run."""
+        return sum(one != undisturbed.get(key) for key, one in self.results.items())
+
+    def unexpected(self) -> int:
+        """Answers that were neither a page nor 503."""
+        return sum(count for status, count in self.seen.items() if status and status not in EXPECTED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a campaign does.
+
+    Attributes:
+        backend: the kind of database.
+        rules: of the arena.
+        faults: which faults happen there, in order.
+        sweeps: what is computed meanwhile, as many as are needed to keep it busy.
+        seed: of what is left to chance.
+    """
+
+    backend: str
+    rules: Rules
+    faults: Callable[[Arena, random.Random], Sequence[Fault]]
+    sweeps: Sequence[dict[str, Any]]
+    seed: int = 0
+
+
+def run(plan: Plan, folder: Path, say: Say) -> Outcome:
+    """Strike, and wait until every trial of the sweeps that were submitted has ended."""
+    began = time.monotonic()
+    outcome = Outcome()
+    chance = random.Random(plan.seed)
+    with arena(folder, plan.backend, plan.rules) as made:
+        with visited(made.url, outcome.seen):
+            for number, fault in enumerate(plan.faults(made, chance), 1):
+                outcome.sweeps = made.keep_busy(plan.sweeps)
+                time.sleep(chance.uniform(0, LONGEST_PAUSE_SECONDS))  # so that it strikes at any moment
+                outcome.struck.append(strike(made, fault, chance))
+                say(f"{number:4}  {_line(outcome.struck[-1])}")
+            finish(made)
+        _judge(outcome, made)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def undisturbed(sweeps: Sequence[dict[str, Any]], folder: Path) -> dict[str, Result]:
+    """The results of the sweeps when nothing goes wrong."""
+    with arena(folder, "sqlite", Rules(launchers=("local",), slots=2)) as made:
+        while made.keep_busy(sweeps) < len(sweeps):
+            time.sleep(LOOK_SECONDS)  # until there is room for the next one
+        finish(made)
+        return results.results(made.engine)
+
+
+def strike(made: Arena, fault: Fault, chance: random.Random) -> Struck:
+    """Let it happen, and watch until everything runs again."""
+    began = time.monotonic()
+    fault.strike(made, chance)
+    over = time.monotonic()
+    try:
+        until(_all_move(made), "all slots compute again", limit=GIVEN_UP_SECONDS)
+    except AssertionError:
+        return Struck(name=fault.name, lasted=over - began, recovery=math.inf)
+    return Struck(name=fault.name, lasted=over - began, recovery=time.monotonic() - over)
+
+
+def finish(made: Arena) -> None:
+    """Wait until no trial waits or runs."""
+    until(lambda: _left(made) == 0, "all trials have ended", limit=END_SECONDS)
+
+
+@contextmanager
+def visited(url: str, seen: Counter[int]) -> Iterator[None]:
+    """Somebody looks at the pages all the time."""
+    leaving = threading.Event()
+
+    def visit() -> None:
+        with httpx.Client(base_url=url, timeout=60, headers={"Accept": "text/html"}) as client:
+            while not leaving.wait(VISIT_SECONDS):
+                for page in PAGES:
+                    seen[_status(client, page)] += 1
+
+    thread = threading.Thread(target=visit, name="visitor", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        leaving.set()
+        thread.join()
+
+
+def _status(client: httpx.Client, page: str) -> int:
+    with suppress(httpx.TransportError):
+        return client.get(page).status_code
+    return 0
+
+
+def _all_move(made: Arena) -> Callable[[], bool]:
+    """Tells whether, since now, attempts of every dispatcher have made steps that the server knows of."""
+    before = {id: steps for attempts in made.progress().values() for id, steps in attempts.items()}
+    moved: set[str] = set()
+
+    def look() -> bool:
+        for owner, attempts in made.progress().items():
+            if any(steps > before.get(id, 0) for id, steps in attempts.items()):
+                moved.add(owner)
+        return moved >= set(made.rules.launchers)
+
+    return look
+
+
+def _left(made: Arena) -> int | None:
+    with suppress(SQLAlchemyError):
+        return made.unfinished()
+    return None
+
+
+def _judge(outcome: Outcome, made: Arena) -> None:
+    outcome.results = results.results(made.engine)
+    outcome.doubled = results.doubled(made.engine)
+    outcome.refused = results.refused(made.engine)
+    outcome.stale_writes = results.stale_writes(made.engine)
+    outcome.steps_done, outcome.steps_needed = results.steps(made.engine)
+
+
+def _line(struck: Struck) -> str:
+    return f"{struck.name:46} {struck.lasted:6.1f} s, running again after {struck.recovery:5.1f} s"
