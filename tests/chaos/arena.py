@@ -192,6 +192,8 @@ class Arena:
                 # With a key of its own: a repetition of what was stored, but not answered, changes nothing.
                 client.submit(sweeps[self._sweeps], idempotency_key=f"chaos-{self._sweeps}")
                 self._sweeps += 1
+                continue
+            time.sleep(LOOK_SECONDS)  # the web service is not there yet
         return self._sweeps
 
     def _service(self, name: str, *arguments: str) -> Service:

@@ -139,10 +139,10 @@ def undisturbed(sweeps: Sequence[dict[str, Any]], folder: Path) -> dict[str, Res
 
 def strike(made: Arena, fault: Fault, chance: random.Random) -> Struck:
     """Let it happen, and watch until everything runs again."""
-    began = time.monotonic()
-    fault.strike(made, chance)
-    over = time.monotonic()
+    began = over = time.monotonic()
     try:
+        fault.strike(made, chance)
+        over = time.monotonic()
         until(_all_move(made), "all slots compute again", limit=GIVEN_UP_SECONDS)
     except AssertionError:
         return Struck(name=fault.name, lasted=over - began, recovery=math.inf)

@@ -50,7 +50,7 @@ class UnfencedReports(Reports):
         states: Sequence[AttemptState] = COMPUTING,
     ) -> Report:
         record = reports._known(connection, attempt_id, secret)
-        return Report(HeldCohort(record.cohort_id, record.number), self._clock(connection))
+        return Report(HeldCohort(record.cohort_id, record.number, None), self._clock(connection))
 
 
 def main(clock_file: str, fence: str, *arguments: str) -> None:
