@@ -177,7 +177,8 @@ def dispatch(
     from service.processes.dispatch import dispatch as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for chatty in ("alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if end_with_parent:
         follow()
     options = DispatchOptions(

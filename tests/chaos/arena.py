@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from tests.support.processes import alive, command_line, end, family, until
 RESTART_SECONDS = 0.5
 LOOK_SECONDS = 0.1
 READY_SECONDS = 120.0
-BACKLOG = 8
+BACKLOG = 16
 """Trials that wait or run, at the least, while there are faults: no slot is idle for want of work."""
 
 
@@ -164,8 +163,8 @@ class Arena:
         new.write_text(str(self.shift))
         new.replace(self._clock)
 
-    def progress(self) -> dict[str, dict[int, int]]:
-        """Steps of the attempts that run, by dispatcher; empty while the database does not answer."""
+    def progress(self) -> dict[str, dict[int, int]] | None:
+        """Steps of the attempts that run, by dispatcher; ``None`` while the database does not answer."""
         with suppress(SQLAlchemyError), read(self.engine) as connection:
             rows = connection.execute(
                 sa.select(Attempt.owner, Attempt.id, Attempt.steps_done).where(Attempt.state == "running")
@@ -174,7 +173,7 @@ class Arena:
             for owner, id, steps in rows:
                 found.setdefault(owner, {})[id] = steps
             return found
-        return {}
+        return None
 
     def unfinished(self) -> int:
         """Trials that wait or run."""
@@ -182,18 +181,13 @@ class Arena:
             waiting = sa.select(sa.func.count()).where(Trial.state.in_(("queued", "running")))
             return int(connection.execute(waiting).scalar_one())
 
-    def keep_busy(self, sweeps: Sequence[dict[str, Any]]) -> int:
-        """Submit sweeps until there is a backlog; returns how many were submitted so far."""
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline and self._sweeps < len(sweeps):
-            with suppress(ClientError, SQLAlchemyError), Client(self.url) as client:
-                if self.unfinished() >= BACKLOG:
-                    break
+    def submit_next(self, sweeps: Sequence[dict[str, Any]]) -> int:
+        """Submit the next sweep if there is no backlog; returns how many were submitted so far."""
+        with suppress(ClientError, SQLAlchemyError), Client(self.url) as client:
+            if self._sweeps < len(sweeps) and self.unfinished() < BACKLOG:
                 # With a key of its own: a repetition of what was stored, but not answered, changes nothing.
                 client.submit(sweeps[self._sweeps], idempotency_key=f"chaos-{self._sweeps}")
                 self._sweeps += 1
-                continue
-            time.sleep(LOOK_SECONDS)  # the web service is not there yet
         return self._sweeps
 
     def _service(self, name: str, *arguments: str) -> Service:

@@ -70,7 +70,7 @@ class Outcome:
     struck: list[Struck] = field(default_factory=list)
     sweeps: int = 0
     results: dict[str, Result] = field(default_factory=dict)
-    doubled: Doubled = Doubled(0, 0)
+    doubled: Doubled = field(default_factory=lambda: Doubled(0, 0))
     refused: int = 0
     stale_writes: int = 0
     steps_done: int = 0
@@ -117,11 +117,13 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
     chance = random.Random(plan.seed)
     with arena(folder, plan.backend, plan.rules) as made:
         with visited(made.url, outcome.seen):
-            for number, fault in enumerate(plan.faults(made, chance), 1):
-                outcome.sweeps = made.keep_busy(plan.sweeps)
-                time.sleep(chance.uniform(0, LONGEST_PAUSE_SECONDS))  # so that it strikes at any moment
-                outcome.struck.append(strike(made, fault, chance))
-                say(f"{number:4}  {_line(outcome.struck[-1])}")
+            faults = plan.faults(made, chance)
+            with kept_busy(made, plan.sweeps, outcome):
+                until(_all_move(made), "the first attempts compute", limit=GIVEN_UP_SECONDS)
+                for number, fault in enumerate(faults, 1):
+                    time.sleep(chance.uniform(0, LONGEST_PAUSE_SECONDS))  # so that it strikes at any moment
+                    outcome.struck.append(strike(made, fault, chance))
+                    say(f"{number:4}  {_line(outcome.struck[-1])}")
             finish(made)
         _judge(outcome, made)
     outcome.seconds = time.monotonic() - began
@@ -131,7 +133,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
 def undisturbed(sweeps: Sequence[dict[str, Any]], folder: Path) -> dict[str, Result]:
     """The results of the sweeps when nothing goes wrong."""
     with arena(folder, "sqlite", Rules(launchers=("local",), slots=2)) as made:
-        while made.keep_busy(sweeps) < len(sweeps):
+        while made.submit_next(sweeps) < len(sweeps):
             time.sleep(LOOK_SECONDS)  # until there is room for the next one
         finish(made)
         return results.results(made.engine)
@@ -155,17 +157,39 @@ def finish(made: Arena) -> None:
 
 
 @contextmanager
+def kept_busy(made: Arena, sweeps: Sequence[dict[str, Any]], outcome: Outcome) -> Iterator[None]:
+    """Somebody submits the next sweep whenever little is left to compute."""
+
+    def submit() -> None:
+        outcome.sweeps = made.submit_next(sweeps)
+
+    with _repeated(submit, pause=VISIT_SECONDS):
+        yield
+
+
+@contextmanager
 def visited(url: str, seen: Counter[int]) -> Iterator[None]:
     """Somebody looks at the pages all the time."""
+    with httpx.Client(base_url=url, timeout=60, headers={"Accept": "text/html"}) as client:
+
+        def visit() -> None:
+            for page in PAGES:
+                seen[_status(client, page)] += 1
+
+        with _repeated(visit, pause=VISIT_SECONDS):
+            yield
+
+
+@contextmanager
+def _repeated(act: Callable[[], None], *, pause: float) -> Iterator[None]:
+    """Do it again and again in a thread of its own, until the block ends."""
     leaving = threading.Event()
 
-    def visit() -> None:
-        with httpx.Client(base_url=url, timeout=60, headers={"Accept": "text/html"}) as client:
-            while not leaving.wait(VISIT_SECONDS):
-                for page in PAGES:
-                    seen[_status(client, page)] += 1
+    def run() -> None:
+        while not leaving.wait(pause):
+            act()
 
-    thread = threading.Thread(target=visit, name="visitor", daemon=True)
+    thread = threading.Thread(target=run, name="somebody", daemon=True)
     thread.start()
     try:
         yield
@@ -181,12 +205,19 @@ def _status(client: httpx.Client, page: str) -> int:
 
 
 def _all_move(made: Arena) -> Callable[[], bool]:
-    """Tells whether, since now, attempts of every dispatcher have made steps that the server knows of."""
-    before = {id: steps for attempts in made.progress().values() for id, steps in attempts.items()}
+    """Tells whether, since it was asked first, attempts of every dispatcher have made steps that the server
+    knows of."""
+    before: dict[int, int] | None = None
     moved: set[str] = set()
 
     def look() -> bool:
-        for owner, attempts in made.progress().items():
+        nonlocal before
+        now = made.progress()
+        if now is None:
+            return False
+        if before is None:
+            before = {id: steps for attempts in now.values() for id, steps in attempts.items()}
+        for owner, attempts in now.items():
             if any(steps > before.get(id, 0) for id, steps in attempts.items()):
                 moved.add(owner)
         return moved >= set(made.rules.launchers)

@@ -15,19 +15,23 @@ LONGER_THAN_A_LEASE = 1.2
 HOUR = 3600.0
 
 
+Strike = Callable[[Arena, random.Random], None]
+"""Makes a fault happen; the random numbers choose among victims and lengths."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A kind of fault.
 
     Attributes:
         name: for the report.
-        strike: makes it happen; the random numbers choose among victims and lengths.
+        strike: see :data:`Strike`.
         launcher: the launcher that it needs.
         backend: the kind of database that it needs.
     """
 
     name: str
-    strike: Callable[[Arena, random.Random], None]
+    strike: Strike
     launcher: str | None = None
     backend: str | None = None
 
@@ -37,14 +41,14 @@ class Fault:
         return self.launcher in (None, *arena.rules.launchers) and self.backend in (None, backend)
 
 
-def _kill_worker(launcher: str) -> Callable[[Arena, random.Random], None]:
+def _kill_worker(launcher: str) -> Strike:
     def strike(arena: Arena, chance: random.Random) -> None:
         kill([chance.choice(until(lambda: arena.workers(launcher), f"a worker of {launcher}"))])
 
     return strike
 
 
-def _freeze_worker(launcher: str) -> Callable[[Arena, random.Random], None]:
+def _freeze_worker(launcher: str) -> Strike:
     def strike(arena: Arena, chance: random.Random) -> None:
         worker = chance.choice(until(lambda: arena.workers(launcher), f"a worker of {launcher}"))
         _frozen(arena, [worker])
@@ -52,14 +56,14 @@ def _freeze_worker(launcher: str) -> Callable[[Arena, random.Random], None]:
     return strike
 
 
-def _kill_part(name: str) -> Callable[[Arena, random.Random], None]:
+def _kill_part(name: str) -> Strike:
     def strike(arena: Arena, _chance: random.Random) -> None:
         kill(until(lambda: arena.part(name), name))
 
     return strike
 
 
-def _kill_service(name: str) -> Callable[[Arena, random.Random], None]:
+def _kill_service(name: str) -> Strike:
     return lambda arena, _chance: kill([arena.pid(name)])
 
 
@@ -67,7 +71,7 @@ def _freeze_web(arena: Arena, _chance: random.Random) -> None:
     _frozen(arena, [arena.pid("web")])
 
 
-def _freeze_node(launcher: str) -> Callable[[Arena, random.Random], None]:
+def _freeze_node(launcher: str) -> Strike:
     """The machine of a dispatcher stands still while others take what it had; then it wakes up."""
     return lambda arena, _chance: _frozen(arena, arena.node(launcher))
 
@@ -93,7 +97,7 @@ def _step_clock(arena: Arena, chance: random.Random) -> None:
     arena.step_clock(-arena.shift or chance.choice((HOUR, -HOUR)))
 
 
-def _kill_database(seconds: Callable[[Arena, random.Random], float]) -> Callable[[Arena, random.Random], None]:
+def _kill_database(seconds: Callable[[Arena, random.Random], float]) -> Strike:
     def strike(arena: Arena, chance: random.Random) -> None:
         assert arena.server is not None
         arena.server.kill()

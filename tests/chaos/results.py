@@ -63,9 +63,7 @@ def _broken_curves(connection: Connection) -> int:
 
 
 def _broken_cells(connection: Connection) -> int:
-    ended = Counter[int](
-        connection.scalars(sa.select(Trial.cell_id).where(Trial.state == "succeeded")).all()
-    )
+    ended = Counter[int](connection.scalars(sa.select(Trial.cell_id).where(Trial.state == "succeeded")).all())
     values = Counter[tuple[int, str]](
         tuple(row)
         for row in connection.execute(sa.select(Trial.cell_id, TrialMetric.metric).join(Trial)).all()

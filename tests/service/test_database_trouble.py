@@ -52,7 +52,9 @@ ODD = {
     "a metric that is NaN": lambda finish: finish["outcomes"][0]["metrics"].update(expected_loss=math.nan),
     "a metric's name": lambda finish: finish["outcomes"][0]["metrics"].update({f"\0{LONE}": 1.0}),
     "an unknown word": lambda finish: finish["provenance"].update(surprise=1),
-    "2^70 evaluations": lambda finish: finish["provenance"].update(evaluations=2**70, peak_memory_bytes=2**70),
+    "2^70 evaluations": lambda finish: finish["provenance"].update(
+        evaluations=2**70, peak_memory_bytes=2**70
+    ),
 }
 """What no worker of ours would send."""
 

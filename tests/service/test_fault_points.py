@@ -14,7 +14,14 @@ from service.queue.reports import QueueRules
 from service.queue.submission import submit
 from tests.chaos import results
 from tests.chaos.results import Doubled, Result
-from tests.support.fault_points import POINTS, FaultPoints, InlineLauncher, Killed, ProbedQueue, ProbedTransport
+from tests.support.fault_points import (
+    POINTS,
+    FaultPoints,
+    InlineLauncher,
+    Killed,
+    ProbedQueue,
+    ProbedTransport,
+)
 from tests.support.stack import make_app
 from tests.support.sweeps import small_sweep
 from tests.support.web import InProcess
@@ -74,9 +81,7 @@ def require_whole(engine: Engine, found: Mapping[str, Result], points: FaultPoin
 
 
 @pytest.mark.parametrize("deaths", [*((point,) for point in POINTS), *TWO_DEATHS], ids=" then ".join)
-def test_a_death_at_a_named_point_changes_no_result(
-    engine: Engine, deaths: tuple[str, ...]
-) -> None:
+def test_a_death_at_a_named_point_changes_no_result(engine: Engine, deaths: tuple[str, ...]) -> None:
     points = FaultPoints(*deaths)
     found = computed(engine, points)
     require_whole(engine, found, points)

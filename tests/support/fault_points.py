@@ -15,9 +15,7 @@ from workers.ports import Claim, Exit
 
 QUEUE = ("release_owner", "expire_leases", "backlog", "plan", "claim")
 REPORTS = ("start", "metrics", "finish")
-POINTS = tuple(
-    f"{when} {what}" for what in (*QUEUE, "submit", *REPORTS) for when in ("before", "after")
-)
+POINTS = tuple(f"{when} {what}" for what in (*QUEUE, "submit", *REPORTS) for when in ("before", "after"))
 
 
 class Killed(BaseException):

@@ -174,9 +174,7 @@ def test_from_a_damaged_line_on_nothing_counts(tmp_path: Path, damage: object) -
     assert [name for name, _ in server.accepted] == ["metrics"]
 
 
-def test_a_spool_is_bounded_and_given_up_as_a_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_spool_is_bounded_and_given_up_as_a_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "made" / "spool"
     small = Spool(folder, SENDER, most_bytes=2_000)
     small.write([Entry("news", "{}")])
