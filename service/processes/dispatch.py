@@ -66,7 +66,7 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
         InvalidSettings: the launcher is not installed, or nothing that is can open the store of checkpoints.
         DatabaseOutOfDate: a server's database is of another version.
     """
-    owner = options.owner or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+    owner = options.owner or name_of_its_own()
     rules = DispatcherSettings(
         owner=owner, max_lanes=settings.max_lanes, lease_seconds=settings.lease_seconds
     )
@@ -84,11 +84,16 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
             Dispatcher(queue, launcher, rules, courier=courier, on_ready=told).run(stop)
 
 
+def name_of_its_own() -> str:
+    """A dispatcher's name that no other has."""
+    return f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+
+
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
     """The launcher that the options ask for; Ray is imported only for Ray's.
 
     Raises:
-        InvalidSettings: Ray was asked for and is not installed.
+        InvalidSettings: Ray was asked for and is not installed, or its cluster lets anybody in.
     """
     config = WorkerConfig(
         url=options.worker_url,
@@ -97,15 +102,7 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
         checkpoint_seconds=settings.checkpoint_seconds,
     )
     if _use_ray(options):
-        from workers.ray_launcher import RayLauncher  # an extra, and half a second of imports
-
-        return RayLauncher(
-            config,
-            address=options.ray_address,
-            slots=options.slots,
-            device=options.device,
-            insecure_dev=options.insecure_dev,
-        )
+        return _build_ray_launcher(config, options)
     from workers.local_launcher import LocalLauncher
 
     return LocalLauncher(
@@ -114,6 +111,22 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
         log_dir=settings.data_home / "attempts",
         device=options.device or "cpu",
     )
+
+
+def _build_ray_launcher(config: WorkerConfig, options: DispatchOptions) -> Launcher:
+    # An extra, and half a second of imports.
+    from workers.ray_launcher import InsecureCluster, RayLauncher
+
+    try:
+        return RayLauncher(
+            config,
+            address=options.ray_address,
+            slots=options.slots,
+            device=options.device,
+            insecure_dev=options.insecure_dev,
+        )
+    except InsecureCluster as error:
+        raise InvalidSettings(str(error)) from None
 
 
 def _teller(fd: int | None) -> Callable[[], None]:

@@ -7,6 +7,7 @@ twice or answered wrongly, everything ran again in time; and without the fence s
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -84,8 +85,8 @@ def _report(backend: str, outcome: Outcome, calm: dict[str, campaign.Result], le
         f"goal {goal:g} s, missed {late} times\n"
         f"  steps computed again: {repeated:,} of {outcome.steps_needed:,} ({share:.1%}), "
         f"{repeated / len(recoveries):,.0f} a fault\n"
-        f"  lost {outcome.lost()}, doubled {sum(outcome.doubled)} "
-        f"(curves {outcome.doubled.curves}, cells {outcome.doubled.cells}), unlike the undisturbed run {unlike}\n"
+        f"  lost {outcome.lost()}, doubled {sum(outcome.doubled)} (curves {outcome.doubled.curves}, "
+        f"cells {outcome.doubled.cells}), unlike the undisturbed run {unlike}\n"
         f"  late reports refused: {outcome.refused}\n"
         f"  pages asked for meanwhile: {seen}"
     )
@@ -135,4 +136,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything ends in order
     sys.exit(main())

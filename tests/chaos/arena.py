@@ -1,4 +1,4 @@
-"""What is put through chaos: a database, a web service and two dispatchers, which start again when they end."""
+"""What is put through chaos: a database, a web service and dispatchers, which start again when they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database is away, locked, full, in another time zone, or busy: nothing is lost and nobody sees a bug."""
+"""The database is away, locked, full, in another time zone, or busy: nothing is lost, nobody sees a bug."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named points at which a process may die: wrappers around the ports, so that production knows nothing of them.
+"""Named points at which a process may die: wrappers around the ports, which production knows nothing of.
 
 A point is ``before`` or ``after`` something: before a call of the queue, after its commit and before its
 answer; before a report is received, after it was stored and before the worker knows.

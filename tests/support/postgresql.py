@@ -36,7 +36,7 @@ class Server:
     def processes(self) -> list[int]:
         """Process ids: the postmaster's, then those of everything it has started."""
         postmaster = self._server.get_pid()
-        return family(postmaster) if alive(postmaster) else []
+        return family(postmaster) if postmaster is not None and alive(postmaster) else []
 
     def kill(self) -> None:
         """End all its processes at once, as a power failure would."""

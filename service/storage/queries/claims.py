@@ -58,7 +58,7 @@ _BACKLOG = sa.select(  # once: making the statement takes longer than carrying i
 
 
 def backlog(connection: Connection, *, now: datetime, latest: datetime) -> Backlog:
-    """Whether trials wait for a cohort, and whether cohorts wait for a claim; no pause ends after ``latest``."""
+    """Whether trials wait for a cohort, and cohorts for a claim; no pause ends after ``latest``."""
     unplanned, claimable = connection.execute(_BACKLOG, {"now": now, "latest": latest}).one()
     return Backlog(unplanned=bool(unplanned), claimable=bool(claimable))
 
