@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from service.errors import InvalidSettings
@@ -17,6 +18,7 @@ from service.processes.children import stop_on_signals
 from service.settings import Settings
 from workers import delivery, spool
 from workers.dispatcher import Dispatcher, DispatcherSettings
+from workers.leftovers import remove_leftovers
 from workers.orders import WorkerConfig
 from workers.ports import CheckpointRecords, Launcher
 
@@ -74,6 +76,7 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
     courier = delivery.Courier(options.worker_url, spool.default_folder())
     with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
         launcher.prepare()  # first: it takes longest, and goes on by itself
+        remove_leftovers(_logs(settings))
         with stop_on_signals(stop), contextlib.closing(courier):  # again: Ray has put a handler in place
             queue = _open_queue(settings)
             _sweep_checkpoints(settings, queue, stop)
@@ -108,7 +111,7 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
     return LocalLauncher(
         config,
         slots=options.slots or os.cpu_count() or 1,
-        log_dir=settings.data_home / "attempts",
+        log_dir=_logs(settings),
         device=options.device or "cpu",
     )
 
@@ -127,6 +130,10 @@ def _build_ray_launcher(config: WorkerConfig, options: DispatchOptions) -> Launc
         )
     except InsecureCluster as error:
         raise InvalidSettings(str(error)) from None
+
+
+def _logs(settings: Settings) -> Path:
+    return settings.data_home / "attempts"
 
 
 def _teller(fd: int | None) -> Callable[[], None]:
