@@ -64,10 +64,8 @@ def _broken_curves(connection: Connection) -> int:
 
 def _broken_cells(connection: Connection) -> int:
     ended = Counter[int](connection.scalars(sa.select(Trial.cell_id).where(Trial.state == "succeeded")).all())
-    values = Counter[tuple[int, str]](
-        tuple(row)
-        for row in connection.execute(sa.select(Trial.cell_id, TrialMetric.metric).join(Trial)).all()
-    )
+    finals = connection.execute(sa.select(Trial.cell_id, TrialMetric.metric).join(Trial))
+    values = Counter[tuple[int, str]]((cell, metric) for cell, metric in finals)
     counted = connection.execute(sa.select(Cell.id, Cell.succeeded)).all()
     summed = connection.execute(sa.select(CellSummary.cell_id, CellSummary.metric, CellSummary.count)).all()
     wrong = {id for id, count in counted if count != ended[id]}
