@@ -19,6 +19,7 @@ from tests.chaos import campaign, faults
 from tests.chaos.arena import Arena, Rules
 from tests.chaos.campaign import Outcome, Plan, Struck
 from tests.chaos.faults import Fault
+from tests.chaos.results import Result
 from tests.chaos.sweeps import KINDS, SWEEPS
 
 BACKENDS = ("sqlite", "postgresql")
@@ -69,7 +70,7 @@ def _control(rules: Rules, folder: Path) -> Outcome:
     return campaign.run(plan, _made(folder / "control"), _say)
 
 
-def _report(backend: str, outcome: Outcome, calm: dict[str, campaign.Result], lease: float) -> bool:
+def _report(backend: str, outcome: Outcome, calm: dict[str, Result], lease: float) -> bool:
     """Print what came of a campaign; returns whether it is as it should be."""
     recoveries = [struck.recovery for struck in outcome.struck]
     goal = min(GOAL_LEASES * lease, GOAL_SECONDS)
