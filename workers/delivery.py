@@ -91,24 +91,19 @@ def _deliver(orphan: Orphan, url: str, reporter: HttpReporter) -> bool:
 
 
 def _messages(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
-    """What its worker would have sent: path and body."""
+    """What its worker would have sent: path and body. News go in batches that follow the last one."""
     pile, seq = Pile(), 0
-    for kind, body in entries:
+    for kind, body in (*entries, Entry("seq", "")):  # the last one only has the rest sent
         if kind == "news":
             pile.add(News.model_validate_json(body))
             continue
-        if kind == "metrics":
-            seq = MetricsBatch.model_validate_json(body).seq
+        for batch in pile.batches():
+            seq += 1
+            yield "metrics", MetricsBatch(seq=seq, **dict(batch)).model_dump_json()
+        if kind == "seq":
+            seq = int(body or seq)
         else:
-            yield from _batches(pile, seq)
-        yield kind, body
-    yield from _batches(pile, seq)
-
-
-def _batches(pile: Pile, seq: int) -> Iterator[tuple[str, str]]:
-    while pile:
-        seq += 1
-        yield "metrics", MetricsBatch(seq=seq, **dict(pile.take())).model_dump_json()
+            yield kind, body
 
 
 class Courier:

@@ -164,10 +164,12 @@ class Arena:
         new.replace(self._clock)
 
     def progress(self) -> dict[str, dict[int, int]] | None:
-        """Steps of the attempts that run, by dispatcher; ``None`` while the database does not answer."""
+        """Steps of the attempts that have not ended, by dispatcher; ``None`` while the database is away."""
         with suppress(SQLAlchemyError), read(self.engine) as connection:
             rows = connection.execute(
-                sa.select(Attempt.owner, Attempt.id, Attempt.steps_done).where(Attempt.state == "running")
+                sa.select(Attempt.owner, Attempt.id, Attempt.steps_done).where(
+                    Attempt.state.in_(("claimed", "running"))
+                )
             )
             found: dict[str, dict[int, int]] = {}
             for owner, id, steps in rows:

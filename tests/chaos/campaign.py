@@ -24,6 +24,7 @@ from tests.support.processes import until
 
 LOOK_SECONDS = 0.1
 GIVEN_UP_SECONDS = 120.0
+MOMENT_SECONDS = 1.0
 END_SECONDS = 600.0
 LONGEST_PAUSE_SECONDS = 2.0
 VISIT_SECONDS = 0.5
@@ -119,7 +120,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
         with visited(made.url, outcome.seen):
             faults = plan.faults(made, chance)
             with kept_busy(made, plan.sweeps, outcome):
-                until(_all_move(made), "the first attempts compute", limit=GIVEN_UP_SECONDS)
+                until(Watch(made).all_move, "the first attempts compute", limit=GIVEN_UP_SECONDS)
                 for number, fault in enumerate(faults, 1):
                     time.sleep(chance.uniform(0, LONGEST_PAUSE_SECONDS))  # so that it strikes at any moment
                     outcome.struck.append(strike(made, fault, chance))
@@ -145,10 +146,11 @@ def strike(made: Arena, fault: Fault, chance: random.Random) -> Struck:
     try:
         fault.strike(made, chance)
         over = time.monotonic()
-        until(_all_move(made), "all slots compute again", limit=GIVEN_UP_SECONDS)
+        watch = Watch(made)
+        until(watch.all_move, "all slots compute again", limit=GIVEN_UP_SECONDS)
     except AssertionError:
         return Struck(name=fault.name, lasted=over - began, recovery=math.inf)
-    return Struck(name=fault.name, lasted=over - began, recovery=time.monotonic() - over)
+    return Struck(name=fault.name, lasted=over - began, recovery=watch.moved_at() - over)
 
 
 def finish(made: Arena) -> None:
@@ -204,25 +206,45 @@ def _status(client: httpx.Client, page: str) -> int:
     return 0
 
 
-def _all_move(made: Arena) -> Callable[[], bool]:
-    """Tells whether, since it was asked first, attempts of every dispatcher have made steps that the server
-    knows of."""
-    before: dict[int, int] | None = None
-    moved: set[str] = set()
+class Watch:
+    """Watches whether attempts of every dispatcher make steps that the server knows of.
 
-    def look() -> bool:
-        nonlocal before
-        now = made.progress()
+    A report that was under way when its worker was killed looks like a step. So an attempt that was there
+    before counts only when it makes steps again, a moment after the first ones.
+    """
+
+    def __init__(self, made: Arena) -> None:
+        self._made = made
+        self._before: dict[int, int] | None = None
+        self._first: dict[int, tuple[int, float]] = {}
+        self._moved: dict[str, float] = {}
+
+    def all_move(self) -> bool:
+        """Whether all do by now; what they had done is what they had at the first call."""
+        now = self._made.progress()
         if now is None:
             return False
-        if before is None:
-            before = {id: steps for attempts in now.values() for id, steps in attempts.items()}
+        if self._before is None:
+            self._before = {id: steps for attempts in now.values() for id, steps in attempts.items()}
         for owner, attempts in now.items():
-            if any(steps > before.get(id, 0) for id, steps in attempts.items()):
-                moved.add(owner)
-        return moved >= set(made.rules.launchers)
+            since = [at for id, steps in attempts.items() if (at := self._since(id, steps)) is not None]
+            if since:
+                self._moved.setdefault(owner, min(since))
+        return self._moved.keys() >= set(self._made.rules.launchers)
 
-    return look
+    def moved_at(self) -> float:
+        """When the last of them began to."""
+        return max(self._moved.values())
+
+    def _since(self, attempt: int, steps: int) -> float | None:
+        """Since when it makes steps, if that is certain."""
+        assert self._before is not None
+        if steps <= self._before.get(attempt, 0):
+            return None
+        first, at = self._first.setdefault(attempt, (steps, time.monotonic()))
+        is_new = attempt > max(self._before, default=0)
+        again = steps > first and time.monotonic() - at >= MOMENT_SECONDS
+        return at if is_new or again else None
 
 
 def _left(made: Arena) -> int | None:

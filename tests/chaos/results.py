@@ -90,10 +90,11 @@ def refused(engine: Engine) -> int:
 
 
 def steps(engine: Engine) -> tuple[int, int]:
-    """Steps that all attempts have reported, and those of the trials that have succeeded."""
+    """Steps that all attempts have done, and those of the trials that have succeeded."""
     with read(engine) as connection:
-        done = connection.execute(sa.select(sa.func.sum(Attempt.steps_done))).scalar_one()
+        attempts = connection.execute(sa.select(Attempt.steps_done, Attempt.resumed)).all()
         needed = connection.execute(
             sa.select(sa.func.sum(Trial.steps)).where(Trial.state == "succeeded")
         ).scalar_one()
-    return int(done or 0), int(needed or 0)
+    done = sum(steps - sum((resumed or {}).values()) for steps, resumed in attempts)
+    return done, int(needed or 0)

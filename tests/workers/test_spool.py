@@ -18,7 +18,7 @@ import pytest
 from tests.support.fakes import WAIT_SECONDS, FakeLauncher, FakeQueue, ManualClock, make_claim
 from tests.support.stack import Stack, stack
 from tests.support.sweeps import outcome
-from tests.workers.test_reporter import OUTCOME, ScriptedServer, news, told
+from tests.workers.test_reporter import OUTCOME, ScriptedServer, epochs, news, told
 from workers import delivery, spool
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.messages import Outcome
@@ -89,6 +89,20 @@ def connected(server: ScriptedServer) -> delivery.Connect:
         )
 
     return connect
+
+
+def test_checkpoints_are_told_of_after_the_curves_up_to_them_and_batches_count_on(tmp_path: Path) -> None:
+    """The batch under way may have been received: what waited behind it has the numbers that follow."""
+    waiting = [Entry("news", news(4).model_dump_json()), Entry("news", news(5).model_dump_json())]
+    written = Spool(tmp_path, SENDER)
+    written.write([Entry("seq", "3"), Entry("checkpoint", "{}"), *waiting, Entry("checkpoint", "{}")])
+    written.append(Entry("news", news(6).model_dump_json()))
+    written.release()
+    server = ScriptedServer()
+    delivery.deliver(tmp_path, URL, connect=connected(server))
+    assert [name for name, _ in server.accepted] == ["checkpoint", "metrics", "checkpoint", "metrics"]
+    assert [batch.seq for batch in told(server)] == [4, 5]
+    assert epochs(server) == [4, 5, 6]
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -164,7 +178,7 @@ def test_a_living_worker_s_file_is_nobody_else_s(tmp_path: Path) -> None:
 def test_from_a_damaged_line_on_nothing_counts(tmp_path: Path, damage: object) -> None:
     written = Spool(tmp_path, SENDER)
     batch = '{"seq":1,"progress":{"steps_done":1,"steps_total":2},"segments":[],"outcomes":[]}'
-    written.write([Entry("metrics", batch), Entry("finish", OUTCOME.model_dump_json())])
+    written.write([Entry("seq", "1"), Entry("metrics", batch), Entry("finish", OUTCOME.model_dump_json())])
     written.release()
     (file,) = tmp_path.iterdir()
     head, finish = file.read_bytes().rsplit(b" finish ", 1)
