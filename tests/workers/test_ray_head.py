@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ AGAIN_SECONDS = 90.0
 
 
 @contextmanager
-def head(port: int) -> Iterator[int]:
+def head(port: int, folder: str) -> Iterator[int]:
     """A head with one CPU that lets everybody in; the process id of what started it."""
     options = [
         f"--port={port}",
@@ -50,9 +51,9 @@ def succeeded(made: Stack) -> int:
 def test_a_head_that_dies_and_comes_back_is_found_again(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with stack(tmp_path) as made:
+    with tempfile.TemporaryDirectory(prefix="hb") as folder, stack(tmp_path) as made:
         made.submit(estimators=["exact"], seeds=1)
-        with head(port) as first:
+        with head(port, folder) as first:
             dispatcher = heunboard(
                 "dispatch", "--launcher=ray", f"--ray-address=127.0.0.1:{port}", "--insecure-dev",
                 f"--worker-url={made.url}", data=tmp_path / "home", RAY_AUTH_MODE="disabled",
@@ -62,7 +63,7 @@ def test_a_head_that_dies_and_comes_back_is_found_again(tmp_path: Path) -> None:
                 until(lambda: succeeded(made) == 1, "the first sweep has succeeded", limit=AGAIN_SECONDS)
                 end(family(first))
                 made.submit(name="second", estimators=["st"], seeds=1)
-                with head(port):
+                with head(port, folder):
                     until(lambda: succeeded(made) == 2, "the second one has", limit=AGAIN_SECONDS)
                     dispatcher.send_signal(signal.SIGTERM)
                     assert dispatcher.wait(60) == 0
