@@ -31,6 +31,7 @@ def head(port: int, folder: str) -> Iterator[int]:
         "--object-store-memory=80000000",
         "--include-dashboard=false",
     ]
+    options += [f"--temp-dir={folder}"]
     opened = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     with subprocess.Popen(
         [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options],
