@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format catalogue bench bench-service efficiency agreement compose-test clean
+.PHONY: help install demo test check format catalogue bench bench-service efficiency agreement chaos compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ efficiency: $(STAMP) ## time and memory of estimators beside Table 3 of the Rein
 
 agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exit status 1 where they disagree
 	@$(BIN)/python -m benchmarks.commands.agreement $(ARGS)
+
+chaos: $(STAMP) ## kill and freeze everything on both databases until something breaks; FAULTS=100, ARGS="--lease 15"
+	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),100) $(ARGS)
 
 compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
 	@$(BIN)/python docker/compose_test.py

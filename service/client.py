@@ -29,11 +29,13 @@ Document = dict[str, Any]
 DEFAULT_URL = "http://127.0.0.1:8000"
 ADDRESS_FILE = "address"  # in the data directory, written by ``heunboard up``
 RETRIES = 2  # of the connection, when it cannot be made
-PATIENCE_S = 15.0  # how long a server may be away while a sweep is waited for; it may be starting again
+PATIENCE_S = 120.0  # how long a server may be away while a sweep is waited for; it may be starting again
+SUBMIT_PATIENCE_S = 60.0  # how long its database may be away when a sweep is submitted
 
 SUBMIT_TIMEOUT_S = 600.0  # of a grid of many thousand trials, which are stored in one transaction
 
 UNAVAILABLE = 503
+UNAVAILABLE_PAUSE_S = 1.0
 FIRST_PAUSE_S = 0.05
 
 
@@ -125,11 +127,20 @@ class Client:
         ``plan`` of the answer is what :meth:`plan` said a moment before; its ``warning`` is not null when
         that is more than a day of device time.
 
+        While the server's database is away it is asked again, for a minute.
+
         Raises:
             ApiError: the sweep is not valid; ``problem["errors"]`` lists every mistake with its JSON pointer.
         """
-        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._post("/sweeps", sweep, key)
+        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}  # with it a repetition is harmless
+        deadline = time.monotonic() + SUBMIT_PATIENCE_S
+        while True:
+            try:
+                return self._post("/sweeps", sweep, key)
+            except ApiError as error:
+                if error.status != UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+            time.sleep(UNAVAILABLE_PAUSE_S)
 
     def plan(self, sweep: str | Mapping[str, Any]) -> Document:
         """What submitting would do: trials, known ones, those to compute, device time. Stores nothing.

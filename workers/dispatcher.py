@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workers.caution import Caution
-from workers.ports import Claim, CohortQueue, Exit, Launcher, QueueUnavailable
+from workers.ports import Claim, CohortQueue, Courier, Exit, Launcher, QueueUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ class DispatcherSettings:
         longest_wait: seconds between two looks at the launcher while none is.
         expiry_seconds: seconds between two searches for leases that ran out.
         tidy_seconds: seconds between two times of taking away what has been kept long enough.
-        lease_seconds: what an attempt has to report within. So long after the queue was away no lease runs
-            out, since nobody could report meanwhile, and so long the process of an attempt that has told its
-            end may go on.
+        lease_seconds: what an attempt has to report within. So long after the queue or the server was away no
+            lease runs out, since nobody could report meanwhile; so long the process of an attempt that has
+            told its end may go on, and so long what a dead attempt has left may wait for the server.
     """
 
     owner: str
@@ -43,6 +43,24 @@ class DispatcherSettings:
     lease_seconds: float = 30.0
 
 
+class _NoCourier:
+    """The server is taken to answer, and nobody has left anything."""
+
+    def answering_for(self) -> float:
+        return float("inf")
+
+    def holds(self, attempt_id: int) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Death:
+    """An attempt that ended badly, and when that was seen."""
+
+    exit: Exit
+    at: float
+
+
 class Dispatcher:
     """A loop over :meth:`tick` that holds no truth of its own: the queue knows what is to be done.
 
@@ -50,6 +68,7 @@ class Dispatcher:
         queue: where cohorts come from.
         launcher: where attempts run.
         settings: see :class:`DispatcherSettings`.
+        courier: delivers what dead attempts have left; default: there is nothing.
         on_ready: called once, when the processes that the launcher has prepared are ready.
         clock: monotonic seconds.
     """
@@ -60,16 +79,18 @@ class Dispatcher:
         launcher: Launcher,
         settings: DispatcherSettings,
         *,
+        courier: Courier | None = None,
         on_ready: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_ready: Callable[[], None] | None = on_ready
         self._queue = queue
         self._launcher = launcher
+        self._courier = courier or _NoCourier()
         self._settings = settings
         self._clock = clock
         self._running: dict[int, Claim] = {}
-        self._deaths: list[Exit] = []
+        self._deaths: list[_Death] = []
         self._told_end: dict[int, float] = {}
         self._next_expiry = clock()
         self._next_tidying = clock() + settings.tidy_seconds
@@ -161,7 +182,8 @@ class Dispatcher:
 
     def _expire(self) -> None:
         if self._clock() >= self._next_expiry:
-            self._queue.expire_leases()
+            if self._courier.answering_for() >= self._settings.lease_seconds:
+                self._queue.expire_leases()
             self._end_what_hangs()
             self._next_expiry = self._clock() + self._settings.expiry_seconds
 
@@ -216,21 +238,27 @@ class Dispatcher:
         if ended.error is None:
             self._caution.went_well()
         else:
-            self._deaths.append(ended)
+            self._deaths.append(_Death(ended, self._clock()))
 
     def _report_deaths(self) -> None:
-        """Tell the queue; what it cannot be told now is told later."""
-        while self._deaths:
-            death = self._deaths[0]
-            blameless = self._queue.lost(
-                attempt_id=death.attempt_id, reason=str(death.error), blameless=death.infrastructure
+        """Tell the queue; what it cannot be told now is told later, as is the death of an attempt that has
+        left something: once it was told, nothing of it is taken any more."""
+        for death in list(self._deaths):
+            held = self._clock() - death.at < self._settings.lease_seconds
+            if held and self._courier.holds(death.exit.attempt_id):
+                continue
+            self._report(death.exit)
+            self._deaths.remove(death)
+
+    def _report(self, death: Exit) -> None:
+        blameless = self._queue.lost(
+            attempt_id=death.attempt_id, reason=str(death.error), blameless=death.infrastructure
+        )
+        if blameless or death.infrastructure:
+            pause = self._caution.lost()
+            _log.warning(
+                "attempt %d was lost by no fault of its own; nothing is claimed for %.0f s: %s",
+                death.attempt_id,
+                pause,
+                death.error,
             )
-            del self._deaths[0]
-            if blameless or death.infrastructure:
-                pause = self._caution.lost()
-                _log.warning(
-                    "attempt %d was lost by no fault of its own; nothing is claimed for %.0f s: %s",
-                    death.attempt_id,
-                    pause,
-                    death.error,
-                )

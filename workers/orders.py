@@ -91,8 +91,11 @@ def execute(order: Order) -> str:
     from workers.checkpoint_store import opened
     from workers.reporter import HttpReporter
     from workers.runner import run_attempt
+    from workers.spool import Sender, Spool, default_folder
 
-    reporter = HttpReporter(order.url, order.attempt_id, order.secret)
+    sender = Sender(url=order.url, attempt_id=order.attempt_id, secret=order.secret)
+    spool = Spool(default_folder(), sender)
+    reporter = HttpReporter(order.url, order.attempt_id, order.secret, spool=spool)
     try:
         return run_attempt(
             reporter,

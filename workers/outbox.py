@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from workers.messages import CheckpointReport, CurveSegment, Heartbeat, News, TrialOutcome
+from workers.spool import Entry, Spool
 
 VALUES_A_BATCH = 100_000
 """Curve points of one message, about 2 MB."""
@@ -28,12 +29,17 @@ class _Run:
         """The epoch after the last one."""
         return self.first + len(self.values)
 
+    def segment(self, most: int | None = None) -> CurveSegment:
+        """The first ``most`` values."""
+        values = tuple(self.values[:most])
+        return CurveSegment(trial=self.trial, metric=self.metric, first=self.first, values=values)
+
     def split(self, most: int) -> CurveSegment:
         """Take the first ``most`` values off."""
-        taken, first = tuple(self.values[:most]), self.first
+        taken = self.segment(most)
         del self.values[:most]
-        self.first += len(taken)
-        return CurveSegment(trial=self.trial, metric=self.metric, first=first, values=taken)
+        self.first += len(taken.values)
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class _Checkpoints:
 
 
 @dataclass(slots=True)
-class _Pile:
+class Pile:
     """News put together: segments that follow each other are one, of the progress the last stays."""
 
     runs: dict[tuple[str, str], list[_Run]] = field(default_factory=dict)
@@ -58,6 +64,7 @@ class _Pile:
         return bool(self.values or self.outcomes or self.checkpoints)
 
     def add(self, news: News) -> None:
+        """Put news on it."""
         for segment in news.segments:
             runs = self.runs.setdefault((segment.trial, segment.metric), [])
             if not runs or runs[-1].next() != segment.first:
@@ -66,6 +73,20 @@ class _Pile:
             self.values += len(segment.values)
         self.outcomes += news.outcomes
         self.progress = news.progress
+
+    def entries(self) -> list[Entry]:
+        """Everything, as a spool keeps it; nothing is taken off."""
+        found = [Entry("checkpoint", one.report.model_dump_json()) for one in self.checkpoints]
+        if self.values or self.outcomes:
+            segments = tuple(run.segment() for runs in self.runs.values() for run in runs)
+            news = News(progress=self.progress, segments=segments, outcomes=tuple(self.outcomes))
+            found.insert(0, Entry("news", news.model_dump_json()))
+        return found
+
+    def batches(self) -> Iterator[News]:
+        """Take all news off, in messages that the server takes."""
+        while self.values or self.outcomes:
+            yield self._news()
 
     def take(self) -> News | _Checkpoints:
         """The next message. An outcome goes with the last points: nothing is said of its trial afterwards.
@@ -100,13 +121,22 @@ class Outbox:
         send: delivers one message, however long that takes; what it raises ends the sending for good and is
             raised again by the other methods.
         most_bytes: see above.
+        spool: the attempt's file; ``None``: what waits is in memory only.
     """
 
-    def __init__(self, send: Callable[[News | CheckpointReport], None], *, most_bytes: int) -> None:
+    def __init__(
+        self,
+        send: Callable[[News | CheckpointReport], None],
+        *,
+        most_bytes: int,
+        spool: Spool | None = None,
+    ) -> None:
         self._send = send
+        self._spool = spool
+        self._end: str | None = None
         self._most = most_bytes // BYTES_A_VALUE
         self._changed = threading.Condition()  # guards all that follows
-        self._pile = _Pile()
+        self._pile = Pile()
         self._sending = self._closed = False
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -116,6 +146,8 @@ class Outbox:
         with self._changed:
             self._wait_for(lambda: self._pile.values < self._most)
             self._pile.add(news)
+            if self._spool is not None and self._spool.kept:
+                self._spool.append(Entry("news", news.model_dump_json()))
             self._wake()
 
     def put_checkpoints(self, report: CheckpointReport, told: Callable[[], None]) -> None:
@@ -123,7 +155,35 @@ class Outbox:
         with self._changed:
             self._wait_for(lambda: True)
             self._pile.checkpoints.append(_Checkpoints(report, told))
+            if self._spool is not None and self._spool.kept:
+                self._spool.append(Entry("checkpoint", report.model_dump_json()))
             self._wake()
+
+    def end(self, body: str) -> None:
+        """Note the attempt's last message, which its sender sends after :meth:`flush`."""
+        with self._changed:
+            self._end = body
+            if self._spool is not None and self._spool.kept:
+                self._spool.append(Entry("finish", body))
+
+    def keep(self, seq: int, under_way: Entry | None = None) -> None:
+        """The server is away: have the spool hold what is under way and all that waits.
+
+        Args:
+            seq: number of the last batch of metrics that was made.
+            under_way: a message of which nobody knows whether it was received.
+        """
+        if self._spool is None:
+            return
+        with self._changed:
+            entries = [Entry("seq", str(seq))] + ([under_way] if under_way else []) + self._pile.entries()
+            entries += [] if self._end is None else [Entry("finish", self._end)]
+            self._spool.write(entries)
+
+    @property
+    def keeping(self) -> bool:
+        """Whether what waits is in the spool, too."""
+        return self._spool is not None and self._spool.kept
 
     def flush(self) -> None:
         """Wait until everything was sent."""
@@ -164,6 +224,8 @@ class Outbox:
         """Wait for something to send; ``None`` when there will be nothing more."""
         with self._changed:
             self._sending = False
+            if self._spool is not None and not self._pile and self._end is None:
+                self._spool.remove()
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._pile or self._closed)
             if self._closed:

@@ -236,6 +236,16 @@ class AttemptReporter(Protocol):
         """Give up the call under way and release the connection."""
 
 
+class Courier(Protocol):
+    """Delivers what dead workers of this host have left for the server, and knows whether it answers."""
+
+    def answering_for(self) -> float:
+        """Seconds for which the server has answered whenever it was asked; 0 while it does not."""
+
+    def holds(self, attempt_id: int) -> bool:
+        """Whether something waits on this host that the attempt has told and the server does not know."""
+
+
 class Launcher(Protocol):
     """Runs attempts somewhere: on Ray, or as local subprocesses."""
 

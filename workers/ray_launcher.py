@@ -29,6 +29,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
 )
 
 from benchmarks.process import compile_cache
+from workers import delivery, spool
 from workers.orders import (
     ATTEMPTS_PER_PROCESS,
     FAILED,
@@ -61,6 +62,10 @@ INFRASTRUCTURE = (
 )
 """What Ray says of an attempt that its own process did not end. ``WorkerCrashedError`` is not among them: a
 process may well die of what it computes."""
+HEAD_AWAY_SECONDS = 10
+"""For which Ray's head may be away before Ray ends this process, by default a minute. Its attempts are lost
+with it; whoever keeps it running starts another, which attaches to the head that comes back. A local Ray's is
+replaced before, unless it dies while Ray waits for it."""
 RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now must not hang the dispatcher
 PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
@@ -90,10 +95,11 @@ def _attempt(order_json: str) -> str:
 
 
 @ray.remote(max_calls=ATTEMPTS_PER_PROCESS, max_retries=0)
-def _prepare(device: str) -> None:
-    """Load in a Ray worker what its attempts will need."""
+def _prepare(device: str, url: str) -> None:
+    """Load in a Ray worker what its attempts will need, and deliver what dead ones of its host have left."""
     _set_environment()
     warm_up(device)
+    delivery.deliver(spool.default_folder(), url)
 
 
 def _set_environment() -> None:
@@ -161,7 +167,7 @@ class RayLauncher:
             free = ray.available_resources()  # type: ignore[no-untyped-call] # untyped in Ray
             count = int(free.get("GPU" if self._has_gpus else "CPU", 0))
             task = _prepare.options(name="warm-up", **self._slot)
-            self._preparing = [task.remote(self._slot_device()) for _ in range(count)]
+            self._preparing = [task.remote(self._slot_device(), self._config.url) for _ in range(count)]
         except ray.exceptions.RayError as error:
             _log.warning("worker processes could not be prepared: %s", error)
 
@@ -299,9 +305,8 @@ def _sweep_folders() -> None:
 
 def _require_token_in(folder: Path) -> None:
     """Give a local Ray a fresh token in a file that only this user can read, unless one is set."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_AUTH_MODE"] = "token"
-    Config.initialize("")  # Ray read the mode when it was imported; this reads it again
+    _configure()
     if "RAY_AUTH_TOKEN" in os.environ or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "/nowhere")).is_file():
         return
     path = folder / "token"
@@ -309,6 +314,12 @@ def _require_token_in(folder: Path) -> None:
     path.write_text(secrets.token_hex(32))
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
     AuthenticationTokenLoader.instance().reset_cache()  # of an earlier local Ray in this process
+
+
+def _configure() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(HEAD_AWAY_SECONDS))
+    Config.initialize("")  # Ray read its configuration when it was imported; this reads it again
 
 
 @contextlib.contextmanager
@@ -329,7 +340,7 @@ def _worker_environment() -> Iterator[None]:
 
 
 def _connect(address: str, insecure_dev: bool) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _configure()
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     gcs = ray.get_runtime_context().gcs_address
     if not insecure_dev and _admits_strangers(gcs):

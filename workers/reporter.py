@@ -24,6 +24,7 @@ from workers.messages import (
 )
 from workers.outbox import Outbox
 from workers.ports import ReportError, Superseded
+from workers.spool import Entry, Kind, Spool
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -36,6 +37,10 @@ class Unauthorized(ReportError):
 
 class Refused(ReportError):
     """The server understood the message and will never accept it."""
+
+
+class Unknown(Refused):
+    """The server knows no such attempt."""
 
 
 class OutageTooLong(ReportError):
@@ -78,13 +83,15 @@ class HttpReporter:
 
     ``start``, ``resume``, ``heartbeat`` and ``finish`` wait out an outage. ``metrics`` and ``checkpoint``
     only hand over to a thread, which sends one message after the other and waits in the training's place,
-    whether the server is away or does not answer.
+    whether the server is away or does not answer. What cannot be delivered is in the attempt's spool, so
+    that it outlives this process.
 
     Args:
         url: address of the web service, e.g. ``http://127.0.0.1:8000``.
         attempt_id: primary key of the attempt.
         secret: the attempt's secret, sent as a bearer token.
         patience: pauses and budgets.
+        spool: the attempt's file; ``None``: what waits is in memory only.
         clock: monotonic seconds.
         sleep: waits so many seconds; by default :meth:`close` cuts a wait short.
         transport: replaces the network, for tests.
@@ -97,6 +104,7 @@ class HttpReporter:
         secret: str,
         *,
         patience: Patience | None = None,
+        spool: Spool | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -107,7 +115,8 @@ class HttpReporter:
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
         self._seq = 0  # of the last batch; only the outbox's thread counts
-        self._outbox = Outbox(self._send, most_bytes=self._patience.buffer_bytes)
+        self._spool = spool
+        self._outbox = Outbox(self._send, most_bytes=self._patience.buffer_bytes, spool=spool)
         self._client = httpx.Client(
             base_url=f"{url.rstrip('/')}/internal/v1/attempts/{attempt_id}/",
             headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
@@ -142,28 +151,49 @@ class HttpReporter:
 
     def finish(self, message: Outcome) -> None:
         """Wait until all metrics are sent, then send the end of the attempt."""
+        body = message.model_dump_json()
+        self._outbox.end(body)
         self._outbox.flush()
-        self._insist("finish", message.model_dump_json())
+        self._insist("finish", body, away=lambda: self._outbox.keep(self._seq))
+        if self._spool is not None:
+            self._spool.remove()
+
+    def repeat(self, path: str, body: str) -> None:
+        """Send a message again that a worker has left; raises as the other methods do."""
+        self._insist(path, body)
 
     def close(self) -> None:
-        """Cut short a wait for the server and release the connection."""
+        """Cut short a wait for the server and release the connection. What is in the spool stays there."""
         self._closed.set()
         self._outbox.close()
         self._client.close()
+        if self._spool is not None:
+            self._spool.release()
 
     def _send(self, told: News | CheckpointReport) -> None:
         if isinstance(told, CheckpointReport):
-            self._insist("checkpoint", told.model_dump_json())
+            self._send_as("checkpoint", told.model_dump_json())
             return
         self._seq += 1
-        self._insist("metrics", MetricsBatch(seq=self._seq, **dict(told)).model_dump_json())
+        self._send_as("metrics", MetricsBatch(seq=self._seq, **dict(told)).model_dump_json())
 
-    def _insist(self, path: str, body: str) -> bytes:
-        """Post until there is an answer, for as long as the outage budget lasts."""
+    def _send_as(self, kind: Kind, body: str) -> None:
+        keep = functools.partial(self._outbox.keep, self._seq, Entry(kind, body))
+        if self._outbox.keeping:  # lines of what waited have become this message
+            keep()
+        self._insist(kind, body, away=keep)
+
+    def _insist(self, path: str, body: str, *, away: Callable[[], None] = lambda: None) -> bytes:
+        """Post until there is an answer, for as long as the outage budget lasts.
+
+        ``away`` is called when the first try fails.
+        """
         began = self._clock()
         failures = 0
         while isinstance(answer := self._post(path, body), str):
             failures += 1
+            if failures == 1:
+                away()
             pause = self._patience.pause(failures)
             if self._closed.is_set() or self._clock() + pause - began > self._patience.outage_budget:
                 raise OutageTooLong(
@@ -192,4 +222,5 @@ class HttpReporter:
             raise Unauthorized(f"the server at {response.url} does not accept the secret of {attempt} (401)")
         if not response.is_success:
             text = response.text[:ANSWER_CHARACTERS]
-            raise Refused(f"{response.url} refused a report of {attempt}: {response.status_code} {text}")
+            kind = Unknown if response.status_code == httpx.codes.NOT_FOUND else Refused
+            raise kind(f"{response.url} refused a report of {attempt}: {response.status_code} {text}")

@@ -59,7 +59,9 @@ def install(app: FastAPI, page: Render) -> None:
 
     def respond(request: Request, document: ProblemDocument, headers: Any = None) -> Response:
         if _wants_page(request):
-            return page(request, document)
+            answer = page(request, document)
+            answer.headers.update(headers or {})
+            return answer
         body = document.model_dump(mode="json", exclude_none=True)
         return JSONResponse(body, document.status, headers, MEDIA_TYPE)
 

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -173,11 +174,16 @@ def dispatch(
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
     from service.processes.children import end_with_parent as follow
     from service.processes.children import keep_private
-    from service.processes.dispatch import DispatchOptions
+    from service.processes.dispatch import DispatchOptions, name_of_its_own
     from service.processes.dispatch import dispatch as run
+    from service.processes.reattaching import keep_running
 
+    if ray_address is not None and not end_with_parent:
+        named = [] if owner else ["--owner", name_of_its_own()]
+        raise typer.Exit(keep_running([*sys.argv[1:], *named], lambda line: typer.echo(line, err=True)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for chatty in ("alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if end_with_parent:
         follow()
     options = DispatchOptions(

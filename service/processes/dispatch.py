@@ -10,17 +10,23 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from service.errors import InvalidSettings
 from service.processes.children import stop_on_signals
 from service.settings import Settings
+from workers import delivery, spool
 from workers.dispatcher import Dispatcher, DispatcherSettings
+from workers.leftovers import remove_leftovers
 from workers.orders import WorkerConfig
 from workers.ports import CheckpointRecords, Launcher
 
 if TYPE_CHECKING:
     from service.queue.cohorts import Queue
+
+DELIVERY_SECONDS = 5.0
+"""For which a new dispatcher waits for the server, if a dead worker has left something for it."""
 
 LauncherName = Literal["auto", "ray", "local"]
 
@@ -62,24 +68,35 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
         InvalidSettings: the launcher is not installed, or nothing that is can open the store of checkpoints.
         DatabaseOutOfDate: a server's database is of another version.
     """
-    owner = options.owner or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+    owner = options.owner or name_of_its_own()
     rules = DispatcherSettings(
         owner=owner, max_lanes=settings.max_lanes, lease_seconds=settings.lease_seconds
     )
     stop = threading.Event()
+    courier = delivery.Courier(options.worker_url, spool.default_folder())
     with stop_on_signals(stop), contextlib.closing(build_launcher(settings, options)) as launcher:
         launcher.prepare()  # first: it takes longest, and goes on by itself
-        with stop_on_signals(stop):  # again: Ray has put a handler of its own in place
+        remove_leftovers(_logs(settings))
+        with stop_on_signals(stop), contextlib.closing(courier):  # again: Ray has put a handler in place
             queue = _open_queue(settings)
             _sweep_checkpoints(settings, queue, stop)
-            Dispatcher(queue, launcher, rules, on_ready=_teller(options.ready_fd)).run(stop)
+            # Before it takes over: what is given up then can tell nothing any more.
+            delivery.deliver(spool.default_folder(), options.worker_url, patience=DELIVERY_SECONDS)
+            courier.start()
+            told = _teller(options.ready_fd)
+            Dispatcher(queue, launcher, rules, courier=courier, on_ready=told).run(stop)
+
+
+def name_of_its_own() -> str:
+    """A dispatcher's name that no other has."""
+    return f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
 
 
 def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
     """The launcher that the options ask for; Ray is imported only for Ray's.
 
     Raises:
-        InvalidSettings: Ray was asked for and is not installed.
+        InvalidSettings: Ray was asked for and is not installed, or its cluster lets anybody in.
     """
     config = WorkerConfig(
         url=options.worker_url,
@@ -88,8 +105,22 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
         checkpoint_seconds=settings.checkpoint_seconds,
     )
     if _use_ray(options):
-        from workers.ray_launcher import RayLauncher  # an extra, and half a second of imports
+        return _build_ray_launcher(config, options)
+    from workers.local_launcher import LocalLauncher
 
+    return LocalLauncher(
+        config,
+        slots=options.slots or os.cpu_count() or 1,
+        log_dir=_logs(settings),
+        device=options.device or "cpu",
+    )
+
+
+def _build_ray_launcher(config: WorkerConfig, options: DispatchOptions) -> Launcher:
+    # An extra, and half a second of imports.
+    from workers.ray_launcher import InsecureCluster, RayLauncher
+
+    try:
         return RayLauncher(
             config,
             address=options.ray_address,
@@ -97,14 +128,12 @@ def build_launcher(settings: Settings, options: DispatchOptions) -> Launcher:
             device=options.device,
             insecure_dev=options.insecure_dev,
         )
-    from workers.local_launcher import LocalLauncher
+    except InsecureCluster as error:
+        raise InvalidSettings(str(error)) from None
 
-    return LocalLauncher(
-        config,
-        slots=options.slots or os.cpu_count() or 1,
-        log_dir=settings.data_home / "attempts",
-        device=options.device or "cpu",
-    )
+
+def _logs(settings: Settings) -> Path:
+    return settings.data_home / "attempts"
 
 
 def _teller(fd: int | None) -> Callable[[], None]:

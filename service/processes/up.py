@@ -8,7 +8,6 @@ import select
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import httpx
 from service.client import ADDRESS_FILE
 from service.errors import HeunboardError, InvalidSettings
 from service.processes.children import Child, sole_owner, stop_on_signals
+from service.processes.dispatch import name_of_its_own
 from service.settings import PREFIX, Settings
 from service.storage.engine import open_engine
 from service.storage.migrations import prepare
@@ -137,7 +137,7 @@ def _identity(data_home: Path) -> str:
     """
     file = data_home / "dispatcher"
     if not file.exists():
-        file.write_text(f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}\n")
+        file.write_text(f"{name_of_its_own()}\n")
     return file.read_text().strip()
 
 

@@ -65,7 +65,8 @@ class Queue(Reports):
     def backlog(self) -> Backlog:
         """Whether there is something to plan or to claim; a short read."""
         with read(self._engine) as connection:
-            return claims.backlog(connection, now=self._clock(connection))
+            now = self._clock(connection)
+            return claims.backlog(connection, now=now, latest=now + self._rules.longest_backoff)
 
     @patient
     def plan(self, *, max_lanes: int, slots: int, side_by_side: bool = False) -> int:
@@ -102,7 +103,9 @@ class Queue(Reports):
         """Take up to ``limit`` queued cohorts: highest priority first, then in order of submission."""
         with write(self._engine) as connection:
             now = self._clock(connection)
-            ids = claims.claimable_cohorts(connection, limit=limit, now=now)
+            ids = claims.claimable_cohorts(
+                connection, limit=limit, now=now, latest=now + self._rules.longest_backoff
+            )
             if not ids:
                 return []
             lease_until = now + self._rules.start
@@ -130,7 +133,9 @@ class Queue(Reports):
         """Give up attempts that have been silent for a lease; returns how many."""
         with write(self._engine) as connection:
             now = self._clock(connection)
-            silent = claims.running_cohorts(connection, claims.lease_ended(now), skip_locked=True)
+            latest = now + max(self._rules.lease, self._rules.start)
+            ended = claims.lease_ended(now, latest=latest)
+            silent = claims.running_cohorts(connection, ended, skip_locked=True)
             for cohort in silent:
                 self._lose(connection, cohort, "its lease ran out: no report for too long", now)
         return len(silent)

@@ -607,6 +607,17 @@ class TestQueueContract:
         with pytest.raises(sa.exc.IntegrityError), write(engine) as connection:
             connection.execute(sa.update(Trial).values(cell_id=12345))
 
+    def test_a_clock_that_is_set_back_holds_up_nothing(
+        self, engine: Engine, queue: Queue, clock: SteppedClock
+    ) -> None:
+        """Leases and pauses that were set before would last for an hour longer."""
+        started(engine, queue)
+        clock.pass_seconds(-3600)
+        assert queue.backlog().claimable, "the second cohort was planned an hour ahead of now"
+        assert queue.expire_leases() == 1, "whoever is there will be told so"
+        clock.pass_seconds(5)
+        assert len(queue.claim(owner="d", limit=9)) == 2
+
     def test_clock_of_the_database_is_utc(self, engine: Engine) -> None:
         with read(engine) as connection:
             now = database_clock(connection)

