@@ -211,10 +211,10 @@ class _Run:
             now = self._clock()
             if self._first_step_seconds is None:
                 self._first_step_seconds = now - self._began
-            compiling = self._note(lanes.execution)
-            self._outcomes.add(segment, seconds=now - mark, compiling=min(compiling, now - mark))
+            compiling = min(self._note(lanes.execution), now - mark)
+            self._outcomes.add(segment, seconds=now - mark, compiling=compiling)
             self._curves.add(segment)
-            self._checkpoints.ran(segment, since=mark)
+            self._checkpoints.ran(segment, since=mark + compiling)  # programs are kept anyway
             mark = now
             stop = heart.stop_reason()
             if now - flushed >= FLUSH_SECONDS:

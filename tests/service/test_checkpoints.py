@@ -85,8 +85,9 @@ class Work:
         """A checkpoint at the end of an epoch of five steps, each of a second."""
         self.report(taken(self.key(seed), epochs))
 
-    def report(self, *checkpoints: CheckpointMessage) -> None:
-        message = CheckpointReport(checkpoints=checkpoints, provenance=PROVENANCE)
+    def report(self, *checkpoints: CheckpointMessage, host: str = PROVENANCE.host) -> None:
+        provenance = PROVENANCE.model_copy(update={"host": host})
+        message = CheckpointReport(checkpoints=checkpoints, provenance=provenance)
         self.queue.checkpoint(self.claim.attempt_id, self.claim.secret, message)
 
     def go_on(self, *, attempt: int | None, epochs: int = 0, seed: int = 0) -> None:
@@ -201,7 +202,7 @@ class TestCurves:
     def test_boards_show_the_joined_curve(self, work: Work, engine: Engine) -> None:
         """Of two seeds: 1, 2, 3 by two attempts and 3, 4, 5 by the second alone. Mean 2, 3, 4, sd sqrt(2)."""
         work.tell(1, 1.0, 7.0, seed=0)
-        work.keep(1)
+        work.report(taken(work.key(0), 1), host="an older machine")
         work.lose()
         work.start()
         work.go_on(attempt=1, epochs=1)
@@ -214,6 +215,9 @@ class TestCurves:
         shown = curves["train_loss"]
         assert (shown.epochs, shown.mean, shown.n) == ([1, 2, 3], [2.0, 3.0, 4.0], [2, 2, 2])
         assert shown.sd == pytest.approx([math.sqrt(2)] * 3)
+        with read(engine) as connection:
+            hosts = [one["host"] for one in boards.provenances(connection, [1])]
+        assert hosts == ["an older machine", PROVENANCE.host]
 
     @pytest.mark.parametrize("epochs", [0, 1])
     def test_falling_back_cuts_them_again(self, work: Work, epochs: int) -> None:

@@ -30,7 +30,7 @@ TASK = {"id": "polynomial", "latents": 8, "epochs": 40, "steps_per_epoch": 10}
 """As long as a trial may be that is not compiled: that takes longer than it."""
 POLL_SECONDS = 0.01
 
-Results = dict[str, tuple[dict[str, float], dict[str, list[float]]]]
+Results = dict[str, tuple[dict[str, float | None], dict[str, list[float]]]]
 """By key of the trial: final metrics, and curves from the first epoch on."""
 
 
@@ -116,7 +116,7 @@ def undisturbed(specs: list[TrialSpec]) -> Results:
         value = torch.tensor(point.value, dtype=torch.float32).item()  # as it is stored
         curves.setdefault(point.lane, {}).setdefault(point.metric, []).append(value)
     ends = [end for segment in segments for end in segment.ended if end.diverged_at is None]
-    return {specs[end.lane].key: (end.metrics, curves[end.lane]) for end in ends}
+    return {specs[end.lane].key: (dict(end.metrics), curves[end.lane]) for end in ends}
 
 
 def test_a_killed_attempt_goes_on_where_it_was(machine: Machine) -> None:

@@ -273,6 +273,20 @@ class TestAttempts:
         assert reporter.checkpoints == []
         assert reporter.resumption is None
 
+    def test_time_spent_on_compiling_is_no_work_that_is_lost(self, store: FsspecStore) -> None:
+        """Of 31 s 1.5 went into a program, which stays on the disk."""
+        clock = ManualClock()
+
+        def compiles() -> Iterator[Segment]:
+            clock.now += 31
+            yield make_segment(1, epochs=9, lanes=[0])
+            raise KeyboardInterrupt
+
+        reporter = FakeReporter(make_start_reply(1))
+        with pytest.raises(KeyboardInterrupt):
+            run_attempt(reporter, build=ScriptedCohort(compiles), clock=clock, store=store)
+        assert reporter.checkpoints == []
+
     def test_a_resumed_attempt_ends_as_an_undisturbed_one(self, store: FsspecStore) -> None:
         """Two lanes, one after the other, in segments of 10 s: up to 5, 20, 40, ... 120 steps, the second up
         to 20, 40, ... 120. That is killed at 100 steps, 20 s after its checkpoint at 60, and goes on in

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from service.errors import InvalidSettings
-from service.processes.dispatch import DispatchOptions, build_launcher
+from service.processes.dispatch import DispatchOptions, build_launcher, dispatch
 from service.settings import Settings
-from tests.support.fakes import WAIT_SECONDS
+from tests.support.fakes import WAIT_SECONDS, make_claim
 from tests.support.stack import LIMIT_SECONDS, Stack, stack
+from workers import local_launcher
 from workers.local_launcher import LocalLauncher
+from workers.orders import Order, WorkerConfig
 
 PROGRAM = """
 import sys
@@ -74,6 +76,40 @@ def test_options_choose_the_launcher(tmp_path: Path) -> None:
     launcher = build_launcher(settings, DispatchOptions(worker_url="http://x", launcher="local", slots=3))
     assert isinstance(launcher, LocalLauncher)
     assert launcher.slots() == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("", "/data/checkpoints"),
+        ("/elsewhere", "/elsewhere"),
+        ("s3://bucket/folder", "s3://bucket/folder"),
+        ("off", None),
+    ],
+)
+def test_workers_are_told_where_checkpoints_lie(
+    given: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[WorkerConfig] = []
+    monkeypatch.setattr(local_launcher, "LocalLauncher", lambda config, **_: told.append(config))
+    settings = Settings(data_home=Path("/data"), checkpoints=given, checkpoint_seconds=5)
+    build_launcher(settings, DispatchOptions(worker_url="http://x", launcher="local"))
+    order = told[0].order(make_claim(1), "cpu")
+    assert (order.checkpoints, order.checkpoint_seconds) == (address, 5)
+    assert Order.from_json(order.to_json()) == order
+
+
+def test_a_relative_folder_is_the_same_for_all_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(checkpoints="kept").checkpoint_store == str(tmp_path / "kept")
+
+
+def test_a_place_that_nothing_can_open_is_said_at_the_start(tmp_path: Path) -> None:
+    settings = Settings(data_home=tmp_path, checkpoints="nowhere://x")
+    with pytest.raises(InvalidSettings, match=r"'nowhere://x'.*--checkpoints"):
+        dispatch(settings, DispatchOptions(worker_url="http://x", launcher="local", slots=1))
 
 
 def test_ray_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

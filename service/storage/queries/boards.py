@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec, Component
 from service.states import CohortState, TrialState
-from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, Trial, TrialMetric
+from service.storage.models import Attempt, Board, Cell, CellSummary, Cohort, CurveSegment, Trial, TrialMetric
 from service.storage.queries.moves import chunks
 
 
@@ -121,11 +121,12 @@ def final_values(connection: Connection, cell_ids: Sequence[int], metrics: Seque
 
 
 def provenances(connection: Connection, cell_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """What the results of some cells were computed with, once per attempt."""
-    attempts = sa.select(Trial.attempt_id).where(
-        Trial.cell_id.in_(cell_ids), Trial.state == TrialState.SUCCEEDED
-    )
-    query = sa.select(Attempt.provenance).where(Attempt.id.in_(attempts)).order_by(Attempt.id)
+    """What the results of some cells were computed with, once per attempt, earlier ones that had a part in
+    them, as their curves tell, included."""
+    mine = (Trial.cell_id.in_(cell_ids), Trial.state == TrialState.SUCCEEDED)
+    last = sa.select(Trial.attempt_id).where(*mine)
+    earlier = sa.select(CurveSegment.attempt_id).join(Trial, Trial.id == CurveSegment.trial_id).where(*mine)
+    query = sa.select(Attempt.provenance).where(Attempt.id.in_(sa.union(last, earlier))).order_by(Attempt.id)
     return [provenance for provenance in connection.scalars(query) if provenance is not None]
 
 

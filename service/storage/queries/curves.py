@@ -1,4 +1,4 @@
-"""Curves of trials: the only module that writes, cuts and reads them.
+"""Curves of trials: the only module that writes and cuts them and reads their values.
 
 A segment holds consecutive values of one metric as an attempt reported them. An attempt that goes on from a
 checkpoint reports what comes after it, so the curve of a trial is all of its segments: those of earlier
