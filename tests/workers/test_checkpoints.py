@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +30,9 @@ from workers.messages import (
     StartReply,
     StoredCheckpoint,
 )
-from workers.ports import CheckpointName
+from workers.ports import CheckpointName, QueueUnavailable
 from workers.runner import run_attempt
-from workers.sweeping import sweep
+from workers.sweeping import keep_swept, sweep
 
 EPOCHS, STEPS = 6, 20
 NAMES = [CheckpointName("abc", 3, step) for step in (10, 20)]
@@ -136,6 +137,42 @@ class TestStore:
         assert sweep(store, records) == 1
         assert records.asked == NAMES
         assert store.names() == NAMES[1:]
+
+
+class Twice(threading.Event):
+    """An event that comes with the third wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = list[float | None]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return len(self.waits) > 2
+
+
+@pytest.mark.parametrize("away", [QueueUnavailable("no route"), OSError("no route")])
+def test_sweeping_goes_on_whatever_is_away(
+    store: FsspecStore, away: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first time the database or the store cannot be reached; the second time it is swept."""
+
+    class Records:
+        asked = 0
+
+        def unneeded(self, names: Iterable[CheckpointName]) -> list[CheckpointName]:
+            self.asked += 1
+            if self.asked == 1:
+                raise away
+            return list(names)
+
+    store.write(NAMES[0], b"x")
+    stop = Twice()
+    with caplog.at_level("INFO"):
+        keep_swept(store, Records(), stop, every=7)
+    assert stop.waits == [7, 7, 7]
+    assert store.names() == []
+    assert "no route" in caplog.text
 
 
 def test_an_interval_is_the_least_or_fifty_times_what_writing_takes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,19 @@ import pytest
 from benchmarks.engine.cohort import Segment
 from tests.support.fakes import WAIT_SECONDS, ManualClock, ScriptedCohort, make_segment, make_start_reply
 from workers import outbox
-from workers.messages import CurveSegment, Heartbeat, MetricsBatch, News, Outcome, Provenance, TrialOutcome
+from workers.messages import (
+    Checkpoint,
+    CheckpointReport,
+    CurveSegment,
+    Heartbeat,
+    MetricsBatch,
+    News,
+    Outcome,
+    Provenance,
+    ResumedTrial,
+    Resumption,
+    TrialOutcome,
+)
 from workers.ports import Superseded
 from workers.reporter import HttpReporter, OutageTooLong, Patience, Refused, Unauthorized
 from workers.runner import run_attempt
@@ -234,3 +247,52 @@ def test_close_cuts_a_wait_short() -> None:
     with pytest.raises((OutageTooLong, RuntimeError)):
         reporter.heartbeat(PROGRESS)
     assert len(server.requests) <= 1
+
+
+def checkpoint(step: int) -> CheckpointReport:
+    one = Checkpoint(trial="t0", step=step, epochs=1, digest="0" * 64, bytes=1, seconds=1.0)
+    return CheckpointReport(checkpoints=(one,), provenance=PROVENANCE)
+
+
+def test_checkpoints_are_told_after_the_curves_up_to_them() -> None:
+    """While the server hangs in the first batch, two more epochs and two checkpoints come together."""
+    gate, known = Gate(), list[int]()
+    reporter = connect(gate, ManualClock())
+    reporter.metrics(news(1))
+    assert gate.asked.wait(WAIT_SECONDS)
+    for epoch in (2, 3):
+        reporter.metrics(news(epoch))
+        reporter.checkpoint(checkpoint(10 * epoch), functools.partial(known.append, epoch))
+    assert known == []
+    gate.opened.set()
+    reporter.finish(OUTCOME)
+    names = [name for name, _ in gate.server.accepted]
+    assert names == ["metrics", "metrics", "checkpoint", "checkpoint", "finish"]
+    assert epochs(gate.server) == [1, 2, 3]
+    assert known == [2, 3]
+
+
+def test_a_checkpoint_is_repeated_until_the_server_knows() -> None:
+    server, known = ScriptedServer(503, httpx.ReadTimeout("late")), list[bool]()
+    reporter = connect(server, ManualClock())
+    reporter.checkpoint(checkpoint(10), lambda: known.append(True))
+    reporter.finish(OUTCOME)
+    assert [name for name, _ in server.accepted] == ["checkpoint", "finish"]
+    assert CheckpointReport.model_validate_json(server.accepted[0][1]) == checkpoint(10)
+    assert known == [True]
+
+
+def test_a_superseded_attempt_learns_it_from_its_checkpoint() -> None:
+    server, known = ScriptedServer(409), list[bool]()
+    reporter = connect(server, ManualClock())
+    reporter.checkpoint(checkpoint(10), lambda: known.append(True))
+    with pytest.raises(Superseded):
+        reporter.finish(OUTCOME)
+    assert known == []
+
+
+def test_where_trials_go_on_is_told_at_once() -> None:
+    server, message = ScriptedServer(503), Resumption(trials=(ResumedTrial(trial="t0", attempt=3, step=40),))
+    connect(server, ManualClock()).resume(message)
+    ((name, body),) = server.accepted
+    assert (name, Resumption.model_validate_json(body)) == ("resume", message)
