@@ -74,11 +74,7 @@ class LaneOutcomes:
         return tuple(self._ended[lane] for lane in fresh)
 
     def _end_rest(self, status: Literal["failed", "stopped"], error: BaseException | None) -> None:
-        told: dict[str, str] = {}
-        if error is not None:
-            message = (str(error) or type(error).__name__)[:MESSAGE_CHARACTERS]
-            trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
-            told = {"error": f"{type(error).__name__}: {message}", "traceback": trace}
+        told = {} if error is None else _told(error)
         for lane in self._running():
             seconds = self._seconds[lane]
             self._ended[lane] = TrialOutcome(trial=self._keys[lane], status=status, seconds=seconds, **told)
@@ -92,6 +88,9 @@ class LaneOutcomes:
 
     def _outcome(self, end: LaneEnd) -> TrialOutcome:
         trial, seconds = self._keys[end.lane], self._seconds[end.lane]
+        if end.error is not None:
+            self.raised = True
+            return TrialOutcome(trial=trial, status="failed", seconds=seconds, **_told(end.error))
         if end.diverged_at is None:
             return TrialOutcome(trial=trial, status="succeeded", metrics=end.metrics, seconds=seconds)
         error = (
@@ -101,6 +100,13 @@ class LaneOutcomes:
         return TrialOutcome(
             trial=trial, status="failed", error=error, seconds=seconds, diverged_at=end.diverged_at
         )
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    """What an outcome says of an error."""
+    message = (str(error) or type(error).__name__)[:MESSAGE_CHARACTERS]
+    trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+    return {"error": f"{type(error).__name__}: {message}", "traceback": trace}
 
 
 class CurveBuffer:

@@ -60,12 +60,15 @@ class LaneEnd:
         lane: index into the cohort's trials.
         metrics: final metrics; empty when the lane diverged.
         diverged_at: the step (counted from 1) whose loss or gradient was not finite, or the last step of an
-            epoch whose metrics were not; ``None`` when the lane did all its steps.
+            epoch whose metrics were not, or one that could not be done because parameters were not; ``None``
+            when the lane did all its steps.
+        error: what a step of the lane raised, unless that was because it had diverged.
     """
 
     lane: int
     metrics: dict[str, float]
     diverged_at: int | None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,10 +288,18 @@ class Cohort:
         ]
 
     def _turn(self, placed: _Placed) -> Segment | None:
-        """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead."""
+        """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead.
+
+        What a lane that stands alone raises ends that lane, and no other.
+        """
         group = placed.group
         if group.width == 1:
-            return self._segment(placed)
+            try:
+                return self._segment(placed)
+            except Exception as error:
+                if memory.is_out_of_memory(error):
+                    raise
+                return self._broken(placed, error)
         before = group.snapshot()
         try:
             return self._segment(placed)
@@ -298,6 +309,32 @@ class Cohort:
         group.restore(before)
         self._halve(placed)
         return None
+
+    def _broken(self, placed: _Placed, error: Exception) -> Segment:
+        """The end of a lane of which a step raised an error.
+
+        Parameters that are not finite raise one where steps are checked (all categories masked, for one) and
+        give numbers that are not finite where they are not: both are the same divergence.
+        """
+        group, (lane,) = placed.group, placed.lanes
+        self._groups = [other for other in self._groups if other is not placed]
+        if group.is_finite():
+            end = LaneEnd(lane=lane, metrics={}, diverged_at=None, error=error)
+        else:
+            end = LaneEnd(lane=lane, metrics={}, diverged_at=group.step + 1)
+        return Segment(
+            steps_done=self._steps_done(),
+            steps_total=self._steps_total(),
+            lanes=(lane,),
+            points=(),
+            ended=(end,),
+        )
+
+    def _steps_total(self) -> int:
+        return sum(self._epochs) * self._task.steps_per_epoch
+
+    def _steps_done(self) -> int:
+        return self._steps_total() - sum(placed.group.steps_left for placed in self._groups)
 
     def _halve(self, placed: _Placed) -> None:
         """Go on from the last segment in groups of half the width."""
@@ -324,7 +361,6 @@ class Cohort:
     def _segment(self, placed: _Placed) -> Segment:
         lanes, ran = placed.lanes, placed.group.positions
         done = self._advance(placed.group)
-        total = sum(self._epochs) * self._task.steps_per_epoch
         points = tuple(
             CurvePoint(lane=lanes[i], metric=name, epoch=done.epoch, value=value)
             for i, metrics in done.metrics.items()
@@ -333,8 +369,8 @@ class Cohort:
         ended = [LaneEnd(lane=lanes[i], metrics=final, diverged_at=None) for i, final in done.ended.items()]
         diverged = [LaneEnd(lane=lanes[i], metrics={}, diverged_at=at) for i, at in done.diverged.items()]
         return Segment(
-            steps_done=total - sum(placed.group.steps_left for placed in self._groups),
-            steps_total=total,
+            steps_done=self._steps_done(),
+            steps_total=self._steps_total(),
             lanes=tuple(lanes[i] for i in ran),
             points=points,
             ended=(*ended, *diverged),

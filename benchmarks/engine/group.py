@@ -164,6 +164,11 @@ class LaneGroup:
         """Evaluations of f a step and example; 0 before the first step."""
         return max(self._step.spent, *(result.evaluations for result in self.compilations), 0)
 
+    def is_finite(self) -> bool:
+        """Whether all parameters of all lanes are finite; a wait for the device."""
+        leaves = tree.tensors(self._state["parameters"])
+        return all(bool(leaf.isfinite().all()) for leaf in leaves)
+
     @property
     def steps_left(self) -> int:
         """Lane-steps still to do; none for a lane that diverged."""

@@ -7,6 +7,7 @@ import io
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -190,6 +191,43 @@ def test_a_lane_that_diverges_is_frozen_and_reported_and_the_others_go_on(where:
     for lane in (1, 2):
         assert curves[lane] == healthy[lane]
         assert ends[lane].diverged_at is None
+
+
+def test_parameters_that_are_not_finite_are_a_divergence_and_no_error() -> None:
+    """SGD with weight decay 1 and rate 1000 drives all logits to infinity: an eager step then refuses them.
+    The lanes before and after are computed as they are alone."""
+    decaying: dict[str, Any] = {"id": "sgd", "version": 1, "parameters": {"weight_decay": 1.0}}
+    tame, wild = (trial(seed=1, optimizer=decaying, lr=rate, epochs=8) for rate in (1e-2, 1e6))
+    curves, ends = run(tame, wild, tame, compiled=False)
+    alone, end = run(tame, compiled=False)
+    assert ends[1].diverged_at is not None
+    assert (ends[1].metrics, ends[1].error) == ({}, None)
+    assert curves[0] == curves[2] == alone[0]
+    assert ends[2].metrics == end[0].metrics
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_what_a_step_raises_ends_its_lane_and_no_other(broken: int) -> None:
+    """The task gives up at its seventh evaluation, a step of the first lane, or its 27th, of the second."""
+
+    class GivingUp(Polynomial):
+        calls = 0
+
+        def loss(self, phase: Phase, variables: Variables, batch: Batch, draw: Draw) -> Loss:
+            self.calls += 1
+            if self.calls == 7 + 20 * broken:
+                raise ZeroDivisionError("a task went wrong")
+            return super().loss(phase, variables, batch, draw)
+
+    trials = [trial(seed=seed) for seed in range(2)]
+    task = GivingUp(trials[0].task.values, device=torch.device("cpu"))
+    _, healthy = run(*trials, compiled=False)
+    segments = list(Cohort(trials, task=task, compiled=False).segments())
+    ends = {end.lane: end for segment in segments for end in segment.ended}
+    assert isinstance(ends[broken].error, ZeroDivisionError)
+    assert ends[broken].diverged_at is None
+    assert ends[1 - broken] == healthy[1 - broken]
+    assert segments[-1].steps_done == segments[-1].steps_total
 
 
 def test_a_real_divergence_is_reported() -> None:

@@ -212,6 +212,22 @@ def test_error_goes_to_the_trials_that_had_not_ended() -> None:
     assert len(reporter.batches) == 1, "curves up to the error are kept"
 
 
+def test_error_of_one_lane_is_told_of_that_lane() -> None:
+    def one_breaks() -> Iterator[Segment]:
+        good, bad = (make_segment(1, epochs=1, lanes=[lane], ends=True) for lane in (0, 1))
+        error = ZeroDivisionError("a task went wrong")
+        end = dataclasses.replace(bad.ended[0], metrics={}, error=error)
+        yield dataclasses.replace(bad, ended=(end,))
+        yield good
+
+    reporter = FakeReporter(make_start_reply(2))
+    assert run_attempt(reporter, build=ScriptedCohort(one_breaks)) == "failed", "the process is replaced"
+    first, second = outcome_of(reporter).outcomes
+    assert first.status == "succeeded"
+    assert (second.status, second.error) == ("failed", "ZeroDivisionError: a task went wrong")
+    assert second.traceback is not None
+
+
 def test_cohort_that_ends_without_an_outcome_fails_its_lane() -> None:
     reporter = FakeReporter(make_start_reply(1))
     run_attempt(reporter, build=ScriptedCohort(lambda: iter([make_segment(1, epochs=2, lanes=[0])])))
