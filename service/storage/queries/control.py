@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from service.states import PENDING, CohortState, Event, Hold, TrialState
 from service.storage.engine import is_sqlite
-from service.storage.models import Cohort, FormerCohort, Sweep, SweepTrial, Trial
+from service.storage.models import Attempt, Cohort, FormerCohort, Node, Sweep, SweepTrial, Trial
 from service.storage.queries.moves import chunks, move
 
 
@@ -101,22 +101,40 @@ def unfit_cohorts(connection: Connection, sweep_id: int) -> list[int]:
 
 
 def ask_to_stop(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> None:
-    """Ask the running cohorts among these that compute what nobody wants to stop; let the others go on."""
+    """Ask the running cohorts among these to stop that compute what nobody wants, or on a node that drains;
+    let the others go on."""
     unwanted = (
         sa.select(Trial.id)
         .where(Trial.cohort_id == Cohort.id, Trial.state == TrialState.RUNNING, sa.not_(Trial.wanted))
         .exists()
     )
+    draining = _current_attempts().join(Node).where(Node.draining).exists()
     running = sa.update(Cohort).where(Cohort.state == CohortState.RUNNING, condition)
-    asked = running.where(unwanted, Cohort.stop_since.is_(None))
+    asked = running.where(sa.or_(unwanted, draining), Cohort.stop_since.is_(None))
     connection.execute(asked.values(stop_since=now))
-    connection.execute(running.where(sa.not_(unwanted)).values(stop_since=None))
+    connection.execute(running.where(sa.not_(unwanted), sa.not_(draining)).values(stop_since=None))
 
 
 def of_sweep(sweep_id: int) -> ColumnElement[bool]:
     """Cohorts with a running trial of the sweep."""
     running = sa.select(Trial.cohort_id).where(Trial.id.in_(_of(sweep_id)), Trial.state == TrialState.RUNNING)
     return Cohort.id.in_(running)
+
+
+def of_node(node_id: int) -> ColumnElement[bool]:
+    """Cohorts whose current attempt has begun on the node."""
+    return _current_attempts().where(Attempt.node_id == node_id).exists()
+
+
+def with_id(cohort_id: int) -> ColumnElement[bool]:
+    """This cohort."""
+    return Cohort.id == cohort_id
+
+
+def _current_attempts() -> sa.Select[int]:
+    """Of the cohort of the statement around it."""
+    mine = (Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt)
+    return sa.select(Attempt.id).where(*mine).correlate(Cohort)
 
 
 def dissolve(connection: Connection, cohort_ids: Sequence[int], old: CohortState) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from service.states import Event, TrialState
+from service.states import PENDING, Event, Hold, TrialState
 from service.storage.models import Board, Cell, Sweep, SweepTrial, Trial
 from service.storage.queries.moves import chunks, move
 
@@ -108,6 +108,18 @@ def known_trials(connection: Connection, keys: Sequence[str]) -> dict[str, Known
         rows = connection.execute(sa.select(Trial.id, Trial.key, Trial.state).where(Trial.key.in_(some)))
         found.update({key: KnownTrial(id, key, state) for id, key, state in rows})
     return found
+
+
+def pending_of_owner(connection: Connection, owner: str | None) -> int:
+    """How many trials without an outcome somebody's sweeps want that are not cancelled."""
+    theirs = (
+        sa.select(SweepTrial.trial_id)
+        .join(Sweep, Sweep.id == SweepTrial.sweep_id)
+        .where(Sweep.owner.is_not_distinct_from(owner), Sweep.held != Hold.CANCELLED)
+    )
+    return connection.execute(
+        sa.select(sa.func.count()).where(Trial.id.in_(theirs), Trial.state.in_(PENDING))
+    ).scalar_one()
 
 
 def insert_trials(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
