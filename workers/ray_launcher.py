@@ -201,13 +201,14 @@ class RayLauncher:
         """The nodes of the cluster that can run attempts, and what Ray says is free there."""
         self._replace_dead()
         self._count()
-        free = ray._private.state.available_resources_per_node()
+        available = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call] # untyped in Ray
         needs, device = self._needs, self._slot_device()
-        return [
-            NodeReport(name=name, device=device, slots=slots, free=_fits(free.get(node["NodeID"], {}), needs))
-            for name, node in self._nodes
-            if (slots := _fits(node["Resources"], needs))
-        ]
+        found = []
+        for name, node in self._nodes:
+            if slots := _fits(node["Resources"], needs):
+                free = _free(node["Resources"], available.get(node["NodeID"], {}), needs)
+                found.append(NodeReport(name=name, device=device, slots=slots, free=free))
+        return found
 
     def avoid(self, names: Collection[str]) -> None:
         """Let nothing begin on nodes of these names from now on."""
@@ -299,7 +300,7 @@ class RayLauncher:
         """Options of a task that takes a slot of a node that is not avoided."""
         self._count()
         gpus = self._gpus_each if self._has_gpus else 0
-        options = {"num_cpus": 1, "num_gpus": gpus, "resources": self._others}
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "resources": self._others}
         if away := [node["NodeID"] for name, node in self._nodes if name in self._avoided]:
             options["label_selector"] = {NODE_ID: f"!in({', '.join(away)})"}
         return options
@@ -343,8 +344,25 @@ def _here() -> str | None:
 
 
 def _fits(has: Mapping[str, float], needs: Mapping[str, float]) -> int:
-    """How many attempts fit into what a node has; shares are added up in ten-thousandths, as Ray does."""
-    return min(int(round(1e4 * has.get(name, 0)) // round(1e4 * each)) for name, each in needs.items())
+    """How many attempts fit into all that a node has; none takes parts of two GPUs."""
+
+    def times(name: str, each: float) -> int:
+        if name == "GPU" and each < 1:
+            return int(has.get(name, 0)) * _parts(1.0, each)
+        return _parts(has.get(name, 0), each)
+
+    return min(times(name, each) for name, each in needs.items())
+
+
+def _free(has: Mapping[str, float], available: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    """How many of them fit beside what is there, if that are attempts, too."""
+    there = max(-_parts(available.get(name, 0) - has.get(name, 0), each) for name, each in needs.items())
+    return max(0, _fits(has, needs) - there)
+
+
+def _parts(amount: float, each: float) -> int:
+    """How often ``each`` goes into ``amount``, rounded down; added up in ten-thousandths, as Ray does."""
+    return round(1e4 * amount) // round(1e4 * each)
 
 
 class _Folder:

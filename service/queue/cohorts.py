@@ -121,11 +121,8 @@ class Queue(Reports):
         running = claims.running_by_submitter(connection)
         most, latest = self._rules.owner_slots, now + self._rules.longest_backoff
         chosen: list[int] = []
-        priority: int | None = MAX_PRIORITY + 1
-        while len(chosen) < limit:
-            priority = claims.next_priority(connection, below=priority)
-            if priority is None:
-                break
+        priority = claims.next_priority(connection, below=MAX_PRIORITY + 1)
+        while priority is not None and len(chosen) < limit:
             slots = limit - len(chosen)
             heads = claims.heads(connection, priority=priority, now=now, latest=latest)
             lines = {
@@ -135,6 +132,7 @@ class Queue(Reports):
             allotted = sharing.allot(lines, running, slots=slots, most=most)
             running = Counter(running) + Counter(allotted.values())
             chosen += allotted
+            priority = claims.next_priority(connection, below=priority)
         return chosen
 
     @patient

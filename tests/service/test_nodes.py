@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
@@ -220,7 +222,7 @@ class TestAttempts:
         queue.lost(attempt_id=first.attempt_id, reason="Segmentation fault: 100 %_sure")
         queue.finish(second.attempt_id, second.secret, outcome(reply.trials))
 
-        def found(**search: object) -> list[int]:
+        def found(**search: Any) -> list[int]:
             return [one.id for one in find_attempts(engine, Search(**search), limit=9).attempts]
 
         ids = [first.attempt_id, second.attempt_id, third.attempt_id]

@@ -95,7 +95,7 @@ def attempts_at(connection: Connection, trial_id: int) -> list[AttemptRow]:
     rows = connection.execute(
         _ROWS.where(Attempt.cohort_id.in_(_cohorts(Trial.id == trial_id))).order_by(Attempt.id)
     )
-    return [AttemptRow(*row) for row in rows]
+    return [AttemptRow._make(row) for row in rows]
 
 
 def found_attempts(
@@ -115,7 +115,7 @@ def found_attempts(
     if search.sweep_id is not None:
         mine = sa.select(SweepTrial.trial_id).where(SweepTrial.sweep_id == search.sweep_id)
         query = query.where(Attempt.cohort_id.in_(_cohorts(Trial.id.in_(mine))))
-    return [AttemptRow(*row) for row in connection.execute(query)]
+    return [AttemptRow._make(row) for row in connection.execute(query)]
 
 
 def sweeps_of(connection: Connection, cohort_ids: Sequence[int]) -> list[Wanted]:
