@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 
 from service.errors import NotFound, NothingToDo
 from service.queue.cohorts import Queue
+from service.queue.control import Controls
 from service.queue.nodes import Nodes
 from service.queue.submission import submit
 from service.resources.attempts import find_attempts
 from service.resources.nodes import list_nodes
+from service.resources.trials import trial_attempts
 from service.states import AttemptState
 from service.storage.engine import read
 from service.storage.models import Event
@@ -240,6 +242,18 @@ class TestAttempts:
         assert (lost.cause, lost.host, lost.node) == ("process", "a.example", "a")
         assert lost.worker == {"device": "cpu", "pid": 7, "heunboard": "1.0", "python": "3.11"}
         assert [(one.id, one.name, one.page) for one in lost.sweeps] == [("1", "small", "/sweeps/1")]
+
+    def test_those_before_a_retry_stay_to_be_seen(self, engine: Engine, queue: Queue) -> None:
+        (claim,) = claimed(engine, queue, seeds=1)
+        reply = queue.start(claim.attempt_id, claim.secret)
+        key = reply.trials[0].key
+        failed = TrialOutcome(trial=key, status="failed", error="broken data")
+        queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=(failed,), provenance=PROVENANCE))
+        Controls(engine).retry(1)
+        queue.plan(max_lanes=1, slots=1)
+        (again,) = queue.claim(owner="d", limit=1)
+        ids = [one.id for one in trial_attempts(engine, key).attempts]
+        assert ids == [claim.attempt_id, again.attempt_id]
 
     def test_causes(self, engine: Engine, queue: Queue, clock: SteppedClock) -> None:
         node, silence, dispatcher = claimed(engine, queue, limit=3)

@@ -146,9 +146,7 @@ def dissolve(connection: Connection, cohort_ids: Sequence[int], old: CohortState
     trials = TrialState.RUNNING if running else TrialState.QUEUED
     for some in chunks(cohort_ids):
         mine = (Trial.cohort_id.in_(some), Trial.state == trials)
-        tried = sa.select(Trial.id, Trial.cohort_id).join(Cohort).where(*mine, Cohort.attempt > 0)
-        insert = (sqlite if is_sqlite(connection) else postgresql).insert(FormerCohort)
-        connection.execute(insert.from_select(["trial_id", "cohort_id"], tried).on_conflict_do_nothing())
+        remember_cohorts(connection, *mine)
         if running:
             free = move(TrialState.RUNNING, Event.STOP).where(Trial.cohort_id.in_(some))
         else:
@@ -159,6 +157,13 @@ def dissolve(connection: Connection, cohort_ids: Sequence[int], old: CohortState
             .where(Cohort.id.in_(some))
             .values(owner=None, lease_until=None, stop_since=None)
         )
+
+
+def remember_cohorts(connection: Connection, *trials: ColumnElement[bool]) -> None:
+    """Note for these trials, which are about to leave their cohorts, those that have been attempted."""
+    tried = sa.select(Trial.id, Trial.cohort_id).join(Cohort).where(*trials, Cohort.attempt > 0)
+    insert = (sqlite if is_sqlite(connection) else postgresql).insert(FormerCohort)
+    connection.execute(insert.from_select(["trial_id", "cohort_id"], tried).on_conflict_do_nothing())
 
 
 def narrow(connection: Connection, cohort_id: int, *, lanes_at_most: int, losses: int | None = None) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from service.states import PENDING, Event, Hold, TrialState
 from service.storage.models import Board, Cell, Sweep, SweepTrial, Trial
+from service.storage.queries.control import remember_cohorts
 from service.storage.queries.moves import chunks, move
 
 
@@ -141,6 +142,7 @@ def requeue(
     fresh |= {"seconds": None, "ended_at": None, "wanted": True, "losses": 0, "lanes_at_most": None}
     fresh |= {"diverged_at": None}
     for some in chunks(trial_ids):
+        remember_cohorts(connection, Trial.id.in_(some))
         statement = move(old, Event.RETRY).where(Trial.id.in_(some))
         statement = statement.values(priority=priority, sweep_order=sweep_order, **fresh)
         cells.extend(connection.execute(statement.returning(Trial.cell_id)).scalars())
