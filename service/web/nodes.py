@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse
 
 from service.dependencies import EngineDep
 from service.resources import nodes
+from service.resources.schemas import Node
 from service.web.render import page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -24,4 +25,12 @@ CHIPS = {
 @router.get("/nodes")
 def nodes_page(engine: EngineDep) -> HTMLResponse:
     """All nodes, with what they do."""
-    return page("nodes.html", section="nodes", nodes=nodes.list_nodes(engine).nodes, chips=CHIPS)
+    found = nodes.list_nodes(engine).nodes
+    return page("nodes.html", section="nodes", nodes=found, chips=CHIPS, actions=_actions)
+
+
+def _actions(node: Node) -> list[tuple[str, str]]:
+    """What can be done with a node, and how its button says so."""
+    if node.state in ("draining", "drained"):
+        return [("undrain", "Take back")]
+    return [("drain", "Drain"), *([("undrain", "End quarantine")] if node.quarantined_until else [])]

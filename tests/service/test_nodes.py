@@ -275,7 +275,8 @@ def test_over_http(engine: Engine) -> None:
     queue = Queue(engine)
     queue.see_nodes([report("rack 1/a")])
     web = browser_of(application(engine))
-    assert "rack 1/a" in web.get("/nodes", headers={"Accept": "text/html"}).text
+    page = web.get("/nodes", headers={"Accept": "text/html"}).text
+    assert 'data-action="drain" data-node="rack 1/a"' in page
     (node,) = web.get("/api/v1/nodes").json()["nodes"]
     assert (node["name"], node["state"], node["free"]) == ("rack 1/a", "ready", 2)
     drained = web.post("/api/v1/nodes/rack%201%2Fa/drain", json={})

@@ -31,7 +31,7 @@ from tests.support.sweeps import small_sweep
 pytestmark = pytest.mark.ray
 
 LIMIT = 180.0
-LONG = {"id": "polynomial", "latents": 4, "epochs": 400, "steps_per_epoch": 200}
+TASK = {"id": "polynomial", "latents": 4, "epochs": 10, "steps_per_epoch": 200}
 PORTS = (
     "dashboard-agent-listen-port",
     "dashboard-agent-grpc-port",
@@ -131,8 +131,8 @@ def test_two_nodes_that_drain_and_die(made: Stack, folder: Path, tmp_path: Path)
 
         def ray(name: str, *options: str) -> subprocess.Popen[bytes]:
             process = run(name, *ray_start(*options))
-            begun = "Ray runtime started"
-            until(lambda: begun in (tmp_path / f"{name}.log").read_text(), f"{name} is up", limit=LIMIT)
+            log = tmp_path / f"{name}.log"
+            until(lambda: "Ray runtime started" in log.read_text(), f"{name} is up", limit=LIMIT)
             return process
 
         head = ["--head", f"--port={address.split(':')[1]}", "--num-cpus=0", "--num-gpus=0"]
@@ -146,32 +146,35 @@ def test_two_nodes_that_drain_and_die(made: Stack, folder: Path, tmp_path: Path)
         until(lambda: slots(made) == {"left": 2, "right": 2}, "both nodes are known", limit=LIMIT)
         assert token.stat().st_mode & 0o777 == 0o600
 
-        submit(made.engine, small_sweep(name="first", task=LONG, estimators=["st"], seeds=4))
-        until(lambda: busy(made) == {"left": 2, "right": 2}, "all slots compute", limit=LIMIT)
+        compute(made, "st")
+        until(lambda: set(begun(made)) == {"left", "right"}, "both nodes compute", limit=LIMIT)
         Nodes(made.engine).drain("left")
         until(lambda: state(made, "left") == "drained", "its attempts have stopped", limit=LIMIT)
         before = newest_attempt(made)
-        until(all_ended(made), "the rest is computed on the right", limit=LIMIT)
-        assert set(nodes_of_attempts(made, after=before)) == {"right"}
+        until(all_ended(made), "the right computes the rest", limit=LIMIT)
+        assert set(begun(made, after=before)) == {"right"}
 
         Nodes(made.engine).undrain("left")
         before = newest_attempt(made)
-        submit(made.engine, small_sweep(name="second", task=LONG, estimators=["reinmax"], seeds=4))
-        until(lambda: busy(made) == {"left": 2, "right": 2}, "all slots compute", limit=LIMIT)
+        compute(made, "reinmax")
+        until(lambda: set(begun(made, after=before)) == {"left", "right"}, "both compute", limit=LIMIT)
         os.kill(raylet_of(right), signal.SIGKILL)
+        until(lambda: "right" not in slots(made, away=False), "it is away", limit=LIMIT)
+        before = newest_attempt(made)
         until(all_ended(made), "the left computes the rest", limit=LIMIT)
         assert left.poll() is None
-        lost = [one for one in made.attempts() if one.id > before and one.state == "lost"]
-        assert [one.cause for one in lost] == ["node", "node"]
+        assert set(begun(made, after=before)) <= {"left"}
         assert {one.state for one in made.trials()} == {"succeeded"}
 
 
-def slots(made: Stack) -> dict[str, int]:
-    return {node.name: node.slots for node in list_nodes(made.engine).nodes}
+def compute(made: Stack, estimator: str) -> None:
+    """Twenty trials of two thousand steps, an attempt each."""
+    submit(made.engine, small_sweep(name=estimator, task=TASK, estimators=[estimator], seeds=20))
 
 
-def busy(made: Stack) -> dict[str, int]:
-    return {node.name: node.busy for node in list_nodes(made.engine).nodes}
+def slots(made: Stack, *, away: bool = True) -> dict[str, int]:
+    found = list_nodes(made.engine).nodes
+    return {node.name: node.slots for node in found if away or node.state != "away"}
 
 
 def state(made: Stack, name: str) -> str:
@@ -188,8 +191,8 @@ def newest_attempt(made: Stack) -> int:
     return newest
 
 
-def nodes_of_attempts(made: Stack, *, after: int) -> list[str]:
-    """Of those that have begun."""
+def begun(made: Stack, *, after: int = 0) -> list[str]:
+    """Nodes of the attempts that have begun."""
     with read(made.engine) as connection:
         begun = sa.select(Node.name).join(Attempt, Attempt.node_id == Node.id).where(Attempt.id > after)
         return list(connection.scalars(begun))
