@@ -8,7 +8,18 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import openapi, problem_details
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
-from service.api.routes import boards, controls, health, registry, suite_reports, suites, sweeps, trials
+from service.api.routes import (
+    attempts,
+    boards,
+    controls,
+    health,
+    nodes,
+    registry,
+    suite_reports,
+    suites,
+    sweeps,
+    trials,
+)
 from service.api.routes.internal import internal_router
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
@@ -17,6 +28,7 @@ from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import boards as board_pages
 from service.web import estimators as estimator_pages
+from service.web import nodes as node_pages
 from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
 from service.web.assets import add_static
@@ -35,14 +47,15 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
+    app.state.owner_trials = settings.owner_trials
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, controls, trials, boards, registry, suites, suite_reports):
+    for module in (sweeps, controls, trials, attempts, nodes, boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    for pages in (board_pages, sweep_pages, estimator_pages, suite_pages):
+    for pages in (board_pages, sweep_pages, estimator_pages, suite_pages, node_pages):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     openapi.install(app)

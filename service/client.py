@@ -269,6 +269,36 @@ class Client:
         found: list[Document] = self._get(f"/trials/{key}/attempts")["attempts"]
         return found
 
+    def find_attempts(self, **search: Any) -> Iterator[Document]:
+        """Attempts, newest first, page after page as they are asked for.
+
+        Args:
+            search: ``state``, ``host``, ``text`` (part of error, log or label), ``sweep``; what is left out
+                or ``None`` is not asked for.
+        """
+        return self._pages("/attempts", "attempts", {k: v for k, v in search.items() if v is not None})
+
+    def nodes(self) -> list[Document]:
+        """The nodes where attempts run, with their states."""
+        found: list[Document] = self._get("/nodes")["nodes"]
+        return found
+
+    def drain(self, node: str) -> Document:
+        """Let a node become idle: its attempts stop and go on elsewhere, nothing begins there.
+
+        Raises:
+            ApiError: there is no such node, or it is draining already.
+        """
+        return self._post(f"/nodes/{quote(node, safe='')}/drain", {}, {})
+
+    def undrain(self, node: str) -> Document:
+        """Let a node take attempts again, whether it was drained or under quarantine.
+
+        Raises:
+            ApiError: there is no such node, or it is in service.
+        """
+        return self._post(f"/nodes/{quote(node, safe='')}/undrain", {}, {})
+
     def boards(self) -> list[Document]:
         """All boards."""
         return list(self._pages("/boards", "boards"))

@@ -29,6 +29,11 @@ def _measured(request: Request) -> Path:
     return folder
 
 
+def _owner_trials(request: Request) -> int | None:
+    most: int | None = request.app.state.owner_trials
+    return most
+
+
 def require_text(request: Request) -> None:
     """Nothing has an id with a NUL character, and PostgreSQL refuses to look for one.
 
@@ -47,6 +52,9 @@ PublishedDep = Annotated[Path, Depends(_published)]
 
 MeasuredDep = Annotated[Path, Depends(_measured)]
 """The folder of the measurements that were published to this server."""
+
+OwnerTrialsDep = Annotated[int | None, Depends(_owner_trials)]
+"""Trials of one owner that may wait or run; ``None`` for any number."""
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page.")]
 PageToken = Annotated[

@@ -6,6 +6,7 @@
     ├── NotFound             there is no such thing
     ├── InvalidRequest       a parameter of the request cannot be used
     ├── NothingToDo          what is asked for is so already, or can no longer be
+    ├── TooManyTrials        an owner has as many trials in the queue as allowed
     ├── IdempotencyKeyReused the same key came with another body
     ├── InvalidPageToken     a list was asked to go on from nowhere
     ├── BrokenSuite          the server has the suite, and a file of it is not as it must be
@@ -45,6 +46,10 @@ class InvalidRequest(HeunboardError):
 
 class NothingToDo(HeunboardError):
     """What is asked for is so already, or can no longer be."""
+
+
+class TooManyTrials(HeunboardError):
+    """The owner of this sweep has as many trials that wait or run as allowed; submit it later."""
 
 
 class IdempotencyKeyReused(HeunboardError):

@@ -38,6 +38,11 @@ class Settings(BaseSettings):
             ``off``; empty means ``checkpoints`` in ``data_home``.
         checkpoint_seconds: work that may be lost with an attempt; more where writing it takes so long that
             this would take more than 2 % of the time.
+        quarantine_losses: attempts lost on a node in a row before nothing begins there for a while.
+        quarantine_seconds: how long at first; it doubles with every further loss, up to an hour.
+        owner_slots: most attempts of one owner's sweeps at the same time; unset for any number.
+        owner_trials: most trials of one owner's sweeps that wait or run; a sweep that would make it more is
+            refused. Unset for any number.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
@@ -53,6 +58,10 @@ class Settings(BaseSettings):
     max_lanes: Annotated[int, Field(ge=1, le=4096)] = 64
     checkpoints: str = ""
     checkpoint_seconds: Seconds = 30.0
+    quarantine_losses: Annotated[int, Field(ge=1)] = 3
+    quarantine_seconds: Seconds = 60.0
+    owner_slots: Annotated[int, Field(ge=1)] | None = None
+    owner_trials: Annotated[int, Field(ge=1)] | None = None
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")

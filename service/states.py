@@ -40,6 +40,29 @@ class AttemptState(StrEnum):
     LOST = "lost"
 
 
+class Cause(StrEnum):
+    """What took an attempt that was lost."""
+
+    PROCESS = "process"
+    """Its worker process died."""
+    NODE = "node"
+    """Its machine went, or had no process for it."""
+    SILENCE = "silence"
+    """It was not heard of for a lease."""
+    DISPATCHER = "dispatcher"
+    """The dispatcher that held it went."""
+
+
+class NodeState(StrEnum):
+    """What is known of a node adds up to; never stored."""
+
+    READY = "ready"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    QUARANTINED = "quarantined"
+    AWAY = "away"
+
+
 class Hold(StrEnum):
     """What the people who own a sweep want of it: only an ``active`` sweep wants its trials computed."""
 
@@ -183,6 +206,15 @@ def sweep_state(counts: Mapping[TrialState, int], hold: Hold = Hold.ACTIVE) -> S
     if counts.get(TrialState.FAILED) and not stopped:
         return SweepState.FAILED
     return SweepState.CANCELLED if counts.get(TrialState.CANCELLED) else SweepState.SUCCEEDED
+
+
+def node_state(*, draining: bool, busy: int, quarantined: bool, away: bool) -> NodeState:
+    """State of a node: what somebody has said of it first, then what keeps work from it."""
+    if draining:
+        return NodeState.DRAINING if busy and not away else NodeState.DRAINED
+    if away:
+        return NodeState.AWAY
+    return NodeState.QUARANTINED if quarantined else NodeState.READY
 
 
 def mermaid(machine: Transitions) -> str:

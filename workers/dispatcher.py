@@ -29,6 +29,8 @@ class DispatcherSettings:
         longest_wait: seconds between two looks at the launcher while none is.
         expiry_seconds: seconds between two searches for leases that ran out.
         tidy_seconds: seconds between two times of taking away what has been kept long enough.
+        nodes_seconds: seconds between two reports of the launcher's nodes, whose answers say which are to be
+            avoided.
         lease_seconds: what an attempt has to report within. So long after the queue or the server was away no
             lease runs out, since nobody could report meanwhile; so long the process of an attempt that has
             told its end may go on, and so long what a dead attempt has left may wait for the server.
@@ -40,6 +42,7 @@ class DispatcherSettings:
     longest_wait: float = 0.5
     expiry_seconds: float = 5.0
     tidy_seconds: float = 3600.0
+    nodes_seconds: float = 1.0
     lease_seconds: float = 30.0
 
 
@@ -92,7 +95,7 @@ class Dispatcher:
         self._running: dict[int, Claim] = {}
         self._deaths: list[_Death] = []
         self._told_end: dict[int, float] = {}
-        self._next_expiry = clock()
+        self._next_expiry = self._next_nodes = clock()
         self._next_tidying = clock() + settings.tidy_seconds
         self._caution = Caution(clock)
 
@@ -120,6 +123,7 @@ class Dispatcher:
         self._report_deaths()
         self._expire()
         self._tidy()
+        self._report_nodes()
         self._tell_ready()
         submitted = self._fill() if self._free() > 0 and not self._caution.pausing else 0
         exits = self._launcher.poll(0.0 if submitted else timeout)
@@ -191,6 +195,11 @@ class Dispatcher:
         if self._clock() >= self._next_tidying:
             self._queue.tidy()
             self._next_tidying = self._clock() + self._settings.tidy_seconds
+
+    def _report_nodes(self) -> None:
+        if self._clock() >= self._next_nodes:
+            self._launcher.avoid(self._queue.see_nodes(self._launcher.nodes()))
+            self._next_nodes = self._clock() + self._settings.nodes_seconds
 
     def _end_what_hangs(self) -> None:
         """End by force what holds a slot for nothing: a process whose attempt was lost, at once, one that has

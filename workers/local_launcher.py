@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from workers.local_process import LocalProcess
 from workers.orders import ATTEMPTS_PER_PROCESS, WITHHELD, WorkerConfig, worker_environment
-from workers.ports import Claim, Exit
+from workers.ports import Claim, Exit, NodeReport
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class LocalLauncher:
     ) -> None:
         self._config = config
         self._slots = slots
+        self._node, self._avoided = socket.gethostname(), False
         self._log_dir = log_dir
         self._device = device
         self._log_bytes = log_bytes
@@ -66,8 +68,17 @@ class LocalLauncher:
         return sum(not process.warm for process in (*self._idle, *self._running.values()))
 
     def slots(self) -> int:
-        """How many attempts can run at the same time."""
-        return self._slots
+        """How many attempts can run at the same time; none while this machine is avoided."""
+        return 0 if self._avoided else self._slots
+
+    def nodes(self) -> Sequence[NodeReport]:
+        """This machine."""
+        free = max(0, self._slots - len(self._running))
+        return [NodeReport(name=self._node, device=self._device, slots=self._slots, free=free)]
+
+    def avoid(self, names: Collection[str]) -> None:
+        """Let nothing begin while this machine is among these."""
+        self._avoided = self._node in names
 
     def side_by_side(self) -> bool:
         """Whether the lanes of an attempt run at the same time."""

@@ -1,9 +1,9 @@
 """Messages between a running attempt and the server, both sides import these. ``/internal/v1/attempts/{id}``.
 
-``POST start`` (empty body) answers :class:`StartReply`; ``POST resume``, ``heartbeat``, ``metrics``,
-``checkpoint`` and ``finish`` take the bodies below. Each request carries ``Authorization: Bearer <attempt
-secret>``. A superseded or finished attempt gets 409 and must stop; every request may be repeated without
-effect.
+``POST start`` (:class:`Start`; of older workers an empty body) answers :class:`StartReply`; ``POST resume``,
+``heartbeat``, ``metrics``, ``checkpoint`` and ``finish`` take the bodies below. Each request carries
+``Authorization: Bearer <attempt secret>``. A superseded or finished attempt gets 409 and must stop; every
+request may be repeated without effect.
 """
 
 from __future__ import annotations
@@ -52,6 +52,26 @@ class StoredCheckpoint(Checkpoint):
     """A checkpoint that the server knows of, and the id of the attempt that took it."""
 
     attempt: int
+
+
+class Start(Message):
+    """Who begins, and where.
+
+    Attributes:
+        host: name of the machine.
+        node: what the launcher calls the place; ``None``: the same as ``host``.
+        device: the torch device.
+        pid: process id there.
+        heunboard: version of the worker.
+        python: version of its interpreter.
+    """
+
+    host: Annotated[str, Field(min_length=1, max_length=255)]
+    node: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    device: Annotated[str, Field(max_length=200)]
+    pid: Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+    heunboard: Annotated[str, Field(max_length=200)]
+    python: Annotated[str, Field(max_length=200)]
 
 
 class LaneTrial(Message):
@@ -214,8 +234,10 @@ class Outcome(Message):
     """The end of an attempt: one outcome for each trial of :class:`StartReply` that no batch told of.
 
     ``reason`` says why trials are ``stopped``: ``asked``, or ``memory``: they did not fit into it together.
+    ``log`` is the end of what the worker has logged meanwhile.
     """
 
     outcomes: tuple[TrialOutcome, ...]
     reason: Literal["asked", "memory"] = "asked"
     provenance: Provenance
+    log: str | None = None

@@ -85,24 +85,34 @@ def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
     return {"OMP_NUM_THREADS": "1", **allocator.environment(given), **compile_cache.environment(given)}
 
 
-def execute(order: Order) -> str:
-    """Run the attempt in this process; returns how it ended (see :func:`workers.runner.run_attempt`)."""
+def execute(order: Order, *, node: str | None = None) -> str:
+    """Run the attempt in this process; returns how it ended (see :func:`workers.runner.run_attempt`).
+
+    Args:
+        order: the attempt.
+        node: what the launcher calls this place; ``None`` where that is the machine's name.
+    """
     # Imported here: a dispatcher describes orders without loading what carries them out.
     from workers.checkpoint_store import opened
+    from workers.log_tail import LogTail
+    from workers.provenance import introduce
     from workers.reporter import HttpReporter
     from workers.runner import run_attempt
     from workers.spool import Sender, Spool, default_folder
 
     sender = Sender(url=order.url, attempt_id=order.attempt_id, secret=order.secret)
     spool = Spool(default_folder(), sender)
-    reporter = HttpReporter(order.url, order.attempt_id, order.secret, spool=spool)
+    introduction = introduce(order.device, node=node)
+    reporter = HttpReporter(order.url, order.attempt_id, order.secret, introduction=introduction, spool=spool)
     try:
-        return run_attempt(
-            reporter,
-            device=order.device,
-            data_dir=Path(order.data_dir) if order.data_dir else None,
-            store=opened(order.checkpoints),
-            checkpoint_seconds=order.checkpoint_seconds,
-        )
+        with LogTail() as log:
+            return run_attempt(
+                reporter,
+                device=order.device,
+                data_dir=Path(order.data_dir) if order.data_dir else None,
+                store=opened(order.checkpoints),
+                checkpoint_seconds=order.checkpoint_seconds,
+                log=log.text,
+            )
     finally:
         reporter.close()

@@ -42,6 +42,7 @@ class Plannable(Generic[Id]):
         sweep: who asked for it; lower runs first among equal priorities.
         lanes_at_most: of a cohort that it may stand in; ``None`` for as many as there is room for. Trials
             that differ in this never share a cohort.
+        owner: whose share of the slots it takes; trials of different owners never share a cohort.
     """
 
     id: Id
@@ -50,6 +51,7 @@ class Plannable(Generic[Id]):
     priority: int = 0
     sweep: int = 0
     lanes_at_most: int | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,12 +94,12 @@ class _Group(Generic[Id]):
 def plan_cohorts(trials: Sequence[Plannable[Id]], room: Room) -> list[list[Id]]:
     """Group trials into cohorts.
 
-    Every group of equal signature and priority is cut into as few cohorts as ``room`` and the length of a
-    cohort allow, or into more while there are fewer cohorts than slots, always the group with the most work
-    per cohort first. Where lanes run side by side, cohorts of a group are equally wide, give or take one, and
-    trials of similar length run together, so that few lanes idle at a cohort's end. Where they run one after
-    the other, a trial longer than a cohort stands alone, and cohorts of the others are about equally long, of
-    trials that follow each other.
+    Every group of equal signature, priority and owner is cut into as few cohorts as ``room`` and the length
+    of a cohort allow, or into more while there are fewer cohorts than slots, always the group with the most
+    work per cohort first. Where lanes run side by side, cohorts of a group are equally wide, give or take
+    one, and trials of similar length run together, so that few lanes idle at a cohort's end. Where they run
+    one after the other, a trial longer than a cohort stands alone, and cohorts of the others are about
+    equally long, of trials that follow each other.
 
     Args:
         trials: in order of submission.
@@ -119,9 +121,9 @@ def plan_cohorts(trials: Sequence[Plannable[Id]], room: Room) -> list[list[Id]]:
 
 
 def _groups(trials: Sequence[Plannable[Id]], room: Room) -> list[_Group[Id]]:
-    """Trials by priority and signature, each group in the fewest cohorts."""
+    """Trials by priority, owner and signature, each group in the fewest cohorts."""
     queue = list(enumerate(trials))
-    together = _by(queue, lambda m: (m[1].priority, m[1].signature, m[1].lanes_at_most))
+    together = _by(queue, lambda m: (m[1].priority, m[1].owner, m[1].signature, m[1].lanes_at_most))
     if room.side_by_side:
         by_length = [sorted(members, key=lambda member: member[1].seconds) for members in together]
         return [_side_by_side(members, _width(members, room)) for members in by_length]

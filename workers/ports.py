@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
@@ -20,6 +20,7 @@ from workers.messages import (
     News,
     Outcome,
     Resumption,
+    Start,
     StartReply,
 )
 
@@ -99,6 +100,23 @@ class CheckpointName(NamedTuple):
         return None if found is None else cls(found[1], int(found[2]), int(found[3]))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeReport:
+    """A place where a launcher runs attempts.
+
+    Attributes:
+        name: the same after it was away; attempts that run there call it so, too.
+        device: torch device of its attempts.
+        slots: attempts that can run there at the same time.
+        free: those of them that the launcher could give away now.
+    """
+
+    name: str
+    device: str
+    slots: int
+    free: int
+
+
 class QueueUnavailable(Exception):
     """The queue cannot be reached or cannot be written to for now; what was asked for may be asked again."""
 
@@ -146,6 +164,9 @@ class CohortQueue(Protocol):
     def tidy(self) -> None:
         """Take away what has been kept long enough; for once in a while."""
 
+    def see_nodes(self, nodes: Sequence[NodeReport]) -> frozenset[str]:
+        """Note the launcher's nodes; returns the names of all where nothing is to begin now."""
+
     def release_owner(self, *, owner: str) -> int:
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""
 
@@ -180,8 +201,8 @@ class AttemptReports(Protocol):
     secret and a superseded attempt are two different exceptions of the implementation (401 and 409).
     """
 
-    def start(self, attempt_id: int, secret: str) -> StartReply:
-        """The attempt begins: what it is to compute."""
+    def start(self, attempt_id: int, secret: str, message: Start | None = None) -> StartReply:
+        """The attempt begins: what it is to compute. Older workers do not say where they are."""
 
     def resume(self, attempt_id: int, secret: str, message: Resumption) -> None:
         """Where trials go on that had checkpoints: what earlier attempts reported beyond goes."""
@@ -257,6 +278,12 @@ class Launcher(Protocol):
 
     def slots(self) -> int:
         """How many attempts can run at the same time."""
+
+    def nodes(self) -> Sequence[NodeReport]:
+        """The places where attempts can run, those that are avoided among them."""
+
+    def avoid(self, names: Collection[str]) -> None:
+        """Let nothing begin on nodes of these names from now on; ``slots`` does not count theirs."""
 
     def side_by_side(self) -> bool:
         """Whether the lanes of an attempt run at the same time, as on a GPU, or one after the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 import re
 import resource
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workers.messages import Provenance
+from workers.messages import Provenance, Start
 from workers.version import package_version
 
 if TYPE_CHECKING:
@@ -66,6 +67,23 @@ def describe(
         evaluations=(execution.evaluations or None) if execution else None,
         data=dict(data),
         phases={**phases, **(execution.seconds if execution else {})},
+    )
+
+
+def introduce(device: str, *, node: str | None = None) -> Start:
+    """What an attempt says of its process when it begins; needs no torch.
+
+    Args:
+        device: the torch device it will run on.
+        node: what its launcher calls this place; ``None`` where that is the machine's name.
+    """
+    return Start(
+        host=socket.gethostname(),
+        node=node,
+        device=device,
+        pid=os.getpid(),
+        heunboard=package_version(),
+        python=platform.python_version(),
     )
 
 

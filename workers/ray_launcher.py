@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.exceptions
@@ -39,7 +42,7 @@ from workers.orders import (
     execute,
     worker_environment,
 )
-from workers.ports import Claim, Exit
+from workers.ports import Claim, Exit, NodeReport
 from workers.warming import warm_up
 
 _log = logging.getLogger(__name__)
@@ -70,6 +73,11 @@ RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now
 PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
 
+NODE_ID = "ray.io/node-id"
+"""The label by which tasks keep away from nodes."""
+LOG_LIMITS = {"RAY_ROTATION_MAX_BYTES": "10000000", "RAY_ROTATION_BACKUP_COUNT": "1"}
+"""Of each log file of a local Ray, which may run for months."""
+
 # A client that offers no token. Exit status 0: the cluster let it in.
 PROBE = (
     "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).check_alive([], timeout=5)"
@@ -88,7 +96,7 @@ def _attempt(order_json: str) -> str:
     would fail for a reason that is not their own. The failure itself is already reported.
     """
     _set_environment()
-    ending = execute(Order.from_json(order_json))
+    ending = execute(Order.from_json(order_json), node=_here())
     if ending == FAILED:
         os._exit(1)
     return ending
@@ -122,11 +130,13 @@ class RayLauncher:
         slots: processes of a local Ray on a machine without a GPU; default: one per CPU.
         device: torch device of the workers; ``None``: ``cuda`` where the cluster has GPUs, else ``cpu``.
         gpus: GPUs of a local Ray; ``None``: those that Ray finds.
+        gpus_each: GPUs that an attempt takes where there are any; several with a part of one share it.
+        resources: what else of a node an attempt takes, by the names that its Ray was started with.
         insecure_dev: accept a cluster without token authentication.
         clock: monotonic seconds.
 
     Raises:
-        InsecureCluster: a client without a token was let in.
+        InsecureCluster: a client without a token was let in, or others can read the token.
         ConnectionError: there is no cluster at ``address``.
     """
 
@@ -138,6 +148,8 @@ class RayLauncher:
         slots: int | None = None,
         device: str | None = None,
         gpus: int | None = None,
+        gpus_each: float = 1.0,
+        resources: Mapping[str, float] | None = None,
         insecure_dev: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -148,7 +160,9 @@ class RayLauncher:
         self._lost: list[Exit] = []
         self._preparing: list[ray.ObjectRef[None]] = []
         self._counted_at: float | None = None
-        self._resources: dict[str, float] = {}
+        self._nodes: list[tuple[str, dict[str, Any]]] = []
+        self._avoided: frozenset[str] = frozenset()
+        self._gpus_each, self._others = gpus_each, dict(resources or {})
         self._folder: _Folder | None = None
         self._local_slots, self._local_gpus = slots or len(os.sched_getaffinity(0)), gpus
         if address is None:
@@ -162,11 +176,9 @@ class RayLauncher:
         It holds the slot meanwhile: an attempt that waits for it would have to load the same. Slots that
         others use and nodes that join later are left out, so that no cluster grows for this.
         """
-        self.slots()  # so that the kind of slot is known
         try:
-            free = ray.available_resources()  # type: ignore[no-untyped-call] # untyped in Ray
-            count = int(free.get("GPU" if self._has_gpus else "CPU", 0))
-            task = _prepare.options(name="warm-up", **self._slot)
+            count = sum(node.free for node in self.nodes() if node.name not in self._avoided)
+            task = _prepare.options(name="warm-up", **self._slot())
             self._preparing = [task.remote(self._slot_device(), self._config.url) for _ in range(count)]
         except ray.exceptions.RayError as error:
             _log.warning("worker processes could not be prepared: %s", error)
@@ -178,13 +190,29 @@ class RayLauncher:
         return len(self._preparing)
 
     def slots(self) -> int:
-        """GPUs of the cluster, or its CPUs when it has none; counted anew every few seconds."""
+        """Attempts that the nodes which are not avoided can run together; counted anew every few seconds."""
         self._replace_dead()
-        now = self._clock()
-        if self._counted_at is None or now - self._counted_at >= CAPACITY_SECONDS:
-            self._resources = dict(ray.cluster_resources())  # type: ignore[no-untyped-call] # untyped in Ray
-            self._counted_at = now
-        return int(self._resources.get("GPU" if self._has_gpus else "CPU", 0))
+        self._count()
+        return sum(
+            _fits(node["Resources"], self._needs) for name, node in self._nodes if name not in self._avoided
+        )
+
+    def nodes(self) -> Sequence[NodeReport]:
+        """The nodes of the cluster that can run attempts, and what Ray says is free there."""
+        self._replace_dead()
+        self._count()
+        available = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call] # untyped in Ray
+        needs, device = self._needs, self._slot_device()
+        found = []
+        for name, node in self._nodes:
+            if slots := _fits(node["Resources"], needs):
+                free = _free(node["Resources"], available.get(node["NodeID"], {}), needs)
+                found.append(NodeReport(name=name, device=device, slots=slots, free=free))
+        return found
+
+    def avoid(self, names: Collection[str]) -> None:
+        """Let nothing begin on nodes of these names from now on."""
+        self._avoided = frozenset(names)
 
     def side_by_side(self) -> bool:
         """Whether the lanes of an attempt run at the same time."""
@@ -194,7 +222,7 @@ class RayLauncher:
         """Submit the attempt as one Ray task that takes a slot; ``poll`` tells when that is not possible."""
         order = self._config.order(claim, self._slot_device())
         name = f"cohort-{claim.cohort_id}-a{claim.number}"
-        task = _attempt.options(name=name, **self._slot)
+        task = _attempt.options(name=name, **self._slot())
         try:
             self._running[claim.attempt_id] = task.remote(order.to_json())
         except ray.exceptions.RayError as error:
@@ -249,18 +277,33 @@ class RayLauncher:
         self._counted_at = None
         self.prepare()
 
+    def _count(self) -> None:
+        now = self._clock()
+        if self._counted_at is None or now - self._counted_at >= CAPACITY_SECONDS:
+            self._nodes = _named(ray.nodes())  # type: ignore[no-untyped-call] # untyped in Ray
+            self._counted_at = now
+
     def _slot_device(self) -> str:
-        self.slots()  # so that the kind of slot is known
+        self._count()  # so that the kind of slot is known
         return self._device or ("cuda" if self._has_gpus else "cpu")
 
     @property
     def _has_gpus(self) -> bool:
-        return self._resources.get("GPU", 0) >= 1
+        return any(node["Resources"].get("GPU", 0) >= self._gpus_each for _, node in self._nodes)
 
     @property
-    def _slot(self) -> dict[str, int]:
+    def _needs(self) -> dict[str, float]:
         """What of a node one attempt takes."""
-        return {"num_cpus": 1, "num_gpus": 1 if self._has_gpus else 0}
+        return {"CPU": 1, **({"GPU": self._gpus_each} if self._has_gpus else {}), **self._others}
+
+    def _slot(self) -> dict[str, Any]:
+        """Options of a task that takes a slot of a node that is not avoided."""
+        self._count()
+        gpus = self._gpus_each if self._has_gpus else 0
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "resources": self._others}
+        if away := [node["NodeID"] for name, node in self._nodes if name in self._avoided]:
+            options["label_selector"] = {NODE_ID: f"!in({', '.join(away)})"}
+        return options
 
     def _start_local(self) -> None:
         _sweep_folders()
@@ -276,6 +319,50 @@ class RayLauncher:
                 logging_level=logging.ERROR,
                 _temp_dir=str(self._folder.path / "ray"),
             )
+
+
+def _named(nodes: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Ray's nodes that are alive, each with a name that is the same when it comes back: the one that it was
+    started with, or that of its machine; with a part of its id where several have the same."""
+    alive = [node for node in nodes if node["Alive"]]
+    names = [
+        node["NodeManagerHostname"] if node["NodeName"] == node["NodeManagerAddress"] else node["NodeName"]
+        for node in alive
+    ]
+    return [
+        (name if names.count(name) == 1 else f"{name}-{node['NodeID'][:8]}", node)
+        for name, node in zip(names, alive, strict=True)
+    ]
+
+
+@functools.cache
+def _here() -> str | None:
+    """Name of the node of this worker process."""
+    id = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call] # untyped in Ray
+    return next((name for name, node in _named(nodes) if node["NodeID"] == id), None)
+
+
+def _fits(has: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    """How many attempts fit into all that a node has; none takes parts of two GPUs."""
+
+    def times(name: str, each: float) -> int:
+        if name == "GPU" and each < 1:
+            return int(has.get(name, 0)) * _parts(1.0, each)
+        return _parts(has.get(name, 0), each)
+
+    return min(times(name, each) for name, each in needs.items())
+
+
+def _free(has: Mapping[str, float], available: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    """How many of them fit beside what is there, if that are attempts, too."""
+    there = max(-_parts(available.get(name, 0) - has.get(name, 0), each) for name, each in needs.items())
+    return max(0, _fits(has, needs) - there)
+
+
+def _parts(amount: float, each: float) -> int:
+    """How often ``each`` goes into ``amount``, rounded down; added up in ten-thousandths, as Ray does."""
+    return round(1e4 * amount) // round(1e4 * each)
 
 
 class _Folder:
@@ -308,11 +395,13 @@ def _require_token_in(folder: Path) -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     _configure()
     if "RAY_AUTH_TOKEN" in os.environ or Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "/nowhere")).is_file():
+        _protect_token()
         return
     path = folder / "token"
     path.touch(mode=0o600)
     path.write_text(secrets.token_hex(32))
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+    _protect_token()
     AuthenticationTokenLoader.instance().reset_cache()  # of an earlier local Ray in this process
 
 
@@ -322,11 +411,36 @@ def _configure() -> None:
     Config.initialize("")  # Ray read its configuration when it was imported; this reads it again
 
 
+def _protect_token() -> None:
+    """See that only this user can read the file with the cluster's token: Ray before 2.60.1 makes it readable
+    for everybody, and who has it runs code on the cluster.
+
+    Raises:
+        InsecureCluster: others can, and it is not this user's to mend.
+    """
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if "RAY_AUTH_TOKEN" in os.environ or not path.is_file():
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & 0o077:
+        return
+    try:
+        path.chmod(0o600)
+    except OSError as error:
+        raise InsecureCluster(
+            f"others can read the cluster's token in {path} (mode {mode:04o}), and its mode cannot be "
+            f"changed ({error.strerror}): give it the mode 0600, or pass --insecure-dev"
+        ) from error
+    _log.warning(
+        "others could read the cluster's token in %s (mode %04o); now only its owner can", path, mode
+    )
+
+
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
     """What the processes of a local Ray inherit; a runtime environment would end the prestart of workers."""
     before = dict(os.environ)
-    added = worker_environment(before)
+    added = worker_environment(before) | {name: before.get(name, limit) for name, limit in LOG_LIMITS.items()}
     os.environ.update(added)
     for name in WITHHELD & os.environ.keys():
         del os.environ[name]
@@ -341,6 +455,8 @@ def _worker_environment() -> Iterator[None]:
 
 def _connect(address: str, insecure_dev: bool) -> None:
     _configure()
+    if not insecure_dev:
+        _protect_token()
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     gcs = ray.get_runtime_context().gcs_address
     if not insecure_dev and _admits_strangers(gcs):

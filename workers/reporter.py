@@ -20,6 +20,7 @@ from workers.messages import (
     News,
     Outcome,
     Resumption,
+    Start,
     StartReply,
 )
 from workers.outbox import Outbox
@@ -90,6 +91,7 @@ class HttpReporter:
         url: address of the web service, e.g. ``http://127.0.0.1:8000``.
         attempt_id: primary key of the attempt.
         secret: the attempt's secret, sent as a bearer token.
+        introduction: who begins, and where.
         patience: pauses and budgets.
         spool: the attempt's file; ``None``: what waits is in memory only.
         clock: monotonic seconds.
@@ -103,6 +105,7 @@ class HttpReporter:
         attempt_id: int,
         secret: str,
         *,
+        introduction: Start | None = None,
         patience: Patience | None = None,
         spool: Spool | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -110,6 +113,7 @@ class HttpReporter:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._attempt_id = attempt_id
+        self._introduction = "" if introduction is None else introduction.model_dump_json()
         self._patience = patience or Patience()
         self._clock = clock
         self._closed = threading.Event()
@@ -129,7 +133,7 @@ class HttpReporter:
     def start(self) -> StartReply | None:
         """Announce the attempt; ``None`` when it was superseded and must not compute."""
         try:
-            return StartReply.model_validate_json(self._insist("start", ""))
+            return StartReply.model_validate_json(self._insist("start", self._introduction))
         except Superseded:
             return None
 

@@ -98,6 +98,7 @@ def run_attempt(
     checkpoint_seconds: float = LEAST_SECONDS,
     build: BuildCohort = build_cohort,
     clock: Clock = time.monotonic,
+    log: Callable[[], str | None] = lambda: None,
 ) -> Ending:
     """Run one attempt from its start to its finish.
 
@@ -112,6 +113,7 @@ def run_attempt(
         checkpoint_seconds: of work that may be lost (see :class:`workers.checkpoints.Interval`).
         build: makes the cohort.
         clock: monotonic seconds.
+        log: the end of what was logged meanwhile, for the attempt's report.
 
     Returns:
         How it ended; ``superseded`` also when the attempt was not to start at all.
@@ -130,7 +132,7 @@ def run_attempt(
             interval=Interval(checkpoint_seconds),
             clock=clock,
         )
-        return _Run(reply, reporter, checkpoints, device, clock).execute(build, data_dir)
+        return _Run(reply, reporter, checkpoints, device, clock, log).execute(build, data_dir)
     except Superseded:
         return "superseded"
 
@@ -145,8 +147,10 @@ class _Run:
         checkpoints: Checkpoints,
         device: str,
         clock: Clock,
+        log: Callable[[], str | None],
     ) -> None:
         self._reporter, self._checkpoints, self._device = reporter, checkpoints, device
+        self._log = log
         self._clock, self._watch = clock, Stopwatch(clock)
         self._interval = min(LONGEST_BEAT, reply.lease_seconds / HEARTBEATS_PER_LEASE)
         self._specs = [trial.spec for trial in reply.trials]
@@ -167,7 +171,10 @@ class _Run:
             if stop is not None:
                 self._outcomes.stop_rest(self._exhausted)
             outcomes, provenance = self._outcomes.take(), self._provenance()
-            self._reporter.finish(Outcome(outcomes=outcomes, provenance=provenance, reason=stop or "asked"))
+            reason = stop or "asked"
+            self._reporter.finish(
+                Outcome(outcomes=outcomes, provenance=provenance, reason=reason, log=self._log())
+            )
         self._checkpoints.forget(self._outcomes.ended())
         if stop == "asked":
             return "stopped"

@@ -1,4 +1,4 @@
-"""Control: what sweeps are held at, trials that are wanted, cohorts that dissolve."""
+"""Control: what sweeps are held at, wanted trials, cohorts that dissolve; nodes; shares of owners."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ WITH_DISSOLVED = "state IN ('queued', 'running', 'done', 'failed', 'dissolved')"
 UNPLANNED_BEFORE = sa.text("state = 'queued' AND cohort_id IS NULL")
 UNPLANNED = sa.text("state = 'queued' AND cohort_id IS NULL AND wanted")
 
+CAUSES = "cause IN ('process', 'node', 'silence', 'dispatcher')"
+QUEUE_ORDER = ["state", "priority", "submitter", "sweep_order", "id"]
+
 
 def upgrade() -> None:
     _sweeps()
@@ -30,10 +33,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["cohort_id"], ["cohort.id"], name="fk_former_cohort_cohort_id"),
         sa.PrimaryKeyConstraint("trial_id", "cohort_id", name="pk_former_cohort"),
     )
+    _submitters()
+    _nodes()
 
 
 def downgrade() -> None:
     """What dissolved is ``failed``; what is paused or in the bin is as if nobody had said so."""
+    _drop_nodes()
+    _drop_submitters()
     op.drop_table("former_cohort")
     op.drop_table("checkpoint")
     op.drop_column("attempt", "resumed")
@@ -105,6 +112,77 @@ def _cohorts() -> None:
         batch.drop_column("losses")
         batch.add_column(sa.Column("stop_since", sa.DateTime(timezone=True)))
         _replace_check(batch, "ck_cohort_state", WITH_DISSOLVED)
+
+
+def _submitters() -> None:
+    op.drop_index("ix_cohort_state_priority", "cohort")
+    with op.batch_alter_table("cohort") as batch:
+        batch.add_column(sa.Column("submitter", sa.String(200), nullable=False, server_default=""))
+    op.execute(
+        "UPDATE cohort SET submitter = coalesce("
+        "(SELECT sweep.owner FROM sweep WHERE sweep.id = cohort.sweep_order), '')"
+    )
+    op.create_index("ix_cohort_state_priority_submitter_sweep_order_id", "cohort", QUEUE_ORDER)
+
+
+def _drop_submitters() -> None:
+    op.drop_index("ix_cohort_state_priority_submitter_sweep_order_id", "cohort")
+    with op.batch_alter_table("cohort") as batch:
+        batch.drop_column("submitter")
+    op.create_index("ix_cohort_state_priority", "cohort", ["state", "priority"])
+
+
+def _nodes() -> None:
+    op.create_table(
+        "node",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("device", sa.String(200), nullable=False),
+        sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column("free", sa.Integer()),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("draining", sa.Boolean(), nullable=False),
+        sa.Column("losses", sa.Integer(), nullable=False),
+        sa.Column("quarantined_until", sa.DateTime(timezone=True)),
+        sa.Column("differs_since", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_node"),
+        sa.UniqueConstraint("name", name="uq_node_name"),
+        sa.CheckConstraint("losses >= 0 AND slots >= 0", name=op.f("ck_node_counts")),
+        sa.CheckConstraint(
+            "quarantined_until IS NULL OR losses > 0", name=op.f("ck_node_quarantine_implies_losses")
+        ),
+    )
+    with op.batch_alter_table("attempt") as batch:
+        batch.add_column(sa.Column("cause", sa.String(16)))
+        batch.add_column(sa.Column("node_id", sa.Integer()))
+        batch.add_column(sa.Column("host", sa.String(255)))
+        batch.add_column(sa.Column("worker", sa.JSON()))
+        batch.add_column(sa.Column("log", sa.Text()))
+        batch.create_foreign_key(op.f("fk_attempt_node_id"), "node", ["node_id"], ["id"])
+        batch.create_check_constraint(op.f("ck_attempt_cause"), CAUSES)
+        batch.create_check_constraint(
+            op.f("ck_attempt_cause_implies_loss"), "cause IS NULL OR state = 'lost'"
+        )
+    host = "json_extract(provenance, '$.host')" if _is_sqlite() else "provenance ->> 'host'"
+    op.execute(f"UPDATE attempt SET host = {host}")
+    op.create_index("ix_attempt_state_id", "attempt", ["state", "id"])
+    op.create_index("ix_attempt_host_id", "attempt", ["host", "id"])
+
+
+def _drop_nodes() -> None:
+    op.drop_index("ix_attempt_host_id", "attempt")
+    op.drop_index("ix_attempt_state_id", "attempt")
+    with op.batch_alter_table("attempt") as batch:
+        for name in ("ck_attempt_cause", "ck_attempt_cause_implies_loss"):
+            batch.drop_constraint(op.f(name), type_="check")
+        batch.drop_constraint(op.f("fk_attempt_node_id"), type_="foreignkey")
+        for name in ("cause", "node_id", "host", "worker", "log"):
+            batch.drop_column(name)
+    op.drop_table("node")
+
+
+def _is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
 
 
 def _create_unplanned(condition: sa.TextClause) -> None:

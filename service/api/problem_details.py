@@ -39,6 +39,7 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.WrongSecret: HTTPStatus.UNAUTHORIZED,
     errors.StaleAttempt: HTTPStatus.CONFLICT,
+    errors.TooManyTrials: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NothingToDo: HTTPStatus.CONFLICT,
     errors.DatabaseOutOfDate: HTTPStatus.SERVICE_UNAVAILABLE,
 }

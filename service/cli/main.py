@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchmarks.sweep import Issue, SpecError
 from estimators.registry import PluginError
-from service.cli import boards, certify, controls, data, servers, suite_files, suites, sweeps
+from service.cli import attempts, boards, certify, controls, data, nodes, servers, suite_files, suites, sweeps
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes.children import WRONG_INPUT
@@ -50,6 +50,8 @@ def _options(
 servers.register(app)
 sweeps.register(app)
 controls.register(app)
+nodes.register(app)
+attempts.register(app)
 suites.register(app)
 suite_files.register(app)
 boards.register(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import socket
 import sys
@@ -160,6 +161,13 @@ def dispatch(
     ] = None,
     slots: Slots = None,
     checkpoints: Checkpoints = None,
+    gpus_each: Annotated[
+        float, typer.Option(min=0.01, help="GPUs that a cohort takes on Ray: 0.5 puts two on each.")
+    ] = 1.0,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=AMOUNT", help="What else of a Ray node a cohort takes; may be repeated."),
+    ] = None,
     insecure_dev: InsecureDev = False,
     owner: Annotated[
         str | None,
@@ -191,6 +199,8 @@ def dispatch(
         launcher=launcher,
         ray_address=ray_address,
         slots=slots,
+        gpus_each=_share(gpus_each),
+        resources=dict(_amount(text) for text in resource or ()),
         data_dir=os.environ.get("HEUNBOARD_DATA_DIR") or None,
         insecure_dev=insecure_dev,
         owner=owner,
@@ -227,6 +237,25 @@ def upgrade(as_json: AsJson = False) -> None:
 def _settings(checkpoints: str | None, **others: Path) -> Settings:
     """The settings of the environment, but for what options say."""
     return load_settings(**others, **({} if checkpoints is None else {"checkpoints": checkpoints}))
+
+
+def _share(gpus: float) -> float:
+    """A part of one GPU, or several whole ones: Ray gives nothing else."""
+    if gpus > 1 and gpus != int(gpus):
+        raise typer.BadParameter(f"--gpus-each is {gpus:g}; from 1 on it is a whole number")
+    return gpus
+
+
+def _amount(text: str) -> tuple[str, float]:
+    """A resource and how much of it, from ``NAME=AMOUNT``."""
+    name, _, amount = text.partition("=")
+    try:
+        each = float(amount)
+    except ValueError:
+        each = math.nan
+    if not name or not 0 < each < math.inf:
+        raise typer.BadParameter(f"--resource is {text!r}; write NAME=AMOUNT, as in big_memory=1")
+    return name, each
 
 
 def _require_loopback(host: str, insecure_dev: bool) -> None:

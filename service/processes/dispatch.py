@@ -8,8 +8,8 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,6 +41,8 @@ class DispatchOptions:
         ray_address: a cluster, or ``auto`` for the one this machine belongs to; ``None`` starts a local Ray.
         slots: attempts at the same time on this machine; ``None``: one per CPU (or per GPU).
         device: torch device of the workers; ``None``: ``cuda`` where Ray has GPUs, else ``cpu``.
+        gpus_each: GPUs that an attempt takes on Ray, where there are any.
+        resources: what else of a node an attempt takes on Ray.
         data_dir: where data sets lie on the workers; ``None`` for the default there.
         insecure_dev: accept a Ray cluster without token authentication.
         owner: name of this dispatcher: it takes over what one of the same name has left, so no two that run
@@ -53,6 +55,8 @@ class DispatchOptions:
     ray_address: str | None = None
     slots: int | None = None
     device: str | None = None
+    gpus_each: float = 1.0
+    resources: Mapping[str, float] = field(default_factory=dict)
     data_dir: str | None = None
     insecure_dev: bool = False
     owner: str | None = None
@@ -126,6 +130,8 @@ def _build_ray_launcher(config: WorkerConfig, options: DispatchOptions) -> Launc
             address=options.ray_address,
             slots=options.slots,
             device=options.device,
+            gpus_each=options.gpus_each,
+            resources=options.resources,
             insecure_dev=options.insecure_dev,
         )
     except InsecureCluster as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -17,16 +18,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.cost.table import shipped
 from benchmarks.spec import CellSpec
+from benchmarks.sweep_file.limits import MAX_PRIORITY
 from service.queue import bin
 from service.queue.control import release
+from service.queue.nodes import count_loss, see
 from service.queue.reports import Reports, hash_secret
 from service.queue.storable import storable
-from service.states import TrialState
+from service.states import Cause, TrialState
 from service.storage.engine import is_outage, others_first, read, serialise, write
 from service.storage.queries import cells, checkpoints, claims, control, events
+from service.storage.queries import nodes as node_queries
 from service.storage.queries.claims import ClaimedCohort, PlannedCohort, RunningCohort, UnplannedTrial
+from workers import sharing
 from workers.planning import Plannable, Room, plan_cohorts
-from workers.ports import Backlog, CheckpointName, Claim, QueueUnavailable
+from workers.ports import Backlog, CheckpointName, Claim, NodeReport, QueueUnavailable
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -100,18 +105,35 @@ class Queue(Reports):
 
     @patient
     def claim(self, *, owner: str, limit: int) -> list[Claim]:
-        """Take up to ``limit`` queued cohorts: highest priority first, then in order of submission."""
+        """Take up to ``limit`` queued cohorts: highest priority first, then fair shares between the owners of
+        sweeps (:mod:`workers.sharing`), then in order of submission."""
         with write(self._engine) as connection:
+            serialise(connection, "claim")
             now = self._clock(connection)
-            ids = claims.claimable_cohorts(
-                connection, limit=limit, now=now, latest=now + self._rules.longest_backoff
-            )
-            if not ids:
+            cohorts = claims.lock_claimable(connection, self._next(connection, limit, now))
+            if not cohorts:
                 return []
-            lease_until = now + self._rules.start
-            claimed = claims.claim_cohorts(connection, ids, owner=owner, lease_until=lease_until)
-            cohorts = [claimed[id] for id in ids]
+            claims.claim_cohorts(connection, cohorts, owner=owner, lease_until=now + self._rules.start)
             return _attempts(connection, cohorts, owner=owner, now=now)
+
+    def _next(self, connection: Connection, limit: int, now: datetime) -> list[int]:
+        """Cohorts to begin with, in order."""
+        running = claims.running_by_submitter(connection)
+        most, latest = self._rules.owner_slots, now + self._rules.longest_backoff
+        chosen: list[int] = []
+        priority = claims.next_priority(connection, below=MAX_PRIORITY + 1)
+        while priority is not None and len(chosen) < limit:
+            slots = limit - len(chosen)
+            heads = claims.heads(connection, priority=priority, now=now, latest=latest)
+            lines = {
+                one: claims.line(connection, one, priority=priority, now=now, latest=latest, limit=slots)
+                for one in sharing.favoured(heads, running, slots=slots, most=most)
+            }
+            allotted = sharing.allot(lines, running, slots=slots, most=most)
+            running = Counter(running) + Counter(allotted.values())
+            chosen += allotted
+            priority = claims.next_priority(connection, below=priority)
+        return chosen
 
     @patient
     def lost(self, *, attempt_id: int, reason: str, blameless: bool = False) -> bool:
@@ -125,7 +147,8 @@ class Queue(Reports):
             now = self._clock(connection)
             held = claims.running_cohorts(connection, claims.held_by_attempt(attempt_id))
             for cohort in held:
-                self._lose(connection, cohort, storable(reason), now, blameless=blameless)
+                cause = Cause.NODE if blameless else Cause.PROCESS
+                self._lose(connection, cohort, storable(reason), now, cause=cause)
         return any(blameless or not cohort.begun for cohort in held)
 
     @patient
@@ -137,7 +160,8 @@ class Queue(Reports):
             ended = claims.lease_ended(now, latest=latest)
             silent = claims.running_cohorts(connection, ended, skip_locked=True)
             for cohort in silent:
-                self._lose(connection, cohort, "its lease ran out: no report for too long", now)
+                reason = "its lease ran out: no report for too long"
+                self._lose(connection, cohort, reason, now, cause=Cause.SILENCE)
         return len(silent)
 
     @patient
@@ -165,13 +189,22 @@ class Queue(Reports):
             return checkpoints.unneeded(connection, names)
 
     @patient
+    def see_nodes(self, nodes: Sequence[NodeReport]) -> frozenset[str]:
+        """Note the launcher's nodes; returns the names of all where nothing is to begin now."""
+        with write(self._engine) as connection:
+            now = self._clock(connection)
+            see(connection, nodes, self._rules, now=now)
+            return node_queries.avoided(connection, now=now, latest=now + self._rules.longest_quarantine)
+
+    @patient
     def release_owner(self, *, owner: str) -> int:
         """Requeue all cohorts of a dispatcher that is gone, at once and not counted as their loss."""
         with write(self._engine) as connection:
             now = self._clock(connection)
             left = claims.running_cohorts(connection, claims.held_by_owner(owner))
             for cohort in left:
-                self._give_up(connection, cohort, f"its dispatcher {owner} is gone", now, blameless=False)
+                reason = f"its dispatcher {owner} is gone"
+                self._give_up(connection, cohort, reason, now, cause=Cause.DISPATCHER)
                 self._free(connection, cohort, now, not_before=now)
         return len(left)
 
@@ -182,15 +215,17 @@ class Queue(Reports):
         reason: str,
         now: datetime,
         *,
-        blameless: bool = False,
+        cause: Cause,
     ) -> None:
         """A loss that is nobody's fault costs the trials nothing, as long as there are not too many.
 
         Of a cohort that was lost too often each half gets one more attempt, then a half of that: in the end
         the trial that its worker dies of stands alone, and fails.
         """
-        blameless = blameless or not cohort.begun
-        self._give_up(connection, cohort, reason, now, blameless=blameless)
+        blameless = cause is Cause.NODE or not cohort.begun
+        self._give_up(connection, cohort, reason, now, cause=cause, blameless=blameless)
+        if not cohort.stopping:
+            count_loss(connection, cohort.attempt_id, self._rules, now=now)
         innocent = claims.blameless_losses(connection, cohort.id) if blameless else 0
         if 0 < innocent <= self._rules.max_blameless:
             self._free(connection, cohort, now, not_before=now + self._pause(innocent))
@@ -230,10 +265,11 @@ class Queue(Reports):
         reason: str,
         now: datetime,
         *,
-        blameless: bool,
+        cause: Cause,
+        blameless: bool = False,
     ) -> None:
         id = cohort.attempt_id
-        claims.end_lost_attempt(connection, id, reason=reason, blameless=blameless, now=now)
+        claims.end_lost_attempt(connection, id, reason=reason, cause=cause, blameless=blameless, now=now)
         events.record(connection, "attempt_lost", reason, at=now, attempt_id=id)
 
 
@@ -254,7 +290,7 @@ def _planned(
 ) -> PlannedCohort:
     first = trials[group[0]]
     label = _label(specs[first.signature], len(group))
-    return PlannedCohort(group, label, first.priority, first.sweep_order)
+    return PlannedCohort(group, label, first.priority, first.sweep_order, first.submitter)
 
 
 def _specs(connection: Connection, trials: Iterable[UnplannedTrial]) -> dict[str, CellSpec]:
@@ -279,6 +315,7 @@ def _plannable(trials: Iterable[UnplannedTrial], specs: Mapping[str, CellSpec]) 
             priority=trial.priority,
             sweep=trial.sweep_order,
             lanes_at_most=trial.lanes_at_most,
+            owner=trial.submitter,
         )
         for trial in trials
     ]

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Engine
 from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
 from service.queue import outcomes, resumption
 from service.queue.control import release
-from service.queue.storable import storable_json
+from service.queue.storable import storable, storable_json
 from service.settings import Settings
 from service.states import AttemptState
 from service.storage.engine import Clock, database_clock, read, write
-from service.storage.queries import control, events, reports
+from service.storage.queries import control, events, nodes, reports
 from service.storage.queries.reports import AttemptRecord, HeldCohort
 from workers.messages import (
     CheckpointReport,
@@ -32,11 +32,15 @@ from workers.messages import (
     MetricsBatch,
     Outcome,
     Resumption,
+    Start,
     StartReply,
 )
 
 COMPUTING = (AttemptState.RUNNING,)
 NOT_ENDED = (AttemptState.CLAIMED, AttemptState.RUNNING)
+
+LOG_CHARACTERS = 8_000
+"""Of the end of an attempt's log that is kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +56,12 @@ class QueueRules:
         bin: how long deleted sweeps can be restored.
         backoff: pause before the second attempt; doubles with every further one.
         longest_backoff: what it doubles up to.
+        quarantine_losses: attempts lost on a node in a row before it comes under quarantine.
+        quarantine: how long at first; it doubles with every further loss.
+        longest_quarantine: what it doubles up to.
+        in_service: a node that was not heard of for so long is away.
+        disagreement: how long launcher and queue may count the busy slots of a node differently.
+        owner_slots: cohorts of one owner of sweeps that may run at the same time; ``None`` for any number.
     """
 
     lease: timedelta = timedelta(seconds=30)
@@ -62,6 +72,12 @@ class QueueRules:
     bin: timedelta = timedelta(days=7)
     backoff: timedelta = timedelta(seconds=5)
     longest_backoff: timedelta = timedelta(minutes=5)
+    quarantine_losses: int = 3
+    quarantine: timedelta = timedelta(minutes=1)
+    longest_quarantine: timedelta = timedelta(hours=1)
+    in_service: timedelta = timedelta(seconds=30)
+    disagreement: timedelta = timedelta(minutes=1)
+    owner_slots: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> QueueRules:
@@ -72,6 +88,9 @@ class QueueRules:
             max_attempts=settings.max_attempts,
             bin=timedelta(days=settings.bin_days),
             backoff=timedelta(seconds=settings.backoff_seconds),
+            quarantine_losses=settings.quarantine_losses,
+            quarantine=timedelta(seconds=settings.quarantine_seconds),
+            owner_slots=settings.owner_slots,
         )
 
 
@@ -115,12 +134,17 @@ class Reports:
         with read(self._engine) as connection:
             _known(connection, attempt_id, secret)
 
-    def start(self, attempt_id: int, secret: str) -> StartReply:
-        """The attempt begins: what it is to compute, and from where. Of the curves of earlier attempts that
-        goes which no checkpoint has behind it."""
+    def start(self, attempt_id: int, secret: str, message: Start | None = None) -> StartReply:
+        """The attempt begins: what it is to compute, and from where. Of the curves of earlier
+        attempts that goes which no checkpoint has behind it.
+
+        On a node that drains it is asked to stop at once.
+        """
         with self._transaction(attempt_id) as connection:
             held, now = self._hold(connection, attempt_id, secret, states=NOT_ENDED)
             reports.start_attempt(connection, attempt_id, now=now)
+            if message is not None and _note_place(connection, attempt_id, message, now):
+                control.ask_to_stop(connection, control.with_id(held.id), now=now)
             lanes = reports.running_lanes(connection, held.id)
             trials = resumption.lane_trials(connection, lanes, attempt_id=attempt_id)
         return StartReply(
@@ -199,7 +223,9 @@ class Reports:
             else:
                 reports.finish_cohort(connection, held)
             provenance = storable_json(message.provenance.model_dump())
-            reports.finish_attempt(connection, attempt_id, provenance=provenance, now=now)
+            log = message.log and storable(message.log[-LOG_CHARACTERS:])
+            reports.finish_attempt(connection, attempt_id, provenance=provenance, log=log, now=now)
+            nodes.forgive(connection, attempt_id)
 
     @contextmanager
     def _transaction(self, attempt_id: int) -> Iterator[Connection]:
@@ -273,6 +299,17 @@ def _stored(seq: int) -> Repeated:
 
 def _finished(record: AttemptRecord) -> bool:
     return record.state is AttemptState.FINISHED
+
+
+def _note_place(connection: Connection, attempt_id: int, message: Start, now: datetime) -> bool:
+    """Keep where the attempt runs; returns whether its node drains."""
+    said = storable_json(message.model_dump())
+    node_id, draining = nodes.note_worker(
+        connection, said["node"] or said["host"][:200], said["device"], now=now
+    )
+    worker = {name: said[name] for name in ("device", "pid", "heunboard", "python")}
+    nodes.place(connection, attempt_id, node_id=node_id, host=said["host"], worker=worker)
+    return draining
 
 
 def _note_progress(connection: Connection, attempt_id: int, progress: Heartbeat, now: datetime) -> None:

@@ -287,21 +287,33 @@ class CurveList(Answer):
 
 
 class Attempt(Answer):
-    """One execution of the cohort that a trial belonged to.
+    """One execution of a cohort.
 
-    ``resumed_from_step`` says after how many steps, done by earlier attempts, it took up the trial: 0 when
-    none of its checkpoints could be used, ``None`` when there was none.
+    ``cause`` says what took one that was lost: ``process``, ``node``, ``silence`` (its lease ran out) or
+    ``dispatcher``; ``worker`` is what its process said of itself when it began, ``log`` the end of what it
+    wrote. ``resumed_from_step`` says after how many steps, done by earlier attempts, it took up the trial
+    that was asked about: 0 when none of its checkpoints could be used, ``None`` when there was none.
     """
 
     id: int
+    cohort: int
     number: int
+    label: str
+    lanes: int
     state: str
+    cause: str | None
     error: str | None
+    node: str | None
+    host: str | None
     claimed_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    steps_done: int
+    steps_total: int
+    worker: dict[str, Any] | None
     provenance: dict[str, Any] | None
-    resumed_from_step: int | None
+    log: str | None
+    resumed_from_step: int | None = None
 
 
 class AttemptList(Answer):
@@ -309,6 +321,54 @@ class AttemptList(Answer):
 
     key: str
     attempts: list[Attempt]
+
+
+class SweepOfAttempt(Answer):
+    """A sweep that wants trials of an attempt; ``page`` is the path of its page here."""
+
+    id: str
+    name: str
+    page: str
+
+
+class FoundAttempt(Attempt):
+    """An attempt with the sweeps that want its trials."""
+
+    sweeps: list[SweepOfAttempt]
+
+
+class AttemptPage(Answer):
+    """One page of attempts, newest first."""
+
+    attempts: list[FoundAttempt]
+    next_page_token: str | None = None
+
+
+class Node(Answer):
+    """A place where attempts run.
+
+    ``state`` is ``ready``, ``draining``, ``drained``, ``quarantined`` or ``away``; ``losses`` are attempts
+    lost there since the last that ended well. ``free`` are the slots that its launcher could give away, null
+    where it does not tell; ``warning`` says when that has not fitted ``busy`` for a while.
+    """
+
+    name: str
+    device: str
+    state: str
+    slots: int
+    busy: int
+    idle: int
+    free: int | None
+    heard_at: datetime
+    losses: int
+    quarantined_until: datetime | None
+    warning: str | None
+
+
+class NodeList(Answer):
+    """All nodes that were heard of within a day, or are draining."""
+
+    nodes: list[Node]
 
 
 class SeedValue(Answer):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, Engine
 
 from service.errors import NotFound
 from service.resources import schemas
+from service.resources.attempts import attempt_fields
 from service.resources.costs import costs
 from service.resources.sweeps import trial
 from service.storage.engine import read
-from service.storage.queries import curves, trials
+from service.storage.queries import attempts, curves, trials
 from service.storage.queries.trials import TrialRow
-
-_RENAMED = {"products": "matmul"}
-"""Fields of provenance that older versions stored under another name."""
 
 
 def show_trial(engine: Engine, key: str) -> schemas.Trial:
@@ -55,22 +51,11 @@ def trial_attempts(engine: Engine, key: str) -> schemas.AttemptList:
     """
     with read(engine) as connection:
         row = _trial(connection, key)
-        rows = trials.attempts_at(connection, row)
-    attempts = [
-        schemas.Attempt(
-            id=one.id,
-            number=one.number,
-            state=one.state,
-            error=one.error,
-            claimed_at=one.claimed_at,
-            started_at=one.started_at,
-            finished_at=one.ended_at,
-            provenance=_provenance(one.provenance),
-            resumed_from_step=(one.resumed or {}).get(key),
-        )
-        for one in rows
+        rows = attempts.attempts_at(connection, row.id)
+    shown = [
+        schemas.Attempt(**attempt_fields(one), resumed_from_step=(one.resumed or {}).get(key)) for one in rows
     ]
-    return schemas.AttemptList(key=key, attempts=attempts)
+    return schemas.AttemptList(key=key, attempts=shown)
 
 
 def _with_axes(curve: schemas.Curve, cost: schemas.TrialCost | None) -> schemas.Curve:
@@ -81,11 +66,6 @@ def _with_axes(curve: schemas.Curve, cost: schemas.TrialCost | None) -> schemas.
     each = cost.evaluations_per_step
     evaluations = None if each is None else [count * each for count in steps]
     return curve.model_copy(update={"steps": steps, "evaluations": evaluations})
-
-
-def _provenance(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Stored provenance with the names of today."""
-    return stored and {_RENAMED.get(name, name): value for name, value in stored.items()}
 
 
 def _trial(connection: Connection, key: str) -> TrialRow:

@@ -6,7 +6,7 @@
                                │  └──< trial_metric              final values
                                │  └──< curve_segment             values per epoch, packed
                                │  └──< checkpoint                from where another attempt goes on
-                             cohort ──< attempt                  who computes it
+                             cohort ──< attempt >── node         who computes it, and where
     former_cohort                                                who tried before
     cell ──< cell_summary                                        moments over seeds, for boards
     event                                                        what happened, for people
@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from benchmarks.spec import KEY_LENGTH, CellSpec, Component
-from service.states import AttemptState, CohortState, Hold, TrialState
+from service.states import AttemptState, Cause, CohortState, Hold, TrialState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -184,7 +184,7 @@ class Cohort(Base):
         CheckConstraint(
             "state = 'running' OR (owner IS NULL AND lease_until IS NULL)", name="lease_implies_running"
         ),
-        Index(None, "state", "priority"),
+        Index(None, "state", "priority", "submitter", "sweep_order", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -193,7 +193,10 @@ class Cohort(Base):
     lanes: Mapped[int]
     priority: Mapped[int]
     sweep_order: Mapped[int]
-    """Lowest ``trial.sweep_order`` of its trials; among equal priorities the lower is claimed first."""
+    """Lowest ``trial.sweep_order`` of its trials; among equals the lower is claimed first."""
+    submitter: Mapped[str] = mapped_column(String(200), default="")
+    """Owner of the sweeps that put its trials into the queue, empty for sweeps of nobody. ``owner`` below is
+    the dispatcher that holds it."""
     attempt: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None] = mapped_column(String(200))
     lease_until: Mapped[datetime | None]
@@ -201,6 +204,31 @@ class Cohort(Base):
     """Since when its running attempt is asked to stop."""
     not_before: Mapped[datetime]
     created_at: Mapped[datetime]
+
+
+class Node(Base):
+    """A machine, or a part of one, where attempts run. Its state is derived."""
+
+    __tablename__ = "node"
+    __table_args__ = (
+        CheckConstraint("losses >= 0 AND slots >= 0", name="counts"),
+        CheckConstraint("quarantined_until IS NULL OR losses > 0", name="quarantine_implies_losses"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    device: Mapped[str] = mapped_column(String(200))
+    slots: Mapped[int] = mapped_column(default=0)
+    free: Mapped[int | None]
+    """Of the slots, as the launcher says; ``None`` where it cannot tell."""
+    heard_at: Mapped[datetime]
+    draining: Mapped[bool] = mapped_column(default=False)
+    """Somebody wants it to become idle: nothing begins there."""
+    losses: Mapped[int] = mapped_column(default=0)
+    """Attempts lost there since the last one that ended well."""
+    quarantined_until: Mapped[datetime | None]
+    differs_since: Mapped[datetime | None]
+    """Since when launcher and queue disagree about its busy slots."""
 
 
 class Attempt(Base):
@@ -211,6 +239,10 @@ class Attempt(Base):
         one_of(AttemptState),
         UniqueConstraint("cohort_id", "number"),
         CheckConstraint("(state IN ('finished', 'lost')) = (ended_at IS NOT NULL)", name="ended_implies_end"),
+        CheckConstraint("cause IS NULL OR state = 'lost'", name="cause_implies_loss"),
+        one_of(Cause, "cause"),
+        Index(None, "state", "id"),
+        Index(None, "host", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -233,6 +265,15 @@ class Attempt(Base):
     """Whether it was lost by no fault of its trials: before it began, or with its machine."""
     resumed: Mapped[Json | None]
     """Step from which it went on, by key of those of its trials that had checkpoints."""
+    cause: Mapped[Cause | None] = mapped_column(state_type(Cause))
+    """What took it, when it was lost."""
+    node_id: Mapped[int | None] = mapped_column(ForeignKey("node.id"))
+    host: Mapped[str | None] = mapped_column(String(255))
+    """Where it said that it runs when it began; ``None`` before, and for older workers."""
+    worker: Mapped[Json | None]
+    """What else it said then: device, process, versions (:class:`workers.messages.Start`)."""
+    log: Mapped[str | None] = mapped_column(sa.Text)
+    """The end of what its process wrote."""
 
 
 UNPLANNED = "state = 'queued' AND cohort_id IS NULL AND wanted"

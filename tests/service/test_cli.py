@@ -21,11 +21,13 @@ from benchmarks.datasets import files
 from service.cli import main
 from service.cli.progress_bar import share, time_left
 from service.client import Client
+from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.sweeps import FELL_BACK, small_sweep
 from tests.support.web import application, compute, fail, served
+from workers.ports import NodeReport
 from workers.version import package_version
 
 GOOD = """\
@@ -267,6 +269,31 @@ def test_without_a_server_the_status_is_1(run: Run) -> None:
     status, _, err = run("status", "--url", "http://127.0.0.1:1")
     assert status == 1
     assert err.startswith("error no Heunboard server answers at http://127.0.0.1:1 ")
+
+
+def test_nodes_are_listed_drained_and_taken_back(run: Run, engine: Engine, url: str) -> None:
+    assert "No node has been heard of" in run("nodes", "--url", url)[1]
+    Queue(engine).see_nodes([NodeReport(name="left", device="cuda", slots=2, free=2)])
+    assert re.search(r"left +ready +cuda +0 +2", run("nodes", "--url", url)[1])
+    assert re.search(r"left +drained", run("drain", "left", "--url", url)[1])
+    assert run("drain", "left", "--url", url)[0] == 1
+    status, out, _ = run("undrain", "left", "--url", url, "--json")
+    assert (status, json.loads(out)["state"]) == (0, "ready")
+    assert run("drain", "right", "--url", url)[0] == 2
+
+
+def test_attempts_of_a_sweep_of_a_trial_and_of_all(run: Run, engine: Engine, url: str) -> None:
+    sweep = compute(engine, small_sweep(estimators=["st"]))
+    with Client(url) as client:
+        key = client.trials(sweep)[0]["key"]
+    for arguments in ([sweep], [key], [], ["--state", "finished"]):
+        assert re.search(
+            r"1 +polynomial st x3 \(1, attempt 1\) +finished", run("attempts", *arguments, "--url", url)[1]
+        )
+    assert "No attempts" in run("attempts", "--text", "no such", "--url", url)[1]
+    found = json.loads(run("attempts", sweep, "--url", url, "--json")[1])["attempts"]
+    assert [one["name"] for one in found[0]["sweeps"]] == ["small"]
+    assert run("attempts", key, "--state", "lost", "--url", url)[0] == 2
 
 
 def test_an_empty_database_is_upgraded_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from workers.messages import (
     StartReply,
     TrialOutcome,
 )
-from workers.ports import Backlog, Claim, Exit, QueueUnavailable
+from workers.ports import Backlog, Claim, Exit, NodeReport, QueueUnavailable
 
 WAIT_SECONDS = 10.0  # bound of every wait of a test
 
@@ -185,6 +185,13 @@ class FakeQueue:
     calls: list[str] = field(default_factory=list)
 
     unplanned: list[Claim] = field(default_factory=list)
+    seen: list[NodeReport] = field(default_factory=list)
+    avoided: frozenset[str] = frozenset()
+
+    def see_nodes(self, nodes: Sequence[NodeReport]) -> frozenset[str]:
+        self._require()
+        self.seen = list(nodes)
+        return self.avoided
 
     def backlog(self) -> Backlog:
         self._require()
@@ -246,6 +253,7 @@ class FakeLauncher:
     waits: list[float] = field(default_factory=list)
     closed: bool = False
     getting_ready: int = 0
+    avoided: set[str] = field(default_factory=set)
 
     def preparing(self) -> int:
         """As many as a test says."""
@@ -255,7 +263,13 @@ class FakeLauncher:
         """Nothing has to be ready."""
 
     def slots(self) -> int:
-        return self.free
+        return 0 if "here" in self.avoided else self.free
+
+    def nodes(self) -> Sequence[NodeReport]:
+        return [NodeReport(name="here", device="cpu", slots=self.free, free=self.free)]
+
+    def avoid(self, names: Collection[str]) -> None:
+        self.avoided = set(names)
 
     def side_by_side(self) -> bool:
         return True

@@ -6,12 +6,12 @@ answer; before a report is received, after it was stored and before the worker k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import httpx
 
-from workers.ports import Claim, Exit
+from workers.ports import Claim, Exit, NodeReport
 
 QUEUE = ("release_owner", "expire_leases", "backlog", "plan", "claim")
 REPORTS = ("start", "metrics", "finish")
@@ -93,6 +93,13 @@ class InlineLauncher:
     def slots(self) -> int:
         """One attempt after the other."""
         return 1
+
+    def nodes(self) -> Sequence[NodeReport]:
+        """None that anybody could drain."""
+        return []
+
+    def avoid(self, names: Collection[str]) -> None:
+        """There is nothing to avoid."""
 
     def side_by_side(self) -> bool:
         """No."""

@@ -311,3 +311,16 @@ def test_a_loss_with_the_machine_is_told_as_blameless() -> None:
     ]
     dispatcher.tick()
     assert queue.blameless == {1}
+
+
+def test_nothing_begins_on_nodes_that_the_queue_says_to_avoid() -> None:
+    queue, launcher, clock = FakeQueue([make_claim(0), make_claim(1)]), FakeLauncher(), ManualClock()
+    queue.avoided = frozenset({"here"})
+    dispatcher = make_dispatcher(queue, launcher, clock)
+    dispatcher.tick()
+    assert [node.name for node in queue.seen] == ["here"]
+    assert launcher.submitted == []
+    queue.avoided = frozenset()
+    clock.sleep(SETTINGS.nodes_seconds)
+    dispatcher.tick()
+    assert launcher.submitted == [0, 1]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from service.resources.nodes import list_nodes
 from tests.support.stack import Stack, stack
 from tests.support.sweeps import PROVENANCE, outcome
 from workers.messages import CurveSegment, Heartbeat, MetricsBatch, News, Outcome, StartReply, TrialOutcome
+from workers.orders import WorkerConfig, execute
 from workers.ports import Claim, Superseded
 from workers.reporter import HttpReporter, Patience, Refused, Unauthorized
 from workers.runner import Lanes, run_attempt
+from workers.version import package_version
 
 PROGRESS = Heartbeat(steps_done=1, steps_total=10)
 
@@ -53,6 +59,33 @@ def started(reporter: HttpReporter) -> StartReply:
     return reply
 
 
+def test_the_log_of_an_attempt_comes_with_its_end(served: Stack, connect: Connect) -> None:
+    served.submit(estimators=["exact"], seeds=1)
+    assert run_attempt(connect(claim(served)), log=lambda: "x" * 9_000 + "\0the end") == "finished"
+    (attempt,) = served.attempts()
+    assert len(attempt.log) == 8_000
+    assert attempt.log.endswith("x\ufffdthe end")
+
+
+def test_an_attempt_says_where_it_runs(
+    served: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    served.submit(estimators=["exact"], seeds=1)
+    order = WorkerConfig(url=served.url).order(claim(served), "cpu")
+    assert execute(order, node="rack 7") == "finished"
+    (attempt,) = served.attempts()
+    assert attempt.host == socket.gethostname()
+    assert attempt.worker == {
+        "device": "cpu",
+        "pid": os.getpid(),
+        "heunboard": package_version(),
+        "python": platform.python_version(),
+    }
+    (node,) = list_nodes(served.engine).nodes
+    assert (node.name, node.device, node.slots, node.busy) == ("rack 7", "cpu", 0, 0)
+
+
 def test_attempt_runs_to_success(served: Stack, connect: Connect) -> None:
     served.submit(estimators=["exact"], seeds=2)
     reporter = connect(claim(served))
@@ -61,6 +94,7 @@ def test_attempt_runs_to_success(served: Stack, connect: Connect) -> None:
     assert [trial.state for trial in served.trials()] == ["succeeded"] * 2
     (attempt,) = served.attempts()
     assert attempt.provenance["device"].startswith("cpu")
+    assert (attempt.host, attempt.worker) == (None, None), "as an older worker, it did not say"
     assert (attempt.steps_done, attempt.steps_total) == (20, 20)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -88,6 +89,17 @@ def test_clean_end_and_log(tmp_path: Path) -> None:
         assert one_exit(launcher) == Exit(attempt_id=7, error=None)
         assert sorted((tmp_path / "7.log").read_text().split()) == ["hello", "there"]
         assert launcher.poll(WAIT_SECONDS) == [], "nothing runs: no waiting"
+
+
+def test_its_node_is_the_machine_and_has_no_slots_while_it_is_avoided(tmp_path: Path) -> None:
+    with launching(tmp_path, FOR_EVER, slots=2) as launcher:
+        launcher.submit(make_claim(1))
+        (node,) = launcher.nodes()
+        assert (node.name, node.device, node.slots, node.free) == (socket.gethostname(), "cpu", 2, 1)
+        launcher.avoid({"elsewhere"})
+        assert launcher.slots() == 2
+        launcher.avoid({node.name})
+        assert (launcher.slots(), launcher.nodes()) == (0, [node])
 
 
 def test_order_comes_by_pipe_and_not_by_command_line(tmp_path: Path) -> None:

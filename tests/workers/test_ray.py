@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -219,6 +220,78 @@ def test_folders_of_killed_dispatchers_go_at_the_next_start(
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "hb-other", running.path])
     running.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["hb-other"]
+
+
+@pytest.mark.parametrize(("mode", "after"), [(0o644, 0o600), (0o640, 0o600), (0o600, 0o600), (0o400, 0o400)])
+def test_only_its_owner_can_read_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, after: int
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    token.chmod(mode)
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    ray_launcher._protect_token()
+    assert token.stat().st_mode & 0o777 == after
+
+
+def test_a_token_that_others_can_read_and_that_cannot_be_mended_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    token.chmod(0o644)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(ray_launcher.InsecureCluster, match=r"0644.*Operation not permitted"):
+        ray_launcher._protect_token()
+
+
+def test_nodes_are_named_as_they_were_started_or_by_their_machine() -> None:
+    def node(name: str, host: str, *, id: str = "0123456789", alive: bool = True) -> dict[str, Any]:
+        return {
+            "NodeName": name, "NodeManagerAddress": "10.0.0.1", "NodeManagerHostname": host,
+            "NodeID": id, "Alive": alive,
+        }  # fmt: skip
+
+    nodes = [
+        node("rack-7", "x"),
+        node("10.0.0.1", "gpu-box"),
+        node("10.0.0.1", "gone", alive=False),
+        node("10.0.0.1", "twin", id="aaaaaaaa00"),
+        node("10.0.0.1", "twin", id="bbbbbbbb00"),
+    ]
+    names = [name for name, _ in ray_launcher._named(nodes)]
+    assert names == ["rack-7", "gpu-box", "twin-aaaaaaaa", "twin-bbbbbbbb"]
+
+
+@pytest.mark.parametrize(
+    ("needs", "fits"),
+    [
+        ({"CPU": 1}, 8),
+        ({"CPU": 1, "GPU": 1}, 2),
+        ({"CPU": 1, "GPU": 0.1}, 8),
+        ({"CPU": 1, "GPU": 0.3}, 6),
+        ({"CPU": 1, "GPU": 0.4}, 4),
+        ({"CPU": 1, "GPU": 1, "big": 0.5}, 1),
+        ({"CPU": 1, "other": 1}, 0),
+    ],
+)
+def test_how_many_attempts_fit_on_a_node(needs: dict[str, float], fits: int) -> None:
+    assert ray_launcher._fits({"CPU": 8.0, "GPU": 2.0, "big": 0.5}, needs) == fits
+
+
+def test_what_is_free_is_what_fits_beside_the_attempts_that_run() -> None:
+    has, needs = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 1, "GPU": 0.4}
+    assert ray_launcher._free(has, has, needs) == 4
+    assert ray_launcher._free(has, {"CPU": 7.0, "GPU": 1.6}, needs) == 3
+    assert ray_launcher._free(has, {"CPU": 4.0, "GPU": 0.4}, needs) == 0
+    assert ray_launcher._free(has, {}, needs) == 0, "of what is used up Ray says nothing"
 
 
 OPEN_CLUSTER = """

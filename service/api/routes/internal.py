@@ -19,6 +19,7 @@ from workers.messages import (
     MetricsBatch,
     Outcome,
     Resumption,
+    Start,
     StartReply,
 )
 
@@ -56,8 +57,8 @@ def internal_router(reports: Reports) -> APIRouter:
     router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=_secret_first(reports))
 
     @router.post("/start")
-    def start(attempt_id: AttemptId, secret: Secret) -> StartReply:
-        return reports.start(attempt_id, secret)
+    def start(attempt_id: AttemptId, secret: Secret, message: Start | None = None) -> StartReply:
+        return reports.start(attempt_id, secret, message)
 
     @router.post("/resume", status_code=status.HTTP_204_NO_CONTENT)
     def resume(attempt_id: AttemptId, secret: Secret, message: Resumption) -> None:

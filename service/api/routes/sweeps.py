@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
 from service.api import content_types
-from service.dependencies import EngineDep, Limit, PageToken
-from service.queue import bin, submission
+from service.dependencies import EngineDep, Limit, OwnerTrialsDep, PageToken
+from service.queue import bin, limits, submission
 from service.queue.control import Controls
 from service.resources import planning, schemas, sweeps
 from service.states import TrialState
@@ -55,9 +55,14 @@ IdempotencyKey = Annotated[
 
 @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=SWEEP_BODY)
 def submit(
-    engine: EngineDep, sweep: SweepBody, response: Response, idempotency_key: IdempotencyKey = None
+    engine: EngineDep,
+    owner_trials: OwnerTrialsDep,
+    sweep: SweepBody,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> schemas.SubmittedSweep:
     """Submit a sweep. Trials that are known are not computed again."""
+    limits.require_room(engine, sweep, owner_trials)
     stored = submission.submit(engine, sweep, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/sweeps/{stored.sweep_id}"
     shown = sweeps.show_sweep(engine, str(stored.sweep_id))

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
 from benchmarks.spec import CellSpec
-from service.states import AttemptState, CohortState, Event, TrialState
-from service.storage.models import Attempt, Cell, Cohort, Trial
+from service.states import AttemptState, Cause, CohortState, Event, TrialState
+from service.storage.models import Attempt, Cell, Cohort, Sweep, Trial
 from service.storage.queries.moves import chunks, move
 from workers.ports import Backlog
+from workers.sharing import Waiting
 
 
 class UnplannedTrial(NamedTuple):
@@ -25,6 +26,7 @@ class UnplannedTrial(NamedTuple):
     priority: int
     sweep_order: int
     lanes_at_most: int | None
+    submitter: str
 
 
 class ClaimedCohort(NamedTuple):
@@ -70,17 +72,34 @@ class PlannedCohort(NamedTuple):
     label: str
     priority: int
     sweep_order: int
+    submitter: str
 
 
+_SUBMITTER = sa.func.coalesce(
+    sa.select(Sweep.owner).where(Sweep.id == Trial.sweep_order).scalar_subquery(), ""
+)
 _TRIALS = sa.select(
-    Trial.id, Trial.signature, Trial.steps, Trial.priority, Trial.sweep_order, Trial.lanes_at_most
+    Trial.id,
+    Trial.signature,
+    Trial.steps,
+    Trial.priority,
+    Trial.sweep_order,
+    Trial.lanes_at_most,
+    _SUBMITTER.label("submitter"),
 ).where(*_UNPLANNED)
 
 
 def unplanned_trials(connection: Connection, *, limit: int) -> list[UnplannedTrial]:
-    """The first queued trials in no cohort, in the order they should run."""
-    in_order = _TRIALS.order_by(Trial.priority.desc(), Trial.sweep_order, Trial.id)
-    return [UnplannedTrial(*row) for row in connection.execute(in_order.limit(limit))]
+    """The first queued trials in no cohort, in the order they should run: of every owner as many."""
+    trials = _TRIALS.subquery()
+    in_order = (trials.c.priority.desc(), trials.c.sweep_order, trials.c.id)
+    place = sa.func.row_number().over(partition_by=(trials.c.priority, trials.c.submitter), order_by=in_order)
+    ranked = sa.select(trials, place.label("place")).subquery()
+    columns = [ranked.c[name] for name in UnplannedTrial._fields]
+    rows = connection.execute(
+        sa.select(*columns).order_by(ranked.c.priority.desc(), ranked.c.place, ranked.c.id).limit(limit)
+    )
+    return sorted((UnplannedTrial(*row) for row in rows), key=lambda t: (-t.priority, t.sweep_order, t.id))
 
 
 def still_unplanned(connection: Connection, trial_ids: Sequence[int]) -> list[UnplannedTrial]:
@@ -112,6 +131,7 @@ def insert_cohorts(connection: Connection, planned: Sequence[PlannedCohort], *, 
             "lanes": len(one.trial_ids),
             "priority": one.priority,
             "sweep_order": one.sweep_order,
+            "submitter": one.submitter,
             "not_before": now,
             "created_at": now,
             "state": CohortState.QUEUED,
@@ -129,36 +149,79 @@ def insert_cohorts(connection: Connection, planned: Sequence[PlannedCohort], *, 
     connection.execute(joins.values(cohort_id=sa.bindparam("cohort")), members)
 
 
-def claimable_cohorts(connection: Connection, *, limit: int, now: datetime, latest: datetime) -> list[int]:
-    """Queued cohorts in the order they should run, locked; those that another claim has locked are passed.
-
-    No pause ends after ``latest``.
-    """
-    return list(
-        connection.scalars(
-            sa.select(Cohort.id)
-            .where(*_CLAIMABLE)
-            .order_by(Cohort.priority.desc(), Cohort.sweep_order, Cohort.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True),
-            {"now": now, "latest": latest},
+def next_priority(connection: Connection, *, below: int) -> int | None:
+    """The highest priority of queued cohorts below this one."""
+    return connection.execute(
+        sa.select(sa.func.max(Cohort.priority)).where(
+            Cohort.state == CohortState.QUEUED, Cohort.priority < below
         )
-    )
+    ).scalar_one()
+
+
+def running_by_submitter(connection: Connection) -> dict[str, int]:
+    """Owner -> cohorts that run."""
+    running = sa.select(Cohort.submitter, sa.func.count()).where(Cohort.state == CohortState.RUNNING)
+    return {owner: count for owner, count in connection.execute(running.group_by(Cohort.submitter))}
+
+
+def heads(connection: Connection, *, priority: int, now: datetime, latest: datetime) -> dict[str, Waiting]:
+    """Owner -> the first claimable cohort of this priority. It jumps from owner to owner through the index,
+    however long their lines are."""
+    rows = connection.execute(_HEADS, {"now": now, "latest": latest, "priority": priority})
+    return {owner: Waiting(sweep_order, id) for owner, sweep_order, id in rows}
+
+
+def line(
+    connection: Connection, owner: str, *, priority: int, now: datetime, latest: datetime, limit: int
+) -> list[Waiting]:
+    """The first claimable cohorts of an owner, those first that go first."""
+    mine = {"now": now, "latest": latest, "priority": priority, "submitter": owner, "limit": limit}
+    return [Waiting(*row) for row in connection.execute(_LINE, mine)]
+
+
+def lock_claimable(connection: Connection, ids: Sequence[int]) -> list[ClaimedCohort]:
+    """Those of the cohorts that are queued, in the given order, locked, as they will be when claimed; those
+    that somebody else has locked are passed by."""
+    # Looked at here and not in the statement: with both, SQLite reads all queued cohorts.
+    columns = (Cohort.state, Cohort.id, Cohort.attempt + 1, Cohort.lanes, Cohort.label)
+    rows = connection.execute(sa.select(*columns).where(Cohort.id.in_(ids)).with_for_update(skip_locked=True))
+    locked = {row[1]: ClaimedCohort(*row[1:]) for row in rows if row[0] is CohortState.QUEUED}
+    return [locked[id] for id in ids if id in locked]
+
+
+def _line_of(submitter: ColumnElement[str]) -> sa.Select[int, int]:
+    mine = (*_CLAIMABLE, Cohort.priority == sa.bindparam("priority"), Cohort.submitter == submitter)
+    return sa.select(Cohort.sweep_order, Cohort.id).where(*mine).order_by(Cohort.sweep_order, Cohort.id)
+
+
+def _heads() -> sa.Select[str, int, int]:
+    queued = (Cohort.state == CohortState.QUEUED, Cohort.priority == sa.bindparam("priority"))
+    smallest = sa.select(sa.func.min(Cohort.submitter)).where(*queued)
+    owners = sa.select(smallest.scalar_subquery().label("submitter")).cte("owners", recursive=True)
+    following = smallest.where(Cohort.submitter > owners.c.submitter).scalar_subquery()
+    owners = owners.union_all(sa.select(following).where(owners.c.submitter.is_not(None)))
+    first = _line_of(owners.c.submitter).with_only_columns(Cohort.id).limit(1).scalar_subquery()
+    head = sa.select(owners.c.submitter, first.label("id")).where(owners.c.submitter.is_not(None)).cte("head")
+    # Not a join, for which PostgreSQL may read all cohorts.
+    order = sa.select(Cohort.sweep_order).where(Cohort.id == head.c.id).scalar_subquery()
+    return sa.select(head.c.submitter, order, head.c.id).where(head.c.id.is_not(None))
+
+
+_HEADS = _heads()
+_LINE = _line_of(sa.bindparam("submitter", type_=sa.String)).limit(sa.bindparam("limit", type_=sa.Integer))
 
 
 def claim_cohorts(
-    connection: Connection, ids: Sequence[int], *, owner: str, lease_until: datetime
-) -> dict[int, ClaimedCohort]:
-    """Raise the attempt of queued cohorts and give them to ``owner``, their trials with them."""
-    claimed = connection.execute(
-        move(CohortState.QUEUED, Event.CLAIM)
-        .where(Cohort.id.in_(ids))
-        .values(attempt=Cohort.attempt + 1, owner=owner, lease_until=lease_until)
-        .returning(Cohort.id, Cohort.attempt, Cohort.lanes, Cohort.label)
-    )
-    cohorts = {row.id: ClaimedCohort(*row) for row in claimed}
-    connection.execute(move(TrialState.QUEUED, Event.CLAIM).where(Trial.cohort_id.in_(list(cohorts))))
-    return cohorts
+    connection: Connection, cohorts: Sequence[ClaimedCohort], *, owner: str, lease_until: datetime
+) -> None:
+    """Raise the attempt of queued cohorts, which are locked, and give them to ``owner``, their trials with
+    them."""
+    claim = move(CohortState.QUEUED, Event.CLAIM).where(Cohort.id == sa.bindparam("cohort"))
+    raised = claim.values(attempt=Cohort.attempt + 1, owner=owner, lease_until=lease_until)
+    # One by one: for a list of ids SQLite reads all queued cohorts.
+    connection.execute(raised, [{"cohort": cohort.id} for cohort in cohorts])
+    ids = [cohort.id for cohort in cohorts]
+    connection.execute(move(TrialState.QUEUED, Event.CLAIM).where(Trial.cohort_id.in_(ids)))
 
 
 def insert_attempts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
@@ -226,12 +289,12 @@ def overdue_attempts(connection: Connection, attempt_ids: Sequence[int], *, befo
 
 
 def end_lost_attempt(
-    connection: Connection, attempt_id: int, *, reason: str, blameless: bool, now: datetime
+    connection: Connection, attempt_id: int, *, reason: str, cause: Cause, blameless: bool, now: datetime
 ) -> None:
     """A claimed or running attempt is lost."""
     for old in (AttemptState.CLAIMED, AttemptState.RUNNING):
         lost = move(old, Event.LOSE).where(Attempt.id == attempt_id)
-        connection.execute(lost.values(ended_at=now, error=reason, blameless=blameless))
+        connection.execute(lost.values(ended_at=now, error=reason, cause=cause, blameless=blameless))
 
 
 def blameless_losses(connection: Connection, cohort_id: int) -> int:

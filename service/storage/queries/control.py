@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from service.states import PENDING, CohortState, Event, Hold, TrialState
 from service.storage.engine import is_sqlite
-from service.storage.models import Cohort, FormerCohort, Sweep, SweepTrial, Trial
+from service.storage.models import Attempt, Cohort, FormerCohort, Node, Sweep, SweepTrial, Trial
 from service.storage.queries.moves import chunks, move
 
 
@@ -101,22 +101,40 @@ def unfit_cohorts(connection: Connection, sweep_id: int) -> list[int]:
 
 
 def ask_to_stop(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> None:
-    """Ask the running cohorts among these that compute what nobody wants to stop; let the others go on."""
+    """Ask the running cohorts among these to stop that compute what nobody wants, or on a node that drains;
+    let the others go on."""
     unwanted = (
         sa.select(Trial.id)
         .where(Trial.cohort_id == Cohort.id, Trial.state == TrialState.RUNNING, sa.not_(Trial.wanted))
         .exists()
     )
+    draining = _current_attempts().join(Node).where(Node.draining).exists()
     running = sa.update(Cohort).where(Cohort.state == CohortState.RUNNING, condition)
-    asked = running.where(unwanted, Cohort.stop_since.is_(None))
+    asked = running.where(sa.or_(unwanted, draining), Cohort.stop_since.is_(None))
     connection.execute(asked.values(stop_since=now))
-    connection.execute(running.where(sa.not_(unwanted)).values(stop_since=None))
+    connection.execute(running.where(sa.not_(unwanted), sa.not_(draining)).values(stop_since=None))
 
 
 def of_sweep(sweep_id: int) -> ColumnElement[bool]:
     """Cohorts with a running trial of the sweep."""
     running = sa.select(Trial.cohort_id).where(Trial.id.in_(_of(sweep_id)), Trial.state == TrialState.RUNNING)
     return Cohort.id.in_(running)
+
+
+def of_node(node_id: int) -> ColumnElement[bool]:
+    """Cohorts whose current attempt has begun on the node."""
+    return _current_attempts().where(Attempt.node_id == node_id).exists()
+
+
+def with_id(cohort_id: int) -> ColumnElement[bool]:
+    """This cohort."""
+    return Cohort.id == cohort_id
+
+
+def _current_attempts() -> sa.Select[int]:
+    """Of the cohort of the statement around it."""
+    mine = (Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt)
+    return sa.select(Attempt.id).where(*mine).correlate(Cohort)
 
 
 def dissolve(connection: Connection, cohort_ids: Sequence[int], old: CohortState) -> None:
@@ -128,9 +146,7 @@ def dissolve(connection: Connection, cohort_ids: Sequence[int], old: CohortState
     trials = TrialState.RUNNING if running else TrialState.QUEUED
     for some in chunks(cohort_ids):
         mine = (Trial.cohort_id.in_(some), Trial.state == trials)
-        tried = sa.select(Trial.id, Trial.cohort_id).join(Cohort).where(*mine, Cohort.attempt > 0)
-        insert = (sqlite if is_sqlite(connection) else postgresql).insert(FormerCohort)
-        connection.execute(insert.from_select(["trial_id", "cohort_id"], tried).on_conflict_do_nothing())
+        remember_cohorts(connection, *mine)
         if running:
             free = move(TrialState.RUNNING, Event.STOP).where(Trial.cohort_id.in_(some))
         else:
@@ -141,6 +157,13 @@ def dissolve(connection: Connection, cohort_ids: Sequence[int], old: CohortState
             .where(Cohort.id.in_(some))
             .values(owner=None, lease_until=None, stop_since=None)
         )
+
+
+def remember_cohorts(connection: Connection, *trials: ColumnElement[bool]) -> None:
+    """Note for these trials, which are about to leave their cohorts, those that have been attempted."""
+    tried = sa.select(Trial.id, Trial.cohort_id).join(Cohort).where(*trials, Cohort.attempt > 0)
+    insert = (sqlite if is_sqlite(connection) else postgresql).insert(FormerCohort)
+    connection.execute(insert.from_select(["trial_id", "cohort_id"], tried).on_conflict_do_nothing())
 
 
 def narrow(connection: Connection, cohort_id: int, *, lanes_at_most: int, losses: int | None = None) -> None:

@@ -182,9 +182,9 @@ def finish_cohort(connection: Connection, held: HeldCohort) -> None:
 
 
 def finish_attempt(
-    connection: Connection, attempt_id: int, *, provenance: dict[str, Any], now: datetime
+    connection: Connection, attempt_id: int, *, provenance: dict[str, Any], log: str | None, now: datetime
 ) -> None:
     """The attempt has reported its end."""
     finished = move(AttemptState.RUNNING, Event.FINISH).where(Attempt.id == attempt_id)
-    finished = finished.values(ended_at=now, provenance=provenance, steps_done=Attempt.steps_total)
+    finished = finished.values(ended_at=now, provenance=provenance, log=log, steps_done=Attempt.steps_total)
     connection.execute(finished)

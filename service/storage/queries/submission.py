@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from service.states import Event, TrialState
+from service.states import PENDING, Event, Hold, TrialState
 from service.storage.models import Board, Cell, Sweep, SweepTrial, Trial
+from service.storage.queries.control import remember_cohorts
 from service.storage.queries.moves import chunks, move
 
 
@@ -110,6 +111,18 @@ def known_trials(connection: Connection, keys: Sequence[str]) -> dict[str, Known
     return found
 
 
+def pending_of_owner(connection: Connection, owner: str | None) -> int:
+    """How many trials without an outcome somebody's sweeps want that are not cancelled."""
+    theirs = (
+        sa.select(SweepTrial.trial_id)
+        .join(Sweep, Sweep.id == SweepTrial.sweep_id)
+        .where(Sweep.owner.is_not_distinct_from(owner), Sweep.held != Hold.CANCELLED)
+    )
+    return connection.execute(
+        sa.select(sa.func.count()).where(Trial.id.in_(theirs), Trial.state.in_(PENDING))
+    ).scalar_one()
+
+
 def insert_trials(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add trials, all queued: ``key, cell_id, seed, signature, steps, priority, sweep_order``."""
     connection.execute(sa.insert(Trial).values(state=TrialState.QUEUED), rows)
@@ -129,6 +142,7 @@ def requeue(
     fresh |= {"seconds": None, "ended_at": None, "wanted": True, "losses": 0, "lanes_at_most": None}
     fresh |= {"diverged_at": None}
     for some in chunks(trial_ids):
+        remember_cohorts(connection, Trial.id.in_(some))
         statement = move(old, Event.RETRY).where(Trial.id.in_(some))
         statement = statement.values(priority=priority, sweep_order=sweep_order, **fresh)
         cells.extend(connection.execute(statement.returning(Trial.cell_id)).scalars())

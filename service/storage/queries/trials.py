@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec, TrialSpec
-from service.states import AttemptState, TrialState
-from service.storage.models import Attempt, Cell, FormerCohort, SweepTrial, Trial, TrialMetric
+from service.states import TrialState
+from service.storage.models import Attempt, Cell, SweepTrial, Trial, TrialMetric
 from service.storage.queries.moves import chunks
 
 
@@ -34,20 +33,6 @@ class TrialRow(NamedTuple):
     def spec(self) -> TrialSpec:
         """The specification of the trial."""
         return self.cell.seeded(self.seed)
-
-
-class AttemptRow(NamedTuple):
-    """One execution of a cohort."""
-
-    id: int
-    number: int
-    state: AttemptState
-    error: str | None
-    claimed_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    provenance: dict[str, Any] | None
-    resumed: dict[str, int] | None
 
 
 def trial_by_key(connection: Connection, key: str) -> TrialRow | None:
@@ -98,27 +83,6 @@ def provenances(connection: Connection, attempt_ids: Sequence[int]) -> dict[int,
         rows = connection.execute(sa.select(Attempt.id, Attempt.provenance).where(Attempt.id.in_(some)))
         found |= {id: provenance for id, provenance in rows if provenance is not None}
     return found
-
-
-def attempts_at(connection: Connection, trial: TrialRow) -> list[AttemptRow]:
-    """All attempts of the cohorts that the trial stands or stood in, oldest first."""
-    former = sa.select(FormerCohort.cohort_id).where(FormerCohort.trial_id == trial.id)
-    rows = connection.execute(
-        sa.select(
-            Attempt.id,
-            Attempt.number,
-            Attempt.state,
-            Attempt.error,
-            Attempt.claimed_at,
-            Attempt.started_at,
-            Attempt.ended_at,
-            Attempt.provenance,
-            Attempt.resumed,
-        )
-        .where(sa.or_(Attempt.cohort_id == trial.cohort_id, Attempt.cohort_id.in_(former)))
-        .order_by(Attempt.id)
-    )
-    return [AttemptRow(*row) for row in rows]
 
 
 def _trials() -> sa.Select[

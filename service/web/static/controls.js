@@ -1,4 +1,4 @@
-// Buttons that act on a sweep: what cannot be undone at once is asked about first, then the page shows what came of it.
+// Buttons that act on a sweep or a node: what cannot be undone at once is asked about first, then the page shows what came of it.
 "use strict";
 (() => {
   const dialog = document.getElementById("confirm");
@@ -21,12 +21,13 @@
     });
 
   const act = async (button) => {
-    const { action, sweep, question, after } = button.dataset;
+    const { action, sweep, node, question, after } = button.dataset;
     if (question && !(await confirmed(question, `Yes, ${button.textContent.toLowerCase()} it`))) return;
     button.disabled = true;
     said.textContent = "";
     try {
-      const path = `/api/v1/sweeps/${sweep}/${action}`;
+      const thing = node ? `nodes/${encodeURIComponent(node)}` : `sweeps/${sweep}`;
+      const path = `/api/v1/${thing}/${action}`;
       const answer = await (requests[action]?.(sweep) ?? send(path, "POST", {}));
       if (answer.ok) {
         if (after) location.assign(after);
