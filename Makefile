@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format catalogue bench bench-service efficiency agreement chaos compose-test clean
+.PHONY: help install demo test check format catalogue bench bench-service bench-queue efficiency agreement chaos compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,6 +53,15 @@ bench: $(STAMP) ## speed beside a plain PyTorch loop, about 25 minutes; ARGS="--
 
 bench-service: $(STAMP) ## whole sweeps beside plain scripts, about 25 minutes; ARGS="--quick" for five
 	@$(BIN)/python -m service.benchmark $(ARGS)
+
+PEERS := out/bench-queue-peers
+$(PEERS)/bin/python:
+	@echo "Installing Optuna and MLflow into $(PEERS) (a minute or two, once)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$@ -m pip install --quiet --disable-pip-version-check optuna mlflow
+
+bench-queue: $(STAMP) $(PEERS)/bin/python ## wide sweeps, reports, pages; beside Optuna and MLflow, about 15 minutes; ARGS="--quick" for four
+	@$(BIN)/python -m service.benchmark.queue --peers $(PEERS)/bin/python $(ARGS)
 
 efficiency: $(STAMP) ## time and memory of estimators beside Table 3 of the ReinMax paper, minutes; ARGS="--device cuda"
 	@$(BIN)/python -m benchmarks.commands.efficiency $(ARGS)

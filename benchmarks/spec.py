@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -52,7 +51,7 @@ class Component:
 
     def stated(self, kind: Kind) -> dict[str, Value]:
         """The parameters that are not at their neutral value, all of them for an unregistered id."""
-        neutral = _neutral(kind, self.id)
+        neutral = neutral_values(kind, self.id)
         return {name: value for name, value in self.parameters if neutral.get(name) != value}
 
     def to_json(self, kind: Kind) -> dict[str, Any]:
@@ -73,7 +72,7 @@ class Component:
 
         A parameter without one, and those of an unregistered id, stay missing.
         """
-        values = _neutral(kind, data["id"]) | data["parameters"]
+        values = neutral_values(kind, data["id"]) | data["parameters"]
         return cls(id=data["id"], version=data["version"], parameters=tuple(sorted(values.items())))
 
 
@@ -136,7 +135,7 @@ class CellSpec:
         return {
             "task": self.task.to_json("task"),
             "estimator": self.estimator.to_json("estimator"),
-            "optimizer": _optimizer_to_json(self.optimizer),
+            "optimizer": optimizer_to_json(self.optimizer),
             "lr": self.lr,
         } | _extras(self)
 
@@ -156,11 +155,6 @@ class CellSpec:
     def seeded(self, seed: int) -> TrialSpec:
         """The trial of this cell with that seed."""
         return TrialSpec(**{field.name: getattr(self, field.name) for field in fields(CellSpec)}, seed=seed)
-
-    def trial_keys(self, seeds: Iterable[int]) -> dict[str, int]:
-        """Trial key -> seed, as ``seeded(seed).key``; what all seeds share is written out once."""
-        shared = CellSpec.to_json(self)
-        return {digest(shared | {"seed": seed}): seed for seed in seeds}
 
     @property
     def cell_key(self) -> str:
@@ -213,19 +207,29 @@ def cohort_signature(spec: CellSpec) -> str:
     Raises:
         KeyError: the registries do not know the task, the estimator or the optimizer.
     """
-    lane_of_task = {p.name for p in tasks.get(spec.task.id).parameters if p.lane}
-    lane_of_estimator = {p.name for p in estimators.registry.get(spec.estimator.id).parameters if p.lane}
     return digest(
         {
-            "task": _without(spec.task.to_json("task"), lane_of_task),
-            "estimator": _without(spec.estimator.to_json("estimator"), lane_of_estimator),
+            "task": _without(spec.task.to_json("task"), lane_parameters("task", spec.task.id)),
+            "estimator": _without(
+                spec.estimator.to_json("estimator"), lane_parameters("estimator", spec.estimator.id)
+            ),
         }
-        | _shared_of_optimizer(spec.optimizer)
+        | shared_of_optimizer(spec.optimizer)
         | _extras(spec)
     )
 
 
-def _neutral(kind: Kind, id: str) -> dict[str, Value]:
+def lane_parameters(kind: Literal["task", "estimator"], id: str) -> set[str]:
+    """Names of the parameters in which the lanes of a cohort may differ.
+
+    Raises:
+        KeyError: the registry does not know the id.
+    """
+    info = tasks.get(id) if kind == "task" else estimators.registry.get(id)
+    return {p.name for p in info.parameters if p.lane}
+
+
+def neutral_values(kind: Kind, id: str) -> dict[str, Value]:
     """Neutral values of the declared parameters that have one."""
     return {p.name: p.neutral for p in _declared(kind, id) if p.neutral is not None}
 
@@ -240,7 +244,7 @@ def _declared(kind: Kind, id: str) -> tuple[Parameter, ...]:
     return info.parameters
 
 
-def _optimizer_to_json(optimizer: Component) -> str | dict[str, Any]:
+def optimizer_to_json(optimizer: Component) -> str | dict[str, Any]:
     """An optimizer of version 1 whose parameters are all neutral is written as its id."""
     data = optimizer.to_json("optimizer")
     return optimizer.id if optimizer.version == 1 and not data["parameters"] else data
@@ -264,7 +268,7 @@ def _without(component: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return component | {"parameters": parameters}
 
 
-def _shared_of_optimizer(optimizer: Component) -> dict[str, Any]:
+def shared_of_optimizer(optimizer: Component) -> dict[str, Any]:
     """Nothing of a plain Adam or RAdam, so that signatures of trials that wait in old queues stay."""
     info = optimizers.get(optimizer.id)
     shared = {

@@ -151,7 +151,7 @@ class Client:
         return self._post("/sweeps/plan", sweep, {})
 
     def sweep(self, id: int | str) -> Document:
-        """A sweep with its progress, boards, cells and failures."""
+        """A sweep with its progress and its first boards and failures."""
         return self._get(_sweep_path(id))
 
     def sweeps(self) -> list[Document]:
@@ -312,7 +312,12 @@ class Client:
         """The boards of a sweep, chosen and reported as its ``select`` and ``report`` say."""
         found = self.sweep(sweep)
         rule = {"select": found["select"], "report": found["report"]}
-        return [self.board(link["id"], **rule) for link in found["boards"]]
+        links = self._pages(f"{_sweep_path(sweep)}/boards", "boards")
+        return [self.board(link["id"], **rule) for link in links]
+
+    def cells(self, sweep: int | str) -> list[Document]:
+        """All cells of a sweep, with the states of their seeds."""
+        return list(self._pages(f"{_sweep_path(sweep)}/cells", "cells"))
 
     def estimator(self, id: str) -> Document:
         """One estimator as the server knows it: its version, parameters and declared properties."""

@@ -8,6 +8,7 @@
     ├── NothingToDo          what is asked for is so already, or can no longer be
     ├── TooManyTrials        an owner has as many trials in the queue as allowed
     ├── IdempotencyKeyReused the same key came with another body
+    ├── SubmissionGivenUp    storing a sweep took too long and was undone
     ├── InvalidPageToken     a list was asked to go on from nowhere
     ├── BrokenSuite          the server has the suite, and a file of it is not as it must be
     ├── InvalidDocument      what was sent to be kept is not what it is sent as
@@ -54,6 +55,10 @@ class TooManyTrials(HeunboardError):
 
 class IdempotencyKeyReused(HeunboardError):
     """This Idempotency-Key was used with another body; use a fresh key for another sweep."""
+
+
+class SubmissionGivenUp(HeunboardError):
+    """Storing the sweep was interrupted for so long that it was undone; submit it again."""
 
 
 class InvalidPageToken(HeunboardError):

@@ -1,4 +1,4 @@
-"""Control: what sweeps are held at, wanted trials, cohorts that dissolve; nodes; shares of owners."""
+"""Control: what sweeps are held at, wanted trials, cohorts that dissolve; nodes; shares of owners; totals."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def upgrade() -> None:
     )
     _submitters()
     _nodes()
+    _keep_totals()
 
 
 def downgrade() -> None:
     """What dissolved is ``failed``; what is paused or in the bin is as if nobody had said so."""
+    _drop_totals()
     _drop_nodes()
     _drop_submitters()
     op.drop_table("former_cohort")
@@ -194,3 +196,96 @@ def _create_unplanned(condition: sa.TextClause) -> None:
 def _replace_check(batch: op.BatchOperations, name: str, condition: str) -> None:
     batch.drop_constraint(op.f(name), type_="check")
     batch.create_check_constraint(op.f(name), condition)
+
+
+TOTALS = {
+    "boards": sa.Integer(),
+    "cells": sa.Integer(),
+    "trials": sa.Integer(),
+    "succeeded": sa.Integer(),
+    "failed": sa.Integer(),
+    "cancelled": sa.Integer(),
+    "steps": sa.BigInteger(),
+    "steps_ended": sa.BigInteger(),
+    "steps_done": sa.BigInteger(),
+}
+MOMENTS = ("storing_until", "finished_at")
+
+
+def _keep_totals() -> None:
+    for name, kind in TOTALS.items():
+        op.add_column("sweep", sa.Column(name, kind, nullable=False, server_default="0"))
+    for name in MOMENTS:
+        op.add_column("sweep", sa.Column(name, sa.DateTime(timezone=True)))
+    op.add_column("sweep", sa.Column("recomputed_by", sa.Integer()))
+    op.add_column("trial", sa.Column("steps_done", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("cell", sa.Column("version", sa.Integer(), nullable=False, server_default="1"))
+    op.create_table(
+        "sweep_cell",
+        sa.Column("sweep_id", sa.Integer(), nullable=False),
+        sa.Column("board_id", sa.Integer(), nullable=False),
+        sa.Column("cell_id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("sweep_id", "board_id", "cell_id", name="pk_sweep_cell"),
+    )
+    op.create_table(
+        "sweep_fallback",
+        sa.Column("sweep_id", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["sweep_id"], ["sweep.id"], name="fk_sweep_fallback_sweep_id"),
+        sa.PrimaryKeyConstraint("sweep_id", "failures", name="pk_sweep_fallback"),
+    )
+    _fill_totals()
+
+
+def _fill_totals() -> None:
+    """What is kept from now on, of the sweeps that there are."""
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    version = (
+        "json_extract(spec, '$.estimator.version')"
+        if sqlite
+        else "CAST(spec -> 'estimator' ->> 'version' AS INTEGER)"
+    )
+    op.execute(f"UPDATE cell SET version = {version}")
+    op.execute("UPDATE trial SET steps_done = steps WHERE state = 'succeeded'")
+    of_sweep = "FROM sweep_trial JOIN trial ON trial.id = sweep_trial.trial_id"
+    op.execute(
+        f"INSERT INTO sweep_cell SELECT DISTINCT sweep_id, board_id, cell_id {of_sweep}"
+        " JOIN cell ON cell.id = trial.cell_id"
+    )
+    mine = f"{of_sweep} WHERE sweep_trial.sweep_id = sweep.id"
+    ended = "CASE WHEN state IN ('queued', 'running') THEN 0 ELSE steps END"
+    cells = "FROM sweep_cell WHERE sweep_cell.sweep_id = sweep.id"
+    sums = {
+        "boards": f"SELECT count(DISTINCT board_id) {cells}",
+        "cells": f"SELECT count(*) {cells}",
+        "trials": f"SELECT count(*) {mine}",
+        "succeeded": f"SELECT count(*) {mine} AND state = 'succeeded'",
+        "failed": f"SELECT count(*) {mine} AND state = 'failed'",
+        "cancelled": f"SELECT count(*) {mine} AND state = 'cancelled'",
+        "steps": f"SELECT coalesce(sum(trial.steps), 0) {mine}",
+        "steps_ended": f"SELECT coalesce(sum({ended}), 0) {mine}",
+        "steps_done": f"SELECT coalesce(sum(trial.steps_done), 0) {mine}",
+    }
+    op.execute("UPDATE sweep SET " + ", ".join(f"{name} = ({query})" for name, query in sums.items()))
+    last = f"SELECT max(ended_at) {mine}"
+    op.execute(
+        f"UPDATE sweep SET finished_at = coalesce(({last}), created_at)"
+        " WHERE succeeded + failed + cancelled = trials"
+    )
+    failures = "json_extract(provenance, '$.fallback')" if sqlite else "provenance ->> 'fallback'"
+    op.execute(
+        f"INSERT INTO sweep_fallback SELECT sweep_id, {failures}, count(DISTINCT attempt.id) {of_sweep}"
+        f" JOIN attempt ON attempt.id = trial.attempt_id WHERE {failures} IS NOT NULL"
+        f" GROUP BY sweep_id, {failures}"
+    )
+
+
+def _drop_totals() -> None:
+    op.drop_table("sweep_fallback")
+    op.drop_table("sweep_cell")
+    with op.batch_alter_table("sweep", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        for name in (*TOTALS, *MOMENTS, "recomputed_by"):
+            batch.drop_column(name)
+    op.drop_column("trial", "steps_done")
+    op.drop_column("cell", "version")

@@ -116,6 +116,15 @@ class DeviceTime:
             attempts=max(self.attempts, other.attempts),
         )
 
+    def times(self, factor: float) -> DeviceTime:
+        """So many times as much work."""
+        return DeviceTime(
+            low=factor * self.low,
+            expected=factor * self.expected,
+            high=factor * self.high,
+            attempts=self.attempts,
+        )
+
 
 class Predictor:
     """Predicts from a table and from what finished work took.

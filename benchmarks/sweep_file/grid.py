@@ -36,9 +36,11 @@ class ComponentGrid:
 
     def __iter__(self) -> Iterator[Component]:
         """Every combination; the last declared parameter varies fastest."""
-        names = [name for name, _ in self.axes]
+        by_name = sorted(range(len(self.axes)), key=lambda axis: self.axes[axis][0])
+        names = [self.axes[axis][0] for axis in by_name]
         for combination in itertools.product(*(values for _, values in self.axes)):
-            pairs = tuple(sorted(zip(names, combination, strict=True)))
+            sorted_values = [combination[axis] for axis in by_name]
+            pairs = tuple(zip(names, sorted_values, strict=True))
             yield Component(id=self.id, version=self.version, parameters=pairs)
 
     def overlaps(self, other: ComponentGrid) -> bool:
@@ -122,7 +124,8 @@ class Sweep:
 
     def cells(self) -> Iterator[CellSpec]:
         """Every cell once, board by board."""
-        for task, entry in itertools.product(self.task, self.estimators):
+        entries = [list(entry) for entry in self.estimators]  # components are shared by all boards
+        for task, entry in itertools.product(self.task, entries):
             for estimator, optimizer, lr in entry:
                 yield CellSpec(
                     task=task,

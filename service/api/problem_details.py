@@ -34,6 +34,7 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.InvalidPageToken: HTTPStatus.BAD_REQUEST,
     errors.InvalidDocument: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BrokenSuite: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SubmissionGivenUp: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CannotStore: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InvalidReport: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,

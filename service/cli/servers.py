@@ -125,8 +125,8 @@ def serve(
     import uvicorn
 
     from service.app import create_app
+    from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
-    from service.processes.children import keep_private
     from service.processes.up import listen
     from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
@@ -149,6 +149,7 @@ def serve(
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+    collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     uvicorn.Server(config).run(sockets=[listener])
 

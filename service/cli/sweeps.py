@@ -205,6 +205,10 @@ def conclude(client: Client, sweep: dict[str, Any]) -> None:
         command = f"heunboard board {board['id'][:SHORT_ID]} --sweep {sweep['id']}"
         out.print(f"{command}   [dim]{escape(board['title'])}[/]", highlight=False)
         out.print(f"    {client.url}{board['page']}", style="dim", highlight=False, soft_wrap=True)
+    if more := sweep["boards_total"] - len(sweep["boards"]):
+        out.print(
+            f"and {more:,} more boards: {client.url}/api/v1/sweeps/{sweep['id']}/boards", highlight=False
+        )
 
 
 def _outcome(sweep: dict[str, Any]) -> str:

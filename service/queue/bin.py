@@ -36,7 +36,7 @@ def delete_for_good(engine: Engine, sweep_id: int, *, clock: Clock = database_cl
         NotFound: there is no such sweep.
     """
     with read(engine) as connection:
-        sweep = control.controlled(connection, sweep_id, lock=False)
+        sweep = control.controlled(connection, sweep_id)
     if sweep is None:
         raise NotFound(f"there is no sweep {sweep_id}")
     if sweep.deleted_at is None:

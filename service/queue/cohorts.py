@@ -19,14 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.cost.table import shipped
 from benchmarks.spec import CellSpec
 from benchmarks.sweep_file.limits import MAX_PRIORITY
-from service.queue import bin
+from service.queue import bin, submission
 from service.queue.control import release
 from service.queue.nodes import count_loss, see
 from service.queue.reports import Reports, hash_secret
 from service.queue.storable import storable
 from service.states import Cause, TrialState
 from service.storage.engine import is_outage, others_first, read, serialise, write
-from service.storage.queries import cells, checkpoints, claims, control, events
+from service.storage.queries import cells, checkpoints, claims, control, events, totals
 from service.storage.queries import nodes as node_queries
 from service.storage.queries.claims import ClaimedCohort, PlannedCohort, RunningCohort, UnplannedTrial
 from workers import sharing
@@ -179,7 +179,9 @@ class Queue(Reports):
 
     @patient
     def tidy(self) -> None:
-        """Empty the bin of what has been in it for longer than the rules say."""
+        """Empty the bin of what has been in it for longer than the rules say, and take away what submissions
+        left that died."""
+        submission.clear_up(self._engine, clock=self._clock)
         bin.empty(self._engine, older=self._rules.bin, clock=self._clock)
 
     @patient
@@ -242,8 +244,9 @@ class Queue(Reports):
             return
         why = f"lost {losses} times, the last time: {reason}"
         ended = claims.fail_cohort(connection, cohort, reason=why, now=now)
-        cells.count_ends(connection, [(cell, TrialState.FAILED) for cell in ended])
+        cells.count_ends(connection, [(cell, TrialState.FAILED) for _, cell in ended])
         checkpoints.forget_ended(connection, checkpoints.in_cohort(cohort.id))
+        totals.note_ends(connection, [trial for trial, _ in ended], now=now)
 
     def _free(
         self, connection: Connection, cohort: RunningCohort, now: datetime, *, not_before: datetime

@@ -17,7 +17,7 @@ from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
 from service.errors import InvalidRequest, NotFound, NothingToDo
 from service.states import ENDED_BADLY, CohortState, Event, Hold, TrialState
 from service.storage.engine import Clock, database_clock, serialise, write
-from service.storage.queries import cells, checkpoints, control, events, submission
+from service.storage.queries import cells, checkpoints, control, events, submission, totals
 from service.storage.queries.control import ControlledSweep
 
 
@@ -56,7 +56,7 @@ class Controls:
         with self._sweep(sweep_id) as (connection, sweep, now):
             if sweep.held is Hold.ACTIVE:
                 raise NothingToDo(f"sweep {sweep.id} is active; there is nothing to resume")
-            _want_again(connection, sweep, (TrialState.CANCELLED,))
+            _want_again(connection, sweep, (TrialState.CANCELLED,), now)
             self._hold(connection, sweep, Event.RESUME, now)
 
     def cancel(self, sweep_id: int) -> None:
@@ -78,7 +78,7 @@ class Controls:
             NothingToDo: none failed, and none was cancelled.
         """
         with self._sweep(sweep_id) as (connection, sweep, now):
-            again = _want_again(connection, sweep, ENDED_BADLY)
+            again = _want_again(connection, sweep, ENDED_BADLY, now)
             if not again:
                 raise NothingToDo(f"no trial of sweep {sweep.id} has failed or was cancelled")
             if sweep.held is Hold.ACTIVE:
@@ -132,6 +132,7 @@ class Controls:
             sweep = control.controlled(connection, sweep_id)
             if sweep is None or (sweep.deleted_at is not None and not deleted):
                 raise NotFound(f"there is no sweep {sweep_id}")
+            control.lock_cohorts(connection, sweep_id)
             yield connection, sweep, self._clock(connection)
 
     def _hold(
@@ -171,8 +172,9 @@ def release(connection: Connection, cohort_id: int, now: datetime) -> None:
 def cancel_forgotten(connection: Connection, among: ColumnElement[bool], now: datetime) -> None:
     """Cancel what no sweep waits for among these trials, and count it."""
     ended = control.cancel_forgotten(connection, among, now=now)
-    cells.count_ends(connection, [(cell, TrialState.CANCELLED) for cell in ended])
+    cells.count_ends(connection, [(cell, TrialState.CANCELLED) for _, cell in ended])
     checkpoints.forget_ended(connection, among)
+    totals.note_ends(connection, [trial for trial, _ in ended], now=now)
 
 
 def _require_work(connection: Connection, sweep: ControlledSweep, what: str) -> None:
@@ -180,12 +182,11 @@ def _require_work(connection: Connection, sweep: ControlledSweep, what: str) -> 
         raise NothingToDo(f"all trials of sweep {sweep.id} have ended; there is nothing to be {what}")
 
 
-def _want_again(connection: Connection, sweep: ControlledSweep, ends: Sequence[TrialState]) -> int:
+def _want_again(
+    connection: Connection, sweep: ControlledSweep, ends: Sequence[TrialState], now: datetime
+) -> int:
     """Queue trials of the sweep that ended so; returns how many."""
-    again = 0
-    for old in ends:
-        ids = control.trials_in(connection, sweep.id, old)
-        moved = submission.requeue(connection, old, ids, priority=sweep.priority, sweep_order=sweep.id)
-        cells.count_ends(connection, [(cell, old) for cell in moved], sign=-1)
-        again += len(moved)
+    again = sum(submission.requeue(connection, old, sweep.id, priority=sweep.priority) for old in ends)
+    if again:
+        totals.recount(connection, sweep.id, now=now)
     return again

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from service.queue.storable import storable, storable_json
 from service.settings import Settings
 from service.states import AttemptState
 from service.storage.engine import Clock, database_clock, read, write
-from service.storage.queries import control, events, nodes, reports
+from service.storage.queries import control, events, nodes, reports, totals
 from service.storage.queries.reports import AttemptRecord, HeldCohort
 from workers.messages import (
     CheckpointReport,
@@ -225,6 +226,8 @@ class Reports:
             provenance = storable_json(message.provenance.model_dump())
             log = message.log and storable(message.log[-LOG_CHARACTERS:])
             reports.finish_attempt(connection, attempt_id, provenance=provenance, log=log, now=now)
+            if fallback := provenance["fallback"]:
+                totals.note_fallback(connection, held.id, attempt_id, json.dumps(fallback))
             nodes.forgive(connection, attempt_id)
 
     @contextmanager

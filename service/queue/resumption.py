@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from benchmarks.spec import CellSpec
 from service.errors import InvalidReport
 from service.queue.storable import storable_json
 from service.storage.queries import checkpoints, curves, reports
@@ -23,7 +24,8 @@ def lane_trials(connection: Connection, lanes: Sequence[Lane], *, attempt_id: in
     offered = checkpoints.of_trials(connection, [lane.id for lane in lanes])
     behind = {lane.id: offered[lane.id][0].epochs if lane.id in offered else 0 for lane in lanes}
     curves.keep_up_to(connection, behind, attempt=attempt_id)
-    return tuple(_lane_trial(lane, offered.get(lane.id, ())) for lane in lanes)
+    cells = reports.cell_specs(connection, {lane.cell_id for lane in lanes})
+    return tuple(_lane_trial(lane, cells[lane.cell_id], offered.get(lane.id, ())) for lane in lanes)
 
 
 def go_on(connection: Connection, cohort_id: int, attempt_id: int, message: Resumption) -> None:
@@ -72,10 +74,10 @@ def store(
     reports.note_provenance(connection, attempt_id, provenance)
 
 
-def _lane_trial(lane: Lane, offered: Sequence[CheckpointRow]) -> LaneTrial:
+def _lane_trial(lane: Lane, cell: CellSpec, offered: Sequence[CheckpointRow]) -> LaneTrial:
     return LaneTrial(
         key=lane.key,
-        spec=lane.cell.seeded(lane.seed).to_json(),
+        spec=cell.seeded(lane.seed).to_json(),
         checkpoints=tuple(
             StoredCheckpoint(
                 trial=lane.key,

@@ -1,23 +1,36 @@
-"""Storing a validated sweep: boards, cells and trials that nobody asked for before, and who wants what."""
+"""Submitting a validated sweep: what it wants that nobody has computed is stored and queued."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from benchmarks.spec import CellSpec, cohort_signature
+from benchmarks.keys import KeyedCell, KeyMaker
+from benchmarks.spec import CellSpec
 from benchmarks.sweep import SpecError, Sweep, read_sweep
-from benchmarks.tasks import registry as tasks
 from service.errors import IdempotencyKeyReused
-from service.queue.control import settle
-from service.states import ENDED_BADLY, PENDING, TrialState
-from service.storage.engine import Clock, database_clock, read, serialise, write
-from service.storage.queries import cells, events, submission
-from service.storage.queries.submission import KnownTrial
+from service.queue.storing import Piece, PlannedCell, Storing, planned
+from service.storage.engine import Clock, database_clock, others_first, read, serialise, write
+from service.storage.queries import submission
+from service.storage.queries.submission import StoredSweep
+
+PIECE = 2_500
+"""Trials that are stored in one transaction, which others wait for: about a tenth of a second."""
+
+PAUSE = 0.25
+"""Between two pieces on SQLite, for writers in other processes: of the time that the piece took."""
+
+SILENCE = timedelta(seconds=60)
+"""Between two pieces; after it a submission counts as dead and what it has stored is taken away."""
+
+LOOK_AGAIN_S = 0.05
+"""Between two looks at the same submission that somebody else is storing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,79 +52,27 @@ class SubmitResult:
     planned: tuple[PlannedCell, ...] = field(default=(), compare=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CellTrials:
-    """A cell of a sweep with the seeds wanted of it."""
-
-    key: str
-    task_key: str
-    spec: CellSpec
-    signature: str
-    steps: int
-    """Of one trial."""
-    seeds: dict[str, int]
-    """Trial key -> seed."""
-
-    @classmethod
-    def of(cls, spec: CellSpec, seeds: Iterable[int]) -> CellTrials:
-        """A cell with these seeds; whatever they share is computed once."""
-        return cls(
-            key=spec.cell_key,
-            task_key=spec.task_key,
-            spec=spec,
-            signature=cohort_signature(spec),
-            steps=tasks.get(spec.task.id).total_steps(spec.task.values),
-            seeds=spec.trial_keys(seeds),
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedCell:
-    """A cell of a sweep, and how many of its trials nobody has computed."""
-
-    cell: CellTrials
-    to_compute: int
-
-
 def submit(
     engine: Engine, sweep: Sweep, *, idempotency_key: str | None = None, clock: Clock = database_clock
 ) -> SubmitResult:
-    """Store a sweep in one transaction. One key is computed once, whoever asks.
+    """Store a sweep, a small one in one transaction. One key is computed once, whoever asks.
+
+    A large one is stored piece by piece, so that nobody waits for all of it, and is seen and computed after
+    the last. If that is not reached nothing of it stays; after a crash :func:`clear_up` sees to that.
 
     Trials that succeeded are taken as they are, failed and cancelled ones return to the queue, queued and
     running ones are shared. The same ``idempotency_key`` with the same sweep gives the first answer again.
 
     Raises:
         IdempotencyKeyReused: the key came with another sweep.
+        SubmissionGivenUp: between two pieces so much time passed that it was taken for dead.
     """
-    wanted = list(expand(sweep))
-    with write(engine) as connection:
-        serialise(connection, "submit")
-        known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
-        planned = _planned(wanted, known)
-        if idempotency_key is not None and (stored := _repeated(connection, sweep, idempotency_key)):
-            return replace(stored, planned=planned)
-        now = clock(connection)
-        sweep_id = submission.insert_sweep(
-            connection,
-            name=sweep.name,
-            owner=sweep.owner,
-            priority=sweep.priority,
-            document=sweep.to_json(),
-            idempotency_key=idempotency_key,
-            now=now,
-        )
-        new = _insert_new(connection, wanted, known, sweep=sweep, sweep_id=sweep_id)
-        _share_known(connection, list(known.values()), sweep=sweep, sweep_id=sweep_id)
-        if any(trial.state in PENDING for trial in known.values()):
-            serialise(connection, "plan")
-            settle(connection, sweep_id, now)
-        submission.note_new_trials(connection, sweep_id, new)
-        detail = f"{sweep.name}: {new + len(known)} trials, {new} of them new"
-        events.record(connection, "sweep_submitted", detail, at=now, sweep_id=sweep_id)
-    return SubmitResult(
-        sweep_id=sweep_id, trials=new + len(known), new=new, known=len(known), planned=planned
-    )
+    while isinstance(stored := _store(engine, sweep, idempotency_key, clock), StoredSweep):
+        if stored.storing_until is None:
+            return _repeated(stored, plan(engine, sweep))
+        clear_up(engine, clock=clock)
+        time.sleep(LOOK_AGAIN_S)  # the same sweep is being stored by somebody else
+    return stored
 
 
 def plan(engine: Engine, sweep: Sweep) -> tuple[PlannedCell, ...]:
@@ -119,32 +80,126 @@ def plan(engine: Engine, sweep: Sweep) -> tuple[PlannedCell, ...]:
     return plan_cells(engine, list(expand(sweep)))
 
 
-def plan_cells(engine: Engine, wanted: Sequence[CellTrials]) -> tuple[PlannedCell, ...]:
+def plan_cells(engine: Engine, wanted: Sequence[KeyedCell]) -> tuple[PlannedCell, ...]:
     """These cells, with what is left to compute of each."""
     with read(engine) as connection:
         known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
-    return _planned(wanted, known)
+    return tuple(planned(wanted, known))
 
 
-def _planned(wanted: Sequence[CellTrials], known: dict[str, KnownTrial]) -> tuple[PlannedCell, ...]:
-    done = {key for key, trial in known.items() if trial.state is TrialState.SUCCEEDED}
-    return tuple(PlannedCell(cell=cell, to_compute=len(cell.seeds.keys() - done)) for cell in wanted)
+def expand(sweep: Sweep) -> Iterator[KeyedCell]:
+    """The sweep's cells with their keys."""
+    return key_cells((spec, sweep.seeds) for spec in sweep.cells())
 
 
-def expand(sweep: Sweep) -> Iterator[CellTrials]:
-    """The sweep's cells; whatever all seeds of a cell share is computed once."""
-    for spec in sweep.cells():
-        yield CellTrials.of(spec, sweep.seeds)
+def key_cells(cells: Iterable[tuple[CellSpec, Iterable[int]]]) -> Iterator[KeyedCell]:
+    """Cells and the seeds wanted of them, with their keys."""
+    maker = KeyMaker()
+    return (maker.keyed(spec, seeds) for spec, seeds in cells)
 
 
-def _repeated(connection: Connection, sweep: Sweep, idempotency_key: str) -> SubmitResult | None:
-    stored = submission.sweep_with_key(connection, idempotency_key)
-    if stored is None:
-        return None
-    if not _describes(stored.document, sweep):
+def clear_up(engine: Engine, *, clock: Clock = database_clock) -> int:
+    """Take away what submissions have left that ended before their sweep was stored; returns how many."""
+    with read(engine) as connection:
+        left = submission.silent(connection, clock(connection))
+    for sweep_id, storing_until in left:
+        _forget(engine, sweep_id, storing_until, clock)
+    return len(left)
+
+
+def _store(
+    engine: Engine, sweep: Sweep, idempotency_key: str | None, clock: Clock
+) -> SubmitResult | StoredSweep:
+    """Store all pieces or nothing: nothing if the same was submitted before, and that is the answer then."""
+    storing = Storing(sweep, idempotency_key)
+    begun = False
+    try:
+        for piece in _ahead(_pieces(expand(sweep))):
+            with others_first(engine, pause=PAUSE):
+                with write(engine) as connection:
+                    serialise(connection, "submit")
+                    now = clock(connection)
+                    until = now + SILENCE
+                    if begun:
+                        storing.require_held(connection)
+                    elif earlier := _earlier(connection, sweep, idempotency_key):
+                        return earlier
+                    else:
+                        storing.begin(connection, now=now, until=until)
+                    storing.add(connection, piece)
+                    if storing.trials == sweep.count():
+                        storing.publish(connection, now=now)
+                    else:
+                        storing.hold(connection, until)
+                begun, storing.until = True, until
+    except BaseException:
+        if begun:
+            _forget(engine, storing.id, storing.until, clock)
+        raise
+    return SubmitResult(
+        sweep_id=storing.id,
+        trials=storing.trials,
+        new=storing.new,
+        known=storing.known,
+        planned=tuple(storing.planned),
+    )
+
+
+def _forget(engine: Engine, sweep_id: int, storing_until: datetime, clock: Clock) -> None:
+    """Take away a sweep that is not stored completely, unless its submission is alive after all."""
+    remaining, held = PIECE, storing_until
+    while remaining == PIECE:
+        with others_first(engine), write(engine) as connection:
+            serialise(connection, "submit")
+            until = clock(connection) + SILENCE
+            if not submission.is_held(connection, sweep_id, held):
+                return
+            submission.hold(connection, sweep_id, until)
+            held = until
+            remaining = submission.forget_trials(connection, sweep_id, limit=PIECE)
+            if remaining < PIECE:
+                submission.forget_sweep(connection, sweep_id)
+
+
+def _pieces(wanted: Iterable[KeyedCell]) -> Iterator[Piece]:
+    """Cells in order, together as many trials as one transaction stores."""
+    piece: list[KeyedCell] = []
+    trials = 0
+    for cell in wanted:
+        if piece and trials + len(cell.seeds) > PIECE:
+            yield piece
+            piece, trials = [], 0
+        piece.append(cell)
+        trials += len(cell.seeds)
+    yield piece
+
+
+def _ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces; while the database is busy with one a thread makes the keys of the next."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
+
+
+def _earlier(connection: Connection, sweep: Sweep, idempotency_key: str | None) -> StoredSweep | None:
+    """What was submitted with the same key."""
+    stored = None if idempotency_key is None else submission.sweep_with_key(connection, idempotency_key)
+    if stored is not None and not _describes(stored.document, sweep):
         raise IdempotencyKeyReused
-    known = stored.trials - stored.new_trials
-    return SubmitResult(sweep_id=stored.id, trials=stored.trials, new=stored.new_trials, known=known)
+    return stored
+
+
+def _repeated(stored: StoredSweep, planned: tuple[PlannedCell, ...]) -> SubmitResult:
+    """The first answer, with what is left to compute now."""
+    return SubmitResult(
+        sweep_id=stored.id,
+        trials=stored.trials,
+        new=stored.new_trials,
+        known=stored.trials - stored.new_trials,
+        planned=planned,
+    )
 
 
 def _describes(document: dict[str, Any], sweep: Sweep) -> bool:
@@ -153,76 +208,3 @@ def _describes(document: dict[str, Any], sweep: Sweep) -> bool:
         return read_sweep(document) == sweep
     except SpecError:
         return False
-
-
-def _insert_new(
-    connection: Connection,
-    wanted: Sequence[CellTrials],
-    known: dict[str, KnownTrial],
-    *,
-    sweep: Sweep,
-    sweep_id: int,
-) -> int:
-    """Add the trials that are not known, with their boards and cells; returns how many."""
-    boards = _board_ids(connection, wanted)
-    cell_ids = _cell_ids(connection, wanted, boards)
-    rows: list[dict[str, Any]] = [
-        {
-            "key": key,
-            "cell_id": cell_ids[cell.key],
-            "seed": seed,
-            "signature": cell.signature,
-            "steps": cell.steps,
-            "priority": sweep.priority,
-            "sweep_order": sweep_id,
-        }
-        for cell in wanted
-        for key, seed in cell.seeds.items()
-        if key not in known
-    ]
-    if not rows:
-        return 0
-    submission.insert_trials(connection, rows)
-    added = submission.known_trials(connection, [row["key"] for row in rows])
-    submission.want(connection, sweep_id, sorted(trial.id for trial in added.values()))
-    cells.add_trials(connection, Counter(row["cell_id"] for row in rows))
-    return len(rows)
-
-
-def _share_known(connection: Connection, known: Sequence[KnownTrial], *, sweep: Sweep, sweep_id: int) -> None:
-    """Want trials that exist; those that ended badly are queued again."""
-    ids = sorted(trial.id for trial in known)
-    if not ids:
-        return
-    submission.want(connection, sweep_id, ids)
-    for old in ENDED_BADLY:
-        again = sorted(trial.id for trial in known if trial.state is old)
-        moved = submission.requeue(connection, old, again, priority=sweep.priority, sweep_order=sweep_id)
-        cells.count_ends(connection, [(cell, old) for cell in moved], sign=-1)
-
-
-def _board_ids(connection: Connection, wanted: Sequence[CellTrials]) -> dict[str, int]:
-    tasks_by_key = {cell.task_key: cell.spec.task for cell in wanted}
-    found = submission.board_ids(connection, list(tasks_by_key))
-    missing = [{"task_key": key, "task": task} for key, task in tasks_by_key.items() if key not in found]
-    if missing:
-        submission.insert_boards(connection, missing)
-    return submission.board_ids(connection, list(tasks_by_key)) if missing else found
-
-
-def _cell_ids(connection: Connection, wanted: Sequence[CellTrials], boards: dict[str, int]) -> dict[str, int]:
-    keys = [cell.key for cell in wanted]
-    found = submission.cell_ids(connection, keys)
-    missing = [
-        {
-            "cell_key": cell.key,
-            "board_id": boards[cell.task_key],
-            "estimator": cell.spec.estimator.id,
-            "spec": cell.spec,
-        }
-        for cell in wanted
-        if cell.key not in found
-    ]
-    if missing:
-        submission.insert_cells(connection, missing)
-    return submission.cell_ids(connection, keys) if missing else found

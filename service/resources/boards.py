@@ -7,13 +7,14 @@ not grow with the number of trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
 from benchmarks.scoring import seeds
+from benchmarks.spec import CellSpec
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import Reference, TaskInfo
 from service.errors import NotFound
@@ -91,9 +92,12 @@ def choose(cells: Sequence[CellRow], *, maximize: bool) -> list[Choice]:
     finished = [cell for cell in cells if cell.n]
     enough = math.ceil(max((cell.n or 0 for cell in finished), default=0) / 2)
     sign = -1.0 if maximize else 1.0
+    by_estimator: dict[str, list[CellRow]] = {}
+    for cell in cells:
+        by_estimator.setdefault(cell.estimator, []).append(cell)
     choices = []
     for estimator in dict.fromkeys(cell.estimator for cell in finished):
-        newest = _newest_version(cell for cell in cells if cell.estimator == estimator)
+        newest = _newest_version(by_estimator[estimator])
         eligible = [cell for cell in newest if (cell.n or 0) >= enough]
         if eligible:
             best = min(eligible, key=lambda cell: sign * _mean(cell))
@@ -145,6 +149,7 @@ def _board(
     connection: Connection, board: BoardRow, info: TaskInfo, choices: Sequence[Choice], shown: list[str]
 ) -> schemas.Board:
     ids = [choice.cell.id for choice in choices]
+    specs = boards.cell_specs(connection, ids)
     summaries = _summaries(boards.final_values(connection, ids, shown), shown)
     references = describe.references(board.task, shown[0])
     running = boards.running_trials(connection, board.id)
@@ -162,7 +167,10 @@ def _board(
         report=shown[1:],
         default_select=default_select,
         default_report=default_report,
-        rows=[_row(choice, summaries.get(choice.cell.id, {}), references) for choice in choices],
+        rows=[
+            _row(choice, specs[choice.cell.id], summaries.get(choice.cell.id, {}), references)
+            for choice in choices
+        ],
         references=[_reference(one, None) for one in references if one.estimator is None],
         curves=_curves(choices, curves.of_cells(connection, ids, shown)),
         trials=board.trials,
@@ -179,10 +187,9 @@ def _task(board: BoardRow) -> TaskInfo:
     return tasks.get(id)
 
 
-def _newest_version(cells: Iterable[CellRow]) -> list[CellRow]:
-    found = list(cells)
-    newest = max(cell.spec.estimator.version for cell in found)
-    return [cell for cell in found if cell.spec.estimator.version == newest]
+def _newest_version(cells: Sequence[CellRow]) -> list[CellRow]:
+    newest = max(cell.version for cell in cells)
+    return [cell for cell in cells if cell.version == newest]
 
 
 def _mean(cell: CellRow) -> float:
@@ -204,15 +211,15 @@ def _summaries(values: Sequence[ValueRow], names: Sequence[str]) -> dict[int, di
 
 
 def _row(
-    choice: Choice, summaries: Mapping[str, schemas.Summary], references: Sequence[Reference]
+    choice: Choice, spec: CellSpec, summaries: Mapping[str, schemas.Summary], references: Sequence[Reference]
 ) -> schemas.BoardRow:
     cell = choice.cell
     return schemas.BoardRow(
         estimator=cell.estimator,
-        title=describe.estimator_title(cell.spec.estimator),
-        version=cell.spec.estimator.version,
+        title=describe.estimator_title(spec.estimator),
+        version=cell.version,
         cell=cell.cell_key,
-        setting=describe.setting(cell.spec),
+        setting=describe.setting(spec),
         n=cell.n or 0,
         seeds_wanted=cell.trials,
         settings_tried=choice.tried,

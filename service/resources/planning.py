@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,13 +10,15 @@ from sqlalchemy import Engine
 
 from benchmarks.cost.compiling import worth_compiling
 from benchmarks.cost.prediction import DeviceTime, Finished, Load, Predictor
-from service.queue.submission import PlannedCell
+from service.queue.storing import PlannedCell
 from service.resources import schemas
 from service.storage.engine import read
 from service.storage.queries import history
 
 DAY = 24 * 3600.0
 """Device time from which a sweep is warned of, seconds."""
+MOST_PROGRAMS = 300
+"""Of an estimator, that are thought about: a tenth of a second."""
 REMEMBERED = 1_000
 """Finished attempts that are looked at, newest first."""
 ONCE = ("imports", "data", "compiling", "first_step")
@@ -53,26 +56,42 @@ def _line(id: str, cells: Sequence[PlannedCell], time: DeviceTime) -> schemas.Es
 
 
 def _device_time(cells: Iterable[PlannedCell], predictor: Predictor) -> DeviceTime:
-    return sum((predictor.device_time(load) for load in _loads(cells)), DeviceTime())
-
-
-def _loads(cells: Iterable[PlannedCell]) -> Iterator[Load]:
-    """What is to compute, by program; trials too short to be compiled apart from the others."""
-    groups: dict[tuple[str, bool], list[PlannedCell]] = defaultdict(list)
+    """Of many programs every so manieth is thought about, and stands for those after it by its steps."""
+    programs: dict[str, list[PlannedCell]] = defaultdict(list)
     for one in cells:
         if one.to_compute:
-            spec = one.cell.spec
-            compiled = worth_compiling(spec.task, spec.estimator, one.cell.steps)
-            groups[one.cell.signature, compiled].append(one)
-    for (signature, _), members in groups.items():
-        first = members[0].cell
+            programs[one.cell.signature].append(one)
+    every = max(1, math.ceil(len(programs) / MOST_PROGRAMS))
+    some = list(programs.values())[::every]
+    time = sum((predictor.device_time(load) for members in some for load in _loads(members)), DeviceTime())
+    if every == 1:
+        return time
+    return time.times(sum(map(_steps, programs.values())) / sum(map(_steps, some)))
+
+
+def _loads(members: Sequence[PlannedCell]) -> Iterator[Load]:
+    """What is to compute of one program; trials too short to be compiled apart from the others.
+
+    What differs inside a cohort changes how many steps there are, not what one of them takes.
+    """
+    first = members[0].cell
+    compiled = {
+        steps: worth_compiling(first.spec.task, first.spec.estimator, steps)
+        for steps in {one.cell.steps for one in members}
+    }
+    for kind in dict.fromkeys(compiled[one.cell.steps] for one in members):
+        alike = [one for one in members if compiled[one.cell.steps] is kind]
         yield Load(
-            task=first.spec.task,
-            estimator=first.spec.estimator,
-            signature=signature,
-            steps=sum(one.to_compute * one.cell.steps for one in members),
-            trials=sum(one.to_compute for one in members),
+            task=alike[0].cell.spec.task,
+            estimator=alike[0].cell.spec.estimator,
+            signature=first.signature,
+            steps=_steps(alike),
+            trials=sum(one.to_compute for one in alike),
         )
+
+
+def _steps(cells: Iterable[PlannedCell]) -> int:
+    return sum(one.to_compute * one.cell.steps for one in cells)
 
 
 def _finished(engine: Engine) -> Iterator[Finished]:

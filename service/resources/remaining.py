@@ -5,28 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.resources import schemas
-from service.states import PENDING, TrialState
-from service.storage.queries.sweeps import RunningRow, StateRow
+from service.states import TrialState
+from service.storage.queries.sweeps import RunningRow, SweepRow
 
 
-def progress(states: Sequence[StateRow], running: Sequence[RunningRow]) -> schemas.Progress:
-    """Progress of one sweep from its trials by state and by running attempt.
+def progress(sweep: SweepRow, running: Sequence[RunningRow]) -> schemas.Progress:
+    """Progress of one sweep from what is kept of its trials and from its running attempts.
 
-    Ended trials count with all their steps, running ones with their share of what their attempt has done of
-    those that it has not ended. The time left is the steps left over the speed of the attempts that run now,
-    ``None`` while there is no speed yet.
+    Ended trials count with the steps that were computed, running ones with their share of what their attempt
+    has done of those that it has not ended. The time left is the steps left over the speed of the attempts
+    that run now, ``None`` while there is no speed yet.
     """
-    total = sum(row.steps for row in states)
-    pending = sum(row.steps for row in states if row.state in PENDING)
-    done = round(sum(_done(row) * _part(row) for row in running))
+    counts = trials_by_state(sweep, running)
+    pending = sweep.steps - sweep.steps_ended
+    done = min(round(sum(_done(row) * _part(row) for row in running)), pending)
     speed = sum(row.attempt_done * _part(row) / _seconds(row) for row in running if _seconds(row) > 0)
     left = pending - done
     return schemas.Progress(
-        steps_done=total - left,
-        steps_total=total,
-        counts={state.value: 0 for state in TrialState} | {row.state.value: row.trials for row in states},
+        steps_done=sweep.steps_done + done,
+        steps_total=sweep.steps,
+        counts={state.value: counts[state] for state in TrialState},
         seconds_left=left / speed if speed > 0 and left > 0 else None,
     )
+
+
+def trials_by_state(sweep: SweepRow, running: Sequence[RunningRow]) -> dict[TrialState, int]:
+    """Its trials by state. Once it has finished nothing of it runs: others may compute its trials again."""
+    ended = sweep.succeeded + sweep.failed + sweep.cancelled
+    runs = sum(row.trials for row in running) if sweep.finished_at is None else 0
+    return {
+        TrialState.QUEUED: sweep.trials - ended - runs,
+        TrialState.RUNNING: runs,
+        TrialState.SUCCEEDED: sweep.succeeded,
+        TrialState.FAILED: sweep.failed,
+        TrialState.CANCELLED: sweep.cancelled,
+    }
 
 
 def _done(row: RunningRow) -> int:

@@ -78,7 +78,8 @@ class SweepLine(Answer):
     """A sweep as it stands in lists.
 
     ``held`` is what its owner wants of it, ``active``, ``paused`` or ``cancelled``; ``state`` adds what has
-    become of its trials. ``deleted_at`` is when it was put into the bin.
+    become of its trials. ``deleted_at`` is when it was put into the bin. A finished sweep keeps its outcome:
+    ``recomputed_by`` is the last sweep that had trials of it, failed or cancelled ones, computed again.
     """
 
     id: str
@@ -92,6 +93,7 @@ class SweepLine(Answer):
     finished_at: datetime | None
     trials: int
     progress: Progress
+    recomputed_by: str | None = None
 
 
 class SweepList(Answer):
@@ -120,15 +122,31 @@ class TaskSetting(Answer):
 
 
 class CellProgress(Answer):
-    """How many seeds of one cell are in which state."""
+    """How many seeds of one cell are in which state, and the id, title and page of its board."""
 
     cell: str
     board: str
+    board_title: str
+    board_page: str
     estimator: str
     title: str
     setting: Setting
     counts: dict[str, int]
     seeds: int
+
+
+class SweepBoardList(Answer):
+    """One page of a sweep's boards."""
+
+    boards: list[SweepBoard]
+    next_page_token: str | None = None
+
+
+class CellList(Answer):
+    """One page of a sweep's cells."""
+
+    cells: list[CellProgress]
+    next_page_token: str | None = None
 
 
 class Failure(Answer):
@@ -153,8 +171,9 @@ class Fallback(Answer):
 
 
 class SweepDetail(SweepLine):
-    """A sweep with its boards, cells and the first failures.
+    """A sweep with its first boards and failures; lists of their own have all boards, cells and trials.
 
+    ``boards_total`` and ``cells_total`` count its boards and cells.
     ``task`` is the id of its task, ``select`` the metric that chooses on its boards, ``select_label`` as for
     a board, and ``report`` are the metrics that the sweep wants to see of the chosen cells.
     """
@@ -164,7 +183,8 @@ class SweepDetail(SweepLine):
     select_label: str
     report: list[str]
     boards: list[SweepBoard]
-    cells: list[CellProgress]
+    boards_total: int
+    cells_total: int
     failures: list[Failure]
     failures_left_out: int
     fallbacks: list[Fallback]

@@ -9,18 +9,20 @@ from sqlalchemy import Connection, Engine
 from service.errors import NotFound
 from service.resources import describe, metrics, paging, schemas
 from service.resources.costs import costs
-from service.resources.remaining import progress
-from service.states import PENDING, TrialState, sweep_state
+from service.resources.remaining import progress, trials_by_state
+from service.states import TrialState, sweep_state
 from service.storage.engine import read
 from service.storage.queries import boards, sweeps, trials
 from service.storage.queries.boards import BoardRow
-from service.storage.queries.sweeps import BoardRule, SweepRow
+from service.storage.queries.sweeps import BoardRule, CellRow, SweepRow
 from service.storage.queries.trials import TrialRow
 
 LONGEST_ID = 10
 """Digits that no id has."""
 SHOWN_FAILURES = 20
 """Failures with their tracebacks on the page of a sweep; the list of its trials has all."""
+SHOWN_BOARDS = 20
+"""Boards in the answer on a sweep; the list of its boards has all."""
 
 
 def list_sweeps(
@@ -41,7 +43,7 @@ def list_sweeps(
 
 
 def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
-    """A sweep with its boards, cells and first failures.
+    """A sweep with its first boards and failures.
 
     Raises:
         NotFound: there is no such sweep.
@@ -49,9 +51,11 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
     with read(engine) as connection:
         row = _sweep(connection, sweep_id)
         line = _lines(connection, [row])[0]
-        failed = trials.sweep_trials(connection, row.id, limit=SHOWN_FAILURES, state=TrialState.FAILED)
-        board_rows = boards.boards_by_id(connection, sweeps.board_ids(connection, row.id))
-        cells = _cells(connection, row.id)
+        failed = []
+        if row.failed:
+            failed = trials.sweep_trials(connection, row.id, limit=SHOWN_FAILURES, state=TrialState.FAILED)
+        all_failed = row.failed if row.recomputed_by is None else sweeps.failed_now(connection, row.id)
+        board_rows = boards.boards_by_id(connection, sweeps.board_ids(connection, row.id, limit=SHOWN_BOARDS))
         fallbacks = sweeps.fallback_rows(connection, row.id)
         rule = sweeps.board_rule(connection, row.id)
     return schemas.SweepDetail(
@@ -61,9 +65,10 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         select_label=metrics.selection_label(rule.task, rule.select),
         report=list(rule.report),
         boards=[_board(board, rule) for board in board_rows],
-        cells=cells,
+        boards_total=row.boards,
+        cells_total=row.cells,
         failures=[_failure(trial) for trial in failed],
-        failures_left_out=line.progress.counts[TrialState.FAILED] - len(failed),
+        failures_left_out=all_failed - len(failed),
         fallbacks=[schemas.Fallback.model_validate(one._asdict()) for one in fallbacks],
     )
 
@@ -87,6 +92,45 @@ def sweep_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < LONGEST_ID):
         raise NotFound(f"there is no sweep {text!r}")
     return int(text)
+
+
+def list_boards(
+    engine: Engine, sweep_id: str, *, limit: int, page_token: str | None = None
+) -> schemas.SweepBoardList:
+    """The sweep's boards, in the order they were first submitted.
+
+    Raises:
+        NotFound: there is no such sweep.
+        InvalidPageToken: the token is not one of this list's.
+    """
+    with read(engine) as connection:
+        sweep = _sweep(connection, sweep_id)
+        kind = f"boards-{sweep.id}"
+        after = paging.last_id(kind, page_token)
+        ids = sweeps.board_ids(connection, sweep.id, limit=limit + 1, after=after)
+        rows = boards.boards_by_id(connection, ids[:limit])
+        rule = sweeps.board_rule(connection, sweep.id)
+    more = paging.token(kind, ids[limit - 1]) if len(ids) > limit else None
+    return schemas.SweepBoardList(boards=[_board(row, rule) for row in rows], next_page_token=more)
+
+
+def list_cells(
+    engine: Engine, sweep_id: str, *, limit: int, page_token: str | None = None
+) -> schemas.CellList:
+    """The sweep's cells, board by board, with the states of their seeds.
+
+    Raises:
+        NotFound: there is no such sweep.
+        InvalidPageToken: the token is not one of this list's.
+    """
+    with read(engine) as connection:
+        sweep = _sweep(connection, sweep_id)
+        kind = f"cells-{sweep.id}"
+        after = paging.last_id(kind, page_token)
+        rows = sweeps.cell_rows(connection, sweep.id, limit=limit + 1, after=after)
+        cells = _cells(connection, sweep.id, rows[:limit])
+    more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
+    return schemas.CellList(cells=cells, next_page_token=more)
 
 
 def list_trials(
@@ -145,47 +189,50 @@ def _sweep(connection: Connection, id: str) -> SweepRow:
 
 
 def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.SweepLine]:
-    ids = [row.id for row in rows]
-    states = sweeps.state_rows(connection, ids)
-    running = sweeps.running_rows(connection, ids)
+    open_ids = [row.id for row in rows if row.finished_at is None]
+    running = sweeps.running_rows(connection, open_ids) if open_ids else []
     lines = []
     for row in rows:
-        mine = [one for one in states if one.sweep_id == row.id]
-        pending = any(one.state in PENDING for one in mine)
-        ends = [one.last_end for one in mine if one.last_end is not None]
+        mine = [one for one in running if one.sweep_id == row.id]
         lines.append(
             schemas.SweepLine(
                 id=str(row.id),
                 name=row.name,
-                state=sweep_state({one.state: one.trials for one in mine}, row.held),
+                state=sweep_state(trials_by_state(row, mine), row.held),
                 owner=row.owner,
                 priority=row.priority,
                 held=row.held,
                 deleted_at=row.deleted_at,
                 created_at=row.created_at,
-                finished_at=None if pending else max([*ends, row.created_at]),
-                trials=sum(one.trials for one in mine),
-                progress=progress(mine, [one for one in running if one.sweep_id == row.id]),
+                finished_at=row.finished_at,
+                trials=row.trials,
+                progress=progress(row, mine),
+                recomputed_by=None if row.recomputed_by is None else str(row.recomputed_by),
             )
         )
     return lines
 
 
-def _cells(connection: Connection, sweep_id: int) -> list[schemas.CellProgress]:
-    counts: dict[int, dict[str, int]] = {}
-    for row in sweeps.cell_state_rows(connection, sweep_id):
-        counts.setdefault(row.cell_id, {state.value: 0 for state in TrialState})[row.state] = row.trials
+def _cells(connection: Connection, sweep_id: int, rows: Sequence[CellRow]) -> list[schemas.CellProgress]:
+    counts = {row.id: {state.value: 0 for state in TrialState} for row in rows}
+    for one in sweeps.cell_state_rows(connection, sweep_id, list(counts)):
+        counts[one.cell_id][one.state] = one.trials
+    rule = sweeps.board_rule(connection, sweep_id)
+    board = boards.tasks_by_id(connection, sorted({row.board_id for row in rows}))
+    titles = {id: describe.board_title(task) for id, (_, task) in board.items()}
     return [
         schemas.CellProgress(
-            cell=cell.cell_key,
-            board=cell.task_key,
-            estimator=cell.spec.estimator.id,
-            title=describe.estimator_title(cell.spec.estimator),
-            setting=describe.setting(cell.spec),
-            counts=counts[cell.id],
-            seeds=sum(counts[cell.id].values()),
+            cell=row.cell_key,
+            board=board[row.board_id][0],
+            board_title=titles[row.board_id],
+            board_page=metrics.board_path(board[row.board_id][0], rule.select, rule.report),
+            estimator=row.spec.estimator.id,
+            title=describe.estimator_title(row.spec.estimator),
+            setting=describe.setting(row.spec),
+            counts=counts[row.id],
+            seeds=sum(counts[row.id].values()),
         )
-        for cell in sweeps.cell_rows(connection, sweep_id)
+        for row in rows
     ]
 
 

@@ -7,9 +7,12 @@ see one snapshot (repeatable read), writers use read committed and row locks.
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,9 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_TIMEOUT_MS = 30_000
+CACHE_KB = 16_000
+"""Pages that a connection to SQLite keeps: keys of trials are random, so that a wide sweep touches most pages
+of an index again and again."""
 _WRITES = "heunboard_writes"
 _REBUILDS = "heunboard_rebuilds"
 
@@ -68,7 +74,8 @@ def read(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def write(engine: Engine) -> Iterator[Connection]:
     """A transaction that is committed at the end of the block and rolled back by an exception."""
-    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+    turn = _turns(str(engine.url.database)) if is_sqlite(engine) else nullcontext()
+    with turn, engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         yield connection
 
 
@@ -93,17 +100,54 @@ def rebuild(engine: Engine) -> Iterator[Connection]:
                 connection.invalidate()  # references are checked again on the next connection
 
 
-@contextmanager
-def others_first(engine: Engine) -> Iterator[None]:
-    """For one of many writes in a row: afterwards let those who wait write.
+class Turns:
+    """Lets the threads of a process write to an SQLite file in the order in which they came.
 
-    SQLite's writers do not stand in line, they look again from time to time; somebody who writes without a
-    pause would keep them out. So it pauses for as long as it wrote.
+    SQLite's writers do not stand in line: each looks again after a while, up to a tenth of a second, and one
+    that writes again and again would keep the others out. Between processes that is still so.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._writing = False
+        self._waiting: deque[threading.Event] = deque()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._writing:
+                self._writing = True
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        if mine.wait(BUSY_TIMEOUT_MS / 1000):
+            return
+        with self._guard:
+            if not mine.is_set():
+                self._waiting.remove(mine)
+                raise PoolTimeout("other threads wrote to the database for too long")
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._writing = bool(self._waiting)
+            if self._waiting:
+                self._waiting.popleft().set()
+
+
+@functools.cache
+def _turns(file: str) -> Turns:
+    return Turns()
+
+
+@contextmanager
+def others_first(engine: Engine, *, pause: float = 1.0) -> Iterator[None]:
+    """For one of many writes in a row: afterwards let other processes write that wait for SQLite's lock.
+
+    It pauses for as long as it wrote, or another multiple of that.
     """
     began = time.monotonic()
     yield
     if is_sqlite(engine):
-        time.sleep(time.monotonic() - began)
+        time.sleep(pause * (time.monotonic() - began))
 
 
 def is_sqlite(bind: Engine | Connection) -> bool:
@@ -134,6 +178,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
+        f"cache_size = -{CACHE_KB}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -135,6 +135,24 @@ class Sweep(Base):
     held: Mapped[Hold] = mapped_column(state_type(Hold), default=Hold.ACTIVE)
     deleted_at: Mapped[datetime | None]
     """Since when it is in the bin; until it is taken out of there for good it can be restored."""
+    storing_until: Mapped[datetime | None]
+    """While its trials are being stored: how long nothing may be heard of that. Until then nobody sees it."""
+    boards: Mapped[int] = mapped_column(default=0)
+    cells: Mapped[int] = mapped_column(default=0)
+    trials: Mapped[int] = mapped_column(default=0)
+    """This and all that follows: kept with every end of a trial until the last; then it stays."""
+    succeeded: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    steps: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    """Of all its trials."""
+    steps_ended: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    """Of the trials that have ended, all that they were to do."""
+    steps_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    """Those of them that were computed."""
+    finished_at: Mapped[datetime | None]
+    recomputed_by: Mapped[int | None]
+    """The last sweep that had trials computed again after this one had finished."""
 
 
 class Board(Base):
@@ -163,6 +181,8 @@ class Cell(Base):
     cell_key: Mapped[str] = mapped_column(KEY, unique=True)
     board_id: Mapped[int] = mapped_column(ForeignKey("board.id"))
     estimator: Mapped[str] = mapped_column(NAME)
+    version: Mapped[int]
+    """Of the estimator."""
     spec: Mapped[CellSpec] = mapped_column(CellJson())
     trials: Mapped[int] = mapped_column(default=0)
     """Seeds that somebody asked for. This and the next three are kept with every transition."""
@@ -324,7 +344,34 @@ class Trial(Base):
     seconds: Mapped[float | None]
     diverged_at: Mapped[int | None] = mapped_column(sa.BigInteger)
     """The step at which its numbers were seen to be no longer finite."""
+    steps_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    """Steps that were computed by the time it ended."""
     ended_at: Mapped[datetime | None]
+
+
+class SweepCell(Base):
+    """The cells of a sweep, board by board, so that lists of them are read in pieces.
+
+    It follows from ``sweep_trial`` and ``trial``, whose references are checked; to check these as well would
+    make storing a wide sweep slower.
+    """
+
+    __tablename__ = "sweep_cell"
+
+    sweep_id: Mapped[int] = mapped_column(primary_key=True)
+    board_id: Mapped[int] = mapped_column(primary_key=True)
+    cell_id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class SweepFallback(Base):
+    """What could not be compiled in attempts that ended trials of a sweep, and in how many."""
+
+    __tablename__ = "sweep_fallback"
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweep.id"), primary_key=True)
+    failures: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    """As in the attempts' provenance: a list of lines, as JSON."""
+    attempts: Mapped[int]
 
 
 class SweepTrial(Base):

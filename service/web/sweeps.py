@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter
+from sqlalchemy import Engine
 from starlette.responses import HTMLResponse
 
 from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
@@ -12,13 +13,13 @@ from service.dependencies import EngineDep, PageToken
 from service.resources import fallbacks, metrics, numbers, sweeps
 from service.resources.colours import colours
 from service.resources.labels import metric_label
-from service.resources.schemas import CellProgress, SweepBoard, SweepDetail
+from service.resources.schemas import CellList, CellProgress, SweepDetail
 from service.states import ENDED_BADLY, PENDING, Hold
 from service.web.render import PAGE, next_page, page, templates
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-SHOWN_CELLS = 500
+SHOWN_CELLS = 100
 STATES = ("running", "queued", "succeeded", "failed", "cancelled")
 
 
@@ -58,22 +59,26 @@ def sweeps_page(engine: EngineDep, page_token: PageToken = None, deleted: bool =
 
 
 @router.get("/sweeps/{id}")
-def sweep_page(engine: EngineDep, id: str) -> HTMLResponse:
+def sweep_page(engine: EngineDep, id: str, page_token: PageToken = None) -> HTMLResponse:
     """One sweep with live progress."""
-    return page("sweep.html", section="sweeps", **sweep_context(sweeps.show_sweep(engine, id)))
+    return page("sweep.html", section="sweeps", **_context(engine, id, page_token))
 
 
 @router.get("/sweeps/{id}/cells")
-def sweep_cells(engine: EngineDep, id: str) -> HTMLResponse:
+def sweep_cells(engine: EngineDep, id: str, page_token: PageToken = None) -> HTMLResponse:
     """The part of a sweep's page that its script fetches again when a trial ends."""
-    context = sweep_context(sweeps.show_sweep(engine, id))
+    context = _context(engine, id, page_token)
     return HTMLResponse(templates().get_template("_cells.html").render(**context))
 
 
-def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
+def _context(engine: Engine, id: str, page_token: str | None) -> dict[str, Any]:
+    sweep = sweeps.show_sweep(engine, id)
+    return sweep_context(sweep, sweeps.list_cells(engine, id, limit=SHOWN_CELLS, page_token=page_token))
+
+
+def sweep_context(sweep: SweepDetail, cells: CellList) -> dict[str, Any]:
     """Everything that ``sweep.html`` and ``_cells.html`` show."""
-    boards = {board.id: board for board in sweep.boards}
-    styles = colours(cell.estimator for cell in sweep.cells)
+    styles = colours(cell.estimator for cell in cells.cells)
     seconds = sweep.progress.seconds_left
     return {
         "sweep": sweep,
@@ -85,10 +90,8 @@ def sweep_context(sweep: SweepDetail) -> dict[str, Any]:
         "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
         "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
-        "cells": [
-            _cell(cell, boards[cell.board]) | {"colour": styles[cell.estimator]}
-            for cell in sweep.cells[:SHOWN_CELLS]
-        ],
+        "cells": [_cell(cell) | {"colour": styles[cell.estimator]} for cell in cells.cells],
+        "next_cells": next_page(f"/sweeps/{sweep.id}", cells.next_page_token),
     }
 
 
@@ -110,11 +113,11 @@ def _metric_label(sweep: SweepDetail, name: str) -> str:
     return metric_label(metrics.metric_info(sweep.task, name))
 
 
-def _cell(cell: CellProgress, board: SweepBoard) -> dict[str, Any]:
+def _cell(cell: CellProgress) -> dict[str, Any]:
     return {
         "title": cell.title,
         "setting": numbers.setting(**dict(cell.setting)),
-        "board": board,
+        "board": {"title": cell.board_title, "page": cell.board_page},
         "seeds": cell.seeds,
         "done": cell.counts.get("succeeded", 0),
         "states": [(state, cell.counts[state]) for state in STATES if cell.counts.get(state)],

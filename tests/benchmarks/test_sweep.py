@@ -219,8 +219,6 @@ def test_a_sweep_without_new_keys_is_written_as_ever() -> None:
 def test_cells_are_the_trials_without_seeds() -> None:
     sweep = load_sweep(FULL)
     assert list(sweep.expand()) == [cell.seeded(seed) for cell in sweep.cells() for seed in sweep.seeds]
-    keys = [(key, seed) for cell in sweep.cells() for key, seed in cell.trial_keys(sweep.seeds).items()]
-    assert keys == [(trial.key, trial.seed) for trial in sweep.expand()]
 
 
 def test_diagnostics_of_every_trial() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -10,14 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
-from benchmarks.spec import Component
 from service.errors import InvalidRequest, NotFound
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.resources.boards import choose, curve_over_seeds, list_boards, show_board
 from service.storage.queries.boards import CellRow
 from service.storage.queries.curves import Curve, pack, unpack
-from tests.support.fakes import make_spec
 from tests.support.sweeps import PROVENANCE, small_sweep
 from tests.support.web import compute
 from workers.messages import CurveSegment, Heartbeat, MetricsBatch, Outcome, TrialOutcome
@@ -31,9 +28,7 @@ VALUES = {
 
 
 def cell(id: int, estimator: str = "st", *, n: int | None, mean: float | None, version: int = 1) -> CellRow:
-    named = Component(id=estimator, version=version, parameters=())
-    spec = dataclasses.replace(make_spec().cell, estimator=named)
-    return CellRow(id, f"key{id}", estimator, spec, trials=10, succeeded=n or 0, failed=0, n=n, mean=mean)
+    return CellRow(id, f"key{id}", estimator, version, trials=10, succeeded=n or 0, failed=0, n=n, mean=mean)
 
 
 @pytest.mark.parametrize(

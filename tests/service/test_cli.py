@@ -209,6 +209,7 @@ def test_wait_ends_with_1_and_shows_the_error_when_the_sweep_failed(
         "failures_left_out": 7,
         "fallbacks": [],
         "boards": [],
+        "boards_total": 0,
         "plan": {"to_compute": 0, "warning": None},
     }
     monkeypatch.setattr(Client, "submit", lambda *_: failed)

@@ -29,7 +29,7 @@ from service.resources import sweeps
 from service.storage import engine as engines
 from service.storage import migrations
 from service.storage.engine import is_sqlite, write
-from service.storage.models import Attempt, Sweep, Trial
+from service.storage.models import Attempt, Sweep
 from tests.support.databases import Databases, engine_of
 from tests.support.postgresql import Server, postgresql
 from tests.support.processes import in_new_process
@@ -221,8 +221,7 @@ def test_time_zones_of_database_and_process_change_nothing(
         assert shown.finished_at is not None
         assert abs((now - shown.finished_at).total_seconds()) < 60
         with write(engine) as connection:
-            lost = sa.update(Trial).values(ended_at=now)
-            connection.execute(lost)
+            connection.execute(sa.update(Sweep).values(finished_at=now))
         assert sweeps.show_sweep(engine, "1").finished_at == now
     finally:
         monkeypatch.undo()

@@ -134,7 +134,7 @@ def test_unknown_attempt_and_unknown_field(served: Stack) -> None:
 
 
 def test_a_large_body_is_read_only_for_the_right_secret(served: Stack) -> None:
-    """What is no report at all gets 401 before anybody tries to read it, and 400 after."""
+    """What is no report at all gets 401 before anybody tries to read it, and 422 after."""
     served.submit(estimators=["exact"], seeds=1)
     claimed = claim(served)
     address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/finish"
@@ -143,7 +143,7 @@ def test_a_large_body_is_read_only_for_the_right_secret(served: Stack) -> None:
     wrong = httpx.post(address, content=body, headers=kind | {"Authorization": "Bearer guess"})
     assert wrong.status_code == 401
     right = httpx.post(address, content=body, headers=kind | {"Authorization": f"Bearer {claimed.secret}"})
-    assert right.status_code == 400
+    assert right.status_code == 422
     pieces = httpx.post(address, content=iter([body]), headers=kind | {"Authorization": "Bearer guess"})
     assert pieces.status_code == 401, "a body that does not say how long it is counts as large"
 

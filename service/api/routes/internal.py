@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 
 from service.errors import NotFound, WrongSecret
 from service.queue.reports import Reports
@@ -16,6 +18,7 @@ from workers.messages import (
     CheckpointReport,
     Heartbeat,
     HeartbeatReply,
+    Message,
     MetricsBatch,
     Outcome,
     Resumption,
@@ -44,8 +47,27 @@ def _attempt(request: Request) -> int:
     return int(text)
 
 
+Kind = TypeVar("Kind", bound=Message)
+
+
+def _body(kind: type[Kind]) -> Callable[[Request], Coroutine[Any, Any, Kind]]:
+    """Reads the body as a message, straight from its bytes: that takes a third of the time of two steps."""
+
+    async def message(request: Request) -> Kind:
+        try:
+            return kind.model_validate_json(await request.body())
+        except ValidationError as error:
+            places = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+            raise RequestValidationError(places) from error
+
+    return message
+
+
 Secret = Annotated[str, Depends(_secret)]
 AttemptId = Annotated[int, Depends(_attempt)]
+HeartbeatBody = Annotated[Heartbeat, Depends(_body(Heartbeat))]
+MetricsBody = Annotated[MetricsBatch, Depends(_body(MetricsBatch))]
+OutcomeBody = Annotated[Outcome, Depends(_body(Outcome))]
 
 
 def internal_router(reports: Reports) -> APIRouter:
@@ -65,11 +87,11 @@ def internal_router(reports: Reports) -> APIRouter:
         reports.resume(attempt_id, secret, message)
 
     @router.post("/heartbeat")
-    def heartbeat(attempt_id: AttemptId, secret: Secret, message: Heartbeat) -> HeartbeatReply:
+    def heartbeat(attempt_id: AttemptId, secret: Secret, message: HeartbeatBody) -> HeartbeatReply:
         return reports.heartbeat(attempt_id, secret, message)
 
     @router.post("/metrics", status_code=status.HTTP_204_NO_CONTENT)
-    def metrics(attempt_id: AttemptId, secret: Secret, message: MetricsBatch) -> None:
+    def metrics(attempt_id: AttemptId, secret: Secret, message: MetricsBody) -> None:
         reports.metrics(attempt_id, secret, message)
 
     @router.post("/checkpoint", status_code=status.HTTP_204_NO_CONTENT)
@@ -77,7 +99,7 @@ def internal_router(reports: Reports) -> APIRouter:
         reports.checkpoint(attempt_id, secret, message)
 
     @router.post("/finish", status_code=status.HTTP_204_NO_CONTENT)
-    def finish(attempt_id: AttemptId, secret: Secret, message: Outcome) -> None:
+    def finish(attempt_id: AttemptId, secret: Secret, message: OutcomeBody) -> None:
         reports.finish(attempt_id, secret, message)
 
     return router

@@ -85,7 +85,7 @@ def list_sweeps(
 
 @router.get("/{id}")
 def show_sweep(engine: EngineDep, id: str) -> schemas.SweepDetail:
-    """A sweep with its progress, boards, cells and first failures."""
+    """A sweep with its progress, first boards and first failures."""
     return sweeps.show_sweep(engine, id)
 
 
@@ -100,6 +100,22 @@ def delete_sweep(engine: EngineDep, id: str, forever: bool = False) -> None:
         bin.delete_for_good(engine, sweeps.sweep_id(id))
     else:
         Controls(engine).delete(sweeps.sweep_id(id))
+
+
+@router.get("/{id}/boards")
+def list_boards(
+    engine: EngineDep, id: str, limit: Limit = 100, page_token: PageToken = None
+) -> schemas.SweepBoardList:
+    """The boards of a sweep."""
+    return sweeps.list_boards(engine, id, limit=limit, page_token=page_token)
+
+
+@router.get("/{id}/cells")
+def list_cells(
+    engine: EngineDep, id: str, limit: Limit = 100, page_token: PageToken = None
+) -> schemas.CellList:
+    """The cells of a sweep, with the states of their seeds."""
+    return sweeps.list_cells(engine, id, limit=limit, page_token=page_token)
 
 
 @router.get("/{id}/trials")

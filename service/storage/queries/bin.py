@@ -24,6 +24,8 @@ from service.storage.models import (
     Event,
     FormerCohort,
     Sweep,
+    SweepCell,
+    SweepFallback,
     SweepTrial,
     Trial,
     TrialMetric,
@@ -86,7 +88,8 @@ def delete_sweep(connection: Connection, sweep_id: int) -> bool:
     """Remove a sweep whose own trials are gone; false while one of them is still computed."""
     if orphans_running(connection, sweep_id):
         return False
-    connection.execute(sa.delete(SweepTrial).where(SweepTrial.sweep_id == sweep_id))
+    for table in (SweepTrial, SweepCell, SweepFallback):
+        connection.execute(sa.delete(table).where(table.sweep_id == sweep_id))
     connection.execute(sa.update(Event).where(Event.sweep_id == sweep_id).values(sweep_id=None))
     connection.execute(sa.delete(Sweep).where(Sweep.id == sweep_id))
     return True

@@ -32,7 +32,7 @@ class CellRow(NamedTuple):
     id: int
     cell_key: str
     estimator: str
-    spec: CellSpec
+    version: int
     trials: int
     succeeded: int
     failed: int
@@ -66,6 +66,15 @@ def boards_by_id(connection: Connection, ids: Sequence[int]) -> list[BoardRow]:
     return found
 
 
+def tasks_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[str, Component]]:
+    """Board id -> its key and its task, without counting its trials."""
+    found: dict[int, tuple[str, Component]] = {}
+    for some in chunks(ids):
+        rows = connection.execute(sa.select(Board.id, Board.task_key, Board.task).where(Board.id.in_(some)))
+        found |= {id: (key, task) for id, key, task in rows}
+    return found
+
+
 def board_by_key(connection: Connection, task_key: str) -> BoardRow | None:
     """The board of this task configuration."""
     row = connection.execute(_boards().where(Board.task_key == task_key)).one_or_none()
@@ -91,13 +100,19 @@ def cell_rows(connection: Connection, board_id: int, *, metric: str) -> list[Cel
     counts = (Cell.trials, Cell.succeeded, Cell.failed)
     rows = connection.execute(
         sa.select(
-            Cell.id, Cell.cell_key, Cell.estimator, Cell.spec, *counts, CellSummary.count, CellSummary.mean
+            Cell.id, Cell.cell_key, Cell.estimator, Cell.version, *counts, CellSummary.count, CellSummary.mean
         )
         .outerjoin(CellSummary, summary)
         .where(Cell.board_id == board_id)
         .order_by(Cell.id)
     )
     return [CellRow(*row) for row in rows]
+
+
+def cell_specs(connection: Connection, cell_ids: Sequence[int]) -> dict[int, CellSpec]:
+    """Cell id -> its specification."""
+    rows = connection.execute(sa.select(Cell.id, Cell.spec).where(Cell.id.in_(cell_ids)))
+    return {id: spec for id, spec in rows}
 
 
 def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]:

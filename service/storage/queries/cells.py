@@ -18,7 +18,7 @@ COUNTED = (TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED)
 
 
 def add_trials(connection: Connection, new: Mapping[int, int]) -> None:
-    """Cell id -> trials that were added to it."""
+    """Cell id -> trials that were added to it, or taken away if negative."""
     _execute_many(
         connection,
         sa.update(Cell)

@@ -12,7 +12,9 @@ from sqlalchemy import ColumnElement, Connection
 from benchmarks.spec import CellSpec
 from service.states import AttemptState, Cause, CohortState, Event, TrialState
 from service.storage.models import Attempt, Cell, Cohort, Sweep, Trial
+from service.storage.queries import bulk
 from service.storage.queries.moves import chunks, move
+from service.storage.queries.reports import share_done
 from workers.ports import Backlog
 from workers.sharing import Waiting
 
@@ -48,7 +50,13 @@ class RunningCohort(NamedTuple):
     stopping: bool
 
 
-_UNPLANNED = (Trial.state == TrialState.QUEUED, Trial.cohort_id.is_(None), Trial.wanted)
+_STORING = sa.select(Sweep.id).where(Sweep.storing_until.is_not(None))
+_UNPLANNED = (
+    Trial.state == TrialState.QUEUED,
+    Trial.cohort_id.is_(None),
+    Trial.wanted,
+    Trial.sweep_order.not_in(_STORING),  # sweeps that are not stored completely
+)
 _CLAIMABLE = (
     Cohort.state == CohortState.QUEUED,
     sa.or_(Cohort.not_before <= sa.bindparam("now"), Cohort.not_before > sa.bindparam("latest")),
@@ -109,7 +117,8 @@ def still_unplanned(connection: Connection, trial_ids: Sequence[int]) -> list[Un
     """
     found = []
     for some in chunks(trial_ids):
-        rows = connection.execute(_TRIALS.where(Trial.id.in_(some)).with_for_update(skip_locked=True))
+        mine = bulk.among(connection, Trial.id, some)
+        rows = connection.execute(_TRIALS.where(mine).with_for_update(skip_locked=True))
         found += [UnplannedTrial(*row) for row in rows]
     return found
 
@@ -125,28 +134,38 @@ def cell_specs(connection: Connection, trial_ids: Sequence[int]) -> dict[int, Ce
 
 def insert_cohorts(connection: Connection, planned: Sequence[PlannedCohort], *, now: datetime) -> None:
     """Make queued cohorts of queued trials, with ids that rise in this order."""
+    ids = bulk.take_ids(connection, Cohort, len(planned))
+    moment = bulk.moment(connection, now)
     rows = [
-        {
-            "label": one.label,
-            "lanes": len(one.trial_ids),
-            "priority": one.priority,
-            "sweep_order": one.sweep_order,
-            "submitter": one.submitter,
-            "not_before": now,
-            "created_at": now,
-            "state": CohortState.QUEUED,
-        }
-        for one in planned
-    ]
-    insert = sa.insert(Cohort).returning(Cohort.id, sort_by_parameter_order=True)
-    ids = connection.execute(insert, rows).scalars().all()
-    members = [
-        {"trial": trial, "cohort": id}
+        (
+            id,
+            CohortState.QUEUED.value,
+            one.label,
+            len(one.trial_ids),
+            one.priority,
+            one.sweep_order,
+            one.submitter,
+            0,
+            moment,
+            moment,
+        )
         for id, one in zip(ids, planned, strict=True)
-        for trial in one.trial_ids
     ]
-    joins = sa.update(Trial).where(Trial.id == sa.bindparam("trial"))
-    connection.execute(joins.values(cohort_id=sa.bindparam("cohort")), members)
+    columns = (
+        "id",
+        "state",
+        "label",
+        "lanes",
+        "priority",
+        "sweep_order",
+        "submitter",
+        "attempt",
+        "not_before",
+        "created_at",
+    )
+    bulk.insert(connection, Cohort, columns, rows)
+    members = [(trial, id) for id, one in zip(ids, planned, strict=True) for trial in one.trial_ids]
+    bulk.set_one(connection, Trial, "cohort_id", members)
 
 
 def next_priority(connection: Connection, *, below: int) -> int | None:
@@ -323,13 +342,23 @@ def requeue_cohort(connection: Connection, cohort: RunningCohort, *, not_before:
     connection.execute(move(TrialState.RUNNING, Event.LOSE).where(Trial.cohort_id == cohort.id))
 
 
-def fail_cohort(connection: Connection, cohort: RunningCohort, *, reason: str, now: datetime) -> list[int]:
-    """Cohort and unfinished trials have failed; returns the cells, one per trial."""
+def fail_cohort(
+    connection: Connection, cohort: RunningCohort, *, reason: str, now: datetime
+) -> list[tuple[int, int]]:
+    """Cohort and unfinished trials have failed; returns trial and cell of each.
+
+    Of their steps those count as computed that the last attempt told of.
+    """
     connection.execute(
         move(CohortState.RUNNING, Event.GIVE_UP)
         .where(Cohort.id == cohort.id, Cohort.attempt == cohort.attempt)
         .values(owner=None, lease_until=None, stop_since=None)
     )
+    share = share_done(connection, cohort.attempt_id, cohort.id)
     failed = move(TrialState.RUNNING, Event.GIVE_UP).where(Trial.cohort_id == cohort.id)
     values = {"error": reason, "ended_at": now, "attempt_id": cohort.attempt_id}
-    return list(connection.execute(failed.values(values).returning(Trial.cell_id)).scalars())
+    values["steps_done"] = sa.cast(sa.func.round(Trial.steps * share), sa.BigInteger)
+    return [
+        (trial, cell)
+        for trial, cell in connection.execute(failed.values(values).returning(Trial.id, Trial.cell_id))
+    ]

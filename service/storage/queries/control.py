@@ -1,7 +1,7 @@
 """What people want of sweeps, carried over to trials and cohorts.
 
 Callers hold ``serialise(connection, "submit")`` and ``serialise(connection, "plan")``: nobody adds wants or
-cohorts meanwhile. :func:`lock_cohorts` comes first, then trials.
+cohorts meanwhile. :func:`lock_cohorts` comes first, then trials, then sweeps, as in the reports of attempts.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ControlledSweep(NamedTuple):
     deleted_at: datetime | None
 
 
-def controlled(connection: Connection, sweep_id: int, *, lock: bool = True) -> ControlledSweep | None:
+def controlled(connection: Connection, sweep_id: int) -> ControlledSweep | None:
     """The sweep with this id, in the bin or not."""
     columns = (Sweep.id, Sweep.name, Sweep.owner, Sweep.held, Sweep.priority, Sweep.deleted_at)
-    query = sa.select(*columns).where(Sweep.id == sweep_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    stored = (Sweep.id == sweep_id, Sweep.storing_until.is_(None))
+    row = connection.execute(sa.select(*columns).where(*stored)).one_or_none()
     return None if row is None else ControlledSweep(*row)
 
 
@@ -186,17 +186,20 @@ def trials_of(connection: Connection, cohort_ids: Sequence[int]) -> list[int]:
     return found
 
 
-def cancel_forgotten(connection: Connection, among: ColumnElement[bool], *, now: datetime) -> list[int]:
+def cancel_forgotten(
+    connection: Connection, among: ColumnElement[bool], *, now: datetime
+) -> list[tuple[int, int]]:
     """Queued trials in no cohort that neither an active nor a paused sweep waits for are cancelled.
 
     Returns:
-        Their cells, one per trial.
+        Trial and cell of each.
     """
     waits = _sweeps_that_want(Hold.ACTIVE, Hold.PAUSED).exists()
     forgotten = move(TrialState.QUEUED, Event.CANCEL).where(
         Trial.cohort_id.is_(None), sa.not_(Trial.wanted), among, sa.not_(waits)
     )
-    return list(connection.execute(forgotten.values(ended_at=now).returning(Trial.cell_id)).scalars())
+    ended = connection.execute(forgotten.values(ended_at=now).returning(Trial.id, Trial.cell_id))
+    return [(trial, cell) for trial, cell in ended]
 
 
 def in_sweep(sweep_id: int) -> ColumnElement[bool]:
@@ -225,6 +228,6 @@ def _sweeps_that_want(*held: Hold) -> sa.Select[int]:
     return (
         sa.select(Sweep.id)
         .join(mine, mine.sweep_id == Sweep.id)
-        .where(mine.trial_id == Trial.id, Sweep.held.in_(held))
+        .where(mine.trial_id == Trial.id, Sweep.held.in_(held), Sweep.storing_until.is_(None))
         .correlate(Trial)
     )

@@ -8,9 +8,10 @@ another goes on (:func:`keep_up_to`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from service.states import TrialState
 from service.storage.models import CurveSegment, Trial
+from service.storage.queries import bulk
 
 _DTYPE = np.dtype("<f4")
 
@@ -59,14 +61,20 @@ def unpack(packed: bytes) -> NDArray[np.float64]:
     return np.frombuffer(packed, dtype=_DTYPE).astype(np.float64)
 
 
-def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def pack_many(series: Sequence[Sequence[float]]) -> list[bytes]:
+    """Bytes of each, as :func:`pack` makes them, all at once: most series are short."""
+    ends = list(itertools.accumulate(map(len, series), initial=0))
+    packed = pack(list(itertools.chain.from_iterable(series)))
+    size = _DTYPE.itemsize
+    return [packed[size * first : size * last] for first, last in itertools.pairwise(ends)]
+
+
+def insert(connection: Connection, rows: Sequence[tuple[int, str, int, int, Sequence[float]]]) -> None:
     """Add segments: ``trial_id, metric, attempt_id, first, values``."""
-    segments = [
-        {name: value for name, value in row.items() if name != "values"}
-        | {"count": len(row["values"]), "packed": pack(row["values"])}
-        for row in rows
-    ]
-    connection.execute(sa.insert(CurveSegment), segments)
+    packed = pack_many([values for *_, values in rows])
+    segments = [(*row[:4], len(row[4]), values) for row, values in zip(rows, packed, strict=True)]
+    columns = ("trial_id", "metric", "attempt_id", "first", "count", "packed")
+    bulk.insert(connection, CurveSegment, columns, segments)
 
 
 def keep_up_to(connection: Connection, epochs: Mapping[int, int], *, attempt: int) -> None:

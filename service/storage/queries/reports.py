@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from benchmarks.spec import CellSpec
+from benchmarks.spec import CellSpec, Component
 from service.states import AttemptState, CohortState, Event, TrialState
-from service.storage.models import Attempt, Cell, Cohort, Trial, TrialMetric
+from service.storage.models import Attempt, Board, Cell, Cohort, Trial, TrialMetric
+from service.storage.queries import bulk
+from service.storage.queries.bulk import among
 from service.storage.queries.moves import move
 
 
@@ -41,7 +43,7 @@ class Lane(NamedTuple):
     key: str
     cell_id: int
     seed: int
-    cell: CellSpec
+    steps: int
 
 
 def hold(
@@ -56,35 +58,40 @@ def hold(
 
     It must be a write: between a SELECT of the attempt number and the writes after it another claim fits.
     """
-    row = connection.execute(
-        sa.update(Cohort)
-        .where(
-            Cohort.id == Attempt.cohort_id,
-            Cohort.attempt == Attempt.number,
-            Cohort.state == CohortState.RUNNING,
-            Attempt.id == attempt_id,
-            Attempt.secret_hash == secret_hash,
-            Attempt.state.in_(states),
-        )
-        .values(lease_until=lease_until)
-        .returning(Cohort.id, Cohort.attempt, Cohort.stop_since)
-    ).one_or_none()
+    values = {
+        "of_attempt": attempt_id,
+        "of_secret": secret_hash,
+        "of_states": list(states),
+        "renewed": lease_until,
+    }
+    row = connection.execute(_HOLD, values).one_or_none()
     return None if row is None else HeldCohort(*row)
+
+
+_HOLD = (  # statements of every report are made once: making one takes longer than carrying it out
+    sa.update(Cohort)
+    .where(
+        Cohort.id == Attempt.cohort_id,
+        Cohort.attempt == Attempt.number,
+        Cohort.state == CohortState.RUNNING,
+        Attempt.id == sa.bindparam("of_attempt"),
+        Attempt.secret_hash == sa.bindparam("of_secret"),
+        Attempt.state.in_(sa.bindparam("of_states", expanding=True)),
+    )
+    .values(lease_until=sa.bindparam("renewed"))
+    .returning(Cohort.id, Cohort.attempt, Cohort.stop_since)
+)
 
 
 def attempt_record(connection: Connection, attempt_id: int) -> AttemptRecord | None:
     """The attempt with this id."""
-    row = connection.execute(
-        sa.select(
-            Attempt.id,
-            Attempt.cohort_id,
-            Attempt.number,
-            Attempt.secret_hash,
-            Attempt.state,
-            Attempt.last_seq,
-        ).where(Attempt.id == attempt_id)
-    ).one_or_none()
+    row = connection.execute(_RECORD, {"of_attempt": attempt_id}).one_or_none()
     return None if row is None else AttemptRecord(*row)
+
+
+_RECORD = sa.select(
+    Attempt.id, Attempt.cohort_id, Attempt.number, Attempt.secret_hash, Attempt.state, Attempt.last_seq
+).where(Attempt.id == sa.bindparam("of_attempt"))
 
 
 def start_attempt(connection: Connection, attempt_id: int, *, now: datetime) -> None:
@@ -95,13 +102,28 @@ def start_attempt(connection: Connection, attempt_id: int, *, now: datetime) -> 
 
 def running_lanes(connection: Connection, cohort_id: int) -> list[Lane]:
     """The cohort's unfinished trials."""
-    rows = connection.execute(
-        sa.select(Trial.id, Trial.key, Trial.cell_id, Trial.seed, Cell.spec)
-        .join(Cell)
-        .where(Trial.cohort_id == cohort_id, Trial.state == TrialState.RUNNING)
-        .order_by(Trial.id)
-    )
-    return [Lane(*row) for row in rows]
+    return [Lane(*row) for row in connection.execute(_LANES, {"of_cohort": cohort_id})]
+
+
+_LANES = (
+    sa.select(Trial.id, Trial.key, Trial.cell_id, Trial.seed, Trial.steps)
+    .where(Trial.cohort_id == sa.bindparam("of_cohort"), Trial.state == TrialState.RUNNING)
+    .order_by(Trial.id)
+)
+
+
+def cell_specs(connection: Connection, cell_ids: Iterable[int]) -> dict[int, CellSpec]:
+    """Cell id -> its specification."""
+    rows = connection.execute(sa.select(Cell.id, Cell.spec).where(among(connection, Cell.id, cell_ids)))
+    return {id: spec for id, spec in rows}
+
+
+def task_of(connection: Connection, cell_id: int) -> Component:
+    """The task of a cell."""
+    return connection.execute(_TASK, {"of_cell": cell_id}).scalar_one()
+
+
+_TASK = sa.select(Board.task).join(Cell).where(Cell.id == sa.bindparam("of_cell"))
 
 
 def ended_keys(connection: Connection, cohort_id: int) -> set[str]:
@@ -125,19 +147,40 @@ def note_progress(
     connection: Connection, attempt_id: int, *, steps_done: int, steps_total: int, now: datetime
 ) -> None:
     """Store how far the attempt is."""
-    connection.execute(
-        sa.update(Attempt)
-        .where(Attempt.id == attempt_id)
-        .values(steps_done=steps_done, steps_total=steps_total, reported_at=now)
+    values = {"of_attempt": attempt_id, "done": steps_done, "total": steps_total, "now": now}
+    connection.execute(_PROGRESS, values)
+
+
+_PROGRESS = (
+    sa.update(Attempt)
+    .where(Attempt.id == sa.bindparam("of_attempt"))
+    .values(
+        steps_done=sa.bindparam("done"), steps_total=sa.bindparam("total"), reported_at=sa.bindparam("now")
     )
+)
+
+
+def share_done(connection: Connection, attempt_id: int, cohort_id: int) -> float:
+    """Which part of the steps of its unfinished trials the attempt has done, by its last word."""
+    attempt = sa.select(Attempt.steps_done, Attempt.steps_total).where(Attempt.id == attempt_id)
+    done, total = connection.execute(attempt).one()
+    of_ended = sa.select(sa.cast(sa.func.coalesce(sa.func.sum(Trial.steps), 0), sa.BigInteger)).where(
+        Trial.cohort_id == cohort_id, Trial.attempt_id == attempt_id
+    )
+    ended = connection.execute(of_ended).scalar_one()
+    return min(max((done - ended) / (total - ended), 0.0), 1.0) if total > ended else 0.0
 
 
 def advance_seq(connection: Connection, attempt_id: int, seq: int) -> bool:
     """Count one more batch of metrics; false when it is not the next one."""
-    advanced = connection.execute(
-        sa.update(Attempt).where(Attempt.id == attempt_id, Attempt.last_seq == seq - 1).values(last_seq=seq)
-    )
-    return advanced.rowcount == 1
+    return connection.execute(_ADVANCE, {"of_attempt": attempt_id, "seq": seq}).rowcount == 1
+
+
+_ADVANCE = (
+    sa.update(Attempt)
+    .where(Attempt.id == sa.bindparam("of_attempt"), Attempt.last_seq == sa.bindparam("seq") - 1)
+    .values(last_seq=sa.bindparam("seq"))
+)
 
 
 def end_trials(
@@ -150,7 +193,8 @@ def end_trials(
 ) -> int:
     """Running trials of the cohort ``succeed`` or ``fail``; returns how many did.
 
-    ``rows`` have ``trial, told_error, told_traceback, told_seconds, told_divergence``; ``values`` are the
+    ``rows`` have ``trial, told_error, told_traceback, told_seconds, told_divergence, told_steps``; ``values``
+    are the
     same for all.
     """
     statement = (
@@ -161,15 +205,16 @@ def end_trials(
             traceback=sa.bindparam("told_traceback"),
             seconds=sa.bindparam("told_seconds"),
             diverged_at=sa.bindparam("told_divergence"),
+            steps_done=sa.bindparam("told_steps"),
             **values,
         )
     )
     return connection.execute(statement, rows).rowcount
 
 
-def insert_trial_metrics(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_trial_metrics(connection: Connection, rows: Sequence[tuple[int, str, float]]) -> None:
     """Add final values: ``trial_id, metric, value``. Plain: a second result of a trial must explode."""
-    connection.execute(sa.insert(TrialMetric), rows)
+    bulk.insert(connection, TrialMetric, ("trial_id", "metric", "value"), rows)
 
 
 def finish_cohort(connection: Connection, held: HeldCohort) -> None:

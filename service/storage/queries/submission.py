@@ -1,21 +1,27 @@
-"""Storing a sweep.
+"""Storing a sweep, piece by piece.
 
-Callers hold ``serialise(connection, "submit")``; nothing else adds boards, cells or trials.
+Callers hold ``serialise(connection, "submit")``; nothing else adds boards, cells or trials. A sweep that is
+being stored (``storing_until``) is seen by nobody, and trials that it has put into the queue are not planned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.orm import aliased
 
 from service.states import PENDING, Event, Hold, TrialState
-from service.storage.models import Board, Cell, Sweep, SweepTrial, Trial
+from service.storage.engine import is_sqlite
+from service.storage.models import Board, Cell, Cohort, Sweep, SweepCell, SweepTrial, Trial
+from service.storage.queries import bulk, cells, totals
+from service.storage.queries.bulk import among
 from service.storage.queries.control import remember_cohorts
-from service.storage.queries.moves import chunks, move
+from service.storage.queries.moves import move
 
 
 class KnownTrial(NamedTuple):
@@ -27,15 +33,37 @@ class KnownTrial(NamedTuple):
 
 
 class StoredSweep(NamedTuple):
-    """A sweep that was submitted before."""
+    """A sweep that was submitted before; ``storing_until`` while it is not stored completely."""
 
     id: int
     document: dict[str, Any]
     trials: int
     new_trials: int
+    storing_until: datetime | None
 
 
-def insert_sweep(
+class NewCell(NamedTuple):
+    """A cell that nobody wanted before: ``spec`` is its canonical text, ``version`` its estimator's."""
+
+    cell_key: str
+    board_id: int
+    estimator: str
+    version: int
+    spec: str
+    trials: int
+
+
+class NewTrial(NamedTuple):
+    """A trial that nobody wanted before."""
+
+    key: str
+    cell_id: int
+    seed: int
+    signature: str
+    steps: int
+
+
+def begin_sweep(
     connection: Connection,
     *,
     name: str,
@@ -44,6 +72,7 @@ def insert_sweep(
     document: dict[str, Any],
     idempotency_key: str | None,
     now: datetime,
+    storing_until: datetime,
 ) -> int:
     """Store a sweep without its trials; returns its id."""
     values = {
@@ -54,61 +83,69 @@ def insert_sweep(
         "new_trials": 0,
         "idempotency_key": idempotency_key,
         "created_at": now,
+        "storing_until": storing_until,
     }
     return connection.execute(sa.insert(Sweep).values(values).returning(Sweep.id)).scalar_one()
 
 
+def is_held(connection: Connection, sweep_id: int, until: datetime) -> bool:
+    """Whether the sweep is being stored by whoever holds it until then, and by nobody else."""
+    held = sa.select(Sweep.id).where(Sweep.id == sweep_id, Sweep.storing_until == until)
+    return connection.execute(held).one_or_none() is not None
+
+
+def hold(connection: Connection, sweep_id: int, until: datetime) -> None:
+    """Store or forget more of the sweep by then."""
+    connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(storing_until=until))
+
+
 def sweep_with_key(connection: Connection, idempotency_key: str) -> StoredSweep | None:
     """The sweep that was submitted with this key."""
-    wanted = sa.select(sa.func.count()).where(SweepTrial.sweep_id == Sweep.id).scalar_subquery()
+    columns = (Sweep.id, Sweep.document, Sweep.trials, Sweep.new_trials, Sweep.storing_until)
     row = connection.execute(
-        sa.select(Sweep.id, Sweep.document, wanted, Sweep.new_trials).where(
-            Sweep.idempotency_key == idempotency_key
-        )
+        sa.select(*columns).where(Sweep.idempotency_key == idempotency_key)
     ).one_or_none()
     return None if row is None else StoredSweep(*row)
 
 
-def note_new_trials(connection: Connection, sweep_id: int, number: int) -> None:
-    """How many trials the sweep was the first to want."""
-    connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(new_trials=number))
-
-
 def board_ids(connection: Connection, task_keys: Sequence[str]) -> dict[str, int]:
     """Ids of the boards that exist."""
-    found: dict[str, int] = {}
-    for some in chunks(task_keys):
-        rows = connection.execute(sa.select(Board.task_key, Board.id).where(Board.task_key.in_(some)))
-        found.update({key: id for key, id in rows})
-    return found
+    rows = connection.execute(
+        sa.select(Board.task_key, Board.id).where(among(connection, Board.task_key, task_keys))
+    )
+    return {key: id for key, id in rows}
 
 
-def insert_boards(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add boards: ``task_key, task``."""
-    connection.execute(sa.insert(Board), rows)
+def insert_boards(connection: Connection, tasks: Mapping[str, str]) -> dict[str, int]:
+    """Add boards: key -> canonical text of the task. Returns their ids."""
+    ids = bulk.take_ids(connection, Board, len(tasks))
+    rows = [(id, key, text) for id, (key, text) in zip(ids, tasks.items(), strict=True)]
+    bulk.insert(connection, Board, ("id", "task_key", "task"), rows)
+    return dict(zip(tasks, ids, strict=True))
 
 
 def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]:
     """Ids of the cells that exist."""
-    found: dict[str, int] = {}
-    for some in chunks(cell_keys):
-        rows = connection.execute(sa.select(Cell.cell_key, Cell.id).where(Cell.cell_key.in_(some)))
-        found.update({key: id for key, id in rows})
-    return found
+    rows = connection.execute(
+        sa.select(Cell.cell_key, Cell.id).where(among(connection, Cell.cell_key, cell_keys))
+    )
+    return {key: id for key, id in rows}
 
 
-def insert_cells(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add cells: ``cell_key, board_id, estimator, spec``."""
-    connection.execute(sa.insert(Cell), rows)
+def insert_cells(connection: Connection, new: Sequence[NewCell]) -> dict[str, int]:
+    """Add cells; returns their ids."""
+    ids = bulk.take_ids(connection, Cell, len(new))
+    columns = ("id", *NewCell._fields, "succeeded", "failed", "cancelled")
+    bulk.insert(connection, Cell, columns, [(id, *one, 0, 0, 0) for id, one in zip(ids, new, strict=True)])
+    return {one.cell_key: id for id, one in zip(ids, new, strict=True)}
 
 
 def known_trials(connection: Connection, keys: Sequence[str]) -> dict[str, KnownTrial]:
     """The trials that exist, by key."""
-    found: dict[str, KnownTrial] = {}
-    for some in chunks(keys):
-        rows = connection.execute(sa.select(Trial.id, Trial.key, Trial.state).where(Trial.key.in_(some)))
-        found.update({key: KnownTrial(id, key, state) for id, key, state in rows})
-    return found
+    rows = connection.execute(
+        sa.select(Trial.id, Trial.key, Trial.state).where(among(connection, Trial.key, keys))
+    )
+    return {key: KnownTrial(id, key, state) for id, key, state in rows}
 
 
 def pending_of_owner(connection: Connection, owner: str | None) -> int:
@@ -123,27 +160,140 @@ def pending_of_owner(connection: Connection, owner: str | None) -> int:
     ).scalar_one()
 
 
-def insert_trials(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add trials, all queued: ``key, cell_id, seed, signature, steps, priority, sweep_order``."""
-    connection.execute(sa.insert(Trial).values(state=TrialState.QUEUED), rows)
+def lock_pending(connection: Connection, trials: Iterable[KnownTrial]) -> None:
+    """Let no attempt end these trials before the end of the transaction.
+
+    Afterwards it finds the sweep among those that want them. Attempts lock their cohort first, so cohorts
+    come first here. SQLite has one writer.
+    """
+    ids = [trial.id for trial in trials if trial.state in PENDING]
+    if not ids or is_sqlite(connection):
+        return
+    mine = among(connection, Trial.id, ids)
+    cohorts = sa.select(Trial.cohort_id).where(mine, Trial.cohort_id.is_not(None))
+    connection.execute(
+        sa.select(Cohort.id).where(Cohort.id.in_(cohorts)).order_by(Cohort.id).with_for_update(read=True)
+    )
+    connection.execute(sa.select(Trial.id).where(mine).order_by(Trial.id).with_for_update(read=True))
 
 
-def want(connection: Connection, sweep_id: int, trial_ids: Sequence[int]) -> None:
-    """Note that the sweep wants these trials."""
-    connection.execute(sa.insert(SweepTrial), [{"sweep_id": sweep_id, "trial_id": id} for id in trial_ids])
+def insert_trials(
+    connection: Connection, trials: Sequence[NewTrial], *, priority: int, sweep_id: int
+) -> Sequence[int]:
+    """Add trials to the queue; returns their ids."""
+    ids = bulk.take_ids(connection, Trial, len(trials))
+    columns = ("id", *NewTrial._fields, "state", "priority", "sweep_order", "wanted", "losses", "steps_done")
+    same = (TrialState.QUEUED.value, priority, sweep_id, True, 0, 0)
+    bulk.insert(connection, Trial, columns, [(id, *one, *same) for id, one in zip(ids, trials, strict=True)])
+    return ids
 
 
-def requeue(
-    connection: Connection, old: TrialState, trial_ids: Sequence[int], *, priority: int, sweep_order: int
-) -> list[int]:
-    """Ended trials that somebody wants again return to the queue; returns the cells, one per moved trial."""
-    cells: list[int] = []
+def want(
+    connection: Connection, sweep_id: int, trial_ids: Sequence[int], cells: Iterable[tuple[int, int]]
+) -> None:
+    """Note that the sweep wants these trials, of these cells (board id, cell id)."""
+    rows = [(sweep_id, id) for id in sorted(trial_ids)]
+    bulk.insert(connection, SweepTrial, ("sweep_id", "trial_id"), rows)
+    places = [(sweep_id, *place) for place in sorted(cells)]
+    bulk.insert(connection, SweepCell, ("sweep_id", "board_id", "cell_id"), places)
+
+
+def publish(connection: Connection, sweep_id: int, *, new_trials: int, cells: int, boards: int) -> None:
+    """The sweep is stored: from now on it is seen, and its trials are planned."""
+    values = {"storing_until": None, "new_trials": new_trials, "cells": cells, "boards": boards}
+    connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(values))
+
+
+def note_new(connection: Connection, sweep_id: int, *, trials: int, steps: int) -> None:
+    """A sweep all of whose trials are new."""
+    connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(trials=trials, steps=steps))
+
+
+def is_shared(connection: Connection, sweep_id: int) -> bool:
+    """Whether another sweep wants a trial of this one."""
+    mine, other = aliased(SweepTrial), aliased(SweepTrial)
+    shared = sa.select(mine.trial_id).join(
+        other, sa.and_(other.trial_id == mine.trial_id, other.sweep_id != mine.sweep_id)
+    )
+    return bool(connection.execute(sa.select(shared.where(mine.sweep_id == sweep_id).exists())).scalar_one())
+
+
+def waits_otherwise(connection: Connection, sweep_id: int, priority: int) -> bool:
+    """Whether a trial of the sweep that has no outcome is not wanted yet, or not as urgently."""
+    mine = sa.select(Trial.id).join(SweepTrial, SweepTrial.trial_id == Trial.id)
+    otherwise = sa.or_(sa.not_(Trial.wanted), Trial.priority < priority)
+    found = mine.where(SweepTrial.sweep_id == sweep_id, Trial.state.in_(PENDING), otherwise)
+    return bool(connection.execute(sa.select(found.exists())).scalar_one())
+
+
+def take_over(connection: Connection, sweep_id: int) -> None:
+    """Trials of the sweep in the queue no longer wait for other sweeps that are still being stored."""
+    storing = sa.select(Sweep.id).where(Sweep.storing_until.is_not(None), Sweep.id != sweep_id)
+    waiting = sa.and_(Trial.state == TrialState.QUEUED, Trial.sweep_order.in_(storing))
+    connection.execute(
+        sa.update(Trial).where(Trial.id.in_(_of(sweep_id)), waiting).values(sweep_order=sweep_id)
+    )
+
+
+def requeue(connection: Connection, old: TrialState, sweep_id: int, *, priority: int) -> int:
+    """Trials of the sweep that had ended in ``old`` return to the queue; returns how many.
+
+    Cells and all other sweeps count it; recount this one.
+    """
+    mine = Trial.id.in_(_of(sweep_id))
+    ended = totals.about_to_be_requeued(connection, sa.and_(mine, Trial.state == old))
+    if not ended:
+        return 0
     fresh: dict[str, object] = {"cohort_id": None, "attempt_id": None, "error": None, "traceback": None}
-    fresh |= {"seconds": None, "ended_at": None, "wanted": True, "losses": 0, "lanes_at_most": None}
-    fresh |= {"diverged_at": None}
-    for some in chunks(trial_ids):
-        remember_cohorts(connection, Trial.id.in_(some))
-        statement = move(old, Event.RETRY).where(Trial.id.in_(some))
-        statement = statement.values(priority=priority, sweep_order=sweep_order, **fresh)
-        cells.extend(connection.execute(statement.returning(Trial.cell_id)).scalars())
-    return cells
+    fresh |= {"seconds": None, "ended_at": None, "diverged_at": None, "steps_done": 0}
+    fresh |= {"wanted": True, "losses": 0, "lanes_at_most": None}
+    remember_cohorts(connection, sa.and_(mine, Trial.state == old))
+    statement = move(old, Event.RETRY).where(mine)
+    statement = statement.values(priority=priority, sweep_order=sweep_id, **fresh)
+    moved = connection.execute(statement.returning(Trial.cell_id)).scalars().all()
+    cells.count_ends(connection, [(cell, old) for cell in moved], sign=-1)
+    totals.note_requeued(connection, ended, by=sweep_id)
+    return len(moved)
+
+
+def silent(connection: Connection, now: datetime) -> list[tuple[int, datetime]]:
+    """Sweeps whose storing nobody has gone on with for too long, and until when they were held."""
+    found = sa.select(Sweep.id, Sweep.storing_until).where(Sweep.storing_until < now)
+    return [(id, until) for id, until in connection.execute(found) if until is not None]
+
+
+def forget_trials(connection: Connection, sweep_id: int, *, limit: int) -> int:
+    """Take some trials from a sweep that was given up, and away where nobody else wants them; how many."""
+    ids = list(
+        connection.scalars(sa.select(SweepTrial.trial_id).where(SweepTrial.sweep_id == sweep_id).limit(limit))
+    )
+    connection.execute(
+        sa.delete(SweepTrial).where(
+            SweepTrial.sweep_id == sweep_id, among(connection, SweepTrial.trial_id, ids)
+        )
+    )
+    others = sa.select(SweepTrial.sweep_id).where(SweepTrial.trial_id == Trial.id)
+    first = others.with_only_columns(sa.func.min(SweepTrial.sweep_id)).scalar_subquery()
+    mine = sa.and_(among(connection, Trial.id, ids), Trial.sweep_order == sweep_id)
+    connection.execute(sa.update(Trial).where(mine, others.exists()).values(sweep_order=first))
+    gone = sa.delete(Trial).where(mine).returning(Trial.cell_id)
+    fewer = Counter(connection.execute(gone).scalars())
+    cells.add_trials(connection, {cell: -count for cell, count in fewer.items()})
+    return len(ids)
+
+
+def forget_sweep(connection: Connection, sweep_id: int) -> None:
+    """Take away a sweep that has no trials left, with cells and boards that nobody wants."""
+    mine = sa.select(SweepCell.cell_id).where(SweepCell.sweep_id == sweep_id)
+    empty = sa.select(Cell.id, Cell.board_id).where(Cell.id.in_(mine), Cell.trials == 0)
+    rows = connection.execute(empty).all()
+    connection.execute(sa.delete(SweepCell).where(SweepCell.sweep_id == sweep_id))
+    connection.execute(sa.delete(Cell).where(among(connection, Cell.id, [row.id for row in rows])))
+    boards = among(connection, Board.id, {row.board_id for row in rows})
+    used = sa.select(Cell.id).where(Cell.board_id == Board.id)
+    connection.execute(sa.delete(Board).where(boards, ~used.exists()))
+    connection.execute(sa.delete(Sweep).where(Sweep.id == sweep_id))
+
+
+def _of(sweep_id: int) -> sa.Select[int]:
+    return sa.select(SweepTrial.trial_id).where(SweepTrial.sweep_id == sweep_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -13,11 +14,12 @@ from sqlalchemy.orm import aliased
 
 from benchmarks.spec import CellSpec
 from service.states import CohortState, Hold, TrialState
-from service.storage.models import Attempt, Board, Cell, Cohort, Sweep, SweepTrial, Trial
+from service.storage.models import Attempt, Cell, Cohort, Sweep, SweepCell, SweepFallback, SweepTrial, Trial
+from service.storage.queries.bulk import among
 
 
 class SweepRow(NamedTuple):
-    """A sweep without its trials."""
+    """A sweep with what is kept of its trials."""
 
     id: int
     name: str
@@ -26,16 +28,17 @@ class SweepRow(NamedTuple):
     created_at: datetime
     held: Hold
     deleted_at: datetime | None
-
-
-class StateRow(NamedTuple):
-    """The trials of one sweep in one state."""
-
-    sweep_id: int
-    state: TrialState
+    boards: int
+    cells: int
     trials: int
+    succeeded: int
+    failed: int
+    cancelled: int
     steps: int
-    last_end: datetime | None
+    steps_ended: int
+    steps_done: int
+    finished_at: datetime | None
+    recomputed_by: int | None
 
 
 class RunningRow(NamedTuple):
@@ -45,6 +48,7 @@ class RunningRow(NamedTuple):
     """
 
     sweep_id: int
+    trials: int
     steps: int
     attempt_ended: int
     attempt_done: int
@@ -66,7 +70,7 @@ class CellRow(NamedTuple):
 
     id: int
     cell_key: str
-    task_key: str
+    board_id: int
     spec: CellSpec
 
 
@@ -101,23 +105,6 @@ def sweep_row(connection: Connection, sweep_id: int) -> SweepRow | None:
     return None if row is None else SweepRow(*row)
 
 
-def state_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[StateRow]:
-    """Trials by sweep and state."""
-    rows = connection.execute(
-        sa.select(
-            SweepTrial.sweep_id,
-            Trial.state,
-            sa.func.count(),
-            sa.cast(sa.func.sum(Trial.steps), sa.BigInteger),
-            sa.func.max(Trial.ended_at),
-        )
-        .join(Trial, Trial.id == SweepTrial.trial_id)
-        .where(SweepTrial.sweep_id.in_(sweep_ids))
-        .group_by(SweepTrial.sweep_id, Trial.state)
-    )
-    return [StateRow(*row) for row in rows]
-
-
 def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[RunningRow]:
     """Trials by sweep and running attempt."""
     attempt = (Attempt.steps_done, Attempt.steps_total, Attempt.started_at, Attempt.reported_at)
@@ -128,8 +115,9 @@ def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[Runni
         .where(other.cohort_id == Attempt.cohort_id, other.attempt_id == Attempt.id)
         .scalar_subquery()
     )
+    steps = sa.cast(sa.func.sum(Trial.steps), sa.BigInteger)
     rows = connection.execute(
-        sa.select(SweepTrial.sweep_id, sa.cast(sa.func.sum(Trial.steps), sa.BigInteger), ended, *attempt)
+        sa.select(SweepTrial.sweep_id, sa.func.count(), steps, ended, *attempt)
         .select_from(Cohort)
         .join(Attempt, sa.and_(Attempt.cohort_id == Cohort.id, Attempt.number == Cohort.attempt))
         .join(Trial, Trial.cohort_id == Cohort.id)
@@ -144,32 +132,50 @@ def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[Runni
     return [RunningRow(*row) for row in rows]
 
 
-def cell_state_rows(connection: Connection, sweep_id: int) -> list[CellStateRow]:
-    """The sweep's trials by cell and state."""
+def cell_rows(connection: Connection, sweep_id: int, *, limit: int, after: int | None) -> list[CellRow]:
+    """The sweep's cells, board by board as they were first submitted, from the one after ``after``."""
+    query = (
+        sa.select(Cell.id, Cell.cell_key, Cell.board_id, Cell.spec)
+        .join(SweepCell, SweepCell.cell_id == Cell.id)
+        .where(SweepCell.sweep_id == sweep_id)
+        .order_by(SweepCell.board_id, SweepCell.cell_id)
+        .limit(limit)
+    )
+    if after is not None:
+        place = sa.select(Cell.board_id).where(Cell.id == after).scalar_subquery()
+        here, there = sa.tuple_(SweepCell.board_id, SweepCell.cell_id), sa.tuple_(place, sa.literal(after))
+        query = query.where(here > there)
+    return [CellRow(*row) for row in connection.execute(query)]
+
+
+def cell_state_rows(connection: Connection, sweep_id: int, cell_ids: Sequence[int]) -> list[CellStateRow]:
+    """The sweep's trials of some cells, by cell and state."""
     rows = connection.execute(
         sa.select(Trial.cell_id, Trial.state, sa.func.count())
         .join(SweepTrial, SweepTrial.trial_id == Trial.id)
-        .where(SweepTrial.sweep_id == sweep_id)
+        .where(among(connection, Trial.cell_id, cell_ids), SweepTrial.sweep_id == sweep_id)
         .group_by(Trial.cell_id, Trial.state)
     )
     return [CellStateRow(*row) for row in rows]
 
 
-def cell_rows(connection: Connection, sweep_id: int) -> list[CellRow]:
-    """The sweep's cells, in the order they were first submitted."""
-    rows = connection.execute(
-        sa.select(Cell.id, Cell.cell_key, Board.task_key, Cell.spec)
-        .join(Board)
-        .where(Cell.id.in_(_cells_of(sweep_id)))
-        .order_by(Cell.id)
+def board_ids(connection: Connection, sweep_id: int, *, limit: int, after: int | None = None) -> list[int]:
+    """The sweep's boards in the order they were first submitted, from the one after ``after``.
+
+    Each is looked up as the next one in the index, for a board may have a hundred thousand cells.
+    """
+    found: list[int] = []
+    following = sa.select(sa.func.min(SweepCell.board_id)).where(
+        SweepCell.sweep_id == sweep_id, SweepCell.board_id > sa.bindparam("last")
     )
-    return [CellRow(*row) for row in rows]
-
-
-def board_ids(connection: Connection, sweep_id: int) -> list[int]:
-    """The boards that the sweep has trials on."""
-    query = sa.select(Cell.board_id).where(Cell.id.in_(_cells_of(sweep_id))).distinct()
-    return list(connection.scalars(query.order_by(Cell.board_id)))
+    last = after or 0
+    while len(found) < limit:
+        board = connection.execute(following, {"last": last}).scalar_one()
+        if board is None:
+            break
+        found.append(board)
+        last = board
+    return found
 
 
 def board_rule(connection: Connection, sweep_id: int) -> BoardRule:
@@ -180,31 +186,27 @@ def board_rule(connection: Connection, sweep_id: int) -> BoardRule:
 
 def fallback_rows(connection: Connection, sweep_id: int) -> list[FallbackRow]:
     """What could not be compiled in attempts that ended trials of the sweep, the most frequent first."""
-    ended = (
-        sa.select(Trial.attempt_id)
-        .join(SweepTrial, SweepTrial.trial_id == Trial.id)
-        .where(SweepTrial.sweep_id == sweep_id)
-    )
-    # Missing in old provenance and null in that of attempts that compiled: both are SQL's null as text.
-    failures = Attempt.provenance["fallback"].as_string().label("failures")
-    attempts = sa.select(failures).where(Attempt.id.in_(ended)).subquery()
-    count = sa.func.count()
     rows = connection.execute(
-        sa.select(attempts.c.failures, count)
-        .where(attempts.c.failures.is_not(None))
-        .group_by(attempts.c.failures)
-        .order_by(count.desc(), attempts.c.failures)
+        sa.select(SweepFallback.failures, SweepFallback.attempts).where(SweepFallback.sweep_id == sweep_id)
     )
-    return [FallbackRow(tuple(json.loads(text)), n) for text, n in rows]
+    counts: Counter[tuple[str, ...]] = Counter()
+    for text, attempts in rows:
+        counts[tuple(json.loads(text))] += attempts
+    return [FallbackRow(*one) for one in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
 
 
-def _sweeps(
-    *, deleted: bool = False
-) -> sa.Select[int, str, str | None, int, datetime, Hold, datetime | None]:
-    asked = (Sweep.id, Sweep.name, Sweep.owner, Sweep.priority, Sweep.created_at)
-    columns = (*asked, Sweep.held, Sweep.deleted_at)
-    return sa.select(*columns).where(Sweep.deleted_at.is_not(None) if deleted else Sweep.deleted_at.is_(None))
+def failed_now(connection: Connection, sweep_id: int) -> int:
+    """Trials of the sweep that are failed now, whatever they were when it finished."""
+    return connection.execute(
+        sa.select(sa.func.count())
+        .select_from(SweepTrial)
+        .join(Trial, Trial.id == SweepTrial.trial_id)
+        .where(SweepTrial.sweep_id == sweep_id, Trial.state == TrialState.FAILED)
+    ).scalar_one()
 
 
-def _cells_of(sweep_id: int) -> sa.Select[int]:
-    return sa.select(Trial.cell_id).join(SweepTrial).where(SweepTrial.sweep_id == sweep_id)
+def _sweeps(*, deleted: bool = False) -> sa.Select[Any]:
+    """Those that are stored completely, and not in the bin unless those are asked for."""
+    columns = (getattr(Sweep, name) for name in SweepRow._fields)
+    there = Sweep.deleted_at.is_not(None) if deleted else Sweep.deleted_at.is_(None)
+    return sa.select(*columns).where(Sweep.storing_until.is_(None), there)

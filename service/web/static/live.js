@@ -21,7 +21,7 @@
 
   const refreshCells = async () => {
     const open = [...cells.querySelectorAll("details[open]")].map((d) => d.id);
-    const answer = await fetch(`/sweeps/${id}/cells`);
+    const answer = await fetch(`/sweeps/${id}/cells${location.search}`);
     if (!answer.ok) return;
     cells.innerHTML = await answer.text(); // our own server-rendered, escaped HTML
     for (const detail of open) document.getElementById(detail)?.setAttribute("open", "");

@@ -1,0 +1,162 @@
+"""A sweep on its way into the database: boards, cells and trials that nobody asked for before, and who wants
+what. One piece of it is one transaction, in which nobody else submits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from benchmarks.keys import KeyedCell
+from benchmarks.sweep import Sweep
+from service.errors import SubmissionGivenUp
+from service.queue.control import settle
+from service.states import ENDED_BADLY, TrialState
+from service.storage.engine import serialise
+from service.storage.queries import cells, control, events, submission, totals
+from service.storage.queries.submission import KnownTrial, NewCell, NewTrial
+
+Piece = Sequence[KeyedCell]
+"""Cells that are stored in one transaction."""
+
+
+class PlannedCell(NamedTuple):
+    """A cell of a sweep, and how many of its trials nobody has computed."""
+
+    cell: KeyedCell
+    to_compute: int
+
+
+class Storing:
+    """Stores one sweep: in the first transaction :meth:`begin`, in the others
+    :meth:`require_held`; then :meth:`add`, and :meth:`hold` or in the end :meth:`publish`.
+
+    Attributes:
+        id, until: primary key of the sweep, and how long it counts as being stored; once it is held.
+        new, known: trials that were added and nobody wanted before, and the others.
+        planned: the cells that were added.
+    """
+
+    id: int
+    until: datetime
+
+    def __init__(self, sweep: Sweep, idempotency_key: str | None) -> None:
+        self._sweep, self._key = sweep, idempotency_key
+        self._boards: dict[str, int] = {}
+        self._steps = self._cells = self.new = self.known = 0
+        self.planned: list[PlannedCell] = []
+
+    @property
+    def trials(self) -> int:
+        """How many were added."""
+        return self.new + self.known
+
+    def begin(self, connection: Connection, *, now: datetime, until: datetime) -> None:
+        """The sweep without its trials, seen by nobody."""
+        self.id = submission.begin_sweep(
+            connection,
+            name=self._sweep.name,
+            owner=self._sweep.owner,
+            priority=self._sweep.priority,
+            document=self._sweep.to_json(),
+            idempotency_key=self._key,
+            now=now,
+            storing_until=until,
+        )
+        self.until = until
+
+    def require_held(self, connection: Connection) -> None:
+        """Look whether it is still being stored by this submission.
+
+        Raises:
+            SubmissionGivenUp: it was taken away for its silence.
+        """
+        if not submission.is_held(connection, self.id, self.until):
+            raise SubmissionGivenUp
+
+    def hold(self, connection: Connection, until: datetime) -> None:
+        """Say that it is still being stored; after everything else, for attempts lock sweeps last too."""
+        submission.hold(connection, self.id, until)
+
+    def add(self, connection: Connection, piece: Piece) -> None:
+        """Store some of its cells with their trials."""
+        keys = [key for cell in piece for key in cell.seeds]
+        known = submission.known_trials(connection, keys)
+        self._add_boards(connection, piece)
+        cell_ids = self._add_cells(connection, piece, known)
+        new = [
+            NewTrial(key, cell_ids[cell.key], seed, cell.signature, cell.steps)
+            for cell in piece
+            for key, seed in cell.seeds.items()
+            if key not in known
+        ]
+        added = submission.insert_trials(connection, new, priority=self._sweep.priority, sweep_id=self.id)
+        submission.lock_pending(connection, known.values())
+        wanted = [*added, *(trial.id for trial in known.values())]
+        places = [(self._boards[cell.task_key], cell_ids[cell.key]) for cell in piece]
+        submission.want(connection, self.id, wanted, places)
+        self.new += len(new)
+        self.known += len(known)
+        self._cells += len(piece)
+        self._steps += sum(trial.steps for trial in new)
+        self.planned += planned(piece, known)
+
+    def publish(self, connection: Connection, *, now: datetime) -> None:
+        """From now on the sweep is seen and its trials are computed."""
+        shared = self.known > 0 or submission.is_shared(connection, self.id)
+        if shared:
+            self._share(connection, now)
+        else:
+            submission.note_new(connection, self.id, trials=self.new, steps=self._steps)
+        submission.publish(
+            connection, self.id, new_trials=self.new, cells=self._cells, boards=len(self._boards)
+        )
+        if shared and submission.waits_otherwise(connection, self.id, self._sweep.priority):
+            settle(connection, self.id, now)
+        detail = f"{self._sweep.name}: {self.trials} trials, {self.new} of them new"
+        events.record(connection, "sweep_submitted", detail, at=now, sweep_id=self.id)
+
+    def _share(self, connection: Connection, now: datetime) -> None:
+        """Want what other sweeps want or wanted: what ended badly is queued again."""
+        serialise(connection, "plan")
+        control.lock_cohorts(connection, self.id)
+        submission.take_over(connection, self.id)
+        for old in ENDED_BADLY:
+            submission.requeue(connection, old, self.id, priority=self._sweep.priority)
+        totals.recount(connection, self.id, now=now)
+        totals.recount_fallbacks(connection, self.id)
+
+    def _add_boards(self, connection: Connection, piece: Piece) -> None:
+        texts = {cell.task_key: cell.task_text for cell in piece if cell.task_key not in self._boards}
+        found = submission.board_ids(connection, list(texts))
+        missing = {key: text for key, text in texts.items() if key not in found}
+        self._boards |= found | submission.insert_boards(connection, missing)
+
+    def _add_cells(
+        self, connection: Connection, piece: Piece, known: Mapping[str, KnownTrial]
+    ) -> dict[str, int]:
+        """Key -> id of all cells of the piece, whose counts then hold their new trials."""
+        new = {cell.key: sum(key not in known for key in cell.seeds) for cell in piece}
+        found = submission.cell_ids(connection, list(new))
+        missing = [
+            NewCell(
+                cell.key,
+                self._boards[cell.task_key],
+                cell.spec.estimator.id,
+                cell.spec.estimator.version,
+                cell.text,
+                new[cell.key],
+            )
+            for cell in piece
+            if cell.key not in found
+        ]
+        cells.add_trials(connection, {id: new[key] for key, id in found.items() if new[key]})
+        return found | submission.insert_cells(connection, missing)
+
+
+def planned(wanted: Sequence[KeyedCell], known: Mapping[str, KnownTrial]) -> Iterator[PlannedCell]:
+    """The cells, with what nobody has computed of each."""
+    done = {key for key, trial in known.items() if trial.state is TrialState.SUCCEEDED}
+    return (PlannedCell(cell, len(cell.seeds.keys() - done)) for cell in wanted)

@@ -1,0 +1,79 @@
+"""Many rows at once, without what SQLAlchemy spends on each: ``executemany`` on SQLite, COPY on PostgreSQL.
+
+Values go to the driver as they are: documents as text, states as their names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import InstrumentedAttribute
+
+from service.storage.engine import is_sqlite
+from service.storage.models import Base, UtcDateTime
+
+
+def insert(
+    connection: Connection, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Add rows: a value for each of the columns, which must be all that cannot be null."""
+    if not rows:
+        return
+    listed = ", ".join(columns)
+    if is_sqlite(connection):
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table.__tablename__} ({listed}) VALUES ({marks})"
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+        return
+    driver = cast(psycopg.Connection, connection.connection.driver_connection)
+    statement = f"COPY {table.__tablename__} ({listed}) FROM STDIN"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def set_one(connection: Connection, table: type[Base], column: str, rows: Sequence[tuple[int, int]]) -> None:
+    """Give one column of some rows a whole number: id and number of each."""
+    name = table.__tablename__
+    if is_sqlite(connection):
+        statement = f"UPDATE {name} SET {column} = ? WHERE id = ?"
+        connection.exec_driver_sql(statement, [(value, id) for id, value in rows])
+        return
+    ids, values = [id for id, _ in rows], [value for _, value in rows]
+    pairs = "unnest(CAST(:ids AS integer[]), CAST(:numbers AS integer[])) AS pair (id, number)"
+    statement = f"UPDATE {name} SET {column} = pair.number FROM {pairs} WHERE {name}.id = pair.id"
+    connection.execute(sa.text(statement), {"ids": ids, "numbers": values})
+
+
+def moment(connection: Connection, at: datetime) -> Any:
+    """A moment as the driver takes it."""
+    processor = UtcDateTime().dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    return at if processor is None else processor(at)
+
+
+def take_ids(connection: Connection, table: type[Base], count: int) -> Sequence[int]:
+    """Rising ids for rows that this transaction inserts next; on SQLite it must be a writer."""
+    name = table.__tablename__
+    if is_sqlite(connection):
+        last = connection.execute(sa.text(f"SELECT coalesce(max(id), 0) FROM {name}")).scalar_one()
+        return range(last + 1, last + 1 + count)
+    numbers = "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)"
+    return sorted(connection.scalars(sa.text(numbers), {"name": name, "count": count}))
+
+
+def among(
+    connection: Connection, column: InstrumentedAttribute[Any], values: Iterable[Any]
+) -> ColumnElement[bool]:
+    """``column IN values`` with one parameter, however many there are: whole numbers or texts."""
+    listed = list(values)
+    if is_sqlite(connection):
+        each = sa.func.json_each(json.dumps(listed)).table_valued("value")
+        return column.in_(sa.select(each.c.value))
+    return column == sa.any_(sa.cast(listed, postgresql.ARRAY(column.type)))
