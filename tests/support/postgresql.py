@@ -6,6 +6,7 @@ installed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -67,6 +68,9 @@ class Server:
     def stop(self) -> None:
         """End it in order."""
         self._server.stop()
+        atexit.unregister(
+            self._server._cleanup
+        )  # it would stop it again, or a process that nobody waited for
 
 
 @contextmanager
