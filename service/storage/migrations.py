@@ -5,6 +5,9 @@ Every function works inside one transaction and lets one process migrate at a ti
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -12,9 +15,15 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import DatabaseOutOfDate
-from service.storage.engine import is_sqlite, read, rebuild, serialise, write
+from service.storage.engine import is_outage, is_sqlite, read, rebuild, serialise, write
+
+_log = logging.getLogger(__name__)
+
+PATIENCE_S, PAUSE_S = 60.0, 1.0
+"""How long a process that starts waits for its database, and between two tries."""
 
 
 def scripts() -> Path:
@@ -73,16 +82,31 @@ def require_current(engine: Engine) -> None:
         )
 
 
-def prepare(engine: Engine) -> None:
+def prepare(
+    engine: Engine, *, patience: float = PATIENCE_S, sleep: Callable[[float], object] = time.sleep
+) -> None:
     """Upgrade an embedded database by itself; a server's database is only checked, others may be using it.
+
+    One that is away may be starting again: it is asked for a while.
+
+    Args:
+        engine: of the database.
+        patience: seconds for which it may be away.
+        sleep: waits between two tries.
 
     Raises:
         DatabaseOutOfDate: a server's database is of another version.
+        SQLAlchemyError: it is still away.
     """
-    if is_sqlite(engine):
-        upgrade(engine)
-    else:
-        require_current(engine)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return upgrade(engine) if is_sqlite(engine) else require_current(engine)
+        except SQLAlchemyError as error:
+            if not is_outage(error) or time.monotonic() > deadline:
+                raise
+            _log.warning("the database does not answer, it is asked again: %s", error)
+        sleep(PAUSE_S)
 
 
 def _config(connection: Connection) -> Config:

