@@ -25,7 +25,7 @@ from benchmarks.suites.rounds import Rounds, most, rounds
 from benchmarks.suites.schema import Tier
 from benchmarks.sweep import SpecError, Sweep
 from service.errors import BrokenSuite, NotFound
-from service.queue import submission
+from service.queue import limits, submission
 from service.resources import planning, schemas, sweeps
 from service.states import ENDED_BADLY
 from service.storage.engine import read
@@ -146,6 +146,7 @@ def advance(
     owner: str | None = None,
     priority: int = 0,
     retry: bool = False,
+    owner_trials: int | None = None,
 ) -> schemas.Reproduction:
     """Submit what the tier wants by now and was not submitted yet.
 
@@ -156,11 +157,15 @@ def advance(
         owner: whose the new sweeps are.
         priority: of the new sweeps.
         retry: submit sweeps again that have ended with trials that failed or were cancelled.
+        owner_trials: trials of the owner that may wait or run; ``None`` for any number.
+
+    Raises:
+        TooManyTrials: they would be more. What was submitted before stays; asking again goes on from there.
     """
     now = rounds(exhibit, tier, measured(engine, exhibit, tier))
     shown = [
-        _submitted(engine, exhibit, dataclasses.replace(sweep, owner=owner, priority=priority), retry=retry)
-        for sweep in now.sweeps
+        _submitted(engine, exhibit, sweep, retry=retry, owner_trials=owner_trials)
+        for sweep in (dataclasses.replace(one, owner=owner, priority=priority) for one in now.sweeps)
     ]
     return _reproduction(exhibit, tier, now, shown)
 
@@ -235,13 +240,14 @@ def _seeds_by_key(exhibit: Exhibit, tier: Tier) -> tuple[tuple[str, tuple[int, .
 
 
 def _submitted(
-    engine: Engine, exhibit: Exhibit, sweep: Sweep, *, retry: bool
+    engine: Engine, exhibit: Exhibit, sweep: Sweep, *, retry: bool, owner_trials: int | None
 ) -> tuple[schemas.SweepDetail, bool]:
     """The stored sweep that computes this, submitted now if there is none; whether it was submitted now."""
     key = f"{exhibit.name}:{_identity(sweep)}"
     newest, times = _newest(engine, key)
     if newest is not None and not (retry and newest.state in ENDED_BADLY):
         return newest, False
+    limits.require_room(engine, sweep, owner_trials)
     stored = submission.submit(engine, sweep, idempotency_key=f"{key}:{times}")
     return sweeps.show_sweep(engine, str(stored.sweep_id)), True
 

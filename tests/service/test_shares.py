@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from service.app import create_app
 from service.errors import TooManyTrials
 from service.queue.cohorts import Queue
 from service.queue.limits import require_room
 from service.queue.reports import QueueRules
 from service.queue.submission import submit
+from service.settings import Settings
 from service.storage.engine import read
 from service.storage.models import Cohort
 from tests.support.sweeps import outcome, small_sweep
+from tests.support.web import browser_of
 from workers.ports import Claim
 
 
@@ -100,3 +106,12 @@ class TestPendingTrials:
         reply = queue.start(claim.attempt_id, claim.secret)
         queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
         require_room(engine, small_sweep(owner="a", estimators=["st", "reinmax"], seeds=4), 4)
+
+    def test_over_http_it_is_a_429_for_sweeps_and_for_suites(self, engine: Engine) -> None:
+        settings = Settings(data_home=Path(os.devnull), owner_trials=5)
+        web = browser_of(create_app(settings, engine))
+        refused = web.post("/api/v1/sweeps", json=small_sweep().to_json())
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:heunboard:problem:too-many-trials")
+        assert web.post("/api/v1/sweeps", json=small_sweep(seeds=2).to_json()).status_code == 201
+        suite = web.post("/api/v1/suites/reinmax-2023/table1", json={"tier": "smoke"})
+        assert (suite.status_code, "OWNER_TRIALS" in suite.json()["detail"]) == (429, True)

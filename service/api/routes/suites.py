@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmarks.suites.reading import Exhibit
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH, MAX_PRIORITY, MIN_PRIORITY
 from service.api import content_types
-from service.dependencies import EngineDep, MeasuredDep, TierQuery
+from service.dependencies import EngineDep, MeasuredDep, OwnerTrialsDep, TierQuery
 from service.resources import measurements, reproductions, schemas, suites
 
 router = APIRouter(prefix="/suites", tags=["suites"])
@@ -88,14 +88,14 @@ def plan_exhibit(engine: EngineDep, exhibit: ExhibitDep, tier: TierQuery) -> sch
 
 @router.post("/{suite}", dependencies=[Depends(content_types.require_json)])
 def reproduce_suite(
-    engine: EngineDep, suite: str, wanted: Wanted, response: Response
+    engine: EngineDep, owner_trials: OwnerTrialsDep, suite: str, wanted: Wanted, response: Response
 ) -> schemas.ReproductionList:
     """Submit a tier of every table and figure that has it and is computed by sweeps.
 
     201 when something was submitted. Asking again finds what was submitted, and submits what follows from the
     results since: the next rung of tiers that halve a grid.
     """
-    how = wanted.model_dump(exclude={"tier"})
+    how = wanted.model_dump(exclude={"tier"}) | {"owner_trials": owner_trials}
     having = suites.with_tier(reproductions.suite(suite), wanted.tier)
     found = [reproductions.advance(engine, exhibit, tier, **how) for exhibit, tier in having]
     _tell(response, found)
@@ -104,11 +104,12 @@ def reproduce_suite(
 
 @router.post("/{suite}/{exhibit}", dependencies=[Depends(content_types.require_json)])
 def reproduce_exhibit(
-    engine: EngineDep, exhibit: ExhibitDep, wanted: Wanted, response: Response
+    engine: EngineDep, owner_trials: OwnerTrialsDep, exhibit: ExhibitDep, wanted: Wanted, response: Response
 ) -> schemas.Reproduction:
     """Submit a tier of a table or figure; 201 when something was submitted. It may be asked again."""
     tier = reproductions.tier_of(exhibit, wanted.tier)
-    found = reproductions.advance(engine, exhibit, tier, **wanted.model_dump(exclude={"tier"}))
+    how = wanted.model_dump(exclude={"tier"}) | {"owner_trials": owner_trials}
+    found = reproductions.advance(engine, exhibit, tier, **how)
     _tell(response, [found])
     return found
 

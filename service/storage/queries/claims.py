@@ -99,6 +99,12 @@ _TRIALS = sa.select(
 
 def unplanned_trials(connection: Connection, *, limit: int) -> list[UnplannedTrial]:
     """The first queued trials in no cohort, in the order they should run: of every owner as many."""
+    in_order = _TRIALS.order_by(Trial.priority.desc(), Trial.sweep_order, Trial.id)
+    first = [UnplannedTrial(*row) for row in connection.execute(in_order.limit(limit))]
+    return first if len(first) < limit else _shares(connection, limit)
+
+
+def _shares(connection: Connection, limit: int) -> list[UnplannedTrial]:
     trials = _TRIALS.subquery()
     in_order = (trials.c.priority.desc(), trials.c.sweep_order, trials.c.id)
     place = sa.func.row_number().over(partition_by=(trials.c.priority, trials.c.submitter), order_by=in_order)
