@@ -52,6 +52,10 @@ class KeyedCell(NamedTuple):
     text: str
     task_text: str
 
+    def without_texts(self) -> KeyedCell:
+        """To keep: of a hundred thousand cells the texts are most of the memory."""
+        return self._replace(text="", task_text="")
+
 
 class _Fields(dict[tuple[str, Value], str]):
     """Parameters as they are written, made on first use; the empty text for those that are left out."""

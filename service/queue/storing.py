@@ -101,7 +101,7 @@ class Storing:
         self.known += len(known)
         self._cells += len(piece)
         self._steps += sum(trial.steps for trial in new)
-        self.planned += planned(piece, known)
+        self.planned += planned([cell.without_texts() for cell in piece], known)
 
     def publish(self, connection: Connection, *, now: datetime) -> None:
         """From now on the sweep is seen and its trials are computed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from service.storage.queries.submission import StoredSweep
 PIECE = 2_500
 """Trials that are stored in one transaction, which others wait for: about a tenth of a second."""
 
-PAUSE = 0.25
+PAUSE = 0.1
 """Between two pieces on SQLite, for writers in other processes: of the time that the piece took."""
 
 SILENCE = timedelta(seconds=60)
@@ -114,7 +113,7 @@ def _store(
     storing = Storing(sweep, idempotency_key)
     begun = False
     try:
-        for piece in _ahead(_pieces(expand(sweep))):
+        for piece in _pieces(expand(sweep)):  # keys are made between two transactions
             with others_first(engine, pause=PAUSE):
                 with write(engine) as connection:
                     serialise(connection, "submit")
@@ -172,15 +171,6 @@ def _pieces(wanted: Iterable[KeyedCell]) -> Iterator[Piece]:
         piece.append(cell)
         trials += len(cell.seeds)
     yield piece
-
-
-def _ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """The pieces; while the database is busy with one a thread makes the keys of the next."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, pieces, None)
-        while (piece := coming.result()) is not None:
-            coming = thread.submit(next, pieces, None)
-            yield piece
 
 
 def _earlier(connection: Connection, sweep: Sweep, idempotency_key: str | None) -> StoredSweep | None:
