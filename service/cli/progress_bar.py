@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress
 
 from service.cli.output import console, counts_text
 from service.client import Client
-from service.resources.numbers import duration
+from service.resources.numbers import duration, duration_between
 from service.states import FINAL
 
 Sweep = dict[str, Any]
@@ -42,12 +42,14 @@ def share(sweeps: Sequence[Sweep]) -> float:
 
 def time_left(sweeps: Sequence[Sweep]) -> str:
     """The server's estimate in words; that of the longest sweep, a lower bound when some have none yet."""
-    pending = [sweep["progress"]["seconds_left"] for sweep in sweeps if sweep["state"] not in FINAL]
-    known = [left for left in pending if left is not None]
+    pending = [sweep["progress"] for sweep in sweeps if sweep["state"] not in FINAL]
+    known = [one for one in pending if one["seconds_left"] is not None]
     if not known:
         return ""
-    bound = "" if len(known) == len(pending) else "more than "
-    return f"{bound}{duration(max(known))} left"
+    if len(known) < len(pending):
+        return f"more than {duration(max(one['seconds_left'] for one in known))} left"
+    longest = max(known, key=lambda one: one["seconds_left"])
+    return f"{duration_between(longest['seconds_left_low'], longest['seconds_left_high'])} left"
 
 
 def _share(sweep: Sweep) -> float:

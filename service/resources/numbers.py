@@ -9,6 +9,8 @@ from benchmarks.engine.optimizers import registry as optimizers
 from estimators.info import Value
 
 MAX_DECIMALS = 6
+CLOSE = 1.25
+"""Factor within which the two ends of a time are shown as one."""
 SYMBOLS = {"temperature": "τ", "num_samples": "K", "num_draws": "K"}
 
 
@@ -96,6 +98,15 @@ def duration(seconds: float | None) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
+
+
+def duration_between(low: float | None, high: float | None) -> str:
+    """``about 4 min 10 s`` where the two are close, else ``3 min 20 s to 14 min 0 s``; empty when unknown."""
+    if low is None or high is None or not duration(high):
+        return ""
+    if high <= CLOSE * low:
+        return f"about {duration((low + high) / 2)}"
+    return f"{duration(low)} to {duration(high)}"
 
 
 def compact(value: float) -> str:

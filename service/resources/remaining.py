@@ -14,18 +14,24 @@ def progress(sweep: SweepRow, running: Sequence[RunningRow]) -> schemas.Progress
 
     Ended trials count with the steps that were computed, running ones with their share of what their attempt
     has done of those that it has not ended. The time left is the steps left over the speed of the attempts
-    that run now, ``None`` while there is no speed yet.
+    that run now, ``None`` while there is no speed yet. Steps of other trials may cost differently: the range
+    goes from what it would take if all attempts were as fast as the fastest of them to the slowest.
     """
     counts = trials_by_state(sweep, running)
     pending = sweep.steps - sweep.steps_ended
     done = min(round(sum(_done(row) * _part(row) for row in running)), pending)
-    speed = sum(row.attempt_done * _part(row) / _seconds(row) for row in running if _seconds(row) > 0)
+    moving = [row for row in running if _speed(row) > 0]
+    speed = sum(_speed(row) * _part(row) for row in moving)
     left = pending - done
+    known = speed > 0 and left > 0
+    slots = sum(_part(row) for row in moving)
     return schemas.Progress(
         steps_done=sweep.steps_done + done,
         steps_total=sweep.steps,
         counts={state.value: counts[state] for state in TrialState},
-        seconds_left=left / speed if speed > 0 and left > 0 else None,
+        seconds_left=left / speed if known else None,
+        seconds_left_low=left / (slots * max(map(_speed, moving))) if known else None,
+        seconds_left_high=left / (slots * min(map(_speed, moving))) if known else None,
     )
 
 
@@ -55,6 +61,12 @@ def _running(row: RunningRow) -> int:
 def _part(row: RunningRow) -> float:
     """Which part of them is the sweep's."""
     return row.steps / _running(row) if _running(row) > 0 else 0.0
+
+
+def _speed(row: RunningRow) -> float:
+    """Steps a second of the whole attempt; 0 before its first report."""
+    seconds = _seconds(row)
+    return row.attempt_done / seconds if seconds > 0 else 0.0
 
 
 def _seconds(row: RunningRow) -> float:

@@ -66,12 +66,17 @@ class SweepBoard(BoardLink):
 
 
 class Progress(Answer):
-    """Optimizer steps done and to do, trials by state, and an estimate of the seconds that remain."""
+    """Optimizer steps done and to do, trials by state, and an estimate of the seconds that remain.
+
+    Its range goes from the speed of the fastest attempt that runs to that of the slowest.
+    """
 
     steps_done: int
     steps_total: int
     counts: dict[str, int]
     seconds_left: float | None = None
+    seconds_left_low: float | None = None
+    seconds_left_high: float | None = None
 
 
 class SweepLine(Answer):

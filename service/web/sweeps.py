@@ -79,15 +79,16 @@ def _context(engine: Engine, id: str, page_token: str | None) -> dict[str, Any]:
 def sweep_context(sweep: SweepDetail, cells: CellList) -> dict[str, Any]:
     """Everything that ``sweep.html`` and ``_cells.html`` show."""
     styles = colours(cell.estimator for cell in cells.cells)
-    seconds = sweep.progress.seconds_left
+    left = numbers.duration_between(sweep.progress.seconds_left_low, sweep.progress.seconds_left_high)
     return {
         "sweep": sweep,
         "chosen": _metric_label(sweep, sweep.select),
         "others": [_metric_label(sweep, name) for name in metrics.beside(sweep.select, sweep.report)],
         "done": sweep.finished_at is not None,
         "actions": _actions(sweep),
+        "close": numbers.CLOSE,
         "priorities": (MIN_PRIORITY, MAX_PRIORITY),
-        "time_left": f"about {numbers.duration(seconds)} left" if seconds else "",
+        "time_left": f"{left} left" if left else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],
         "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
         "cells": [_cell(cell) | {"colour": styles[cell.estimator]} for cell in cells.cells],

@@ -317,13 +317,15 @@ def test_without_tokens_other_addresses_are_refused(run: Run) -> None:
 
 def test_progress_of_several_sweeps_is_the_mean_share_and_the_longest_time() -> None:
     def sweep(state: str, done: int, total: int, left: float | None) -> dict[str, Any]:
-        return {"state": state, "progress": {"steps_done": done, "steps_total": total, "seconds_left": left}}
+        ends = {"seconds_left_low": left and 0.5 * left, "seconds_left_high": left and 2 * left}
+        progress = {"steps_done": done, "steps_total": total, "seconds_left": left, **ends}
+        return {"state": state, "progress": progress}
 
     done, quick = sweep("succeeded", 9, 9, None), sweep("running", 5, 10, 20.0)
     slow, waiting = sweep("running", 0, 1000, 200.0), sweep("queued", 0, 10, None)
     assert share([done, quick]) == pytest.approx(0.75)
     assert share([done, quick, slow]) == pytest.approx(0.5)
-    assert time_left([done, quick, slow]) == "3 min 20 s left"
+    assert time_left([done, quick, slow]) == "1 min 40 s to 6 min 40 s left"
     assert time_left([quick, waiting]) == "more than 20 s left"
     assert time_left([waiting]) == time_left([done]) == ""
 

@@ -5,6 +5,7 @@
   const cells = document.getElementById("cells");
   const id = root.dataset.sweep;
   const number = new Intl.NumberFormat("en-US");
+  const close = Number(root.dataset.close); // bounds within this factor are one number
   let shown = "";
 
   const duration = (seconds) => {
@@ -15,7 +16,9 @@
   };
 
   const timeLeft = (progress) => {
-    if (progress.seconds_left !== null) return `about ${duration(progress.seconds_left)} left`;
+    const { seconds_left_low: low, seconds_left_high: high } = progress;
+    if (high !== null && high <= close * low) return `about ${duration((low + high) / 2)} left`;
+    if (high !== null) return `${duration(low)} to ${duration(high)} left`;
     return progress.counts.running || root.dataset.held !== "active" ? "" : "waiting for a worker";
   };
 
