@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from workers.marked_logs import TAIL_CHARACTERS
 from workers.orders import Order
 from workers.ports import Exit
 
-TAIL_CHARACTERS = 2_000
 CHUNK = 65_536
 WARM = b"w"
 """What a process says when it has got ready; anything else is the end of an attempt."""

@@ -32,7 +32,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
 )
 
 from benchmarks.process import compile_cache
-from workers import delivery, spool
+from workers import delivery, marked_logs, spool
 from workers.orders import (
     ATTEMPTS_PER_PROCESS,
     FAILED,
@@ -73,6 +73,7 @@ RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now
 PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
 
+WORKER_LOGS = "worker-*.err"
 NODE_ID = "ray.io/node-id"
 """The label by which tasks keep away from nodes."""
 LOG_LIMITS = {"RAY_ROTATION_MAX_BYTES": "10000000", "RAY_ROTATION_BACKUP_COUNT": "1"}
@@ -96,7 +97,9 @@ def _attempt(order_json: str) -> str:
     would fail for a reason that is not their own. The failure itself is already reported.
     """
     _set_environment()
-    ending = execute(Order.from_json(order_json), node=_here())
+    order = Order.from_json(order_json)
+    marked_logs.mark(order.attempt_id)
+    ending = execute(order, node=_here())
     if ending == FAILED:
         os._exit(1)
     return ending
@@ -497,8 +500,16 @@ def _exit(attempt_id: int, ref: ray.ObjectRef[str]) -> Exit:
         ray.get(ref, timeout=RESULT_SECONDS)
     except ray.exceptions.RayError as error:
         fault = isinstance(error, INFRASTRUCTURE)
-        return Exit(attempt_id=attempt_id, error=_describe(error), infrastructure=fault)
+        end = None if fault else _end_of_log(attempt_id)
+        told = _describe(error) + (f"; its log ends:\n{end}" if end else "")
+        return Exit(attempt_id=attempt_id, error=told, infrastructure=fault)
     return Exit(attempt_id=attempt_id, error=None)
+
+
+def _end_of_log(attempt_id: int) -> str | None:
+    """What the attempt's process wrote last, if it ran on this machine."""
+    node = ray._private.worker.global_worker.node
+    return None if node is None else marked_logs.tail(Path(node.get_logs_dir_path()), WORKER_LOGS, attempt_id)
 
 
 def _describe(error: Exception) -> str:

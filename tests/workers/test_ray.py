@@ -154,6 +154,23 @@ def test_an_attempt_whose_node_died_is_told_from_one_whose_process_did(
         assert (ended.attempt_id, ended.infrastructure) == (here.attempt_id, False), ended.error
 
 
+def test_the_end_of_its_log_is_told_of_a_process_that_died(
+    launcher: RayLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(launcher, "_config", WorkerConfig(url=url))
+        claim = make_claim(30_000)
+        launcher.submit(claim)
+        silent.settimeout(LIMIT_SECONDS)
+        silent.accept()[0].close()  # it says that it begins, and is given no answer
+        os.kill(ray_worker(claim), signal.SIGABRT)
+        (ended,) = until(lambda: launcher.poll(1.0), "its attempt is lost")
+    assert ended.attempt_id == claim.attempt_id
+    assert "; its log ends:\n" in str(ended.error)
+    assert "SIGABRT" in str(ended.error) or "Aborted" in str(ended.error)
+
+
 @pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
 def test_a_local_ray_that_dies_is_replaced(
     made: Stack, dispatcher: Dispatcher, launcher: RayLauncher, victim: str
