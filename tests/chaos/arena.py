@@ -235,12 +235,14 @@ def _signal(pids: Sequence[int], number: signal.Signals) -> None:
 @contextmanager
 def arena(folder: Path, backend: str, rules: Rules) -> Iterator[Arena]:
     """A running arena on a database of its own."""
+    home = folder / "home"  # which becomes private, while PostgreSQL may run as a user of its own
+    home.mkdir()
     with ExitStack() as stack:
-        server, url = None, f"sqlite:///{folder / 'heunboard.sqlite'}"
+        server, url = None, f"sqlite:///{home / 'heunboard.sqlite'}"
         if backend == "postgresql":
             server = stack.enter_context(postgresql(folder / "pg"))
             url = server.url
-        made = Arena(folder, url, rules, server)
+        made = Arena(home, url, rules, server)
         made.engine = stack.enter_context(engine_of(url))
         migrations.upgrade(made.engine)
         stack.callback(made.close)
