@@ -13,6 +13,7 @@ from tests.support.processes import until
 
 BEYOND_A_LEASE_SECONDS = 8.0
 """Leases that ran out are looked for every five seconds; then somebody else has the cohort."""
+WAKES_LATER_SECONDS = 4.0
 HOUR = 3600.0
 
 
@@ -73,8 +74,21 @@ def _freeze_web(arena: Arena, _chance: random.Random) -> None:
 
 
 def _freeze_node(launcher: str) -> Strike:
-    """The machine of a dispatcher stands still while others take what it had; then it wakes up."""
-    return lambda arena, _chance: _frozen(arena, arena.node(launcher))
+    """The machine of a dispatcher stands still while others take what it had; then it wakes up.
+
+    The dispatcher wakes last: it would end its workers before they have reported.
+    """
+
+    def strike(arena: Arena, _chance: random.Random) -> None:
+        dispatcher, *others = arena.node(launcher)
+        freeze([dispatcher])
+        try:
+            _frozen(arena, others)
+            time.sleep(WAKES_LATER_SECONDS)  # the fault itself
+        finally:
+            thaw([dispatcher])
+
+    return strike
 
 
 def _frozen(arena: Arena, pids: Sequence[int]) -> None:
