@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +29,7 @@ from tests.support.processes import alive, command_line, end, family, until
 RESTART_SECONDS = 0.5
 LOOK_SECONDS = 0.1
 READY_SECONDS = 120.0
+LAST_ATTEMPTS = 50
 BACKLOG = 16
 """Trials that wait or run, at the least, while there are faults: no slot is idle for want of work."""
 
@@ -48,6 +49,15 @@ class Rules:
     slots: int = 1
     lease_seconds: float = 15.0
     fenced: bool = True
+
+
+class Progress(NamedTuple):
+    """How far an attempt is."""
+
+    owner: str
+    attempt: int
+    steps: int
+    finished: bool
 
 
 class Service:
@@ -163,18 +173,16 @@ class Arena:
         new.write_text(str(self.shift))
         new.replace(self._clock)
 
-    def progress(self) -> dict[str, dict[int, int]] | None:
-        """Steps of the attempts that have not ended, by dispatcher; ``None`` while the database is away."""
+    def progress(self) -> list[Progress] | None:
+        """How far the last attempts are that were not lost; ``None`` while the database is away."""
         with suppress(SQLAlchemyError), read(self.engine) as connection:
             rows = connection.execute(
-                sa.select(Attempt.owner, Attempt.id, Attempt.steps_done).where(
-                    Attempt.state.in_(("claimed", "running"))
-                )
+                sa.select(Attempt.owner, Attempt.id, Attempt.steps_done, Attempt.state == "finished")
+                .where(Attempt.state != "lost")
+                .order_by(Attempt.id.desc())
+                .limit(LAST_ATTEMPTS)
             )
-            found: dict[str, dict[int, int]] = {}
-            for owner, id, steps in rows:
-                found.setdefault(owner, {})[id] = steps
-            return found
+            return [Progress(*row) for row in rows]
         return None
 
     def unfinished(self) -> int:
@@ -235,12 +243,14 @@ def _signal(pids: Sequence[int], number: signal.Signals) -> None:
 @contextmanager
 def arena(folder: Path, backend: str, rules: Rules) -> Iterator[Arena]:
     """A running arena on a database of its own."""
+    home = folder / "home"  # which becomes private, while PostgreSQL may run as a user of its own
+    home.mkdir()
     with ExitStack() as stack:
-        server, url = None, f"sqlite:///{folder / 'heunboard.sqlite'}"
+        server, url = None, f"sqlite:///{home / 'heunboard.sqlite'}"
         if backend == "postgresql":
             server = stack.enter_context(postgresql(folder / "pg"))
             url = server.url
-        made = Arena(folder, url, rules, server)
+        made = Arena(home, url, rules, server)
         made.engine = stack.enter_context(engine_of(url))
         migrations.upgrade(made.engine)
         stack.callback(made.close)

@@ -17,7 +17,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from tests.chaos import results
-from tests.chaos.arena import Arena, Rules, arena
+from tests.chaos.arena import Arena, Progress, Rules, arena
 from tests.chaos.faults import Fault
 from tests.chaos.results import Doubled, Result
 from tests.support.processes import until
@@ -210,7 +210,8 @@ class Watch:
     """Watches whether attempts of every dispatcher make steps that the server knows of.
 
     A report that was under way when its worker was killed looks like a step, and a worker may outlive for a
-    moment what it depends on. So an attempt counts only when it makes steps again, a moment after the first.
+    moment what it depends on. So an attempt counts only when it makes steps again, a moment after the first,
+    or when it is a new one that has finished.
     """
 
     def __init__(self, made: Arena) -> None:
@@ -225,25 +226,25 @@ class Watch:
         if now is None:
             return False
         if self._before is None:
-            self._before = {id: steps for attempts in now.values() for id, steps in attempts.items()}
-        for owner, attempts in now.items():
-            since = [at for id, steps in attempts.items() if (at := self._since(id, steps)) is not None]
-            if since:
-                self._moved.setdefault(owner, min(since))
+            self._before = {one.attempt: one.steps for one in now}
+        for one in now:
+            since = self._since(one)
+            if since is not None:
+                self._moved[one.owner] = min(since, self._moved.get(one.owner, since))
         return self._moved.keys() >= set(self._made.rules.launchers)
 
     def moved_at(self) -> float:
         """When the last of them began to."""
         return max(self._moved.values())
 
-    def _since(self, attempt: int, steps: int) -> float | None:
+    def _since(self, one: Progress) -> float | None:
         """Since when it makes steps, if that is certain."""
         assert self._before is not None
-        if steps <= self._before.get(attempt, 0):
+        if one.steps <= self._before.get(one.attempt, 0):
             return None
-        first, at = self._first.setdefault(attempt, (steps, time.monotonic()))
-        again = steps > first and time.monotonic() - at >= MOMENT_SECONDS
-        return at if again else None
+        steps, at = self._first.setdefault(one.attempt, (one.steps, time.monotonic()))
+        again = one.steps > steps and time.monotonic() - at >= MOMENT_SECONDS
+        return at if again or (one.finished and one.attempt not in self._before) else None
 
 
 def _left(made: Arena) -> int | None:

@@ -11,7 +11,9 @@ from service.storage.engine import write
 from tests.chaos.arena import Arena, freeze, kill, thaw
 from tests.support.processes import until
 
-LONGER_THAN_A_LEASE = 1.2
+BEYOND_A_LEASE_SECONDS = 8.0
+"""Leases that ran out are looked for every five seconds; then somebody else has the cohort."""
+WAKES_LATER_SECONDS = 4.0
 HOUR = 3600.0
 
 
@@ -72,14 +74,27 @@ def _freeze_web(arena: Arena, _chance: random.Random) -> None:
 
 
 def _freeze_node(launcher: str) -> Strike:
-    """The machine of a dispatcher stands still while others take what it had; then it wakes up."""
-    return lambda arena, _chance: _frozen(arena, arena.node(launcher))
+    """The machine of a dispatcher stands still while others take what it had; then it wakes up.
+
+    The dispatcher wakes last: it would end its workers before they have reported.
+    """
+
+    def strike(arena: Arena, _chance: random.Random) -> None:
+        dispatcher, *others = arena.node(launcher)
+        freeze([dispatcher])
+        try:
+            _frozen(arena, others)
+            time.sleep(WAKES_LATER_SECONDS)  # the fault itself
+        finally:
+            thaw([dispatcher])
+
+    return strike
 
 
 def _frozen(arena: Arena, pids: Sequence[int]) -> None:
     freeze(pids)
     try:
-        time.sleep(LONGER_THAN_A_LEASE * arena.rules.lease_seconds)  # the fault itself
+        time.sleep(arena.rules.lease_seconds + BEYOND_A_LEASE_SECONDS)  # the fault itself
     finally:
         thaw(pids)
 
@@ -115,7 +130,7 @@ def _kill_backend(arena: Arena, chance: random.Random) -> None:
 
 def _lock_database(arena: Arena, _chance: random.Random) -> None:
     with write(arena.engine):
-        time.sleep(LONGER_THAN_A_LEASE * arena.rules.lease_seconds)  # the fault itself
+        time.sleep(arena.rules.lease_seconds + BEYOND_A_LEASE_SECONDS)  # the fault itself
 
 
 FAULTS = (
@@ -136,7 +151,7 @@ FAULTS = (
     Fault("PostgreSQL killed", _kill_database(lambda _, chance: chance.uniform(0, 3)), backend="postgresql"),
     Fault(
         "PostgreSQL away for longer than a lease",
-        _kill_database(lambda arena, _: LONGER_THAN_A_LEASE * arena.rules.lease_seconds),
+        _kill_database(lambda arena, _: arena.rules.lease_seconds + BEYOND_A_LEASE_SECONDS),
         backend="postgresql",
     ),
     Fault("a process of PostgreSQL killed", _kill_backend, backend="postgresql"),
