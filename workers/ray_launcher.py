@@ -74,6 +74,8 @@ PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
 
 WORKER_LOGS = "worker-*.err"
+LOOKS_AT_LOG, LOG_PAUSE = 5, 0.2
+"""How often the log of a process that died is looked into, and the seconds between."""
 NODE_ID = "ray.io/node-id"
 """The label by which tasks keep away from nodes."""
 LOG_LIMITS = {"RAY_ROTATION_MAX_BYTES": "10000000", "RAY_ROTATION_BACKUP_COUNT": "1"}
@@ -507,9 +509,19 @@ def _exit(attempt_id: int, ref: ray.ObjectRef[str]) -> Exit:
 
 
 def _end_of_log(attempt_id: int) -> str | None:
-    """What the attempt's process wrote last, if it ran on this machine."""
+    """What the attempt's process wrote last, if it ran on this machine.
+
+    Ray passes it on through a pipe: a moment after the process has died the end may not be in the file yet.
+    """
     node = ray._private.worker.global_worker.node
-    return None if node is None else marked_logs.tail(Path(node.get_logs_dir_path()), WORKER_LOGS, attempt_id)
+    if node is None:
+        return None
+    folder = Path(node.get_logs_dir_path())
+    for _ in range(LOOKS_AT_LOG):
+        if (end := marked_logs.tail(folder, WORKER_LOGS, attempt_id)) is not None:
+            return end
+        time.sleep(LOG_PAUSE)
+    return None
 
 
 def _describe(error: Exception) -> str:

@@ -73,7 +73,7 @@ def build_cohort(
         torch.set_num_threads(1)
     else:
         torch.cuda.reset_peak_memory_stats(device)
-    return Cohort(trials, device=device, data_dir=data_dir, states=states)
+    return Cohort(trials, device=device, data_dir=data_dir, states=states, contain=True)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -62,7 +62,7 @@ class LaneEnd:
         diverged_at: the step (counted from 1) whose loss or gradient was not finite, or the last step of an
             epoch whose metrics were not, or one that could not be done because parameters were not; ``None``
             when the lane did all its steps.
-        error: what a step of the lane raised, unless that was because it had diverged.
+        error: what a step of the lane raised, where the cohort contains errors and it had not diverged.
     """
 
     lane: int
@@ -139,6 +139,8 @@ class Cohort:
         evaluation_chunk: examples that are evaluated at a time.
         clock: seconds, to find out how many steps make a segment.
         watch: books on what the time of segments is spent.
+        contain: let what a step of a lane that stands alone raises be the end of that lane, and of no other,
+            instead of raising it.
 
     Raises:
         ValueError: no trials, trials that cannot share a program, a state at its trial's end, or a precision
@@ -160,6 +162,7 @@ class Cohort:
         evaluation_chunk: int = CHUNK,
         clock: Callable[[], float] = time.monotonic,
         watch: Stopwatch | None = None,
+        contain: bool = False,
     ) -> None:
         _check_signature(trials)
         self._device = torch.device(device)
@@ -171,6 +174,7 @@ class Cohort:
             task = _registered_task(trials[0].task, self._device, data_dir or files.environment_dir())
         self._task = task
         self._clock, self._watch = clock, watch or Stopwatch()
+        self._contain = contain
         self._seconds_per_step = 0.0
         self._compiled, self._compiler, self._chunk = compiled, compiler, evaluation_chunk
         self._refusals: list[str] = []
@@ -288,16 +292,13 @@ class Cohort:
         ]
 
     def _turn(self, placed: _Placed) -> Segment | None:
-        """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead.
-
-        What a lane that stands alone raises ends that lane, and no other.
-        """
+        """A segment of a group; ``None`` when it did not fit into memory and was cut in two instead."""
         group = placed.group
         if group.width == 1:
             try:
                 return self._segment(placed)
             except Exception as error:
-                if memory.is_out_of_memory(error):
+                if memory.is_out_of_memory(error) or (group.is_finite() and not self._contain):
                     raise
                 return self._broken(placed, error)
         before = group.snapshot()

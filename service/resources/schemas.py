@@ -68,7 +68,7 @@ class SweepBoard(BoardLink):
 class Progress(Answer):
     """Optimizer steps done and to do, trials by state, and an estimate of the seconds that remain.
 
-    Its range goes from the speed of the fastest attempt that runs to that of the slowest.
+    Its range is between the speed of what runs now and that of the sweep since it was submitted.
     """
 
     steps_done: int

@@ -11,7 +11,7 @@ from service.resources import describe, metrics, paging, schemas
 from service.resources.costs import costs
 from service.resources.remaining import progress, trials_by_state
 from service.states import TrialState, sweep_state
-from service.storage.engine import read
+from service.storage.engine import database_clock, read
 from service.storage.queries import boards, sweeps, trials
 from service.storage.queries.boards import BoardRow
 from service.storage.queries.sweeps import BoardRule, CellRow, SweepRow
@@ -191,6 +191,7 @@ def _sweep(connection: Connection, id: str) -> SweepRow:
 def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.SweepLine]:
     open_ids = [row.id for row in rows if row.finished_at is None]
     running = sweeps.running_rows(connection, open_ids) if open_ids else []
+    now = database_clock(connection)
     lines = []
     for row in rows:
         mine = [one for one in running if one.sweep_id == row.id]
@@ -206,7 +207,7 @@ def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.Swe
                 created_at=row.created_at,
                 finished_at=row.finished_at,
                 trials=row.trials,
-                progress=progress(row, mine),
+                progress=progress(row, mine, now=now),
                 recomputed_by=None if row.recomputed_by is None else str(row.recomputed_by),
             )
         )

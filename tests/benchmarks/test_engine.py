@@ -222,12 +222,15 @@ def test_what_a_step_raises_ends_its_lane_and_no_other(broken: int) -> None:
     trials = [trial(seed=seed) for seed in range(2)]
     task = GivingUp(trials[0].task.values, device=torch.device("cpu"))
     _, healthy = run(*trials, compiled=False)
-    segments = list(Cohort(trials, task=task, compiled=False).segments())
+    segments = list(Cohort(trials, task=task, compiled=False, contain=True).segments())
     ends = {end.lane: end for segment in segments for end in segment.ended}
     assert isinstance(ends[broken].error, ZeroDivisionError)
     assert ends[broken].diverged_at is None
     assert ends[1 - broken] == healthy[1 - broken]
     assert segments[-1].steps_done == segments[-1].steps_total
+    again = GivingUp(trials[0].task.values, device=torch.device("cpu"))
+    with pytest.raises(ZeroDivisionError, match="a task went wrong"):
+        list(Cohort(trials, task=again, compiled=False).segments())
 
 
 def test_a_real_divergence_is_reported() -> None:

@@ -26,7 +26,7 @@ warm_up("cpu")
 from tests.support.trials import trial
 before = set(sys.modules)
 from workers.runner import build_cohort
-lanes = build_cohort([trial("polynomial", epochs=1)], device="cpu", data_dir=None)
+lanes = build_cohort([trial("polynomial", epochs=1)], device="cpu", data_dir=None, states={})
 done = [segment.steps_done for segment in lanes.segments()]
 assert done
 print(json.dumps(sorted(set(sys.modules) - before)))

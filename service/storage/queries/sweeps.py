@@ -31,6 +31,7 @@ class SweepRow(NamedTuple):
     boards: int
     cells: int
     trials: int
+    new_trials: int
     succeeded: int
     failed: int
     cancelled: int
