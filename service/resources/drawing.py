@@ -35,6 +35,8 @@ DASHES = {"": "-", "p1": "--", "p2": ":"}
 LEVEL_DASHES = ("--", "-.", ":")
 COLUMNS = 3
 INCHES = (4.0, 3.1)
+MOST_COLUMNS, MARK_INCHES, LETTER_INCHES = 4, 0.55, 0.068
+"""Of a legend: entries side by side, and the width of the line and of a letter of one."""
 DPI = 160
 
 _lock = threading.Lock()  # matplotlib's settings are global
@@ -79,11 +81,11 @@ def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
     rows = math.ceil(len(picture.panels) / columns)
     height = INCHES[1] * rows + 0.5
     figure = Figure(figsize=(INCHES[0] * columns, height), layout="constrained")
-    places = figure.subplots(rows, columns, squeeze=False).flat
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, axes in zip(picture.panels, places, strict=False):
         axes.set_title(panel.title, fontsize=9.5)
         (_numbers if picture.kind == "heatmap" else _curves)(axes, panel, picture, palette)
-    for axes in list(places)[len(picture.panels) :]:
+    for axes in places[len(picture.panels) :]:
         axes.set_axis_off()
     if picture.kind == "curves" and picture.estimators:
         _legend(figure, picture, palette)
@@ -179,4 +181,6 @@ def _legend(figure: Figure, picture: Picture, palette: tuple[str, ...]) -> None:
 
     handles = [Line2D([], [], markersize=4, **_style(id, picture, palette)) for id in picture.estimators]
     titles = [describe.title_of_estimator(id) for id in picture.estimators]
-    figure.legend(handles, titles, loc="outside lower center", ncols=min(len(titles), 4), fontsize=8)
+    widest = MARK_INCHES + LETTER_INCHES * max(map(len, titles))
+    columns = max(1, min(len(titles), MOST_COLUMNS, int(figure.get_figwidth() / widest)))
+    figure.legend(handles, titles, loc="outside lower center", ncols=columns, fontsize=8)
