@@ -24,6 +24,7 @@ from tests.support.processes import until
 
 LOOK_SECONDS = 0.1
 GIVEN_UP_SECONDS = 120.0
+START_SECONDS = 300.0  # a first start loads torch and compiles, beside whatever else the machine does
 MOMENT_SECONDS = 4.0
 END_SECONDS = 600.0
 LONGEST_PAUSE_SECONDS = 2.0
@@ -120,7 +121,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
         with visited(made.url, outcome.seen):
             faults = plan.faults(made, chance)
             with kept_busy(made, plan.sweeps, outcome):
-                until(Watch(made).all_move, "the first attempts compute", limit=GIVEN_UP_SECONDS)
+                until(Watch(made).all_move, "the first attempts compute", limit=START_SECONDS)
                 for number, fault in enumerate(faults, 1):
                     time.sleep(chance.uniform(0, LONGEST_PAUSE_SECONDS))  # so that it strikes at any moment
                     outcome.struck.append(strike(made, fault, chance))

@@ -35,6 +35,7 @@ PROGRESS = Heartbeat(steps_done=1, steps_total=2)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_short_chaos(tmp_path: Path) -> None:
     """Three kills with the local launcher on SQLite; `make chaos` has a hundred of all kinds."""
 
