@@ -35,31 +35,31 @@ class SweepChange(BaseModel):
 @router.post("/pause")
 def pause(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
     """Compute nothing more of a sweep for now. What runs stops at its next segment and keeps its place."""
-    return _done(engine, id, lambda controls, sweep: controls.pause(sweep))
+    return _done(engine, id, Controls.pause)
 
 
 @router.post("/resume")
 def resume(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
     """Go on with a sweep that is paused or cancelled."""
-    return _done(engine, id, lambda controls, sweep: controls.resume(sweep))
+    return _done(engine, id, Controls.resume)
 
 
 @router.post("/cancel")
 def cancel(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
     """Give up the trials that have no outcome; those that other sweeps want go on."""
-    return _done(engine, id, lambda controls, sweep: controls.cancel(sweep))
+    return _done(engine, id, Controls.cancel)
 
 
 @router.post("/retry")
 def retry(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
     """Queue the trials again that failed or were cancelled."""
-    return _done(engine, id, lambda controls, sweep: controls.retry(sweep))
+    return _done(engine, id, Controls.retry)
 
 
 @router.post("/restore")
 def restore(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
     """Take a deleted sweep out of the bin."""
-    return _done(engine, id, lambda controls, sweep: controls.restore(sweep))
+    return _done(engine, id, Controls.restore)
 
 
 @router.patch("")
