@@ -1,0 +1,56 @@
+"""What tuning is worth: the best of k settings that were tried, expected over which k they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from benchmarks.scoring.goals import Goal, costs
+
+
+def expected_best(selecting: Sequence[float], reporting: Sequence[float], goal: Goal) -> NDArray[np.float64]:
+    """The reported value of the setting that is best of k, for k = 1 ... n, over all subsets of k settings.
+
+    With settings from best to worst by the selecting metric, the i-th is the best of k with probability
+    C(n - i, k - 1) / C(n, k): the exact form of the expected maximum of Dodge et al. (2019), without
+    replacement and with selection and report apart.
+
+    Args:
+        selecting: mean of the metric that chooses, one per setting. A value that is not finite is a failure
+            and loses to every other.
+        reporting: what is then reported of the same settings.
+        goal: of the selecting metric.
+
+    Returns:
+        ``(n,)``; not finite where a failure may be what is reported.
+
+    Raises:
+        ValueError: no settings, or not as many values of one kind as of the other.
+    """
+    if not len(selecting) or len(selecting) != len(reporting):
+        raise ValueError(
+            f"{len(selecting)} settings with {len(reporting)} reported values; give as many of each"
+        )
+    order = np.argsort(costs(selecting, goal), kind="stable")
+    ordered = np.asarray(reporting, dtype=np.float64)[order]
+    weights = _weights(len(ordered))
+    with np.errstate(invalid="ignore"):
+        expected: NDArray[np.float64] = np.where(weights > 0, weights * ordered, 0.0).sum(axis=1)
+    return expected
+
+
+def _weights(n: int) -> NDArray[np.float64]:
+    """``(k, i)``: probability that the i-th of n is the best of k."""
+    k, i = np.arange(1, n + 1)[:, None], np.arange(1, n + 1)[None, :]
+    possible = n - i >= k - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = _log_choose(np.where(possible, n - i, n), k - 1) - _log_choose(np.full_like(k, n), k)
+    return np.where(possible, np.exp(log), 0.0)
+
+
+def _log_choose(n: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.float64]:
+    chosen: NDArray[np.float64] = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+    return chosen
