@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.suites import tiers
 from benchmarks.suites.schema import ClaimSection, ExhibitFile, FigureSection, Scalar, TestSection
@@ -35,12 +36,16 @@ class Known:
         estimators: id -> hyper-parameters and their values.
         boards: values of task parameters.
         levels: metric and label of what is known or published of a board.
+        probed: estimator -> others that are measured at the parameters that it trains, in every tier.
+        settings: estimator -> how many settings it has on a board, at most.
     """
 
     metrics: Sequence[str]
     estimators: Mapping[str, Mapping[str, Value]]
     boards: Sequence[Mapping[str, Value]]
     levels: Collection[tuple[str, str]]
+    probed: Mapping[str, Collection[str]] = field(default_factory=dict)
+    settings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def parameters(self) -> list[str]:
@@ -67,7 +72,28 @@ def of_sweeps(sweeps: Sequence[Sweep], levels: Sequence[tuple[str, str]]) -> Kno
         },
         boards=[board.values for board in boards],
         levels=list(dict.fromkeys([*own, *levels])),
+        probed=_probed(sweeps),
+        settings=_settings(sweeps),
     )
+
+
+def _probed(sweeps: Sequence[Sweep]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for sweep in sweeps:
+        others = {one.id for one in sweep.diagnostics.estimators} if sweep.diagnostics else set()
+        for cell in sweep.cells():
+            own = found.setdefault(cell.estimator.id, set(others))
+            own &= others
+    return found
+
+
+def _settings(sweeps: Sequence[Sweep]) -> dict[str, int]:
+    by_board = (Counter((cell.task, cell.estimator.id) for cell in sweep.cells()) for sweep in sweeps)
+    found: dict[str, int] = {}
+    for counted in by_board:
+        for (_, estimator), number in counted.items():
+            found[estimator] = max(number, found.get(estimator, 0))
+    return found
 
 
 def claims(file: ExhibitFile, known: Known) -> Iterator[Issue]:
@@ -81,11 +107,21 @@ def claims(file: ExhibitFile, known: Known) -> Iterator[Issue]:
             yield from _interval(path, test, known)
             yield from _boards(path, test, known)
         yield from _one_metric(f"/claims/{i}/tests", claim)
+        if claim.on is not None:
+            named = [name for test in claim.tests for name in (test.estimator, *test.than) if name]
+            yield from _common(
+                f"/claims/{i}/on", claim.on, known, [test.metric for test in claim.tests], named
+            )
+            for j, test in enumerate(claim.tests):
+                if not test.than:
+                    yield Issue(f"/claims/{i}/tests/{j}", "a test at common parameters needs than.")
 
 
 def figure(section: FigureSection, known: Known) -> Iterator[Issue]:
     """Everything that is wrong with how a figure is drawn."""
     yield from metric("/figure/metric", section.metric, known)
+    if section.on is not None:
+        yield from _common("/figure/on", section.on, known, [section.metric])
     for i, name in enumerate(section.panels):
         if name not in known.parameters:
             yield unknown(f"/figure/panels/{i}", "task parameter", name, known.parameters)
@@ -98,6 +134,23 @@ def figure(section: FigureSection, known: Known) -> Iterator[Issue]:
     for i, label in enumerate(section.levels):
         if label not in labels:
             yield unknown(f"/figure/levels/{i}", "level", label, labels)
+
+
+def _common(
+    path: str, on: str, known: Known, metrics: Sequence[str], estimators: Sequence[str] = ()
+) -> Iterator[Issue]:
+    """Why nothing, or not one model, is measured at the parameters that an estimator trains."""
+    if on not in known.settings:
+        yield unknown(path, "estimator of this exhibit", on, list(known.settings))
+        return
+    if known.settings[on] > 1:
+        yield Issue(path, f"{on} has {known.settings[on]} settings here; common parameters are those of one.")
+    for name in (name for name in metrics if diagnostic_metric(name) is None):
+        yield Issue(path, f"{name} is no diagnostic metric; only those are measured of several estimators.")
+    missing = [name for name in dict.fromkeys(estimators) if name not in {on, *known.probed[on]}]
+    if missing or not known.probed[on]:
+        what = ", ".join(missing) or "any other"
+        yield Issue(path, f"diagnostics.estimators of {on} does not measure {what} in every tier.")
 
 
 def metric(path: str, name: str, known: Known) -> Iterator[Issue]:

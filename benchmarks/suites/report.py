@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.scoring import claims, orders, posterior, seeds, verdicts
 from benchmarks.spec import CellSpec, Component
-from benchmarks.suites import predicates, published, reading
+from benchmarks.suites import claim_cells, predicates, published, reading
+from benchmarks.suites.claim_cells import Scene
 from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.schema import ClaimSection, TestSection, Tier
@@ -38,7 +39,8 @@ class Measured:
     Attributes:
         spec: the cell.
         wanted: its seeds in this tier.
-        values: metric -> seed -> final value, of the seeds that ended; NaN for one that failed.
+        values: metric -> seed -> final value, of the seeds that ended; NaN for one that failed. Values at an
+            epoch stand beside them, see :func:`benchmarks.suites.claim_cells.at_epoch`.
     """
 
     spec: CellSpec
@@ -340,12 +342,7 @@ def _least_seeds(exhibit: Exhibit, tier: Tier) -> int:
 
 
 def _scored(one: Measured) -> posterior.Cell:
-    parameters = {**one.spec.estimator.values, "lr": one.spec.lr, "optimizer": one.spec.optimizer.id}
-    return posterior.Cell(
-        estimator=one.spec.estimator.id,
-        parameters=parameters,
-        values={name: one.ended(name) for name in one.values if one.ended(name)},
-    )
+    return claim_cells.scored(one.spec, {name: one.ended(name) for name in one.values})
 
 
 def _metric(task: str, name: str) -> posterior.Metric:
@@ -378,29 +375,38 @@ def _judge(
         ValueError: it cannot be decided as it is written.
     """
     titles = _titles(by_board)
+    scenes = {
+        scene: cells
+        for task, own in by_board.items()
+        for scene, cells in claim_cells.scenes(claim, titles[task], [_scored(one) for one in own])
+    }
     parts: list[claims.Claim] = []
     for test in claim.tests:
         boards = {title: task for task, title in titles.items() if predicates.named(task.values, test.boards)}
         if not boards:
             return claims.not_tried("none of the boards that it speaks of is in this tier")
-        parts += predicates.parts(test, list(boards), functools.partial(_level, boards, test, exhibit))
-    task = next(iter(by_board))
+        named = [scene for scene in scenes if scene.board in boards]
+        if not named:
+            return claims.not_tried(f"not measured at any epoch: {predicates.only_metric(claim)}")
+        parts += predicates.parts(test, named, functools.partial(_level, boards, test, exhibit))
+    task, metric = next(iter(by_board)), predicates.only_metric(claim)
     return claims.judge(
         *parts,
-        boards={titles[task]: [_scored(one) for one in own] for task, own in by_board.items()},
-        select=_metric(task.id, exhibit.file.select),
-        report=_metric(task.id, predicates.only_metric(claim)),
+        boards=scenes,
+        select=_metric(task.id, metric if claim.on else exhibit.file.select),
+        report=_metric(task.id, metric),
         min_seeds=_least_seeds(exhibit, tier),
     )
 
 
 def _level(
-    boards: Mapping[str, Component], test: TestSection, exhibit: Exhibit, end: predicates.End, title: Hashable
+    boards: Mapping[str, Component], test: TestSection, exhibit: Exhibit, end: predicates.End, scene: Hashable
 ) -> float | None:
     """A number, or the known level of that label on a board."""
     if not isinstance(end, str):
         return end
-    for reference in _references(exhibit, boards[str(title)]):
+    assert isinstance(scene, Scene)
+    for reference in _references(exhibit, boards[scene.board]):
         if (reference.label, reference.metric) == (end, test.metric):
             return reference.mean
-    raise UnknownLevel(f"no level {end!r} of {test.metric} is known on {title}")
+    raise UnknownLevel(f"no level {end!r} of {test.metric} is known on {scene.board}")

@@ -46,7 +46,8 @@ class TierSection(Section):
     changes: str = Field(description="what differs from the published protocol, in words; empty: nothing")
     sweeps: Text = Field(default="published", description="which of the exhibit's lists of sweeps")
     set: dict[str, Any] = Field(
-        default={}, description="keys of a sweep file; those under `task` are merged, others replace"
+        default={},
+        description="keys of a sweep file; what is under `task` and `diagnostics` is merged, others replace",
     )
     only: list[dict[str, Scalar]] = Field(
         default=[], description="boards to keep, by task parameters before `set`; empty: all"
@@ -117,6 +118,14 @@ class ClaimSection(Section):
     sentence: Text = Field(description="what the paper says, in our words")
     where: Text = Field(description="page or section")
     tests: list[TestSection] = Field(min_length=1, description="all must hold")
+    on: Text | None = Field(
+        default=None,
+        description="read all estimators at the parameters that this one trains, where "
+        "`diagnostics.estimators` measured them; the metric is a diagnostic one without an estimator",
+    )
+    every_epoch: bool = Field(
+        default=False, description="read every epoch at which the metric was measured, not the last alone"
+    )
     note: str = Field(default="", description="what the test leaves out")
 
 
@@ -127,6 +136,10 @@ class FigureSection(Section):
     metric: Text
     panels: list[Text] = Field(default=[], description="task parameters that get a panel each")
     across: Text | None = Field(default=None, description="`heatmap`: the hyper-parameter on the axis")
+    on: Text | None = Field(
+        default=None,
+        description="`curves`: a second panel of all estimators at the parameters that this one trains",
+    )
     y: Literal["linear", "log"] = "linear"
     levels: list[Text] = Field(default=[], description="labels of known or published levels to draw")
 

@@ -13,6 +13,9 @@ from benchmarks.suites.schema import ExhibitFile, TierSection
 from benchmarks.sweep import Issue, SpecError, Sweep, read_sweep
 from benchmarks.sweep_file.issues import at
 
+MERGED = ("task", "diagnostics")
+"""Keys of a sweep file whose content a tier sets one by one, and does not replace."""
+
 Lists = Mapping[str, Sequence[Mapping[str, Any]]]
 """Sweep files without names, by what they are."""
 
@@ -65,19 +68,18 @@ class Document:
     def place(self, path: str) -> str:
         """The pointer, in the exhibit's file, to what a pointer into the content speaks of."""
         head, _, rest = path.removeprefix("/").partition("/")
-        if head == "task" and rest:
-            return self._task_place(path, rest)
+        if head in MERGED and rest and rest.partition("/")[0] not in self.changed.get(head, {}):
+            return self._own_place(path, head, rest)
         if head in self.changed:
             return self.changed_at + path
         if head in ("select", "report") and head not in self.board.entry:
             return path.removesuffix("/metric")
         return self.board.entry_at + path
 
-    def _task_place(self, path: str, rest: str) -> str:
-        name = rest.partition("/")[0]
-        if name in self.changed.get("task", {}):
-            return self.changed_at + path
-        return f"{self.board.own_at}/{rest}" if name in self.board.own else self.board.entry_at + path
+    def _own_place(self, path: str, head: str, rest: str) -> str:
+        """Of what the tier leaves as it is."""
+        of_board = head == "task" and rest.partition("/")[0] in self.board.own
+        return f"{self.board.own_at}/{rest}" if of_board else self.board.entry_at + path
 
 
 def documents(name: str, file: ExhibitFile, lists: Lists, tier: str) -> Iterator[Document]:
@@ -106,7 +108,7 @@ def wrong_shapes(file: ExhibitFile, lists: Lists) -> Iterator[Issue]:
     for name, entries in lists.items():
         for i, entry in enumerate(entries):
             path = at(at("/sweeps", name), i)
-            yield from _no_mapping(f"{path}/task", entry.get("task", {}))
+            yield from _no_mappings(path, entry)
             given = entry.get("boards", [{}])
             if not isinstance(given, list) or not given:
                 yield Issue(f"{path}/boards", "must be a list of task parameters, as [{p: 2}, {p: 3}].")
@@ -114,7 +116,7 @@ def wrong_shapes(file: ExhibitFile, lists: Lists) -> Iterator[Issue]:
             for j, board in enumerate(given):
                 yield from _no_mapping(f"{path}/boards/{j}", board)
     for tier, section in file.tiers.items():
-        yield from _no_mapping(f"/tiers/{tier}/set/task", section.set.get("task", {}))
+        yield from _no_mappings(f"/tiers/{tier}/set", section.set)
 
 
 def issues(made: Sequence[Document]) -> Iterator[Issue]:
@@ -127,16 +129,24 @@ def issues(made: Sequence[Document]) -> Iterator[Issue]:
                 yield Issue(document.place(one.path), one.message, one.suggestion)
 
 
-def _no_mapping(path: str, value: object) -> Iterator[Issue]:
+def _no_mappings(path: str, given: Mapping[str, Any]) -> Iterator[Issue]:
+    yield from _no_mapping(f"{path}/task", given.get("task", {}))
+    yield from _no_mapping(f"{path}/diagnostics", given.get("diagnostics", {}), "keys, as {draws: 512}")
+
+
+def _no_mapping(path: str, value: object, of: str = "task parameters, as {p: 2}") -> Iterator[Issue]:
     if not isinstance(value, dict):
-        yield Issue(path, "must be a mapping of task parameters, as {p: 2}.")
+        yield Issue(path, f"must be a mapping of {of}.")
 
 
 def _content(name: str, file: ExhibitFile, section: TierSection, board: Board) -> dict[str, Any]:
     """A sweep file of one board, with what the tier changes."""
     rule = {"select": {"metric": file.select}, "report": list(file.report)}
     given = {key: value for key, value in board.entry.items() if key != "boards"}
-    changed = {**section.set, "task": {**board.task, **section.set.get("task", {})}}
+    given["task"] = board.task
+    changed = {
+        key: {**given.get(key, {}), **value} if key in MERGED else value for key, value in section.set.items()
+    }
     return {"name": name, **rule, **given, **changed}
 
 

@@ -23,7 +23,10 @@ def decided_by(
         metric: name of a metric -> what sentences call it.
         title: name of an estimator -> likewise.
     """
-    return [_where(test, _phrase(test, metric(test.metric), title)) for test in claim.tests]
+    said = [_where(test, _phrase(test, metric(test.metric), title)) for test in claim.tests]
+    if claim.on is not None:
+        said = [f"{one}, all at the parameters that {title(claim.on)} trains" for one in said]
+    return [f"{one}, at every epoch measured" for one in said] if claim.every_epoch else said
 
 
 def judged(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from benchmarks.scoring import seeds
+from benchmarks.suites.claim_cells import probe
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.report import BoardReport, Measured, goal_of
 from benchmarks.suites.schema import FigureSection, Tier
@@ -96,8 +97,18 @@ def picture(engine: Engine, exhibit: Exhibit, tier: Tier) -> Picture:
         across=(section.across or "").replace("_", " "),
         log=section.y == "log",
         maximize=goal_of(task, section.metric) == "maximize",
-        panels=tuple(_panel(engine, section, board, now.measured) for board in report.boards),
+        panels=tuple(_panels(engine, section, report.boards, now.measured)),
     )
+
+
+def _panels(
+    engine: Engine, section: FigureSection, shown: Sequence[BoardReport], measured: Sequence[Measured]
+) -> Iterator[Panel]:
+    for board in shown:
+        yield _panel(engine, section, board, measured)
+        if section.on is not None:
+            title = f"At the parameters that {describe.title_of_estimator(section.on)} trains"
+            yield Panel(title=title, curves=_common(engine, section, section.on, board), numbers={})
 
 
 def _panel(engine: Engine, section: FigureSection, board: BoardReport, measured: Sequence[Measured]) -> Panel:
@@ -111,6 +122,8 @@ def _panel(engine: Engine, section: FigureSection, board: BoardReport, measured:
 
 def _title(section: FigureSection, board: BoardReport) -> str:
     values = board.task.values
+    if section.on is not None:
+        return "Each at the parameters that it trains"
     named = [f"{name.replace('_', ' ')} {_text(values[name])}" for name in section.panels if name in values]
     return ", ".join(named) or board.title
 
@@ -130,6 +143,17 @@ def _curves(engine: Engine, section: FigureSection, board: BoardReport) -> tuple
         for key, estimator in chosen.items()
         if grouped.get(key)
     )
+
+
+def _common(engine: Engine, section: FigureSection, on: str, board: BoardReport) -> tuple[BoardCurve, ...]:
+    """Of every estimator of the board, what was measured at the parameters that one of them trains."""
+    keys = [spec.cell_key for spec in chosen_cells(board) if spec.estimator.id == on]
+    names = {probe(section.metric, line.estimator): line.estimator for line in board.lines}
+    names = {section.metric: on} | {name: id for name, id in names.items() if id != on}
+    with read(engine) as connection:
+        rows = curves.of_cells(connection, list(cell_ids(connection, keys).values()), list(names))
+    grouped = {id: [row for row in rows if row.metric == name] for name, id in names.items()}
+    return tuple(boards.curve_over_seeds(id, section.metric, own) for id, own in grouped.items() if own)
 
 
 def _levels(section: FigureSection, board: BoardReport) -> Iterator[Level]:

@@ -15,10 +15,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from benchmarks.spec import CellSpec, digest
 from benchmarks.suites import costs, reading
+from benchmarks.suites.claim_cells import at_epoch, metrics_of
 from benchmarks.suites.reading import Exhibit, Suite
 from benchmarks.suites.report import Measured, Report, cells_of, report
 from benchmarks.suites.rounds import Rounds, most, rounds
@@ -29,7 +30,8 @@ from service.queue import limits, submission
 from service.resources import planning, schemas, sweeps
 from service.states import ENDED_BADLY
 from service.storage.engine import read
-from service.storage.queries import reproductions
+from service.storage.queries import curves, reproductions
+from service.storage.queries.boards import cell_ids
 from service.storage.queries.reproductions import EndedRow
 
 logger = logging.getLogger(__name__)
@@ -209,8 +211,21 @@ def _costs(exhibit: Exhibit, tier: Tier, cases: tuple[costs.Case, ...]) -> costs
 
 def _ended(engine: Engine, exhibit: Exhibit, tier: Tier) -> frozenset[EndedRow]:
     keys = [spec.cell_key for spec, _ in cells_of(exhibit.sweeps(tier))]
+    over_time = {name for one in exhibit.file.claims if one.every_epoch for name in metrics_of(one)}
     with read(engine) as connection:
-        return frozenset(reproductions.ended(connection, keys, _names(exhibit)))
+        rows = reproductions.ended(connection, keys, _names(exhibit))
+        return frozenset([*rows, *_at_epochs(connection, keys, sorted(over_time))])
+
+
+def _at_epochs(connection: Connection, keys: Sequence[str], names: Sequence[str]) -> Iterator[EndedRow]:
+    """The values of curves of metrics that claims read at every epoch."""
+    if not names:
+        return
+    cells = {id: key for key, id in cell_ids(connection, keys).items()}
+    for curve in curves.of_cells(connection, list(cells), names):
+        for epoch, value in zip(curve.epochs.tolist(), curve.values.tolist(), strict=True):
+            if math.isfinite(value):  # epochs between those that were measured
+                yield EndedRow(cells[curve.cell_id], curve.seed, at_epoch(curve.metric, epoch), value)
 
 
 def _measured(exhibit: Exhibit, tier: Tier, rows: frozenset[EndedRow]) -> list[Measured]:
@@ -230,7 +245,7 @@ def _names(exhibit: Exhibit) -> list[str]:
     """Metrics that choose, that are reported, that claims read, and that the figure shows."""
     file = exhibit.file
     drawn = {file.figure.metric} if file.figure else set()
-    claimed = {test.metric for claim in file.claims for test in claim.tests}
+    claimed = {name for claim in file.claims for name in metrics_of(claim)}
     return sorted({file.select, *file.report, *claimed, *drawn})
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlencode
 
 from sqlalchemy import Engine
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 from benchmarks.scoring.halving import Elimination
 from benchmarks.scoring.orders import Agreement
 from benchmarks.spec import CellSpec, Component, digest
+from benchmarks.suites.claim_cells import Scene
 from benchmarks.suites.predicates import ClaimReport
 from benchmarks.suites.reading import Exhibit
 from benchmarks.suites.report import Beside, BoardReport, Line, Report
@@ -245,7 +247,7 @@ def _claim(one: ClaimReport, report: Report, shown: Sequence[ReportBoard]) -> Re
         one,
         device=None,
         decided_by=decided_by(one.claim, of_task(task)),
-        board=lambda title: (ids[str(title)], str(title)),
+        board=lambda scene: (ids[cast(Scene, scene).board], str(scene)),
     )
 
 
