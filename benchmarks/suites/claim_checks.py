@@ -140,15 +140,15 @@ def _common(
     path: str, on: str, known: Known, metrics: Sequence[str], estimators: Sequence[str] = ()
 ) -> Iterator[Issue]:
     """Why nothing, or not one model, is measured at the parameters that an estimator trains."""
+    missing = [name for name in dict.fromkeys(estimators) if name not in {on, *known.probed.get(on, ())}]
+    undiagnosed = [name for name in metrics if diagnostic_metric(name) is None]
     if on not in known.settings:
         yield unknown(path, "estimator of this exhibit", on, list(known.settings))
-        return
-    if known.settings[on] > 1:
-        yield Issue(path, f"{on} has {known.settings[on]} settings here; common parameters are those of one.")
-    for name in (name for name in metrics if diagnostic_metric(name) is None):
-        yield Issue(path, f"{name} is no diagnostic metric; only those are measured of several estimators.")
-    missing = [name for name in dict.fromkeys(estimators) if name not in {on, *known.probed[on]}]
-    if missing or not known.probed[on]:
+    elif undiagnosed:
+        yield Issue(path, f"{undiagnosed[0]} is no diagnostic metric; only those are measured of others.")
+    elif known.settings[on] > 1:
+        yield Issue(path, f"{on} has {known.settings[on]} settings; common parameters are those of one.")
+    elif missing or not known.probed[on]:
         what = ", ".join(missing) or "any other"
         yield Issue(path, f"diagnostics.estimators of {on} does not measure {what} in every tier.")
 

@@ -152,7 +152,7 @@ def test_claims_say_how_many_of_the_published_boards_they_were_tested_on(suites:
     (smoke, *_) = reported(VALUES, "smoke").claims
     assert (smoke.boards, smoke.published_boards) == (1, 2)
     titles = [board.title for board in reported(VALUES).boards]
-    assert list(best.result.by_board) == titles
+    assert [str(scene) for scene in best.result.by_board] == titles
 
 
 def test_a_smoke_tier_judges_no_claim(suites: Path) -> None:
@@ -264,6 +264,47 @@ def test_a_level_that_is_not_known_on_a_board_leaves_the_claim_untried(suites: P
     result = reported(VALUES).claims[2].result
     assert result.verdict == ClaimVerdict.NOT_TRIED
     assert result.reason.startswith("no level 'Row 2' of expected_loss is known on Polynomial p = 3")
+
+
+COSINE = "gradient.code.cosine_corrected"
+
+
+def cosines(at_third_epoch: float) -> Report:
+    """Figure 4: on its own model everyone is ahead of ReinMax; at common parameters only Gumbel-Rao, at most
+    at epoch 3.
+    """
+    exhibit = reading.exhibit("reinmax-2023/figure4")
+    measured = []
+    for spec, seeds in cells_of(exhibit.sweeps("reduced")):
+        trained = 0.7 if spec.estimator.id == "reinmax" else 0.9
+        values = {COSINE: trained, f"{COSINE}@1": 0.8, f"{COSINE}@3": 0.7}
+        if spec.estimator.id == "reinmax":
+            for other in ("st", "stgs", "gst", "gumbel_rao"):
+                values |= {f"{COSINE}.{other}": 0.5, f"{COSINE}.{other}@1": 0.5, f"{COSINE}.{other}@3": 0.5}
+            values[f"{COSINE}.gumbel_rao@3"] = at_third_epoch
+        over_seeds = {name: {s: value + 0.01 * s for s in seeds} for name, value in values.items()}
+        measured.append(Measured(spec=spec, wanted=seeds, values=over_seeds))
+    return report(exhibit, "reduced", measured)
+
+
+def test_a_claim_at_common_parameters_compares_what_was_measured_on_one_model() -> None:
+    common, own, *_ = cosines(at_third_epoch=0.6).claims
+    assert common.result.verdict == ClaimVerdict.SUPPORTED
+    assert [str(scene).rpartition(", ")[2] for scene in common.result.by_board] == ["epoch 1", "epoch 3"]
+    assert own.result.verdict == ClaimVerdict.CONTRADICTED
+
+
+def test_a_claim_about_every_epoch_fails_by_one() -> None:
+    (result, *_) = (one.result for one in cosines(at_third_epoch=0.75).claims)
+    assert result.verdict == ClaimVerdict.CONTRADICTED
+    assert [round(share, 2) for share in result.by_board.values()] == [1, 0]
+
+
+def test_a_claim_about_every_epoch_waits_for_the_first() -> None:
+    exhibit = reading.exhibit("reinmax-2023/figure4")
+    nothing = [Measured(spec=spec, wanted=seeds) for spec, seeds in cells_of(exhibit.sweeps("reduced"))]
+    (result, *_) = (one.result for one in report(exhibit, "reduced", nothing).claims)
+    assert (result.verdict, result.reason) == (ClaimVerdict.NOT_TRIED, f"not measured at any epoch: {COSINE}")
 
 
 def test_numbers_of_other_suites_are_not_quoted(suites: Path) -> None:
