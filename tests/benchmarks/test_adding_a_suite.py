@@ -195,7 +195,7 @@ def test_the_page_explains_every_key() -> None:
             "tests: [{kind: best,",
             "on: reinmax\n    tests: [{kind: best,",
             "/claims/0/on",
-            "any other",
+            "no diagnostic metric",
             None,
         ),
         ("table1", "levels: [optimum", "levels: [optimun", "/figure/levels/0", "'optimun'", "optimum"),
