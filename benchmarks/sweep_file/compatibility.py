@@ -33,13 +33,16 @@ class Demands:
 
     @classmethod
     def of(cls, boards: Iterable[Facts]) -> Demands:
-        """The strictest of each kind."""
-        facts = list(boards)
+        """The strictest of each kind; keeps the spaces alone, for there may be a hundred thousand boards."""
+        spaces: set[Space] = set()
+        sequential, differentiable, nested = False, True, False
+        for one in boards:
+            spaces.update(one.spaces.values())
+            sequential |= one.sequential
+            differentiable &= one.differentiable
+            nested |= one.nested
         return cls(
-            spaces=frozenset(space for one in facts for space in one.spaces.values()),
-            sequential=any(one.sequential for one in facts),
-            differentiable=all(one.differentiable for one in facts),
-            nested=any(one.nested for one in facts),
+            spaces=frozenset(spaces), sequential=sequential, differentiable=differentiable, nested=nested
         )
 
     @property

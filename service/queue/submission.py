@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -113,7 +114,7 @@ def _store(
     storing = Storing(sweep, idempotency_key)
     begun = False
     try:
-        for piece in _pieces(expand(sweep)):  # keys are made between two transactions
+        for piece in _ahead(_pieces(expand(sweep))):  # keys are made while the database works
             with others_first(engine, pause=PAUSE):
                 with write(engine) as connection:
                     serialise(connection, "submit")
@@ -142,6 +143,15 @@ def _store(
         known=storing.known,
         planned=tuple(storing.planned),
     )
+
+
+def _ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces, each made in a thread of its own while the one before is stored."""
+    with ThreadPoolExecutor(1, "keys") as pool:
+        following = pool.submit(next, pieces, None)
+        while (piece := following.result()) is not None:
+            following = pool.submit(next, pieces, None)
+            yield piece
 
 
 def _forget(engine: Engine, sweep_id: int, storing_until: datetime, clock: Clock) -> None:

@@ -30,9 +30,9 @@ SWEEP_BODY = {
 }
 
 
-_PARSING = anyio.CapacityLimiter(1)
-"""Sweeps are read one at a time and beside everything else: reading a large one takes seconds of a processor,
-while workers report."""
+_PARSING = anyio.CapacityLimiter(4)
+"""Few sweeps are read at a time, beside everything else: reading a large one takes a second of a processor,
+while workers report; small ones do not wait for it."""
 
 
 async def _sweep(request: Request) -> Sweep:

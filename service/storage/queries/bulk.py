@@ -1,4 +1,4 @@
-"""Many rows at once, without what SQLAlchemy spends on each: ``executemany`` on SQLite, COPY on PostgreSQL.
+"""Many rows at once, without what SQLAlchemy spends on each: long statements on SQLite, COPY on PostgreSQL.
 
 Values go to the driver as they are: documents as text, states as their names.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, cast
 
 import psycopg
@@ -18,6 +19,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from service.storage.engine import is_sqlite
 from service.storage.models import Base, UtcDateTime
+from service.storage.queries.moves import chunks
+
+MOST_VARIABLES = 32_766
+"""Of a statement on SQLite. One of many rows waits once for Python's lock, ``executemany`` for each row."""
 
 
 def insert(
@@ -28,9 +33,10 @@ def insert(
         return
     listed = ", ".join(columns)
     if is_sqlite(connection):
-        marks = ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {table.__tablename__} ({listed}) VALUES ({marks})"
-        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+        head = f"INSERT INTO {table.__tablename__} ({listed}) VALUES "
+        for some in chunks(rows, MOST_VARIABLES // len(columns)):
+            statement = head + ", ".join([f"({', '.join('?' * len(columns))})"] * len(some))
+            connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
         return
     driver = cast(psycopg.Connection, connection.connection.driver_connection)
     statement = f"COPY {table.__tablename__} ({listed}) FROM STDIN"
@@ -59,13 +65,23 @@ def moment(connection: Connection, at: datetime) -> Any:
 
 
 def take_ids(connection: Connection, table: type[Base], count: int) -> Sequence[int]:
-    """Rising ids for rows that this transaction inserts next; on SQLite it must be a writer."""
+    """Rising ids for rows that this transaction inserts next; on SQLite it must be a writer.
+
+    On PostgreSQL the sequence jumps over them, so nobody else may take ids of the table meanwhile: callers
+    hold :func:`service.storage.engine.serialise`.
+    """
     name = table.__tablename__
+    if not count:
+        return range(0)
     if is_sqlite(connection):
         last = connection.execute(sa.text(f"SELECT coalesce(max(id), 0) FROM {name}")).scalar_one()
         return range(last + 1, last + 1 + count)
-    numbers = "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)"
-    return sorted(connection.scalars(sa.text(numbers), {"name": name, "count": count}))
+    jump = (
+        "SELECT setval(sequence, nextval(sequence) + :more) "
+        "FROM (SELECT CAST(pg_get_serial_sequence(:name, 'id') AS regclass) AS sequence) AS own"
+    )
+    last = connection.execute(sa.text(jump), {"name": name, "more": count - 1}).scalar_one()
+    return range(last + 1 - count, last + 1)
 
 
 def among(

@@ -34,6 +34,6 @@ def move(old: StrEnum, event: Event) -> Update:
     return sa.update(table).where(getattr(table, column) == old).values({column: after(old, event)})
 
 
-def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """``items`` in pieces that fit into one ``IN`` list."""
-    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+def chunks(items: Sequence[Item], size: int = _CHUNK) -> Iterator[Sequence[Item]]:
+    """``items`` in pieces that fit into one statement, an ``IN`` list if nothing else is said."""
+    return (items[start : start + size] for start in range(0, len(items), size))
