@@ -14,7 +14,19 @@ from rich.markup import escape
 
 from benchmarks.sweep import Issue, SpecError
 from estimators.registry import PluginError
-from service.cli import attempts, boards, certify, controls, data, nodes, servers, suite_files, suites, sweeps
+from service.cli import (
+    attempts,
+    boards,
+    certify,
+    controls,
+    data,
+    doctor,
+    nodes,
+    servers,
+    suite_files,
+    suites,
+    sweeps,
+)
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
 from service.processes.children import WRONG_INPUT
@@ -57,6 +69,7 @@ suite_files.register(app)
 boards.register(app)
 certify.register(app)
 data.register(app)
+doctor.register(app)
 
 
 def main() -> None:
