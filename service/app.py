@@ -21,6 +21,7 @@ from service.api.routes import (
     trials,
 )
 from service.api.routes.internal import internal_router
+from service.api.telemetry import Telemetry, TimedRequests
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
 from service.resources import certificates, measurements
@@ -47,6 +48,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
+    app.state.telemetry = telemetry = Telemetry(engine)
     app.state.owner_trials = settings.owner_trials
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
@@ -65,4 +67,5 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(TimedRequests, telemetry=telemetry)
     return app

@@ -63,7 +63,9 @@ def test_head_is_answered_wherever_get_is(app: FastAPI) -> None:
     for path in [p.replace("{id}", "1").replace("{key}", "1") for p in paths] + pages:
         get, head = http.get(path), http.head(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
-        assert dict(head.headers) == dict(get.headers), path
+        changing = {"content-length"} if path == "/metrics" else set()  # it has counted the GET before
+        same = [{k: v for k, v in one.headers.items() if k not in changing} for one in (head, get)]
+        assert same[0] == same[1], path
 
 
 @pytest.mark.parametrize(

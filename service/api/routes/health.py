@@ -1,8 +1,9 @@
-"""``/healthz``: the process answers. ``/readyz``: so does its database, with the right schema."""
+"""``/healthz``: the process answers. ``/readyz``: so does its database. ``/metrics``: for Prometheus."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from service.dependencies import EngineDep
@@ -30,3 +31,9 @@ def readyz(engine: EngineDep) -> Health:
     """The database answers and has the schema of this version; 503 says what is missing."""
     migrations.require_current(engine)
     return Health(status="ready", version=package_version())
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
+def metrics(request: Request) -> Response:
+    """Depth of the queue, lost attempts, speed, slots, times of requests, in Prometheus' text format."""
+    return Response(request.app.state.telemetry.text(), media_type=CONTENT_TYPE_LATEST)
