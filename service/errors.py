@@ -15,6 +15,7 @@
     │   ├── InvalidCertificate   no certificate of this estimator
     │   └── InvalidMeasurements  not what the command of this exhibit measures
     ├── CannotStore          the data directory cannot be written to
+    ├── CannotBackUp         a copy of a database cannot be made, or none be made from it
     ├── InvalidReport        a worker's report contradicts what it was given
     ├── WrongSecret          a report without the attempt's secret
     ├── StaleAttempt         a report of an attempt that no longer holds its cohort
@@ -97,6 +98,10 @@ class InvalidMeasurements(InvalidDocument):
 
     expected = "what this exhibit measures"
     advice = "Send what `python -m benchmarks.commands.efficiency --json FILE` writes."
+
+
+class CannotBackUp(HeunboardError):
+    """A copy of the database cannot be made, or no database be made from it."""
 
 
 class CannotStore(HeunboardError):

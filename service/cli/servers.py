@@ -1,4 +1,4 @@
-"""``heunboard up``, ``serve``, ``dispatch`` and ``db upgrade``."""
+"""``heunboard up``, ``serve``, ``dispatch`` and ``db upgrade``, ``backup``, ``restore``."""
 
 from __future__ import annotations
 
@@ -233,6 +233,52 @@ def upgrade(as_json: AsJson = False) -> None:
         typer.echo(f"{shown} is up to date (revision {after})")
     else:
         typer.echo(f"{shown}: upgraded from {before or 'an empty database'} to revision {after}")
+
+
+@database.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file; its owner alone can read it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole database into a file, while it is in use."""
+    from service.storage.backup import backup as copy
+    from service.storage.engine import open_engine
+    from service.storage.migrations import require_current
+
+    engine = open_engine(load_settings().database)
+    require_current(engine)
+    copy(engine, file)
+    shown, size = engine.url.render_as_string(hide_password=True), file.stat().st_size
+    if as_json:
+        print_json({"database": shown, "file": str(file), "bytes": size})
+    else:
+        typer.echo(f"{shown} is in {file} ({size / 1e6:,.1f} MB)")
+
+
+@database.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `heunboard db backup` wrote.")], as_json: AsJson = False
+) -> None:
+    """Fill an empty database from a copy; one of an earlier version is upgraded.
+
+    Published certificates, measurements and checkpoints are files of the data directory: copy them, too.
+    """
+    from service.processes.children import keep_private
+    from service.storage.backup import restore as fill
+    from service.storage.engine import open_engine
+    from service.storage.migrations import current
+    from service.storage.migrations import upgrade as apply
+
+    settings = load_settings()
+    keep_private(settings.data_home)
+    engine = open_engine(settings.database)
+    before = fill(engine, file)
+    apply(engine)
+    shown = engine.url.render_as_string(hide_password=True)
+    if as_json:
+        print_json({"database": shown, "file": str(file), "before": before, "after": current(engine)})
+    else:
+        typer.echo(f"{shown} was made from {file} (revision {before}, now {current(engine)})")
 
 
 def _settings(checkpoints: str | None, **others: Path) -> Settings:
