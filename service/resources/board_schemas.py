@@ -148,9 +148,9 @@ class RowCost(Answer):
 class BoardRow(Answer):
     """One estimator at its chosen setting.
 
-    ``settings_tried`` settings of it have a result, ``trials_spent`` trials of it have ended, and took
-    ``device_seconds``, on this board, whatever their outcome. ``source`` is ``imported`` where a shown
-    result has no attempt here that computed it.
+    ``settings_tried`` settings of it have ended trials, ``trials_spent`` trials of it have ended on this
+    board, whatever their outcome, and took about ``device_seconds``: each what a shown one took on average.
+    ``source`` is ``imported`` where a shown result has no attempt here that computed it.
     """
 
     estimator: str
@@ -174,22 +174,21 @@ class BoardRow(Answer):
 class UnrankedRow(Answer):
     """An estimator that somebody asked for and that has no place among the ranked.
 
-    ``cause`` is ``failed``, ``diverged``, ``cancelled``, ``waiting`` (queued or running), ``few_seeds`` (its
-    fullest cell has less than half of the results that the fullest of the board has) or ``not_finite`` (its
-    chosen setting has no finite value); ``reason`` says so in a sentence. ``settings`` were asked for,
-    ``settings_tried`` of them have a result. ``trial`` is the key of an example, of one that failed where
-    there is one, ``error`` its error, and ``cell`` its setting's key.
+    ``cause`` is ``failed``, ``diverged``, ``cancelled``, ``waiting`` (queued or running), ``few_seeds`` (no
+    setting has half of the results that the fullest of the board has) or ``no_value`` (its results lack the
+    choosing metric); ``reason`` says so in a sentence. ``settings`` were asked for, ``settings_tried`` of
+    them have ended trials. ``seeds`` are those of all settings. ``trial`` is the key of an example, of one
+    that failed where there is one, ``error`` how its error begins, and ``cell`` its setting's key.
     """
 
     estimator: str
     title: str
     version: int
-    cause: Literal["failed", "diverged", "cancelled", "waiting", "few_seeds", "not_finite"]
+    cause: Literal["failed", "diverged", "cancelled", "waiting", "few_seeds", "no_value"]
     reason: str
     settings: int
     settings_tried: int
     trials_spent: int
-    device_seconds: float
     seeds: SeedCounts
     cell: str
     trial: str | None
@@ -306,12 +305,14 @@ class Anytime(Answer):
 
 
 class EqualLine(Answer):
-    """A row after as many evaluations as the others: its last epoch within them, and its mean there."""
+    """A row after as many evaluations as the others: its last epoch within them, and its mean there; epoch
+    0 and null where not one epoch fits.
+    """
 
     estimator: str
     position: int
     epoch: int
-    mean: float
+    mean: float | None
 
 
 class EqualEvaluations(Answer):
@@ -347,7 +348,8 @@ class Repeat(Answer):
 
     ``sweep_file`` is the text of a sweep file (YAML) of the shown settings with their ``seeds``, ``command``
     submits it. ``revisions`` are those of the code that computed what is shown, where known.
-    ``device_seconds`` is what the shown trials took, ``device_seconds_spent`` what all of the board did.
+    ``device_seconds`` is what the shown trials took, ``device_seconds_spent`` about what all trials of the
+    rows did.
     """
 
     sweep_file: str
