@@ -87,7 +87,7 @@ def show(out: Console, board: dict[str, Any]) -> None:
 def standing_lines(board: dict[str, Any]) -> list[str]:
     """What the marks of ranks mean, and the seeds on which the best one hangs."""
     lines = []
-    if len(board["rows"]) > 1:
+    if _ties(board):
         lines.append(
             f"{TIED} cannot be told from the best: pairs of common seeds, Holm, 5 %; "
             "ranks are those that the seeds leave open"
@@ -145,16 +145,28 @@ def _add(table: Table, row: Row, board: dict[str, Any]) -> None:
     cells += [_measured(summaries[name])[0] if name in summaries else "–" for name in board["report"]]
     seeds = f"{row['n']} of {row['seeds_wanted']}"
     first, *more = references or [None]
-    table.add_row(_rank(row), escape(row["title"]), escape(setting), *cells, seeds, *_reference(first))
+    table.add_row(
+        _rank(row, ties=_ties(board)),
+        escape(row["title"]),
+        escape(setting),
+        *cells,
+        seeds,
+        *_reference(first),
+    )
     for reference in more:
         table.add_row("", "", "", *("" for _ in cells), "", *_reference(reference))
 
 
-def _rank(row: Row) -> str:
+def _ties(board: dict[str, Any]) -> bool:
+    """Whether a row cannot be told from the best, other than the best itself."""
+    return sum(row["standing"]["tied_with_best"] for row in board["rows"]) > 1
+
+
+def _rank(row: Row, *, ties: bool) -> str:
     standing = row["standing"]
     low, high = standing["rank_low"], standing["rank_high"]
     text = str(low) if low == high else f"{low}–{high}"
-    return f"{text} {TIED}" if standing["tied_with_best"] else text
+    return f"{text} {TIED}" if ties and standing["tied_with_best"] else text
 
 
 def _to_best(row: Row) -> str:

@@ -28,7 +28,8 @@ def row_cost(
     """
     ended = [seed for seed in seeds if seed.state is TrialState.SUCCEEDED]
     seconds = [seed.seconds for seed in ended if seed.seconds is not None]
-    used = [provenances[id] for id in {seed.attempt_id for seed in ended} if id in provenances]
+    attempts = {seed.attempt_id for seed in ended if seed.attempt_id is not None}
+    used = [provenances[id] for id in attempts if id in provenances]
     each = [one["evaluations"] for one in used if one.get("evaluations") is not None]
     memory = [one["peak_memory_bytes"] for one in used if one.get("peak_memory_bytes") is not None]
     return RowCost(

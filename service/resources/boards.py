@@ -323,7 +323,7 @@ def _cells(
     specs = boards.cell_specs(connection, ids)
     spreads: dict[int, dict[str, Spread]] = {}
     for one in boards.summary_rows(connection, ids, shown):
-        summary = Moments(one.count, one.mean, one.m2).summary()
+        summary = Moments(one.n, one.mean, one.m2).summary()
         spreads.setdefault(one.cell_id, {})[one.metric] = Spread.model_validate(summary)
     newest = {row.estimator: row.version for row in board.rows}
     chosen = {row.cell for row in board.rows}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import Engine
 
 from benchmarks.sweep import load_sweep
+from service.cli.boards import show
+from service.cli.main import main
+from service.client import Client
 from service.errors import InvalidPageToken, NotFound
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
@@ -18,7 +24,7 @@ from service.resources.board_schemas import Board, BoardRow, UnrankedRow
 from service.resources.boards import list_boards, list_cells, show_board
 from service.storage.queries.boards import ValueRow
 from tests.support.sweeps import PROVENANCE, small_sweep
-from tests.support.web import application, browser_of
+from tests.support.web import application, browser_of, served
 from workers.messages import CurveSegment, Heartbeat, LaneTrial, MetricsBatch, Outcome, TrialOutcome
 
 Values = Mapping[tuple[str, float], list[float | None]]
@@ -323,3 +329,44 @@ def test_an_unchanged_board_is_made_once(engine: Engine) -> None:
 def test_one_seed_has_no_interval() -> None:
     summary = summarise([ValueRow(1, 0, "loss", 2.0)], [False])
     assert (summary.mean, summary.sd, summary.low, summary.interquartile_mean) == (2.0, None, None, 2.0)
+
+
+def heunboard(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run a command in this process; its exit status."""
+    monkeypatch.setattr("sys.argv", ["heunboard", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_the_command_shows_ranks_ties_and_those_without_a_place(engine: Engine) -> None:
+    board = computed(engine, {**CLOSE, ("gst", 1.0): [None, None, None]})
+    out = io.StringIO()
+    show(Console(file=out, width=240), board.model_dump())
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert (
+        next(line for line in lines if line.startswith("1–2 ≈ Straight"))
+        .split("to 4.5")[1]
+        .startswith(" best")
+    )
+    assert any(line.startswith("1–2 ≈ ReinMax") and " +0.20 " in line for line in lines)
+    assert any(line.startswith("– Gapped straight-through 3 of 3 trials diverged") for line in lines)
+
+
+def test_the_client_and_the_command_have_every_setting(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = computed(engine, GRID)
+    with served(application(engine)) as url:
+        with Client(url) as client:
+            cells = list(client.board_cells(board.id))
+            assert [cell["chosen"] for cell in cells] == [False, True, False, False, True]
+            assert len(list(client.board_cells(board.id, estimator="reinmax"))) == 2
+        monkeypatch.setenv("HEUNBOARD_URL", url)
+        monkeypatch.setenv("COLUMNS", "200")
+        assert heunboard(monkeypatch, "board", board.id[:6], "--cells", "--json") == 0
+        assert json.loads(capsys.readouterr().out) == {"board": board.id, "cells": cells}
+        assert heunboard(monkeypatch, "board", board.id, "--cells") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert sum(line.startswith("* ") for line in lines) == 2
+    assert sum("2 of 2" in line for line in lines) == 5

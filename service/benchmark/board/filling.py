@@ -131,7 +131,7 @@ def _values() -> Iterator[sa.Executable]:
         yield sa.insert(TrialMetric).from_select(["trial_id", "metric", "value"], rows)
 
 
-def _share(column: sa.ColumnElement[int], factor: int, modulus: int) -> sa.ColumnElement[Any]:
+def _share(column: sa.SQLColumnExpression[int], factor: int, modulus: int) -> sa.ColumnElement[Any]:
     """Scattered over [0, 1)."""
     scattered = sa.cast(column, sa.BigInteger) * factor % modulus
     return sa.cast(scattered, sa.Double()) / modulus

@@ -68,7 +68,7 @@ class SummaryRow(NamedTuple):
 
     cell_id: int
     metric: str
-    count: int
+    n: int
     mean: float
     m2: float
 
@@ -186,7 +186,8 @@ def cell_count(connection: Connection, board_id: int, *, estimator: str | None) 
 
 def summary_rows(connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str]) -> list[SummaryRow]:
     """Moments of some metrics of some cells."""
-    columns = (getattr(CellSummary, name) for name in SummaryRow._fields)
+    moments = (CellSummary.count, CellSummary.mean, CellSummary.m2)
+    columns = (CellSummary.cell_id, CellSummary.metric, *moments)
     mine = (among(connection, CellSummary.cell_id, cell_ids), CellSummary.metric.in_(metrics))
     return [SummaryRow(*row) for row in connection.execute(sa.select(*columns).where(*mine))]
 
@@ -203,7 +204,7 @@ def means(connection: Connection, board_id: int, *, metric: str) -> dict[int, fl
 
 def spec_documents(connection: Connection, cell_ids: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Key and specification, as stored, of some cells: cheaper than :func:`cell_specs` for many."""
-    stored = sa.type_coerce(Cell.spec, sa.JSON())
+    stored: sa.ColumnElement[dict[str, Any]] = sa.type_coerce(Cell.spec, sa.JSON())
     for some in chunks(cell_ids):
         rows = connection.execute(sa.select(Cell.cell_key, stored).where(among(connection, Cell.id, some)))
         yield from ((key, document) for key, document in rows)
@@ -293,7 +294,9 @@ def provenances(connection: Connection, cell_ids: Sequence[int]) -> dict[int, di
     return {id: provenance for id, provenance in rows if provenance is not None}
 
 
-def _cells(metric: str) -> sa.Select[Any]:
+def _cells(
+    metric: str,
+) -> sa.Select[int, str, str, int, int, int, int, int, int, float, *tuple[Any, ...]]:
     """Cells with the summary of one metric, by rising id."""
     summary = sa.and_(CellSummary.cell_id == Cell.id, CellSummary.metric == metric)
     counts = (Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)
