@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,15 +50,18 @@ def expected_best(
         )
     order = np.argsort(costs(selecting, goal), kind="stable")
     ordered = np.asarray(reporting, dtype=np.float64)[order]
-    weights = _weights(len(ordered), np.arange(1, len(ordered) + 1) if of is None else np.asarray(of))
+    weights = _weights(len(ordered), tuple(range(1, len(ordered) + 1) if of is None else of))
+    if np.isfinite(ordered).all():
+        return np.asarray(weights @ ordered)
     with np.errstate(invalid="ignore"):
         expected: NDArray[np.float64] = np.where(weights > 0, weights * ordered, 0.0).sum(axis=1)
     return expected
 
 
-def _weights(n: int, of: NDArray[np.int64]) -> NDArray[np.float64]:
+@functools.lru_cache(maxsize=4)  # estimators of one board often have as many settings
+def _weights(n: int, of: tuple[int, ...]) -> NDArray[np.float64]:
     """``(k, i)``: probability that the i-th of n is the best of k."""
-    k, i = of[:, None], np.arange(1, n + 1)[None, :]
+    k, i = np.array(of)[:, None], np.arange(1, n + 1)[None, :]
     possible = n - i >= k - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         log = _log_choose(np.where(possible, n - i, n), k - 1) - _log_choose(np.full_like(k, n), k)

@@ -159,7 +159,8 @@ def _add(table: Table, row: Row, board: dict[str, Any]) -> None:
 
 def _ties(board: dict[str, Any]) -> bool:
     """Whether a row cannot be told from the best, other than the best itself."""
-    return sum(row["standing"]["tied_with_best"] for row in board["rows"]) > 1
+    tied = [row for row in board["rows"] if row["standing"]["tied_with_best"]]
+    return len(tied) > 1
 
 
 def _rank(row: Row, *, ties: bool) -> str:

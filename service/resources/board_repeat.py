@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -65,7 +67,7 @@ def repeat(
     } | _extras(specs[0])
     used = list(provenances)
     return Repeat(
-        sweep_file=_yaml(document) + "".join(f"# {line}\n" for line in _left_out(specs)),
+        sweep_file=_yaml(json.dumps(document)) + "".join(f"# {line}\n" for line in _left_out(specs)),
         command=f"heunboard submit board-{board[:12]}.yaml",
         seeds=numbers,
         data=_data(task, used),
@@ -114,10 +116,12 @@ def _data(task: Component, provenances: Iterable[Mapping[str, Any]]) -> list[Dat
     return [DataDigest(name=name, digest=digest) for name, digest in sorted(known.items())]
 
 
-def _yaml(document: Mapping[str, Any]) -> str:
+@functools.lru_cache(maxsize=64)  # while a board is computed its chosen settings seldom change
+def _yaml(document: str) -> str:
+    """YAML of a JSON text."""
     writer = YAML()
     writer.width = WIDE
     writer.default_flow_style = None  # blocks without blocks in them on one line
     text = io.StringIO()
-    writer.dump(dict(document), text)
+    writer.dump(json.loads(document), text)
     return text.getvalue()

@@ -445,7 +445,7 @@ class BoardCell(Answer):
 
 
 class BoardCellList(Answer):
-    """One page of a board's cells, in the order they were submitted; ``total`` are on all pages."""
+    """One page of a board's cells, estimator by estimator; ``total`` are on all pages."""
 
     select: str
     report: list[str]

@@ -66,9 +66,7 @@ def tuning(
         best_of=[
             _best_of(one.estimator, judged[one.estimator], goal, shown[0], others) for one in choice.ranked
         ],
-        responses=[
-            one.model_copy(update={"points": _thinned(one)}) for one in responses if len(one.points) > 1
-        ],
+        responses=[one for one in responses if len(one.points) > 1],
         heat_map=_heat_map([one.estimator for one in choice.ranked], responses),
     )
 
@@ -128,10 +126,12 @@ def _best_of(
 def _responses(
     contender: Contender, cells: Sequence[CellRow], settings: Settings, goal: Goal
 ) -> Iterable[Response]:
-    """One for each hyper-parameter, in the order of their names."""
+    """One for each hyper-parameter of two values or more, and for a temperature, in the order of names."""
     ended = [cell for cell in cells if cell.n and cell.cell_key in settings]
     mine = [settings[cell.cell_key] for cell in ended]
-    for name in sorted({name for one in mine for name in one}):
+    for name in sorted(set().union(*mine)):
+        if name != TEMPERATURE and len({one.get(name) for one in mine}) == 1:  # most never vary
+            continue
         there = [(one[name], cell) for one, cell in zip(mine, ended, strict=True) if name in one]
         yield _response(contender, name, there, settings, goal)
 
@@ -143,22 +143,21 @@ def _response(
     settings: Settings,
     goal: Goal,
 ) -> Response:
-    means = [_moments(cell).mean for _, cell in there]
+    means = [math.nan if cell.mean is None else cell.mean for _, cell in there]
     profile = sensitivity.profile([value for value, _ in there], means, goal)
-    points = [_point(one, there[one.setting][1]) for one in profile]
     chosen = None if contender.chosen is None else settings.get(contender.chosen.cell_key, {}).get(name)
     return Response(
         estimator=contender.estimator,
         parameter=name,
-        scale=sensitivity.scale_of([point.value for point in points]),
-        points=points,
+        scale=sensitivity.scale_of([one.value for one in profile]),
+        points=[_point(one, there[one.setting][1]) for one in _thinned(profile, chosen)],
         chosen=chosen,
-        area=sensitivity.area({point.value: point.mean for point in points}, goal),
+        area=sensitivity.area({one.value: means[one.setting] for one in profile}, goal),
     )
 
 
 def _point(best: sensitivity.Best, cell: CellRow) -> ResponsePoint:
-    found = _moments(cell).summary()
+    found = Moments(cell.n or 0, cell.mean or 0.0, cell.m2 or 0.0).summary()
     return ResponsePoint(
         value=best.value,
         mean=found.mean,
@@ -169,25 +168,20 @@ def _point(best: sensitivity.Best, cell: CellRow) -> ResponsePoint:
     )
 
 
-def _moments(cell: CellRow) -> Moments:
-    return Moments(cell.n or 0, cell.mean or 0.0, cell.m2 or 0.0)
-
-
-def _thinned(response: Response) -> list[ResponsePoint]:
-    """At most ``MOST_POINTS`` points, evenly over their order, the chosen value and the ends among them."""
-    points = response.points
-    if len(points) <= MOST_POINTS:
-        return points
-    last = len(points) - 1
+def _thinned(profile: Sequence[sensitivity.Best], chosen: Value | None) -> list[sensitivity.Best]:
+    """At most ``MOST_POINTS`` values, evenly over their order, the chosen one and the ends among them."""
+    if len(profile) <= MOST_POINTS:
+        return list(profile)
+    last = len(profile) - 1
     kept = {round(i * last / (MOST_POINTS - 2)) for i in range(MOST_POINTS - 1)}
-    kept |= {i for i, point in enumerate(points) if point.value == response.chosen}
-    return [points[i] for i in sorted(kept)]
+    kept |= {i for i, one in enumerate(profile) if one.value == chosen}
+    return [profile[i] for i in sorted(kept)]
 
 
 def _heat_map(estimators: Sequence[str], responses: Iterable[Response]) -> HeatMap | None:
-    """Of all temperatures of which every estimator answers at most ``MOST_POINTS``."""
+    """Of all temperatures that responses name."""
     found = {
-        one.estimator: {float(point.value): point.mean for point in _thinned(one)}
+        one.estimator: {float(point.value): point.mean for point in one.points}
         for one in responses
         if one.parameter == TEMPERATURE and one.scale != "words"
     }

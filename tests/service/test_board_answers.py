@@ -284,10 +284,11 @@ def test_cells_in_pages(engine: Engine) -> None:
     rest = list_cells(engine, board.id, limit=3, page_token=first.next_page_token)
     assert (first.total, len(first.cells), len(rest.cells), rest.next_page_token) == (5, 3, 2, None)
     cells = [*first.cells, *rest.cells]
-    assert [cell.setting.parameters["temperature"] for cell in cells] == [0.5, 1.0, 2.0, 1.0, 2.0]
-    assert [cell.chosen for cell in cells] == [False, True, False, False, True]
+    assert [cell.estimator for cell in cells] == ["reinmax"] * 2 + ["st"] * 3
+    assert [cell.setting.parameters["temperature"] for cell in cells] == [1.0, 2.0, 0.5, 1.0, 2.0]
+    assert [cell.chosen for cell in cells] == [False, True, False, True, False]
     assert all(cell.eligible for cell in cells)
-    spread = cells[1].metrics["expected_loss"]
+    spread = cells[3].metrics["expected_loss"]
     assert (spread.n, spread.mean) == (2, 2.0)
     assert spread.sd == pytest.approx(math.sqrt(2))
     assert list(cells[0].metrics) == ["expected_loss", "train_loss"]
@@ -360,7 +361,7 @@ def test_the_client_and_the_command_have_every_setting(
     with served(application(engine)) as url:
         with Client(url) as client:
             cells = list(client.board_cells(board.id))
-            assert [cell["chosen"] for cell in cells] == [False, True, False, False, True]
+            assert [cell["chosen"] for cell in cells] == [False, True, False, True, False]
             assert len(list(client.board_cells(board.id, estimator="reinmax"))) == 2
         monkeypatch.setenv("HEUNBOARD_URL", url)
         monkeypatch.setenv("COLUMNS", "200")

@@ -55,7 +55,7 @@ def list_cells(
     limit: Limit = 100,
     page_token: PageToken = None,
 ) -> BoardCellList:
-    """Every setting on a board, in the order they were submitted, with what its seeds gave."""
+    """Every setting on a board, estimator by estimator, with what its seeds gave."""
     return boards.list_cells(
         engine,
         id,

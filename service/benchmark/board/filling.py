@@ -25,14 +25,16 @@ from service.storage.models import (
 )
 from service.storage.queries.curves import pack
 
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "st": {},
-    "stgs": {},
-    "reinmax": {},
-    "gst": {},
-    "gumbel_rao": {"num_samples": 10},
-}
-"""Estimators with a temperature, and what else their entries say."""
+TEMPERED = (
+    "st", "stgs", "decoupled_stgs", "gumbel_softmax", "gumbel_rao",
+    "gst", "gst_p", "reinmax", "reinmax_rao", "reinmax_cv",
+)  # fmt: skip
+"""Estimators with a temperature."""
+
+OTHERS = (
+    "exact", "reinforce", "reinforce_ema", "rloo", "nvil",
+    "disarm", "arms", "arsm", "muprop", "double_cv",
+)  # fmt: skip
 
 TEMPERATURES = 10
 SEEDS = 10
@@ -69,13 +71,16 @@ def fill(engine: Engine, trials: int) -> None:
 
 def _document(number: int, trials: int) -> dict[str, Any]:
     """A sweep whose learning rates no other has."""
-    rates = trials // (len(PARAMETERS) * TEMPERATURES * SEEDS)
+    settings = trials // ((len(TEMPERED) + len(OTHERS)) * SEEDS)
     temperatures = [(1 + i) / 5 for i in range(TEMPERATURES)]
+    rates = [(1 + number + i / (settings + 1)) * 1e-3 for i in range(settings)]
     return {
         "name": f"wide {number}",
         "task": TASK,
-        "estimators": [{"id": id, "temperature": temperatures, **more} for id, more in PARAMETERS.items()],
-        "grid": {"lr": [(1 + number + i / (rates + 1)) * 1e-3 for i in range(rates)]},
+        "estimators": [
+            *({"id": id, "temperature": temperatures, "lr": rates[::TEMPERATURES]} for id in TEMPERED),
+            *({"id": id, "lr": rates} for id in OTHERS),
+        ],
         "seeds": SEEDS,
     }
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.orm import aliased
 
 from benchmarks.spec import CellSpec, Component
-from service.states import CohortState, TrialState
+from service.states import AttemptState, CohortState, TrialState
 from service.storage.models import (
     Attempt,
     Board,
@@ -137,15 +138,25 @@ def board_by_key(connection: Connection, task_key: str) -> BoardRow | None:
 
 def running_trials(connection: Connection, board_id: int) -> int:
     """How many of the board's trials are being computed."""
+    running = list(connection.scalars(sa.select(Cohort.id).where(Cohort.state == CohortState.RUNNING)))
+    if not running:
+        return 0
     return connection.execute(
         sa.select(sa.func.count())
-        .select_from(Cohort)
-        .join(Trial, Trial.cohort_id == Cohort.id)
+        .select_from(Trial)
         .join(Cell, Cell.id == Trial.cell_id)
         .where(
-            Cohort.state == CohortState.RUNNING, Trial.state == TrialState.RUNNING, Cell.board_id == board_id
+            among(connection, Trial.cohort_id, running),
+            Trial.state == TrialState.RUNNING,
+            Cell.board_id == board_id,
         )
     ).scalar_one()
+
+
+def board_task(connection: Connection, task_key: str) -> tuple[int, Component] | None:
+    """Id and task of a board, without counting its trials."""
+    row = connection.execute(sa.select(Board.id, Board.task).where(Board.task_key == task_key)).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def last_event(connection: Connection) -> int:
@@ -153,9 +164,30 @@ def last_event(connection: Connection) -> int:
     return connection.execute(sa.select(sa.func.coalesce(sa.func.max(Event.id), 0))).scalar_one()
 
 
+def news(connection: Connection) -> tuple[int, ...]:
+    """What is different after every change of any board, told by a few looks into indexes.
+
+    Trials end in reports of attempts, which count them, and with attempts that are lost; all else that
+    changes boards is a sweep that comes or goes, or an event. What is stored or removed in pieces tells with
+    its last one.
+    """
+    open_states = (AttemptState.CLAIMED, AttemptState.RUNNING)
+    reports = sa.cast(sa.func.coalesce(sa.func.sum(Attempt.last_seq), 0), sa.BigInteger)
+    begun = sa.func.coalesce(sa.func.max(Attempt.id), 0)
+    still = sa.select(sa.func.count(), reports).where(Attempt.state.in_(open_states))
+    sweeps = sa.select(sa.func.count()).select_from(Sweep)
+    return (
+        last_event(connection),
+        connection.execute(sa.select(begun)).scalar_one(),
+        *connection.execute(still).one(),
+        connection.execute(sweeps).scalar_one(),
+    )
+
+
 def cell_rows(connection: Connection, board_id: int, *, metric: str) -> list[CellRow]:
     """All cells of a board with the summary of one metric."""
-    return [CellRow(*row) for row in connection.execute(_cells(metric).where(Cell.board_id == board_id))]
+    mine = _cells(metric).where(Cell.board_id == board_id).order_by(Cell.id)
+    return [CellRow(*row) for row in connection.execute(mine).all()]
 
 
 def cell_page(
@@ -167,10 +199,13 @@ def cell_page(
     after: int | None,
     estimator: str | None,
 ) -> list[CellRow]:
-    """Some cells of a board, all or those of one estimator, by rising id from the one after ``after`` on."""
-    query = _cells(metric).where(Cell.board_id == board_id).limit(limit)
+    """Some cells of a board, all or those of one estimator, estimator by estimator as they were submitted,
+    from the one after ``after`` on."""
+    query = _cells(metric).where(Cell.board_id == board_id).order_by(Cell.estimator, Cell.id).limit(limit)
     if after is not None:
-        query = query.where(Cell.id > after)
+        other = aliased(Cell)
+        place = sa.select(other.estimator).where(other.id == after).scalar_subquery()
+        query = query.where(sa.tuple_(Cell.estimator, Cell.id) > sa.tuple_(place, sa.literal(after)))
     if estimator is not None:
         query = query.where(Cell.estimator == estimator)
     return [CellRow(*row) for row in connection.execute(query)]
@@ -199,7 +234,7 @@ def means(connection: Connection, board_id: int, *, metric: str) -> dict[int, fl
         .join(Cell, Cell.id == CellSummary.cell_id)
         .where(Cell.board_id == board_id, CellSummary.metric == metric)
     )
-    return {id: mean for id, mean in rows}
+    return {id: mean for id, mean in rows.all()}
 
 
 def spec_documents(connection: Connection, cell_ids: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -297,14 +332,12 @@ def provenances(connection: Connection, cell_ids: Sequence[int]) -> dict[int, di
 def _cells(
     metric: str,
 ) -> sa.Select[int, str, str, int, int, int, int, int, int, float, *tuple[Any, ...]]:
-    """Cells with the summary of one metric, by rising id."""
+    """Cells with the summary of one metric."""
     summary = sa.and_(CellSummary.cell_id == Cell.id, CellSummary.metric == metric)
     counts = (Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)
     moments = (CellSummary.count, CellSummary.mean, CellSummary.m2)
-    return (
-        sa.select(Cell.id, Cell.cell_key, Cell.estimator, Cell.version, *counts, *moments)
-        .outerjoin(CellSummary, summary)
-        .order_by(Cell.id)
+    return sa.select(Cell.id, Cell.cell_key, Cell.estimator, Cell.version, *counts, *moments).outerjoin(
+        CellSummary, summary
     )
 
 
