@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,6 @@ from benchmarks.spec import neutral_values, optimizer_from_json
 from estimators.info import Value
 from service.resources.board_choice import Choice, Contender, is_eligible
 from service.resources.board_schemas import BestOfK, HeatMap, HeatRow, Response, ResponsePoint, Tuning
-from service.resources.kept import Kept
 from service.storage.queries import boards
 from service.storage.queries.boards import BoardRow, CellRow
 
@@ -31,7 +31,11 @@ KEPT_BOARDS = 8
 Settings = dict[str, dict[str, Value]]
 """Cell key -> its hyper-parameters by name."""
 
-_settings: Kept[Settings] = Kept(KEPT_BOARDS)
+
+@functools.lru_cache(maxsize=KEPT_BOARDS)
+def _kept_settings(engine: Engine, task_key: str) -> Settings:
+    """What was read of the settings of one board on one database."""
+    return {}
 
 
 def tuning(
@@ -75,7 +79,7 @@ def settings_of(
     engine: Engine, connection: Connection, board: BoardRow, cells: Sequence[CellRow]
 ) -> Settings:
     """The hyper-parameters of some cells of a board. A cell never changes, so what was read is kept."""
-    kept = _settings.get(engine, board.id, board.task_key, dict)
+    kept = _kept_settings(engine, board.task_key)
     missing = [cell.id for cell in cells if cell.cell_key not in kept]
     kept.update((key, _values(one)) for key, one in boards.spec_documents(connection, missing))
     return kept

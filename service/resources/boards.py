@@ -54,9 +54,15 @@ INTERVAL = Interval(method="Student's t", level=CONFIDENCE, over="seeds")
 
 @dataclass(frozen=True)
 class ShownBoard:
-    """A board and its answer as JSON, which is written once."""
+    """A board and its answer as JSON, which is written once.
+
+    Attributes:
+        board: the answer.
+        counts: of its cells and running trials, and the last event, when it was made.
+    """
 
     board: Board
+    counts: tuple[BoardRow, int, int]
 
     @cached_property
     def json(self) -> str:
@@ -64,12 +70,8 @@ class ShownBoard:
         return self.board.model_dump_json()
 
 
-_boards: Kept[ShownBoard] = Kept(KEPT_BOARDS)
-"""Kept until something happens on the board."""
-
-_seen: Kept[ShownBoard] = Kept(KEPT_BOARDS)
-_lists: Kept[schemas.BoardList] = Kept(KEPT_BOARDS)
-"""Both kept until something happens anywhere, which is told much faster."""
+_boards: Kept[ShownBoard] = Kept(boards.news, KEPT_BOARDS)
+_lists: Kept[schemas.BoardList] = Kept(boards.news, KEPT_BOARDS)
 
 
 def list_boards(engine: Engine, *, limit: int, page_token: str | None = None) -> schemas.BoardList:
@@ -79,13 +81,11 @@ def list_boards(engine: Engine, *, limit: int, page_token: str | None = None) ->
         InvalidPageToken: the token is not one of this list's.
     """
     before = paging.last_id("boards", page_token)
-    with read(engine) as connection:
-        return _lists.get(
-            engine,
-            (limit, before),
-            boards.news(connection),
-            lambda: _list(boards.board_rows(connection, limit=limit + 1, before=before), limit),
-        )
+    return _lists.get(
+        engine,
+        (limit, before),
+        lambda connection, _: _list(boards.board_rows(connection, limit=limit + 1, before=before), limit),
+    )
 
 
 def show_board(
@@ -115,13 +115,11 @@ def shown_board(
 ) -> ShownBoard:
     """As :func:`show_board`, with the text of the answer."""
     asked = (task_key, select, None if report is None else tuple(report))
-    with read(engine) as connection:
-        return _seen.get(
-            engine,
-            asked,
-            boards.news(connection),
-            lambda: _counted(engine, connection, task_key, select, report),
-        )
+    return _boards.get(
+        engine,
+        asked,
+        lambda connection, before: _made(engine, connection, before, task_key, select, report),
+    )
 
 
 def list_cells(
@@ -303,19 +301,24 @@ class _Making:
         return (None, None) if info is None else (info.total_steps(values), info.steps_per_epoch(values))
 
 
-def _counted(
-    engine: Engine, connection: Connection, task_key: str, select: str | None, report: Sequence[str] | None
+def _made(
+    engine: Engine,
+    connection: Connection,
+    before: ShownBoard | None,
+    task_key: str,
+    select: str | None,
+    report: Sequence[str] | None,
 ) -> ShownBoard:
-    """The board after its cells were counted: the one that is kept, if nothing has happened on it."""
+    """The board; the one that was there before, where nothing has happened on it."""
     _, info = _found(connection, task_key)
     shown = _shown(info, select, report)
-    board = boards.board_by_key(connection, task_key)
-    if board is None:
+    row = boards.board_by_key(connection, task_key)
+    if row is None:
         raise NotFound(f"there is no board {task_key!r}")
-    running = boards.running_trials(connection, board.id)
-    stamp = (board, running, boards.last_event(connection))
-    making = _Making(engine, connection, board, info, shown, running)
-    return _boards.get(engine, (task_key, *shown), stamp, lambda: ShownBoard(making.board()))
+    counts = (row, boards.running_trials(connection, row.id), boards.last_event(connection))
+    if before is not None and before.counts == counts:
+        return before
+    return ShownBoard(_Making(engine, connection, row, info, shown, counts[1]).board(), counts)
 
 
 def _list(rows: Sequence[BoardRow], limit: int) -> schemas.BoardList:
