@@ -154,7 +154,7 @@ def _common(engine: Engine, section: FigureSection, on: str, board: BoardReport)
     with read(engine) as connection:
         rows = curves.of_cells(connection, list(cell_ids(connection, keys).values()), list(names))
     grouped = {id: [row for row in rows if row.metric == name] for name, id in names.items()}
-    return tuple(boards.curve_over_seeds(id, section.metric, own) for id, own in grouped.items() if own)
+    return tuple(curve_over_seeds(id, section.metric, own) for id, own in grouped.items() if own)
 
 
 def _levels(section: FigureSection, board: BoardReport) -> Iterator[Level]:

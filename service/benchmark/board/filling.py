@@ -13,16 +13,6 @@ from benchmarks.sweep import read_sweep
 from service.queue.submission import submit
 from service.states import AttemptState, CohortState, TrialState
 from service.storage.engine import database_clock, write
-from service.storage.models import (
-    Attempt,
-    Cell,
-    CellSummary,
-    Cohort,
-    CurveSegment,
-    Sweep,
-    Trial,
-    TrialMetric,
-)
 from service.storage.queries.curves import pack
 
 TEMPERED = (
@@ -60,10 +50,12 @@ def fill(engine: Engine, trials: int) -> None:
     of_sweep = min(trials, SWEEP_TRIALS)
     for number in range(trials // of_sweep):
         submit(engine, read_sweep(_document(number, of_sweep)))
+    tables = sa.MetaData()
+    tables.reflect(engine)
     with write(engine) as connection:
         now = database_clock(connection)
-        _add_attempts(connection, trials, now)
-        for statement in (_ends(now), *_values(), _summaries(), _curves(), *_totals(now)):
+        _add_attempts(connection, tables, trials, now)
+        for statement in _results(tables, now):
             connection.execute(statement)
     with write(engine) as connection:
         connection.execute(sa.text("ANALYZE"))
@@ -85,11 +77,11 @@ def _document(number: int, trials: int) -> dict[str, Any]:
     }
 
 
-def _add_attempts(connection: Connection, trials: int, now: datetime) -> None:
+def _add_attempts(connection: Connection, tables: sa.MetaData, trials: int, now: datetime) -> None:
     """A cohort and its attempt for every thousand trials, both with the number of the thousand."""
     numbers = range(1, -(-trials // COHORT_TRIALS) + 1)
     cohort = {
-        "state": CohortState.DONE,
+        "state": CohortState.DONE.value,
         "label": "filled",
         "lanes": COHORT_TRIALS,
         "priority": 0,
@@ -102,70 +94,68 @@ def _add_attempts(connection: Connection, trials: int, now: datetime) -> None:
     attempt = {
         "number": 1,
         "secret_hash": "",
-        "state": AttemptState.FINISHED,
+        "state": AttemptState.FINISHED.value,
         "owner": "bench",
         "claimed_at": now,
         "ended_at": now,
+        "last_seq": 0,
+        "steps_done": 0,
+        "steps_total": 0,
+        "blameless": False,
         "provenance": PROVENANCE,
     }
-    connection.execute(sa.insert(Cohort), [{"id": number, **cohort} for number in numbers])
+    connection.execute(sa.insert(tables.tables["cohort"]), [{"id": number, **cohort} for number in numbers])
     connection.execute(
-        sa.insert(Attempt), [{"id": number, "cohort_id": number, **attempt} for number in numbers]
+        sa.insert(tables.tables["attempt"]),
+        [{"id": number, "cohort_id": number, **attempt} for number in numbers],
     )
 
 
-def _ends(now: datetime) -> sa.Executable:
-    """Every trial succeeded, in the attempt of its thousand."""
-    number = (Trial.id - 1) // COHORT_TRIALS + 1
-    return sa.update(Trial).values(
-        state=TrialState.SUCCEEDED,
+def _results(tables: sa.MetaData, now: datetime) -> Iterator[sa.Executable]:
+    """Every trial succeeded, in the attempt of its thousand, and is counted."""
+    trial, cell, sweep = (tables.tables[name] for name in ("trial", "cell", "sweep"))
+    number = (trial.c.id - 1) // COHORT_TRIALS + 1
+    yield sa.update(trial).values(
+        state=TrialState.SUCCEEDED.value,
         cohort_id=number,
         attempt_id=number,
         seconds=1.0,
         ended_at=now,
-        steps_done=Trial.steps,
+        steps_done=trial.c.steps,
     )
+    yield from _values(trial, tables.tables["trial_metric"], tables.tables["cell_summary"])
+    yield _curves(trial, tables.tables["curve_segment"])
+    yield sa.update(cell).values(succeeded=cell.c.trials)
+    ended = {"succeeded": sweep.c.trials, "steps_ended": sweep.c.steps, "steps_done": sweep.c.steps}
+    yield sa.update(sweep).values(**ended, finished_at=now)
 
 
-def _values() -> Iterator[sa.Executable]:
-    """Final values: a part of the setting's, and a fiftieth of it of the seed's."""
-    of_setting = _share(Trial.cell_id, 104_729, 9_973)
-    value = 0.25 + 0.05 * of_setting + 0.001 * _share(Trial.id, 7_919, 1_009)
+def _values(trial: sa.Table, metrics: sa.Table, summaries: sa.Table) -> Iterator[sa.Executable]:
+    """Final values, a part of the setting's and a fiftieth of it of the seed's, and their moments."""
+    value = 0.25 + 0.05 * _share(trial.c.cell_id, 104_729, 9_973) + 0.001 * _share(trial.c.id, 7_919, 1_009)
     for metric in METRICS:
-        rows = sa.select(Trial.id, sa.literal(metric), value)
-        yield sa.insert(TrialMetric).from_select(["trial_id", "metric", "value"], rows)
+        rows = sa.select(trial.c.id, sa.literal(metric), value)
+        yield sa.insert(metrics).from_select(["trial_id", "metric", "value"], rows)
+    count, mean = sa.func.count(), sa.func.avg(metrics.c.value)
+    squares = sa.func.sum(metrics.c.value * metrics.c.value) - count * mean * mean
+    m2 = sa.case((squares > 0.0, squares), else_=0.0)
+    moments = (
+        sa.select(trial.c.cell_id, metrics.c.metric, count, mean, m2)
+        .join(trial, trial.c.id == metrics.c.trial_id)
+        .group_by(trial.c.cell_id, metrics.c.metric)
+    )
+    yield sa.insert(summaries).from_select(["cell_id", "metric", "count", "mean", "m2"], moments)
 
 
-def _share(column: sa.SQLColumnExpression[int], factor: int, modulus: int) -> sa.ColumnElement[Any]:
+def _share(column: sa.Column[Any], factor: int, modulus: int) -> sa.ColumnElement[Any]:
     """Scattered over [0, 1)."""
     scattered = sa.cast(column, sa.BigInteger) * factor % modulus
     return sa.cast(scattered, sa.Double()) / modulus
 
 
-def _summaries() -> sa.Executable:
-    count, value = sa.func.count(), TrialMetric.value
-    mean = sa.func.avg(value)
-    squares = sa.func.sum(value * value) - count * mean * mean
-    rows = (
-        sa.select(
-            Trial.cell_id, TrialMetric.metric, count, mean, sa.case((squares > 0.0, squares), else_=0.0)
-        )
-        .join(Trial, Trial.id == TrialMetric.trial_id)
-        .group_by(Trial.cell_id, TrialMetric.metric)
-    )
-    return sa.insert(CellSummary).from_select(["cell_id", "metric", "count", "mean", "m2"], rows)
-
-
-def _curves() -> sa.Executable:
+def _curves(trial: sa.Table, segments: sa.Table) -> sa.Executable:
     columns = ["trial_id", "metric", "attempt_id", "first", "count", "packed"]
-    ends = (sa.literal(1), sa.literal(EPOCHS))
     packed = sa.literal(pack([0.3] * EPOCHS), sa.LargeBinary())
-    rows = sa.select(Trial.id, sa.literal(METRICS[0]), Trial.attempt_id, *ends, packed)
-    return sa.insert(CurveSegment).from_select(columns, rows)
-
-
-def _totals(now: datetime) -> Iterator[sa.Executable]:
-    yield sa.update(Cell).values(succeeded=Cell.trials)
-    yield sa.update(Sweep).values(
-        succeeded=Sweep.trials, steps_ended=Sweep.steps, steps_done=Sweep.steps, finished_at=now
-    )
+    ends = (sa.literal(1), sa.literal(EPOCHS))
+    rows = sa.select(trial.c.id, sa.literal(METRICS[0]), trial.c.attempt_id, *ends, packed)
+    return sa.insert(segments).from_select(columns, rows)
