@@ -49,6 +49,9 @@ SHOWN_SWEEPS = 20
 
 KEPT_BOARDS = 64
 
+MANY_CELLS = 5_000
+"""Settings on a board from which making it takes long."""
+
 INTERVAL = Interval(method="Student's t", level=CONFIDENCE, over="seeds")
 
 
@@ -70,7 +73,9 @@ class ShownBoard:
         return self.board.model_dump_json()
 
 
-_boards: Kept[ShownBoard] = Kept(boards.news, KEPT_BOARDS)
+_boards: Kept[ShownBoard] = Kept(
+    boards.news, KEPT_BOARDS, slow=lambda shown: shown.counts[0].cells > MANY_CELLS
+)
 _lists: Kept[schemas.BoardList] = Kept(boards.news, KEPT_BOARDS)
 
 

@@ -21,9 +21,6 @@ from service.storage.engine import read
 
 Answer = TypeVar("Answer")
 
-SLOW_S = 0.3
-"""Processor time from which making an answer takes long."""
-
 OLD_S = 10.0
 """How old an answer may be that takes long to make, after something has happened."""
 
@@ -36,11 +33,10 @@ Make = Callable[[Connection, Answer | None], Answer]
 
 @dataclass(frozen=True, slots=True)
 class _Made(Generic[Answer]):
-    """An answer, the state that it was made of, and the processor time that making it took."""
+    """An answer, and the state that it was made of."""
 
     answer: Answer
     stamp: Hashable
-    took: float
 
 
 class _Place(Generic[Answer]):
@@ -58,13 +54,8 @@ class _Place(Generic[Answer]):
 
     def put(self, connection: Connection, stamp: Hashable, make: Make[Answer]) -> Answer:
         """Make the answer; the lock is held."""
-        before = self.made
-        began = time.thread_time()
-        answer = make(connection, None if before is None else before.answer)
-        took = time.thread_time() - began
-        if before is not None and answer is before.answer:
-            took = before.took
-        self.made = _Made(answer, stamp, took)
+        answer = make(connection, None if self.made is None else self.made.answer)
+        self.made = _Made(answer, stamp)
         self.right_at = time.monotonic()
         return answer
 
@@ -75,11 +66,19 @@ class Kept(Generic[Answer]):
     Args:
         stamp: what answers depend on: while it is equal, so are they.
         most: how many are kept of a database.
+        slow: whether it takes long to make an answer like this one.
     """
 
-    def __init__(self, stamp: Callable[[Connection], Hashable], most: int) -> None:
+    def __init__(
+        self,
+        stamp: Callable[[Connection], Hashable],
+        most: int,
+        *,
+        slow: Callable[[Answer], bool] = lambda _: False,
+    ) -> None:
         self._stamp = stamp
         self._most = most
+        self._slow = slow
         self._guard = threading.Lock()
         self._places: WeakKeyDictionary[Engine, OrderedDict[Hashable, _Place[Answer]]] = WeakKeyDictionary()
 
@@ -99,7 +98,8 @@ class Kept(Generic[Answer]):
             if made is not None and made.stamp == stamp:
                 place.right_at = time.monotonic()
                 return made.answer
-            if made is not None and made.took > SLOW_S and time.monotonic() < place.right_at + OLD_S:
+            young = time.monotonic() < place.right_at + OLD_S
+            if made is not None and young and self._slow(made.answer):
                 self._make_beside(engine, place, make)
                 return made.answer
             with place.lock:

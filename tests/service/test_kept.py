@@ -31,10 +31,9 @@ class Source:
         return f"state {self.state}"
 
 
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def slow_answers(source: Source) -> Kept[str]:
     """Every answer takes long to make."""
-    monkeypatch.setattr(kept, "SLOW_S", -1.0)
+    return Kept(source.stamp, 4, slow=lambda _: True)
 
 
 def makers() -> list[threading.Thread]:
@@ -58,9 +57,9 @@ def test_the_least_used_answers_go(engine: Engine) -> None:
     assert source.made == 4
 
 
-def test_a_slow_answer_is_made_beside_those_who_ask(engine: Engine, slow: None) -> None:
+def test_a_slow_answer_is_made_beside_those_who_ask(engine: Engine) -> None:
     source = Source()
-    answers: Kept[str] = Kept(source.stamp, 4)
+    answers = slow_answers(source)
     answers.get(engine, "key", source.make)
     source.state = 1
     source.go_on.clear()
@@ -72,20 +71,18 @@ def test_a_slow_answer_is_made_beside_those_who_ask(engine: Engine, slow: None) 
     assert source.made == 2
 
 
-def test_nobody_gets_a_slow_answer_that_is_too_old(
-    engine: Engine, slow: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_gets_a_slow_answer_that_is_too_old(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "OLD_S", 0.0)
     source = Source()
-    answers: Kept[str] = Kept(source.stamp, 4)
+    answers = slow_answers(source)
     answers.get(engine, "key", source.make)
     source.state = 1
     assert answers.get(engine, "key", source.make) == "state 1"
 
 
-def test_what_can_no_longer_be_made_is_said_to_the_next(engine: Engine, slow: None) -> None:
+def test_what_can_no_longer_be_made_is_said_to_the_next(engine: Engine) -> None:
     source = Source()
-    answers: Kept[str] = Kept(source.stamp, 4)
+    answers = slow_answers(source)
     answers.get(engine, "key", source.make)
     source.state = -1
     source.go_on.clear()
