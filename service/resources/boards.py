@@ -149,10 +149,12 @@ def list_cells(
         page_token: of the page before.
 
     Raises:
-        NotFound: there is no such board, or its task is not installed here.
+        NotFound: there is no such board, or its task is not installed here; or nothing has such a name.
         InvalidRequest: the task has no such metric.
         InvalidPageToken: the token is not one of this list's.
     """
+    if "\0" in (estimator or ""):  # PostgreSQL refuses to look for one
+        raise NotFound(f"there is no estimator {estimator!r}")
     board = show_board(engine, task_key, select=select, report=report)
     shown = [board.select, *board.report]
     with read(engine) as connection:

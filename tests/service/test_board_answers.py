@@ -9,19 +9,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from rich.console import Console
 from sqlalchemy import Engine
 
 from benchmarks.sweep import load_sweep
+from benchmarks.tasks.info import Reference
 from service.cli.boards import show
 from service.cli.main import main
 from service.client import Client
 from service.errors import InvalidPageToken, NotFound
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
+from service.resources.board_references import beside
 from service.resources.board_rows import summarise
 from service.resources.board_schemas import Board, BoardRow, UnrankedRow
 from service.resources.boards import list_boards, list_cells, show_board
+from service.storage.engine import write
 from service.storage.queries.boards import ValueRow
 from tests.support.sweeps import PROVENANCE, small_sweep
 from tests.support.web import application, browser_of, served
@@ -301,8 +305,9 @@ def test_cells_of_one_estimator(engine: Engine) -> None:
     token = list_cells(engine, board.id, limit=1).next_page_token
     with pytest.raises(InvalidPageToken):
         list_cells(engine, board.id, estimator="reinmax", limit=1, page_token=token)
-    with pytest.raises(NotFound):
-        list_cells(engine, "0" * 32, limit=1)
+    for id, name in (("0" * 32, "st"), (board.id, "s\0t")):
+        with pytest.raises(NotFound):
+            list_cells(engine, id, estimator=name, limit=1)
 
 
 def test_the_tag_of_a_board_changes_when_it_does(engine: Engine) -> None:
@@ -325,6 +330,51 @@ def test_an_unchanged_board_is_made_once(engine: Engine) -> None:
     board = computed(engine, CLOSE)
     assert show_board(engine, board.id) is show_board(engine, board.id)
     assert show_board(engine, board.id, select="train_loss") is not show_board(engine, board.id)
+
+
+def test_results_without_an_attempt_here_are_imported(engine: Engine) -> None:
+    submit(engine, small_sweep(seeds=2))
+    report(engine, {("st", 1.0): [1.0, 2.0], ("reinmax", 1.0): [1.5, 2.0]}, {})
+    with write(engine) as connection:
+        mine = "cell_id IN (SELECT id FROM cell WHERE estimator = 'st')"
+        connection.execute(sa.text(f"UPDATE trial SET attempt_id = NULL WHERE {mine}"))
+    found = {row.estimator: row.source for row in shown(engine).rows}
+    assert found == {"st": "imported", "reinmax": "computed here"}
+
+
+def published(**changes: Any) -> Reference:
+    """A number of an exhibit with a margin of 1.5 nats, with a spread of 0 over four runs."""
+    fields = {"metric": "train_neg_elbo", "estimator": "reinmax", "label": "Figure 2", "mean": 100.0}
+    known = {"sd": 0.0, "n": 4, "source": "", "exhibit": "reinmax-2023/figure2"}
+    return Reference(**{**fields, **known, **changes})
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "verdict"),
+    [
+        ([100.1, 100.0, 100.2], {}, "reproduced"),
+        ([103.1, 103.0, 103.2], {}, "not reproduced"),
+        ([90.0, 100.0, 110.0], {}, "within noise"),
+        ([100.0, 100.1], {"slip": "two digits are swapped"}, "not comparable"),
+        ([100.0, 100.1], {"metric": "test_neg_elbo"}, "not comparable"),
+        ([100.0, 100.1], {"exhibit": ""}, None),
+        ([], {}, None),
+    ],
+)
+def test_verdicts_on_published_numbers(
+    values: list[float], changes: Mapping[str, Any], verdict: str | None
+) -> None:
+    found = beside(published(**changes), values, "minimize")
+    assert found.verdict == verdict
+    assert (found.difference is None) is (not values)
+
+
+def test_a_difference_has_its_interval_and_its_margin() -> None:
+    """Mean 1, sd 1 of three: half width 4.302653 / sqrt(3); the published mean is exact."""
+    found = beside(published(), [100.0, 101.0, 102.0], "minimize")
+    half = 4.302653 / math.sqrt(3)
+    assert (found.difference, found.margin) == (1.0, 1.5)
+    assert (found.low, found.high) == pytest.approx((1 - half, 1 + half), rel=1e-6)
 
 
 def test_one_seed_has_no_interval() -> None:
