@@ -24,7 +24,7 @@ from service.storage.queries import events
 TRIALS = (10_000, 100_000, 1_000_000)
 LOOKS = 40
 FREE = Target(unit="ms")
-"""Nothing is demanded: of medians, and of the first look at a board since the server began."""
+"""Nothing is demanded: of medians, of processor time, of the first look at a board since the server began."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +75,11 @@ def _looks(made: Stage, http: httpx.Client, what: str) -> Iterator[Figure]:
         "page of boards": ("/", BOARD),
     }
     for name, (path, target) in paths.items():
+        before = made.processor_seconds()
         yield from _quantiles(name, where, [_answer(http, path)[0] for _ in range(LOOKS)], target)
-    changed = [_after_a_change(made, http, api) for _ in range(LOOKS // 2)]
+        spent = 1000 * (made.processor_seconds() - before) / LOOKS
+        yield Figure(what=f"  {name}, processor", where=where, value=spent, target=FREE)
+    changed = [_after_a_change(made, http, api) for _ in range(LOOKS)]
     yield from _quantiles("API after a change", where, changed, BOARD)
     for name, path in (("API", api), ("page", f"/boards/{board}")):
         size = _answer(http, path)[1] / 1000
