@@ -1,7 +1,7 @@
 """Answers that are made once and kept until what they say changes.
 
-One that takes long to make is made anew beside the requests that ask for it: for some seconds they get the
-one that is there.
+One that takes long to make is made anew beside the requests that ask for it, and not all the time: for some
+seconds they get the one that is there.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from service.storage.engine import read
 
 Answer = TypeVar("Answer")
 
-OLD_S = 10.0
+OLD_S = 30.0
 """How old an answer may be that takes long to make, after something has happened."""
+
+AGAIN_S = 5.0
+"""How long such an answer stays at least: one that is made again and again would slow down all others."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -98,9 +101,10 @@ class Kept(Generic[Answer]):
             if made is not None and made.stamp == stamp:
                 place.right_at = time.monotonic()
                 return made.answer
-            young = time.monotonic() < place.right_at + OLD_S
-            if made is not None and young and self._slow(made.answer):
-                self._make_beside(engine, place, make)
+            age = time.monotonic() - place.right_at
+            if made is not None and age < OLD_S and self._slow(made.answer):
+                if age >= AGAIN_S:
+                    self._make_beside(engine, place, make)
                 return made.answer
             with place.lock:
                 if place.made is not None and place.made.stamp == stamp:

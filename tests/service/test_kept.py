@@ -36,6 +36,12 @@ def slow_answers(source: Source) -> Kept[str]:
     return Kept(source.stamp, 4, slow=lambda _: True)
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are made again as soon as something has happened."""
+    monkeypatch.setattr(kept, "AGAIN_S", 0.0)
+
+
 def makers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "kept-answers"]
 
@@ -57,7 +63,7 @@ def test_the_least_used_answers_go(engine: Engine) -> None:
     assert source.made == 4
 
 
-def test_a_slow_answer_is_made_beside_those_who_ask(engine: Engine) -> None:
+def test_a_slow_answer_is_made_beside_those_who_ask(engine: Engine, at_once: None) -> None:
     source = Source()
     answers = slow_answers(source)
     answers.get(engine, "key", source.make)
@@ -71,6 +77,15 @@ def test_a_slow_answer_is_made_beside_those_who_ask(engine: Engine) -> None:
     assert source.made == 2
 
 
+def test_a_slow_answer_is_not_made_all_the_time(engine: Engine) -> None:
+    source = Source()
+    answers = slow_answers(source)
+    answers.get(engine, "key", source.make)
+    source.state = 1
+    assert answers.get(engine, "key", source.make) == "state 0"
+    assert (makers(), source.made) == ([], 1)
+
+
 def test_nobody_gets_a_slow_answer_that_is_too_old(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "OLD_S", 0.0)
     source = Source()
@@ -80,7 +95,7 @@ def test_nobody_gets_a_slow_answer_that_is_too_old(engine: Engine, monkeypatch: 
     assert answers.get(engine, "key", source.make) == "state 1"
 
 
-def test_what_can_no_longer_be_made_is_said_to_the_next(engine: Engine) -> None:
+def test_what_can_no_longer_be_made_is_said_to_the_next(engine: Engine, at_once: None) -> None:
     source = Source()
     answers = slow_answers(source)
     answers.get(engine, "key", source.make)
