@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format catalogue bench bench-service bench-queue efficiency agreement chaos compose-test clean
+.PHONY: help install demo test check format catalogue bench bench-service bench-queue bench-board efficiency agreement chaos compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ $(PEERS)/bin/python:
 
 bench-queue: $(STAMP) $(PEERS)/bin/python ## wide sweeps, reports, pages; beside Optuna and MLflow, about 15 minutes; ARGS="--quick" for four
 	@$(BIN)/python -m service.benchmark.queue --peers $(PEERS)/bin/python $(ARGS)
+
+bench-board: $(STAMP) ## boards of up to a million trials on both databases, about 20 minutes; ARGS="--trials 10000" for one
+	@$(BIN)/python -m service.benchmark.board $(ARGS)
 
 efficiency: $(STAMP) ## time and memory of estimators beside Table 3 of the ReinMax paper, minutes; ARGS="--device cuda"
 	@$(BIN)/python -m benchmarks.commands.efficiency $(ARGS)

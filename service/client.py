@@ -308,6 +308,25 @@ class Client:
         chosen = {"select": select, "report": report}
         return self._get(f"/boards/{id}", {k: v for k, v in chosen.items() if v})
 
+    def board_cells(
+        self,
+        id: int | str,
+        *,
+        select: str | None = None,
+        report: list[str] | None = None,
+        estimator: str | None = None,
+    ) -> Iterator[Document]:
+        """Every setting on a board with what its seeds gave, page after page as they are asked for.
+
+        Args:
+            id: of the board.
+            select: metric that chooses; default: the task's.
+            report: metrics shown beside it; default: the task's.
+            estimator: only its settings.
+        """
+        asked = {"select": select, "report": report, "estimator": estimator}
+        return self._pages(f"/boards/{id}/cells", "cells", {k: v for k, v in asked.items() if v})
+
     def sweep_boards(self, sweep: int | str) -> list[Document]:
         """The boards of a sweep, chosen and reported as its ``select`` and ``report`` say."""
         found = self.sweep(sweep)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from scipy.optimize import brentq
-from scipy.stats import nct, t
+from scipy.special import nctdtr, stdtrit
 
 from benchmarks.scoring.pairs import ALPHA
 
@@ -21,10 +22,9 @@ def power(effect: float, seeds: int, *, alpha: float = ALPHA) -> float:
     With T noncentral t of n - 1 degrees and noncentrality effect sqrt(n), P(|T| > t_{1 - alpha/2}).
     """
     degrees, shift = seeds - 1, abs(effect) * math.sqrt(seeds)
-    critical = float(t.ppf(1 - alpha / 2, degrees))
-    above, below = float(nct.sf(critical, degrees, shift)), float(nct.cdf(-critical, degrees, shift))
-    # scipy's series gives no number far from the middle, where the two are 1 and 0.
-    return (1.0 if math.isnan(above) else above) + (0.0 if math.isnan(below) else below)
+    critical = float(stdtrit(degrees, 1 - alpha / 2))
+    inside = float(nctdtr(degrees, shift, critical)) - float(nctdtr(degrees, shift, -critical))
+    return 1.0 if math.isnan(inside) else 1.0 - inside  # no number far from the middle, where it is 0
 
 
 def detectable(sd: float, seeds: int, *, alpha: float = ALPHA, wanted: float = POWER) -> float | None:
@@ -38,11 +38,16 @@ def detectable(sd: float, seeds: int, *, alpha: float = ALPHA, wanted: float = P
     """
     if seeds < 2:  # one difference has no spread
         return None
+    return sd * _detectable_effect(seeds, alpha, wanted)
+
+
+@functools.lru_cache(maxsize=1024)
+def _detectable_effect(seeds: int, alpha: float, wanted: float) -> float:
+    """In standard deviations."""
     largest = 1.0
     while power(largest, seeds, alpha=alpha) < wanted:
         largest *= 2
-    found = brentq(lambda effect: power(effect, seeds, alpha=alpha) - wanted, 0.0, largest, xtol=1e-9)
-    return sd * float(found)
+    return float(brentq(lambda effect: power(effect, seeds, alpha=alpha) - wanted, 0.0, largest, xtol=1e-9))
 
 
 def seeds_to_separate(mean: float, sd: float, *, alpha: float = ALPHA, wanted: float = POWER) -> int | None:

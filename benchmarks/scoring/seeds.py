@@ -26,7 +26,8 @@ OUTLIER_SCALES = 9.0
 MIN_OUTLIER_SEEDS = 3
 """Smallest cell in which a seed can be called an outlier."""
 
-_ROUNDING = 1e-6  # spread below this share of the median is float32 rounding, not a collapse
+SMALLEST_SHARE = 0.01
+"""An outlier is at least this share of the cell's median, and of the spread between the cells, away."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,24 +120,43 @@ def median(values: Sequence[float]) -> float:
     return float(np.median(values))
 
 
+def interquartile_mean(values: Sequence[float]) -> float:
+    """The mean without a quarter of the values, rounded down, at either end: of fewer than four, of all.
+
+    Raises:
+        ValueError: no values.
+    """
+    if not len(values):
+        raise ValueError("an interquartile mean needs at least one value, got none; leave empty cells out")
+    cut = len(values) // 4
+    return float(np.sort(np.asarray(values, dtype=np.float64))[cut : len(values) - cut].mean())
+
+
 def outliers(cells: Sequence[Sequence[float]]) -> list[list[bool]]:
     """Point out collapsed seeds: for every value of every cell of a board, whether it is an outlier.
 
-    A value x of a cell with median m is one if |x - m| > 9 s, with s the larger of two robust standard
-    deviations: the cell's own (1.4826 times its median absolute deviation) and one pooled over the board
-    (the same of all cells' deviations, without the median's own: the smallest of a cell of odd size, which is
-    zero, and the smallest two, which are equal, of a cell of even size). The pooled scale is what makes a
-    verdict on three seeds possible; a board of one cell of three or four seeds gives none. Cells below three
-    finite values are neither judged nor pooled. A value that is not finite is always an outlier and takes no
-    part in the scales.
+    A value x of a cell with median m is one if |x - m| is too large for chance and large enough to matter:
+
+    * |x - m| > 9 s, with s the larger of two robust standard deviations: the cell's own (1.4826 times its
+      median absolute deviation) and one pooled over the board (the same of all cells' deviations, without the
+      median's own: the smallest of a cell of odd size, which is zero, and the smallest two, which are equal,
+      of a cell of even size). The pooled scale is what makes a verdict on three seeds possible; a board of
+      one cell of three or four seeds gives none.
+    * |x - m| is at least 1 % of |m|, and of the spread between the medians of the board's cells: seeds that
+      agree to five digits make the sixth no collapse.
+
+    Cells below three finite values are neither judged nor pooled. A value that is not finite is always an
+    outlier and takes no part in the scales.
 
     False alarms per seed, for normal values of equal spread: below 1e-3, simulated for one cell of 3 to 10
-    seeds (worst: 7e-4 at 5) and for more (three cells of 3: 3e-4, of 5: 3e-5). Where cells
-    differ in spread, small wide cells are flagged more often: a flag asks to look, no more.
+    seeds (worst: 7e-4 at 5) and for more (three cells of 3: 3e-4, of 5: 3e-5), where the second condition is
+    met by every value. Where cells differ in spread, small wide cells are flagged more often: a flag asks to
+    look, no more.
     """
     arrays = [np.asarray(cell, dtype=np.float64) for cell in cells]
     pooled = _pooled_scale([_deviations(cell) for cell in arrays])
-    return [_flags(cell, pooled).tolist() for cell in arrays]
+    spread = _spread_of_medians(arrays)
+    return [_flags(cell, pooled, spread).tolist() for cell in arrays]
 
 
 def _deviations(cell: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,12 +170,18 @@ def _pooled_scale(deviations: Sequence[NDArray[np.float64]]) -> float:
     return NORMAL_MAD * float(np.median(np.concatenate(judged))) if judged else 0.0
 
 
-def _flags(cell: NDArray[np.float64], pooled: float) -> NDArray[np.bool_]:
+def _spread_of_medians(cells: Sequence[NDArray[np.float64]]) -> float:
+    finite = [cell[np.isfinite(cell)] for cell in cells]
+    medians = [float(np.median(cell)) for cell in finite if cell.size]
+    return max(medians) - min(medians) if medians else 0.0
+
+
+def _flags(cell: NDArray[np.float64], pooled: float, spread: float) -> NDArray[np.bool_]:
     finite = np.isfinite(cell)
     flags = ~finite
     if finite.sum() >= MIN_OUTLIER_SEEDS:
         deviations = _deviations(cell)
-        rounding = _ROUNDING * abs(float(np.median(cell[finite])))
-        scale = max(NORMAL_MAD * float(np.median(deviations)), pooled, rounding)
-        flags[finite] = deviations > OUTLIER_SCALES * scale
+        scale = max(NORMAL_MAD * float(np.median(deviations)), pooled)
+        matters = SMALLEST_SHARE * max(abs(float(np.median(cell[finite]))), spread)
+        flags[finite] = (deviations > OUTLIER_SCALES * scale) & (deviations >= matters)
     return flags

@@ -58,6 +58,11 @@ def readable() -> tuple[Suite, ...]:
     return tuple(suites)
 
 
+def exhibit(name: str) -> Exhibit | None:
+    """The exhibit of this name (``suite/exhibit``), if there is one that can be read."""
+    return next((one for suite in readable() for one in suite.exhibits.values() if one.name == name), None)
+
+
 def of(suite: Suite, exhibit: Exhibit, task: Component) -> Iterator[Reference]:
     """Those of one exhibit."""
     for section in exhibit.file.published:

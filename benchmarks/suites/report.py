@@ -291,12 +291,13 @@ def _beside(exhibit: Exhibit, tier: Tier, cell: Measured, reference: Reference) 
         margin=1.0 if margin is None else margin.value,
         goal=goal_of(cell.spec.task.id, metric),
         centre=verdicts.Centre.MEDIAN if estimator in exhibit.file.median else verdicts.Centre.MEAN,
-        not_comparable=_objection(reference, margin is not None),
+        not_comparable=objection(reference, has_margin=margin is not None),
     )
     return Beside(reference=reference, comparison=comparison)
 
 
-def _objection(reference: Reference, has_margin: bool) -> str | None:
+def objection(reference: Reference, *, has_margin: bool) -> str | None:
+    """Why a number cannot be held against a measured one; ``None`` where it can."""
     if reference.comparable:
         return reference.comparable
     if not reference.exhibit:

@@ -16,6 +16,8 @@ from service.resources import numbers
 Row = dict[str, Any]
 
 LAST_COLUMNS = ("seeds", "reference", "difference")
+TIED = "≈"
+"""Marks ranks of rows that cannot be told from the best."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,12 +39,18 @@ def board(
         str | None,
         typer.Option(help="Sweep id: its boards, with its select and report unless others are given."),
     ] = None,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Every setting that was tried, not only the best ones.")
+    ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a leaderboard, or all of them, or those of a sweep."""
     with Client(url) as client:
         boards = _found(client, id, sweep, select, report)
+        if cells:
+            _show_cells(client, boards, id, as_json)
+            return
     if as_json:
         print_json(boards[0] if id is not None else boards)
         return
@@ -61,14 +69,33 @@ def show(out: Console, board: dict[str, Any]) -> None:
         out.print(f"[yellow]{board['select_label']}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     reported = [other["title"] for other in others]
-    for name in ("estimator", "setting", metric["title"], "95 % interval", *reported, *LAST_COLUMNS):
-        table.add_column(name, justify="left" if name in ("estimator", "setting", "reference") else "right")
+    first = ("rank", "estimator", "setting", metric["title"], "95 % interval", "to best")
+    for name in (*first, *reported, *LAST_COLUMNS):
+        left = name in ("rank", "estimator", "setting", "reference")
+        table.add_column(name, justify="left" if left else "right")
     for row in board["rows"]:
         _add(table, row, board)
+    for row in board["unranked"]:
+        table.add_row("–", escape(row["title"]), f"[dim]{escape(row['reason'])}[/]")
     out.print(table)
-    for line in [*outlier_lines(board, metric), *source_lines(board)]:
+    lines = [*standing_lines(board), *outlier_lines(board, metric), *source_lines(board)]
+    for line in lines:
         out.print(f"[dim]{escape(line)}[/]", highlight=False)
     print_warning(out, board["fallbacks"])
+
+
+def standing_lines(board: dict[str, Any]) -> list[str]:
+    """What the marks of ranks mean, and the seeds on which the best one hangs."""
+    lines = []
+    if _ties(board):
+        lines.append(
+            f"{TIED} cannot be told from the best: pairs of common seeds, Holm, 5 %; "
+            "ranks are those that the seeds leave open"
+        )
+    if board["fragile_seeds"]:
+        seeds = ", ".join(str(seed) for seed in board["fragile_seeds"])
+        lines.append(f"without any one of the seeds {seeds} another estimator would be the best")
+    return lines
 
 
 def outlier_lines(board: dict[str, Any], metric: dict[str, Any]) -> list[str]:
@@ -114,13 +141,74 @@ def _add(table: Table, row: Row, board: dict[str, Any]) -> None:
     metric, summaries = board["select"], row["metrics"]
     setting = numbers.setting(**row["setting"])
     references = [r for r in row["references"] if r["metric"] == metric]
-    cells = _measured(summaries[metric]) if metric in summaries else ["no finished seed", ""]
+    cells = [*_measured(summaries[metric]), _to_best(row)]
     cells += [_measured(summaries[name])[0] if name in summaries else "–" for name in board["report"]]
     seeds = f"{row['n']} of {row['seeds_wanted']}"
     first, *more = references or [None]
-    table.add_row(escape(row["title"]), escape(setting), *cells, seeds, *_reference(first))
+    table.add_row(
+        _rank(row, ties=_ties(board)),
+        escape(row["title"]),
+        escape(setting),
+        *cells,
+        seeds,
+        *_reference(first),
+    )
     for reference in more:
-        table.add_row("", "", *("" for _ in cells), "", *_reference(reference))
+        table.add_row("", "", "", *("" for _ in cells), "", *_reference(reference))
+
+
+def _ties(board: dict[str, Any]) -> bool:
+    """Whether a row cannot be told from the best, other than the best itself."""
+    tied = [row for row in board["rows"] if row["standing"]["tied_with_best"]]
+    return len(tied) > 1
+
+
+def _rank(row: Row, *, ties: bool) -> str:
+    standing = row["standing"]
+    low, high = standing["rank_low"], standing["rank_high"]
+    text = str(low) if low == high else f"{low}–{high}"
+    return f"{text} {TIED}" if ties and standing["tied_with_best"] else text
+
+
+def _to_best(row: Row) -> str:
+    """The difference to the best over common seeds, with as many digits as its interval leaves."""
+    found = row["standing"]["to_best"]
+    if found is None or found["mean"] is None:
+        return "best" if found is None else "no common seed"
+    half = None if found["low"] is None else (found["high"] - found["low"]) / 2
+    return numbers.text(found["mean"], numbers.decimals_for(half, found["mean"]), signed=True)
+
+
+def _show_cells(client: Client, boards: list[dict[str, Any]], id: str | None, as_json: bool) -> None:
+    """Print every setting of some boards."""
+    found = [
+        (board, list(client.board_cells(board["id"], select=board["select"], report=board["report"])))
+        for board in boards
+    ]
+    if as_json:
+        documents = [{"board": board["id"], "cells": cells} for board, cells in found]
+        print_json(documents[0] if id is not None else documents)
+        return
+    for board, cells in found:
+        console().print(f"\n[bold]{escape(board['title'])}[/]  [dim]board {board['id']}[/]", highlight=False)
+        console().print(_cell_table(board, cells))
+
+
+def _cell_table(board: dict[str, Any], cells: list[dict[str, Any]]) -> Table:
+    metric, *others = board["metrics"]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    names = [metric["title"], "95 % interval", *(other["title"] for other in others), "seeds", "failed"]
+    for name in ("", "estimator", "setting", *names):
+        table.add_column(name, justify="right" if name in names else "left")
+    for cell in cells:
+        spreads = cell["metrics"]
+        values = _measured(spreads[metric["name"]]) if metric["name"] in spreads else ["–", ""]
+        values += [_measured(spreads[n])[0] if n in spreads else "–" for n in board["report"]]
+        counts = (f"{cell['succeeded']} of {cell['trials']}", str(cell["failed"] or ""))
+        mark = "*" if cell["chosen"] else ""
+        setting = numbers.setting(**cell["setting"])
+        table.add_row(mark, escape(cell["title"]), escape(setting), *values, *counts)
+    return table
 
 
 def _measured(summary: dict[str, Any]) -> list[str]:

@@ -1,39 +1,82 @@
 """Leaderboards: per estimator the cell with the best mean of one metric, and what its seeds gave.
 
 A board is read from the summaries of its cells; trials are read of the chosen cells only, so its cost does
-not grow with the number of trials.
+not grow with the number of trials. What was made is kept until something happens on the board.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Engine
 
-from benchmarks.scoring import seeds
-from benchmarks.spec import CellSpec
+from benchmarks import scoring
+from benchmarks.scoring.goals import Goal
+from benchmarks.scoring.seeds import CONFIDENCE, Moments
 from benchmarks.tasks import registry as tasks
-from benchmarks.tasks.info import Reference, TaskInfo
+from benchmarks.tasks.info import TaskInfo
 from service.errors import NotFound
-from service.resources import describe, metrics, paging, schemas
+from service.resources import board_references, describe, metrics, paging, schemas
+from service.resources.board_choice import Choice, choose, is_eligible
+from service.resources.board_costs import baseline, pareto_fronts
+from service.resources.board_curves import anytime, board_curves, equal_evaluations, metric_with_curves
+from service.resources.board_repeat import asking, repeat
+from service.resources.board_rows import Measured, example_cell, ranked_rows, summaries, unranked_rows
+from service.resources.board_schemas import (
+    Board,
+    BoardCell,
+    BoardCellList,
+    BoardCurve,
+    Interval,
+    Repeat,
+    Spread,
+)
+from service.resources.board_schemas import BoardRow as Row
+from service.resources.board_tuning import tuning
 from service.resources.fallbacks import fallbacks
+from service.resources.kept import Kept
 from service.storage.engine import read
 from service.storage.queries import boards, curves
-from service.storage.queries.boards import BoardRow, CellRow, ValueRow
-from service.storage.queries.curves import Curve
+from service.storage.queries.boards import BoardRow, CellRow, SeedRow
 
 PROVENANCE_SHOWN = ("heunboard", "torch", "device", "executor")
 
+SHOWN_SWEEPS = 20
+"""Sweeps that asked for a board, on the board."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """The cell that an estimator is shown at, and among how many it was chosen."""
+KEPT_BOARDS = 64
 
-    cell: CellRow
-    tried: int
+MANY_CELLS = 5_000
+"""Settings on a board from which making it takes long."""
+
+INTERVAL = Interval(method="Student's t", level=CONFIDENCE, over="seeds")
+
+
+@dataclass(frozen=True)
+class ShownBoard:
+    """A board and its answer as JSON, which is written once.
+
+    Attributes:
+        board: the answer.
+        counts: of its cells and running trials, and the last event, when it was made.
+    """
+
+    board: Board
+    counts: tuple[BoardRow, int, int]
+
+    @cached_property
+    def json(self) -> str:
+        """The body of the answer."""
+        return self.board.model_dump_json()
+
+
+_boards: Kept[ShownBoard] = Kept(
+    boards.news, KEPT_BOARDS, slow=lambda shown: shown.counts[0].cells > MANY_CELLS
+)
+_lists: Kept[schemas.BoardList] = Kept(boards.news, KEPT_BOARDS)
 
 
 def list_boards(engine: Engine, *, limit: int, page_token: str | None = None) -> schemas.BoardList:
@@ -43,14 +86,11 @@ def list_boards(engine: Engine, *, limit: int, page_token: str | None = None) ->
         InvalidPageToken: the token is not one of this list's.
     """
     before = paging.last_id("boards", page_token)
-    with read(engine) as connection:
-        rows = boards.board_rows(connection, limit=limit + 1, before=before)
-    more = paging.token("boards", rows[limit - 1].id) if len(rows) > limit else None
-    links = [
-        describe.board_link(row.task_key, row.task, trials=row.trials, succeeded=row.succeeded)
-        for row in rows[:limit]
-    ]
-    return schemas.BoardList(boards=links, next_page_token=more)
+    return _lists.get(
+        engine,
+        (limit, before),
+        lambda connection, _: _list(boards.board_rows(connection, limit=limit + 1, before=before), limit),
+    )
 
 
 def show_board(
@@ -59,10 +99,12 @@ def show_board(
     *,
     select: str | None = None,
     report: Sequence[str] | None = None,
-) -> schemas.Board:
+) -> Board:
     """A board with every estimator at its best setting.
 
     Args:
+        engine: the database.
+        task_key: id of the board.
         select: the metric whose mean over seeds chooses; default: the task's.
         report: metrics shown beside it; default: the task's.
 
@@ -70,196 +112,62 @@ def show_board(
         NotFound: there is no such board, or its task is not installed here.
         InvalidRequest: the task has no such metric.
     """
-    with read(engine) as connection:
-        board = boards.board_by_key(connection, task_key)
-        if board is None:
-            raise NotFound(f"there is no board {task_key!r}")
-        info = _task(board)
-        chooser = select or info.select
-        shown = [chooser, *metrics.beside(chooser, info.report if report is None else report)]
-        metrics.require_metrics(info.id, shown)
-        cells = boards.cell_rows(connection, board.id, metric=chooser)
-        choices = choose(cells, maximize=metrics.metric_info(info.id, chooser).goal == "maximize")
-        return _board(connection, board, info, choices, shown)
+    return shown_board(engine, task_key, select=select, report=report).board
 
 
-def choose(cells: Sequence[CellRow], *, maximize: bool) -> list[Choice]:
-    """Per estimator the cell with the best mean among those with enough seeds; best first.
+def shown_board(
+    engine: Engine, task_key: str, *, select: str | None = None, report: Sequence[str] | None = None
+) -> ShownBoard:
+    """As :func:`show_board`, with the text of the answer."""
+    asked = (task_key, select, None if report is None else tuple(report))
+    return _boards.get(
+        engine,
+        asked,
+        lambda connection, before: _made(engine, connection, before, task_key, select, report),
+    )
 
-    Enough is half of the results that the fullest cell of the board has. Of several versions of an estimator
-    only the newest counts. Equal means: the cell submitted first.
+
+def list_cells(
+    engine: Engine,
+    task_key: str,
+    *,
+    select: str | None = None,
+    report: Sequence[str] | None = None,
+    estimator: str | None = None,
+    limit: int,
+    page_token: str | None = None,
+) -> BoardCellList:
+    """Every setting on a board, estimator by estimator, with what its seeds gave.
+
+    Args:
+        engine: the database.
+        task_key: id of the board.
+        select: the metric that chooses; default: the task's.
+        report: metrics shown beside it; default: the task's.
+        estimator: only its settings.
+        limit: entries on a page.
+        page_token: of the page before.
+
+    Raises:
+        NotFound: there is no such board, or its task is not installed here; or nothing has such a name.
+        InvalidRequest: the task has no such metric.
+        InvalidPageToken: the token is not one of this list's.
     """
-    finished = [cell for cell in cells if cell.n]
-    enough = math.ceil(max((cell.n or 0 for cell in finished), default=0) / 2)
-    sign = -1.0 if maximize else 1.0
-    by_estimator: dict[str, list[CellRow]] = {}
-    for cell in cells:
-        by_estimator.setdefault(cell.estimator, []).append(cell)
-    choices = []
-    for estimator in dict.fromkeys(cell.estimator for cell in finished):
-        newest = _newest_version(by_estimator[estimator])
-        eligible = [cell for cell in newest if (cell.n or 0) >= enough]
-        if eligible:
-            best = min(eligible, key=lambda cell: sign * _mean(cell))
-            tried = sum(cell.succeeded + cell.failed > 0 for cell in newest)
-            choices.append(Choice(cell=best, tried=tried))
-    return sorted(choices, key=lambda choice: sign * _mean(choice.cell))
-
-
-def summarise(values: Sequence[ValueRow], flags: Sequence[bool]) -> schemas.Summary:
-    """One metric of one cell over its seeds."""
-    numbers = [row.value for row in values]
-    summary = seeds.summary(numbers)
-    return schemas.Summary(
-        n=summary.n,
-        mean=summary.mean,
-        sd=summary.sd,
-        low=summary.low,
-        high=summary.high,
-        median=seeds.median(numbers),
-        seeds=[
-            schemas.SeedValue(seed=row.seed, value=row.value, outlier=flag)
-            for row, flag in zip(values, flags, strict=True)
-        ],
-    )
-
-
-def curve_over_seeds(estimator: str, metric: str, found: Sequence[Curve]) -> schemas.BoardCurve:
-    """Mean and standard deviation (n - 1) at every epoch over the seeds whose value there is finite."""
-    last = max(int(one.epochs[-1]) for one in found)
-    grid = np.full((len(found), last), np.nan)
-    for lane, one in enumerate(found):
-        grid[lane, one.epochs - 1] = one.values
-    finite = np.isfinite(grid)
-    n = finite.sum(axis=0)
-    mean = np.where(finite, grid, 0.0).sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(finite, grid - mean, 0.0) ** 2
-    sd = np.sqrt(squares.sum(axis=0) / np.maximum(n - 1, 1))
-    return schemas.BoardCurve(
-        estimator=estimator,
-        metric=metric,
-        epochs=list(range(1, last + 1)),
-        mean=[float(x) if k else None for x, k in zip(mean, n, strict=True)],
-        sd=[float(x) if k > 1 else None for x, k in zip(sd, n, strict=True)],
-        n=n.tolist(),
-    )
-
-
-def _board(
-    connection: Connection, board: BoardRow, info: TaskInfo, choices: Sequence[Choice], shown: list[str]
-) -> schemas.Board:
-    ids = [choice.cell.id for choice in choices]
-    specs = boards.cell_specs(connection, ids)
-    summaries = _summaries(boards.final_values(connection, ids, shown), shown)
-    references = describe.references(board.task, shown[0])
-    running = boards.running_trials(connection, board.id)
-    provenances = boards.provenances(connection, ids)
-    chosen = metrics.metric_info(info.id, shown[0])
-    default_select, default_report = metrics.default_rule(info.id)
-    return schemas.Board(
-        id=board.task_key,
-        title=describe.board_title(board.task),
-        task=describe.component(board.task),
-        metrics=[metrics.metric_info(info.id, name) for name in shown],
-        select=shown[0],
-        select_label=metrics.selection_label(info.id, shown[0]),
-        goal=chosen.goal,
-        report=shown[1:],
-        default_select=default_select,
-        default_report=default_report,
-        rows=[
-            _row(choice, specs[choice.cell.id], summaries.get(choice.cell.id, {}), references)
-            for choice in choices
-        ],
-        references=[_reference(one, None) for one in references if one.estimator is None],
-        curves=_curves(choices, curves.of_cells(connection, ids, shown)),
-        trials=board.trials,
-        counts=_counts(board, running),
-        versions=versions(provenances),
-        fallbacks=fallbacks(provenances),
-    )
-
-
-def _task(board: BoardRow) -> TaskInfo:
-    id = board.task.id
-    if id not in tasks.available():
-        raise NotFound(f"the task {id!r} of this board is not installed here; its results are kept")
-    return tasks.get(id)
-
-
-def _newest_version(cells: Sequence[CellRow]) -> list[CellRow]:
-    newest = max(cell.version for cell in cells)
-    return [cell for cell in cells if cell.version == newest]
-
-
-def _mean(cell: CellRow) -> float:
-    return math.inf if cell.mean is None else cell.mean
-
-
-def _summaries(values: Sequence[ValueRow], names: Sequence[str]) -> dict[int, dict[str, schemas.Summary]]:
-    """Cell id -> metric -> summary; what counts as an outlier is judged over all shown cells together."""
-    summaries: dict[int, dict[str, schemas.Summary]] = {}
-    for metric in names:
-        by_cell: dict[int, list[ValueRow]] = {}
-        for row in values:
-            if row.metric == metric:
-                by_cell.setdefault(row.cell_id, []).append(row)
-        flags = seeds.outliers([[row.value for row in rows] for rows in by_cell.values()])
-        for (cell, rows), flagged in zip(by_cell.items(), flags, strict=True):
-            summaries.setdefault(cell, {})[metric] = summarise(rows, flagged)
-    return summaries
-
-
-def _row(
-    choice: Choice, spec: CellSpec, summaries: Mapping[str, schemas.Summary], references: Sequence[Reference]
-) -> schemas.BoardRow:
-    cell = choice.cell
-    return schemas.BoardRow(
-        estimator=cell.estimator,
-        title=describe.estimator_title(spec.estimator),
-        version=cell.version,
-        cell=cell.cell_key,
-        setting=describe.setting(spec),
-        n=cell.n or 0,
-        seeds_wanted=cell.trials,
-        settings_tried=choice.tried,
-        metrics=dict(summaries),
-        references=[
-            _reference(one, summaries.get(one.metric))
-            for one in references
-            if one.estimator == cell.estimator
-        ],
-    )
-
-
-def _reference(reference: Reference, measured: schemas.Summary | None) -> schemas.ReferenceNumber:
-    return schemas.ReferenceNumber(
-        metric=reference.metric,
-        estimator=reference.estimator,
-        label=reference.label,
-        mean=reference.mean,
-        sd=reference.sd,
-        source=reference.source,
-        comparable=reference.comparable,
-        n=reference.n,
-        slip=reference.slip,
-        exhibit=reference.exhibit,
-        difference=None if measured is None else measured.mean - reference.mean,
-    )
-
-
-def _curves(choices: Sequence[Choice], found: Sequence[Curve]) -> list[schemas.BoardCurve]:
-    grouped: dict[tuple[int, str], list[Curve]] = {}
-    for row in found:
-        grouped.setdefault((row.cell_id, row.metric), []).append(row)
-    estimators = {choice.cell.id: choice.cell.estimator for choice in choices}
-    return [curve_over_seeds(estimators[cell], metric, rows) for (cell, metric), rows in grouped.items()]
-
-
-def _counts(board: BoardRow, running: int) -> dict[str, int]:
-    ended = {"succeeded": board.succeeded, "failed": board.failed, "cancelled": board.cancelled}
-    queued = max(board.trials - sum(ended.values()) - running, 0)
-    return {"queued": queued, "running": running, **ended}
+    if "\0" in (estimator or ""):  # PostgreSQL refuses to look for one
+        raise NotFound(f"there is no estimator {estimator!r}")
+    board = show_board(engine, task_key, select=select, report=report)
+    shown = [board.select, *board.report]
+    with read(engine) as connection:
+        board_id, _ = _found(connection, task_key)
+        kind = f"board-cells-{board_id}-{estimator or ''}"
+        after = paging.last_id(kind, page_token)
+        found = boards.cell_page(
+            connection, board_id, metric=shown[0], limit=limit + 1, after=after, estimator=estimator
+        )
+        cells = _cells(connection, board, found[:limit], shown)
+        total = boards.cell_count(connection, board_id, estimator=estimator)
+    more = paging.token(kind, found[limit - 1].id) if len(found) > limit else None
+    return BoardCellList(select=shown[0], report=shown[1:], total=total, cells=cells, next_page_token=more)
 
 
 def versions(provenances: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
@@ -268,3 +176,217 @@ def versions(provenances: Sequence[Mapping[str, object]]) -> dict[str, list[str]
         name: list(dict.fromkeys(str(one[name]) for one in provenances if one.get(name) is not None))
         for name in PROVENANCE_SHOWN
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """A board in the making: the ``shown`` metrics are the choosing one, then those beside it."""
+
+    engine: Engine
+    connection: Connection
+    row: BoardRow
+    info: TaskInfo
+    shown: Sequence[str]
+    running: int
+
+    def board(self) -> Board:
+        """The whole answer."""
+        cells = boards.cell_rows(self.connection, self.row.id, metric=self.shown[0])
+        choice = choose(cells, maximize=self._goal(self.shown[0]) == "maximize")
+        measured = self._measured(choice)
+        rows, fragile = ranked_rows(choice, measured, self.shown[0], self._goal(self.shown[0]))
+        ids = {one.chosen.id: one.estimator for one in choice.ranked if one.chosen is not None}
+        found = board_curves(ids, curves.of_cells(self.connection, list(ids), self.shown))
+        levels = [board_references.level(one) for one in measured.references if one.estimator is None]
+        provenances = list(measured.provenances.values())
+        asked = boards.asking_sweeps(self.connection, self.row.id)
+        return Board(
+            **self._rule(),
+            interval=INTERVAL,
+            scoring_version=scoring.VERSION,
+            enough_seeds=choice.enough,
+            rows=rows,
+            unranked=unranked_rows(choice, measured),
+            fragile_seeds=list(fragile),
+            references=levels,
+            curves=found,
+            tuning=tuning(
+                self.engine,
+                self.connection,
+                self.row,
+                choice,
+                goal=self._goal(self.shown[0]),
+                shown=self.shown,
+            ),
+            **self._costs(rows, found, measured),
+            sweeps=asking(asked[:SHOWN_SWEEPS]),
+            sweeps_total=len(asked),
+            repeat=self._repeat(choice, rows, measured),
+            trials=self.row.trials,
+            counts=_counts(self.row, self.running),
+            versions=versions(provenances),
+            fallbacks=fallbacks(provenances),
+        )
+
+    def _rule(self) -> dict[str, Any]:
+        """What is shown, and by which rule."""
+        task = self.info.id
+        chosen = metrics.metric_info(task, self.shown[0])
+        default_select, default_report = metrics.default_rule(task)
+        return {
+            "id": self.row.task_key,
+            "title": describe.board_title(self.row.task),
+            "task": describe.component(self.row.task),
+            "metrics": [metrics.metric_info(task, name) for name in self.shown],
+            "select": self.shown[0],
+            "select_label": metrics.selection_label(task, self.shown[0]),
+            "selected_on_test": chosen.split == "test",
+            "goal": chosen.goal,
+            "report": list(self.shown[1:]),
+            "default_select": default_select,
+            "default_report": default_report,
+        }
+
+    def _measured(self, choice: Choice) -> Measured:
+        """What is read of the chosen cells, and of one example of every estimator without one."""
+        chosen = [one.chosen.id for one in choice.ranked if one.chosen is not None]
+        examples = [example_cell(one).id for one in choice.unranked]
+        seeds: dict[int, list[SeedRow]] = {}
+        for seed in boards.seed_rows(self.connection, [*chosen, *examples]):
+            seeds.setdefault(seed.cell_id, []).append(seed)
+        failed = [one.estimator for one in choice.unranked if any(cell.failed for cell in one.cells)]
+        values = boards.final_values(self.connection, chosen, self.shown)
+        return Measured(
+            specs=boards.cell_specs(self.connection, chosen),
+            summaries=summaries(values, self.shown),
+            seeds=seeds,
+            provenances=boards.provenances(self.connection, chosen),
+            diverged=boards.diverged(self.connection, self.row.id, failed) if failed else {},
+            references=describe.references(self.row.task, self.shown[0]),
+            goals={name: self._goal(name) for name in self.shown},
+            steps=self._steps()[0],
+        )
+
+    def _costs(self, rows: Sequence[Row], found: Sequence[BoardCurve], measured: Measured) -> dict[str, Any]:
+        """Fields of cost and of what is reached when."""
+        goal, metric = self._goal(self.shown[0]), metric_with_curves(found, self.shown)
+        per_epoch = self._steps()[1]
+        each = {row.estimator: row.cost.evaluations_per_step or 0 for row in rows}
+        equal = None
+        if metric is not None and per_epoch is not None:
+            equal = equal_evaluations(found, metric, self._goal(metric), each=each, steps_per_epoch=per_epoch)
+        return {
+            "cost_baseline": baseline({row.estimator: row.cost for row in rows}),
+            "steps": measured.steps,
+            "steps_per_epoch": per_epoch,
+            "pareto": pareto_fronts(rows, self.shown[0], goal),
+            "anytime": None if metric is None else anytime(found, metric, self._goal(metric)),
+            "equal_evaluations": equal,
+        }
+
+    def _repeat(self, choice: Choice, rows: Sequence[Row], measured: Measured) -> Repeat | None:
+        chosen = {one.estimator: one.chosen.id for one in choice.ranked if one.chosen is not None}
+        ids = [chosen[row.estimator] for row in rows]
+        return repeat(
+            describe.board_title(self.row.task),
+            self.row.task,
+            [measured.specs[id] for id in ids],
+            [seed for id in ids for seed in measured.seeds.get(id, ())],
+            measured.provenances.values(),
+            select=self.shown[0],
+            report=self.shown[1:],
+            board=self.row.task_key,
+            spent=sum(row.device_seconds for row in rows),
+        )
+
+    def _goal(self, metric: str) -> Goal:
+        return "maximize" if metrics.metric_info(self.info.id, metric).goal == "maximize" else "minimize"
+
+    def _steps(self) -> tuple[int | None, int | None]:
+        """Of a trial and of an epoch; neither of a task that this version cannot describe."""
+        info, values = describe.known_task(self.row.task), self.row.task.values
+        return (None, None) if info is None else (info.total_steps(values), info.steps_per_epoch(values))
+
+
+def _made(
+    engine: Engine,
+    connection: Connection,
+    before: ShownBoard | None,
+    task_key: str,
+    select: str | None,
+    report: Sequence[str] | None,
+) -> ShownBoard:
+    """The board; the one that was there before, where nothing has happened on it."""
+    _, info = _found(connection, task_key)
+    shown = _shown(info, select, report)
+    row = boards.board_by_key(connection, task_key)
+    if row is None:
+        raise NotFound(f"there is no board {task_key!r}")
+    counts = (row, boards.running_trials(connection, row.id), boards.last_event(connection))
+    if before is not None and before.counts == counts:
+        return before
+    return ShownBoard(_Making(engine, connection, row, info, shown, counts[1]).board(), counts)
+
+
+def _list(rows: Sequence[BoardRow], limit: int) -> schemas.BoardList:
+    more = paging.token("boards", rows[limit - 1].id) if len(rows) > limit else None
+    links = [
+        describe.board_link(row.task_key, row.task, trials=row.trials, succeeded=row.succeeded)
+        for row in rows[:limit]
+    ]
+    return schemas.BoardList(boards=links, next_page_token=more)
+
+
+def _found(connection: Connection, task_key: str) -> tuple[int, TaskInfo]:
+    """Id and task of a board."""
+    found = boards.board_task(connection, task_key)
+    if found is None:
+        raise NotFound(f"there is no board {task_key!r}")
+    board_id, task = found
+    if task.id not in tasks.available():
+        raise NotFound(f"the task {task.id!r} of this board is not installed here; its results are kept")
+    return board_id, tasks.get(task.id)
+
+
+def _shown(info: TaskInfo, select: str | None, report: Sequence[str] | None) -> list[str]:
+    """The choosing metric, then those beside it."""
+    chooser = select or info.select
+    shown = [chooser, *metrics.beside(chooser, info.report if report is None else report)]
+    metrics.require_metrics(info.id, shown)
+    return shown
+
+
+def _cells(
+    connection: Connection, board: Board, rows: Sequence[CellRow], shown: Sequence[str]
+) -> list[BoardCell]:
+    ids = [row.id for row in rows]
+    specs = boards.cell_specs(connection, ids)
+    spreads: dict[int, dict[str, Spread]] = {}
+    for one in boards.summary_rows(connection, ids, shown):
+        summary = Moments(one.n, one.mean, one.m2).summary()
+        spreads.setdefault(one.cell_id, {})[one.metric] = Spread.model_validate(summary)
+    newest = {row.estimator: row.version for row in board.rows}
+    chosen = {row.cell for row in board.rows}
+    return [
+        BoardCell(
+            cell=row.cell_key,
+            estimator=row.estimator,
+            title=describe.title_of_estimator(row.estimator),
+            version=row.version,
+            setting=describe.setting(specs[row.id]),
+            trials=row.trials,
+            succeeded=row.succeeded,
+            failed=row.failed,
+            cancelled=row.cancelled,
+            eligible=row.version == newest.get(row.estimator) and is_eligible(row, board.enough_seeds),
+            chosen=row.cell_key in chosen,
+            metrics={name: spreads[row.id][name] for name in shown if name in spreads.get(row.id, {})},
+        )
+        for row in rows
+    ]
+
+
+def _counts(board: BoardRow, running: int) -> dict[str, int]:
+    ended = {"succeeded": board.succeeded, "failed": board.failed, "cancelled": board.cancelled}
+    queued = max(board.trials - sum(ended.values()) - running, 0)
+    return {"queued": queued, "running": running, **ended}

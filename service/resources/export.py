@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterator
 
-from service.resources import describe, schemas
+from service.resources import describe
+from service.resources.board_schemas import Board, BoardRow
 
 CSV_COLUMNS = (
     "board", "select", "estimator", "version", "parameters", "optimizer", "lr", "precision", "metric",
@@ -16,7 +17,7 @@ CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def board_csv(board: schemas.Board) -> str:
+def board_csv(board: Board) -> str:
     """One line for each estimator and metric."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -25,7 +26,7 @@ def board_csv(board: schemas.Board) -> str:
     return text.getvalue()
 
 
-def _lines(board: schemas.Board) -> Iterator[list[object]]:
+def _lines(board: Board) -> Iterator[list[object]]:
     for row in board.rows:
         setting = row.setting
         parameters = " ".join(f"{name}={value}" for name, value in setting.parameters.items())
@@ -46,7 +47,7 @@ def _lines(board: schemas.Board) -> Iterator[list[object]]:
                 yield [*start, *measured, *reference, board.select_label]
 
 
-def _references(board: schemas.Board, row: schemas.BoardRow, metric: str) -> list[list[object]]:
+def _references(board: Board, row: BoardRow, metric: str) -> list[list[object]]:
     """The references of one metric; one empty entry where there is none."""
     mean = row.metrics[metric].mean
     found = [r for r in (*row.references, *board.references) if r.metric == metric]

@@ -15,9 +15,10 @@ from benchmarks.suites.report import BoardReport, Measured, goal_of
 from benchmarks.suites.schema import FigureSection, Tier
 from estimators.info import Value
 from service.errors import NotFound
-from service.resources import boards, describe, metrics, reproductions
+from service.resources import describe, metrics, reproductions
+from service.resources.board_curves import curve_over_seeds
+from service.resources.board_schemas import BoardCurve
 from service.resources.labels import metric_header
-from service.resources.schemas import BoardCurve
 from service.resources.suite_reports import chosen_cells
 from service.storage.engine import read
 from service.storage.queries import curves
@@ -139,7 +140,7 @@ def _curves(engine: Engine, section: FigureSection, board: BoardReport) -> tuple
         rows = curves.of_cells(connection, list(ids.values()), [section.metric])
     grouped = {key: [row for row in rows if row.cell_id == id] for key, id in ids.items()}
     return tuple(
-        boards.curve_over_seeds(estimator, section.metric, grouped[key])
+        curve_over_seeds(estimator, section.metric, grouped[key])
         for key, estimator in chosen.items()
         if grouped.get(key)
     )
@@ -153,7 +154,7 @@ def _common(engine: Engine, section: FigureSection, on: str, board: BoardReport)
     with read(engine) as connection:
         rows = curves.of_cells(connection, list(cell_ids(connection, keys).values()), list(names))
     grouped = {id: [row for row in rows if row.metric == name] for name, id in names.items()}
-    return tuple(boards.curve_over_seeds(id, section.metric, own) for id, own in grouped.items() if own)
+    return tuple(curve_over_seeds(id, section.metric, own) for id, own in grouped.items() if own)
 
 
 def _levels(section: FigureSection, board: BoardReport) -> Iterator[Level]:

@@ -396,65 +396,6 @@ class NodeList(Answer):
     nodes: list[Node]
 
 
-class SeedValue(Answer):
-    """The final value of one seed; ``outlier`` marks one that is far from the median of its cell."""
-
-    seed: int
-    value: float
-    outlier: bool
-
-
-class Summary(Answer):
-    """One metric of one cell over its seeds.
-
-    ``sd`` is the standard deviation with n - 1, ``low`` and ``high`` end the 95 % interval of the mean
-    (Student's t); all three are null below two seeds.
-    """
-
-    n: int
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-    median: float
-    seeds: list[SeedValue]
-
-
-class ReferenceNumber(Answer):
-    """A published or closed-form number; ``difference`` is measured mean minus this one.
-
-    ``n`` are the seeds behind it where known, ``slip`` what is wrong with it as it was printed, ``exhibit``
-    the table or figure of a suite that quotes it.
-    """
-
-    metric: str
-    estimator: str | None
-    label: str
-    mean: float
-    sd: float | None
-    source: str
-    comparable: str
-    n: int | None = None
-    slip: str = ""
-    exhibit: str = ""
-    difference: float | None
-
-
-class BoardRow(Answer):
-    """One estimator at its chosen setting."""
-
-    estimator: str
-    title: str
-    version: int
-    cell: str
-    setting: Setting
-    n: int
-    seeds_wanted: int
-    settings_tried: int
-    metrics: dict[str, Summary]
-    references: list[ReferenceNumber]
-
-
 class MetricInfo(Answer):
     """A metric that a board shows."""
 
@@ -464,43 +405,6 @@ class MetricInfo(Answer):
     goal: str
     split: str
     description: str
-
-
-class BoardCurve(Answer):
-    """Mean and standard deviation over seeds of one metric of a chosen cell, by epoch."""
-
-    estimator: str
-    metric: str
-    epochs: list[int]
-    mean: list[float | None]
-    sd: list[float | None]
-    n: list[int]
-
-
-class Board(Answer):
-    """A leaderboard: every estimator at the setting chosen by ``select``, reported in ``report``.
-
-    ``select_label`` says so when the choosing metric is measured on validation or test data, and is empty
-    otherwise. ``default_select`` and ``default_report`` are the task's own rule.
-    """
-
-    id: str
-    title: str
-    task: TaskSetting
-    metrics: list[MetricInfo]
-    select: str
-    select_label: str
-    goal: str
-    report: list[str]
-    default_select: str
-    default_report: list[str]
-    rows: list[BoardRow]
-    references: list[ReferenceNumber]
-    curves: list[BoardCurve]
-    trials: int
-    counts: dict[str, int]
-    versions: dict[str, list[str]]
-    fallbacks: list[Fallback]
 
 
 class ParameterInfo(Answer):

@@ -139,7 +139,7 @@ def _board(engine: Engine, report: Report, board: BoardReport) -> ReportBoard:
     key = digest(task.to_json("task"))
     with read(engine) as connection:
         known = cell_ids(connection, [spec.cell_key for spec in chosen_cells(board)])
-        versions = boards.versions(provenances(connection, list(known.values())))
+        versions = boards.versions(list(provenances(connection, list(known.values())).values()))
     path = metrics.board_path(key, file.select, file.report) if known else None
     return ReportBoard(
         id=key,

@@ -10,8 +10,9 @@ from starlette.responses import HTMLResponse
 from estimators.info import Value
 from service.dependencies import EngineDep, PageToken, Report, Select
 from service.resources import boards, fallbacks, metrics
+from service.resources.board_schemas import Board
 from service.resources.labels import metric_header, metric_label
-from service.resources.schemas import PREFIX, Board, MetricInfo
+from service.resources.schemas import PREFIX, MetricInfo
 from service.web.curves import training_curves
 from service.web.leaderboard import leaderboard
 from service.web.render import PAGE, next_page, page

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.resources import numbers
+from service.resources.board_schemas import Board, BoardCurve
 from service.resources.colours import colours
 from service.resources.labels import metric_header
-from service.resources.schemas import Board, BoardCurve, MetricInfo
+from service.resources.schemas import MetricInfo
 
 TABLE_ROWS = 12
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.resources import numbers
+from service.resources.board_schemas import Board, BoardRow, ReferenceNumber, Summary
 from service.resources.colours import colours
-from service.resources.schemas import Board, BoardRow, ReferenceNumber, Summary
 from service.web.rail import Axis, Rail, axis_for, rail
 
 

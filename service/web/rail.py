@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.resources import numbers
-from service.resources.schemas import BoardRow, ReferenceNumber, Summary
+from service.resources.board_schemas import BoardRow, ReferenceNumber, Summary
 
 WIDTH = 200.0
 MARGIN = 8.0

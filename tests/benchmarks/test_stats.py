@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.scoring.seeds import Moments, median, outliers, summary
+from benchmarks.scoring.seeds import Moments, interquartile_mean, median, outliers, summary
 
 
 def test_summary_by_hand() -> None:
@@ -88,6 +88,37 @@ def test_no_verdict_on_two_seeds() -> None:
 def test_rounding_is_no_collapse_but_a_jump_among_equals_is() -> None:
     assert outliers([[0.3, 0.3, 0.3 + 1e-8]]) == [[False, False, False]]
     assert outliers([[0.3, 0.3, 0.3, 0.3, 0.4]])[0] == [False] * 4 + [True]
+
+
+def test_what_does_not_matter_is_no_outlier() -> None:
+    """Five seeds agree to 3e-5, the sixth is 8e-5 away: 0.03 % of the median. At 1 % of it, it is one."""
+    close = [0.25213, 0.25214, 0.25215, 0.25216, 0.25215]
+    assert outliers([[*close, 0.25223]]) == [[False] * 6]
+    assert outliers([[*close, 0.25215 * 1.0101]]) == [[False] * 5 + [True]]
+
+
+def test_what_is_small_between_the_cells_is_no_outlier() -> None:
+    """Medians 0 and 1000: 9 of 1000 is less than 1 %, 11 is more, whatever the median of its own cell."""
+    far = [1000.0, 1000.1, 1000.2]
+    assert outliers([[0.0, 0.1, -0.1, 9.0], far])[0] == [False] * 4
+    assert outliers([[0.0, 0.1, -0.1, 11.0], far])[0] == [False] * 3 + [True]
+
+
+def test_interquartile_mean_by_hand() -> None:
+    """Of eight the middle four, of five the middle three, of three all."""
+    assert interquartile_mean([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -50.0]) == pytest.approx(3.5)
+    assert interquartile_mean([9.0, 1.0, 2.0, 3.0, 90.0]) == pytest.approx(14 / 3)
+    assert interquartile_mean([1.0, 2.0, 6.0]) == 3.0
+    with pytest.raises(ValueError, match="at least one value"):
+        interquartile_mean([])
+
+
+def test_the_interval_of_a_mean_covers_it() -> None:
+    """5,000 cells of 5 normal seeds: 95 %, within 4 standard errors (1.2 %)."""
+    draws = np.random.default_rng(2).normal(3.0, 2.0, (5000, 5))
+    found = [summary(row.tolist()) for row in draws]
+    covered = np.mean([one.low <= 3.0 <= one.high for one in found if one.low is not None and one.high])
+    assert covered == pytest.approx(0.95, abs=0.012)
 
 
 def test_values_that_are_not_finite_are_outliers_and_hide_none() -> None:

@@ -216,7 +216,7 @@ class TestCurves:
         assert (shown.epochs, shown.mean, shown.n) == ([1, 2, 3], [2.0, 3.0, 4.0], [2, 2, 2])
         assert shown.sd == pytest.approx([math.sqrt(2)] * 3)
         with read(engine) as connection:
-            hosts = [one["host"] for one in boards.provenances(connection, [1])]
+            hosts = [one["host"] for one in boards.provenances(connection, [1]).values()]
         assert hosts == ["an older machine", PROVENANCE.host]
 
     @pytest.mark.parametrize("epochs", [0, 1])

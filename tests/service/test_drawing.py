@@ -8,9 +8,9 @@ import pytest
 
 from estimators import registry as estimators
 from service.resources import drawing
+from service.resources.board_schemas import BoardCurve
 from service.resources.colours import LIGHT
 from service.resources.figures import Panel, Picture
-from service.resources.schemas import BoardCurve
 
 LONGEST = sorted(estimators.available(), key=lambda id: -len(estimators.get(id).title))
 

@@ -11,10 +11,12 @@ from sqlalchemy import Engine
 from estimators import registry
 from service.cli import boards as cli_boards
 from service.resources import numbers
+from service.resources.board_schemas import ReferenceNumber, SeedValue, Summary
 from service.resources.colours import COLOURS, colours
 from service.resources.labels import metric_label
-from service.resources.schemas import BoardRow, MetricInfo, ReferenceNumber, SeedValue, Setting, Summary
+from service.resources.schemas import MetricInfo
 from service.web import leaderboard, rail
+from tests.support.boards import board_row
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
 
@@ -83,7 +85,9 @@ def test_durations(seconds: float | None, expected: str) -> None:
 
 def test_an_outlier_stands_at_the_end_of_the_rail() -> None:
     seeds = [SeedValue(seed=i, value=v, outlier=v > 20) for i, v in enumerate([10.0, 12.0, 90.0])]
-    summary = Summary(n=3, mean=12.0, sd=1.0, low=9.0, high=200.0, median=12.0, seeds=seeds)
+    summary = Summary(
+        n=3, mean=12.0, sd=1.0, low=9.0, high=200.0, median=12.0, interquartile_mean=12.0, seeds=seeds
+    )
     axis = rail.Axis(low=10.0, high=14.0)
     laid = rail.rail(summary, axis, [])
     assert laid.seeds == (8.0, 100.0)
@@ -99,7 +103,9 @@ def test_an_interval_is_marked_where_it_goes_on_beyond_the_axis(
     low: float, high: float, cut: tuple[float, ...]
 ) -> None:
     seeds = [SeedValue(seed=i, value=v, outlier=False) for i, v in enumerate([11.0, 13.0])]
-    summary = Summary(n=2, mean=12.0, sd=1.0, low=low, high=high, median=12.0, seeds=seeds)
+    summary = Summary(
+        n=2, mean=12.0, sd=1.0, low=low, high=high, median=12.0, interquartile_mean=12.0, seeds=seeds
+    )
     assert rail.rail(summary, rail.Axis(low=10.0, high=14.0), []).cut == cut
 
 
@@ -116,19 +122,10 @@ def test_only_comparable_references_stretch_the_axis(comparable: str, high: floa
         difference=None,
     )
     seeds = [SeedValue(seed=i, value=v, outlier=False) for i, v in enumerate([3.0, 5.0])]
-    summary = Summary(n=2, mean=4.0, sd=1.0, low=1.0, high=7.0, median=4.0, seeds=seeds)
-    row = BoardRow(
-        estimator="st",
-        title="",
-        version=1,
-        cell="",
-        setting=Setting(parameters={}, optimizer="adam", lr=1.0, precision="float32"),
-        n=2,
-        seeds_wanted=2,
-        settings_tried=1,
-        metrics={"loss": summary},
-        references=[],
+    summary = Summary(
+        n=2, mean=4.0, sd=1.0, low=1.0, high=7.0, median=4.0, interquartile_mean=4.0, seeds=seeds
     )
+    row = board_row({"loss": summary})
     axis = rail.axis_for([row], "loss", [reference])
     assert axis == rail.Axis(low=3.0 - 0.1 * (high - 3.0), high=high + 0.1 * (high - 3.0))
 

@@ -182,9 +182,11 @@ def test_the_board_command_shows_the_boards_of_a_sweep(
         assert client.sweep_boards(1) == [asked]
     assert heunboard(monkeypatch, "board", "--sweep", "1") == 0
     out = capsys.readouterr().out
-    header, row = (line.split() for line in out.splitlines() if line.startswith(("estimator", "Straight")))
-    assert " ".join(header).startswith("estimator setting Sampled loss 95 % interval Expected loss")
-    assert "3.0000 ± 0 3.0000 to 3.0000 2.0000 ± 0" in " ".join(row)
+    header, row = (line.split() for line in out.splitlines() if line.startswith(("rank", "1 ")))
+    assert " ".join(header).startswith(
+        "rank estimator setting Sampled loss 95 % interval to best Expected loss"
+    )
+    assert "3.0000 ± 0 3.0000 to 3.0000 best 2.0000 ± 0" in " ".join(row)
     assert "(the task's default: --select expected_loss)" in out
     assert heunboard(monkeypatch, "board", "--sweep", "1", "--select", "expected_loss", "--json") == 0
     assert temperature(json.loads(capsys.readouterr().out)[0]) == 1.0

@@ -42,11 +42,21 @@ class Stage:
         """Memory of the web server."""
         return memory(self.process)
 
+    def processor_seconds(self) -> float:
+        """What the web server has computed, whoever else uses the processors."""
+        return processor_seconds(self.process)
+
 
 def memory(process: int) -> float:
     """Megabytes that a process keeps in memory (Linux)."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def processor_seconds(process: int) -> float:
+    """Seconds that a process has computed for itself and in the kernel (Linux)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""``make bench-board``: how fast a board of 100,000 settings and a million trials answers."""
