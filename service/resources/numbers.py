@@ -70,17 +70,18 @@ def setting(
     optimizer_parameters: Mapping[str, Value] | None = None,
 ) -> str:
     """One line: ``τ 1.3 · Adam 5e−4``; a precision other than float32 is named at the end."""
-    values = _assignments(parameters)
+    values = assignments(parameters)
     title = optimizers.get(optimizer).title if optimizer in optimizers.available() else optimizer
     rule = f"{title} {rate(lr)}"
     if optimizer_parameters:
-        rule += f", {_assignments(optimizer_parameters)}"
+        rule += f", {assignments(optimizer_parameters)}"
     if precision != "float32":
         rule += f" · {precision.upper()}"
     return f"{values} · {rule}" if values else rule
 
 
-def _assignments(values: Mapping[str, Value]) -> str:
+def assignments(values: Mapping[str, Value]) -> str:
+    """``τ 1.3, K 4``; empty of nothing."""
     return ", ".join(
         f"{k} {v}" if isinstance(v, str) else f"{SYMBOLS.get(k, k)} {v:g}" for k, v in values.items()
     )
