@@ -23,6 +23,7 @@ class Place(NamedTuple):
 PLACES = (
     Place("/"),
     Place("/boards/{board}", "#curves .scatterlayer"),
+    Place("/boards/{board}?open=st&open=reinmax&scale=all", "#more-st h2"),
     Place("/boards/{small_board}", "#curves .scatterlayer"),
     Place("/boards/{empty_board}"),
     Place("/boards/none"),

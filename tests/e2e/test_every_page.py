@@ -81,7 +81,7 @@ def test_times_say_their_zone_and_are_the_same_everywhere(
 def test_boards_read_without_scripts(full: FullSite, visit: Callable[..., Visit]) -> None:
     page = visit(java_script_enabled=False).page
     page.goto(full.address("/boards/{small_board}"))
-    expect(page.get_by_role("rowheader", name="ReinMax")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="ReinMax").first).to_be_visible()
     expect(page.get_by_label("Colours")).to_be_hidden()
 
 
