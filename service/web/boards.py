@@ -113,7 +113,7 @@ def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
     waiting = ", ".join(f"{n:,} {s}" for s, n in board.counts.items() if n and s != "succeeded")
     pairs = [
         ("Trials", f"{shown:,} shown, {board.trials:,} in the board" + (f" ({waiting})" if waiting else "")),
-        ("Settings tried", f"{_span(row.settings_tried for row in board.rows)} for each estimator"),
+        ("Settings tried", _span(row.settings_tried for row in board.rows)),
         ("Chosen on", _chosen_on(board, chosen)),
         *_repeat(board),
         ("Versions", _versions(board)),
@@ -144,9 +144,11 @@ def _repeat(board: Board) -> list[tuple[str, str]]:
 
 
 def _chosen_on(board: Board, chosen: MetricInfo) -> str:
+    label = f"{metric_label(chosen)} ({SPLITS[chosen.split]} data)"
+    if not board.rows:
+        return label
     seeds = _span(row.n for row in board.rows)
-    label = f"{metric_label(chosen)} ({SPLITS[chosen.split]} data), mean of {seeds} seeds"
-    return f"{label}; a setting needs {board.enough_seeds}" if board.enough_seeds else label
+    return f"{label}, mean of {seeds} seeds; a setting needs {board.enough_seeds}"
 
 
 def _versions(board: Board) -> str:
@@ -159,9 +161,9 @@ def _versions(board: Board) -> str:
 
 
 def _span(counts: Iterable[int]) -> str:
-    """``3``, ``3 to 10``, or an en dash of nothing."""
+    """``3`` or ``3 to 10``; empty of nothing."""
     found = sorted(set(counts))
-    return "–" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return " to ".join(map(str, dict.fromkeys([found[0], found[-1]]))) if found else ""
 
 
 def _assignment(name: str, value: Value) -> str:

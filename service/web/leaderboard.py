@@ -48,6 +48,7 @@ def leaderboard(board: Board, address: Address) -> dict[str, Any]:
         "unranked": [_unranked(row, address) for row in board.unranked],
         "axis": axis,
         "scales": _scales(board, address),
+        "has_spread": any(row.n > 1 for row in board.rows),
         "several_tied": sum(row["tied"] for row in rows) > 1,
         "has_published": any(row["published"] for row in rows),
         "levels": [_level(one) for one in board.references if one.metric == board.select],

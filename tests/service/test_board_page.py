@@ -51,7 +51,11 @@ def text_of(page: str) -> str:
 
 def row_of(page: str, estimator: str) -> str:
     """The part of the page that one row of the table is, what it opens to included."""
-    return page.partition(f'id="row-{estimator}">')[2].partition('id="row-')[0].partition("Shaded rows")[0]
+    return (
+        page.partition(f'id="row-{estimator}">')[2]
+        .partition('id="row-')[0]
+        .partition('<div class="note">')[0]
+    )
 
 
 def computed(engine: Engine, values: Mapping[str, list[float]], **changes: Any) -> str:
@@ -89,7 +93,9 @@ def test_one_seed_has_no_interval(engine: Engine) -> None:
     page = computed(engine, {"st": [1.0], "reinmax": [2.0]})
     assert page.count("1 seed, no interval") == 2
     assert 'class="rail e' not in page
-    assert "±" not in text_of(row_of(page, "st"))
+    assert "±" not in text_of(page)
+    assert "One seed has no spread" in text_of(page)
+    assert "far from the others" not in text_of(page)
 
 
 def test_who_failed_has_a_row_with_the_reason_and_a_link(engine: Engine) -> None:
@@ -135,6 +141,7 @@ def test_a_board_of_failures_says_so(engine: Engine) -> None:
     results(engine, sweep, lambda spec: "Boom")
     text = text_of(page_of(engine, path_of(sweep)))
     assert "All 6 trials have ended: 6 failed." in text
+    assert "mean of" not in text.partition("How this board was computed")[2]
     assert "waiting" not in text.partition("Rank")[0]
 
 
