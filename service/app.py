@@ -13,6 +13,7 @@ from service.api.routes import (
     boards,
     controls,
     health,
+    more_seeds,
     nodes,
     registry,
     suite_reports,
@@ -53,7 +54,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, controls, trials, attempts, nodes, boards, registry, suites, suite_reports):
+    board_routes = (boards, more_seeds)
+    for module in (sweeps, controls, trials, attempts, nodes, *board_routes, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

@@ -1,21 +1,30 @@
-"""The pages of boards: all of them, and one with its table, curves and provenance."""
+"""The page of a board: its table, and what answers four questions about it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from sqlalchemy import Engine
 from starlette.responses import HTMLResponse
 
 from estimators.info import Value
 from service.dependencies import EngineDep, PageToken, Report, Select
-from service.resources import boards, fallbacks, metrics
+from service.resources import boards, fallbacks, metrics, numbers
 from service.resources.board_schemas import Board
 from service.resources.labels import metric_header, metric_label
 from service.resources.schemas import PREFIX, MetricInfo
+from service.web.address import Address, rule
+from service.web.board_costs import costs
+from service.web.board_details import row_details
+from service.web.board_states import empty_state
 from service.web.curves import training_curves
 from service.web.leaderboard import leaderboard
-from service.web.render import PAGE, next_page, page
+from service.web.luck import luck
+from service.web.names import names
+from service.web.render import PAGE, next_page, page, templates
+from service.web.tuning import tuning
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -23,6 +32,12 @@ RELEASES = ("heunboard", "torch")
 """What of a board's provenance is named by its version."""
 
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
+
+MOST_OPEN = 20
+"""Rows that one address opens."""
+
+Scale = Annotated[Literal["all"] | None, Query(description="What the axis of intervals spans.")]
+Opened = Annotated[list[str] | None, Query(alias="open", max_length=MOST_OPEN)]
 
 
 @router.get("/")
@@ -34,53 +49,121 @@ def boards_page(engine: EngineDep, page_token: PageToken = None) -> HTMLResponse
 
 
 @router.get("/boards/{id}")
-def board_page(engine: EngineDep, id: str, select: Select = None, report: Report = None) -> HTMLResponse:
-    """One board; the address holds which metric chooses and which are shown."""
+def board_page(
+    engine: EngineDep,
+    id: str,
+    select: Select = None,
+    report: Report = None,
+    scale: Scale = None,
+    opened: Opened = None,
+) -> HTMLResponse:
+    """One board; the address holds which metric chooses, which are shown, and what is open."""
     board = boards.show_board(engine, id, select=select, report=report)
-    return page("board.html", section="boards", **board_context(board))
+    there = names(board)
+    known = tuple(id for id in dict.fromkeys(opened or ()) if id in there)
+    address = Address(board=board.id, **rule(board, board.select, board.report), scale=scale, opened=known)
+    details = {id: row_details(engine, board, id) for id in known}
+    return page("board.html", section="boards", details=details, **board_context(board, address))
 
 
-def board_context(board: Board) -> dict[str, Any]:
-    """Everything that ``board.html`` shows."""
+@router.get("/boards/{id}/estimators/{estimator}")
+def board_row(
+    engine: EngineDep, id: str, estimator: str, select: Select = None, report: Report = None
+) -> HTMLResponse:
+    """The part of a board's page that its script fetches when a row is opened."""
+    return HTMLResponse(row_part(engine, id, estimator, select=select, report=report))
+
+
+def row_part(engine: Engine, id: str, estimator: str, *, select: str | None, report: list[str] | None) -> str:
+    """What one row opens to."""
+    board = boards.show_board(engine, id, select=select, report=report)
+    opened = row_details(engine, board, estimator)
+    return templates().get_template("_board_row.html").render(board=board, opened=opened)
+
+
+def board_context(board: Board, address: Address) -> dict[str, Any]:
+    """Everything that ``board.html`` shows but what is open."""
     chosen, *others = board.metrics
+    named = names(board)
     return {
         "board": board,
+        "named": named,
         "goal": board.goal,
         "chosen": _describe(chosen),
         "others": [_describe(m) for m in others],
         "default": _default(board),
-        "selectable": _selectable(board),
-        "links": _downloads(board),
+        "selectable": _selectable(board, address),
+        "links": {**_downloads(board), "permalink": str(address)},
+        "task_values": ", ".join(_assignment(k, v) for k, v in board.task.parameters.items()),
         "provenance": provenance(board, chosen),
+        "repeat_time": numbers.duration(board.repeat.device_seconds) if board.repeat else "",
+        "empty": [] if board.rows else empty_state(board),
         "warning": fallbacks.warning([dict(one) for one in board.fallbacks]),
-        **leaderboard(board),
-        **training_curves(board, chosen),
+        **leaderboard(board, address),
+        **tuning(board, named),
+        **luck(board),
+        **costs(board, named),
+        **training_curves(board, chosen, named),
     }
 
 
 def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:
     """Terms and texts of "How this board was computed"."""
     shown = sum(row.n for row in board.rows)
-    tried = sorted({row.settings_tried for row in board.rows})
-    settings = "–" if not tried else str(tried[0]) if len(tried) == 1 else f"{tried[0]} to {tried[-1]}"
-    seeds = sorted({row.n for row in board.rows})
-    span = "–" if not seeds else str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     waiting = ", ".join(f"{n:,} {s}" for s, n in board.counts.items() if n and s != "succeeded")
     pairs = [
         ("Trials", f"{shown:,} shown, {board.trials:,} in the board" + (f" ({waiting})" if waiting else "")),
-        ("Settings tried", f"{settings} for each estimator"),
-        ("Chosen on", f"{metric_label(chosen)} ({SPLITS[chosen.split]} data), mean of {span} seeds"),
-        ("Task", ", ".join(_assignment(k, v) for k, v in board.task.parameters.items())),
+        ("Settings tried", _span(row.settings_tried for row in board.rows)),
+        ("Chosen on", _chosen_on(board, chosen)),
+        *_repeat(board),
+        ("Versions", _versions(board)),
+        ("Computed on", "; ".join(board.versions.get("device", ()))),
+        ("Steps done as", "; ".join(board.versions.get("executor", ()))),
+        (
+            "Intervals",
+            f"{board.interval.method}, {100 * board.interval.level:g} %, over {board.interval.over}",
+        ),
+        ("Statistics", f"version {board.scoring_version}"),
+        ("Metric", chosen.description),
     ]
+    return [(term, text) for term, text in pairs if text]
+
+
+def _repeat(board: Board) -> list[tuple[str, str]]:
+    found = board.repeat
+    if found is None:
+        return []
+    data = "; ".join(f"{one.name} {one.digest[:12]}" for one in found.data)
+    return [
+        ("Seeds", ", ".join(map(str, found.seeds))),
+        ("Data", data),
+        ("Revision", ", ".join(one[:12] for one in found.revisions)),
+        ("Device time", f"{numbers.duration(found.device_seconds) or '0 s'} for what is shown, "
+         f"about {numbers.duration(found.device_seconds_spent) or '0 s'} with all settings"),
+    ]  # fmt: skip
+
+
+def _chosen_on(board: Board, chosen: MetricInfo) -> str:
+    label = f"{metric_label(chosen)} ({SPLITS[chosen.split]} data)"
+    if not board.rows:
+        return label
+    seeds = _span(row.n for row in board.rows)
+    return f"{label}, mean of {seeds} seeds; a setting needs {board.enough_seeds}"
+
+
+def _versions(board: Board) -> str:
     versions = [f"{board.task.id} {board.task.version}"]
     versions += [f"{row.estimator} {row.version}" for row in board.rows]
-    versions += [f"{name} {', '.join(found)}" for name, found in board.versions.items() if name in RELEASES]
-    pairs.append(("Versions", "; ".join(versions)))
-    if board.versions.get("device"):
-        pairs.append(("Computed on", "; ".join(board.versions["device"])))
-    if board.versions.get("executor"):
-        pairs.append(("Steps done as", "; ".join(board.versions["executor"])))
-    return [*pairs, ("Metric", chosen.description)]
+    versions += [
+        f"{name} {', '.join(found)}" for name, found in board.versions.items() if name in RELEASES and found
+    ]
+    return "; ".join(versions)
+
+
+def _span(counts: Iterable[int]) -> str:
+    """``3`` or ``3 to 10``; empty of nothing."""
+    found = sorted(set(counts))
+    return " to ".join(map(str, dict.fromkeys([found[0], found[-1]]))) if found else ""
 
 
 def _assignment(name: str, value: Value) -> str:
@@ -89,23 +172,15 @@ def _assignment(name: str, value: Value) -> str:
 
 def _describe(metric: MetricInfo) -> dict[str, str]:
     label, header = metric_label(metric), metric_header(metric)
-    return {"title": metric.title, "label": label, "header": header}
+    return {"name": metric.name, "title": metric.title, "label": label, "header": header}
 
 
-def _selectable(board: Board) -> list[dict[str, str]]:
+def _selectable(board: Board, address: Address) -> list[dict[str, str]]:
     """Every metric that the task reports, in its order, with the page on which it chooses."""
     return [
-        {"name": metric.name, "title": metric.title, "href": _chosen_by(board, metric.name)}
+        {"name": metric.name, "title": metric.title, "href": address.chosen_by(board, metric.name)}
         for metric in metrics.known_metrics(board.task.id)
     ]
-
-
-def _chosen_by(board: Board, select: str) -> str:
-    """The page with another choosing metric; one that was reported changes places with the present one."""
-    report = [board.select if name == select else name for name in board.report]
-    if (select, report) == (board.default_select, board.default_report):
-        return f"/boards/{board.id}"
-    return metrics.board_path(board.id, select, report)
 
 
 def _default(board: Board) -> dict[str, Any] | None:

@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.resources import numbers
-from service.resources.board_schemas import Board, BoardCurve
-from service.resources.colours import colours
+from service.resources.board_schemas import Board, BoardCurve, BoardRow
 from service.resources.labels import metric_header
 from service.resources.schemas import MetricInfo
+from service.web.names import Name
 
 TABLE_ROWS = 12
 
 
-def training_curves(board: Board, chosen: MetricInfo) -> dict[str, Any]:
+def training_curves(board: Board, chosen: MetricInfo, named: Mapping[str, Name]) -> dict[str, Any]:
     """Everything that the section of the curves shows: those of the choosing metric, if there are any."""
-    rows = {row.estimator: row for row in board.rows}
-    styles = colours(rows)
-    lines = [
-        _line(curve, rows[curve.estimator].title, styles[curve.estimator])
-        for curve in board.curves
-        if curve.metric == board.select and curve.epochs
+    found = {
+        curve.estimator: curve for curve in board.curves if curve.metric == board.select and curve.epochs
+    }
+    lines = [  # best first
+        _line(found[row.estimator], row, named[row.estimator], board.steps_per_epoch)
+        for row in board.rows
+        if row.estimator in found
     ]
     if not lines:
         return {"curves": None}
@@ -46,13 +47,24 @@ def _summary(lines: Sequence[Mapping[str, Any]]) -> str:
     return "Training curves: " + "; ".join(ends)
 
 
-def _line(curve: BoardCurve, title: str, style: str) -> dict[str, Any]:
+def _line(curve: BoardCurve, row: BoardRow, name: Name, steps: int | None) -> dict[str, Any]:
     return {
         "estimator": curve.estimator,
-        "title": title,
+        "title": name.title,
         "short": curve.estimator,
-        "colour": style,
+        "colour": name.colour,
         "epochs": curve.epochs,
-        "mean": curve.mean,
-        "sd": curve.sd,
+        "mean": [_rounded(value) for value in curve.mean],
+        "sd": [_rounded(value) for value in curve.sd],
+        "evaluations_per_epoch": _per_epoch(row.cost.evaluations_per_step, steps),
+        "seconds_per_epoch": _per_epoch(row.cost.seconds_per_step, steps),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six significant digits: what a picture shows, in a third of the space."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+def _per_epoch(each: float | None, steps: int | None) -> float | None:
+    return None if each is None or steps is None else each * steps

@@ -11,6 +11,10 @@ from service.resources.board_schemas import BoardRow, ReferenceNumber, Summary
 WIDTH = 200.0
 MARGIN = 8.0
 
+MANY = 8
+"""Rows from which on the axis spans the better half of them, unless the reader wants all: the spread of the
+bad ones would press the good ones into a point."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axis:
@@ -41,16 +45,25 @@ class Rail:
 
     Attributes:
         interval: its ends on the rail; ``cut`` names those beyond which it goes on.
-        far: ends beyond which a seed lies, one for each.
+        mean: ``None`` where it lies beyond an end; ``beyond`` is that end.
+        far: ends beyond which a seed lies, each once.
+        references: of comparable numbers on the axis.
     """
 
     interval: tuple[float, float] | None
     cut: tuple[float, ...]
-    mean: float
+    mean: float | None
+    beyond: float | None
     seeds: tuple[float, ...]
     far: tuple[float, ...]
     references: tuple[float, ...]
     label: str
+
+
+def better_half(rows: Sequence[BoardRow]) -> Sequence[BoardRow]:
+    """The better half of ranked rows, and all that tie with the best."""
+    tied = sum(row.standing.tied_with_best for row in rows)
+    return rows[: max(-(-len(rows) // 2), tied)]
 
 
 def axis_for(rows: Sequence[BoardRow], metric: str, levels: Sequence[ReferenceNumber]) -> Axis | None:
@@ -64,7 +77,7 @@ def axis_for(rows: Sequence[BoardRow], metric: str, levels: Sequence[ReferenceNu
         return None
     values = [s.value for m in summaries for s in m.seeds if not s.outlier]
     values += [value for m in summaries for value in (m.mean, m.median)]
-    values += [r.mean for r in _comparable(metric, (*levels, *(r for row in rows for r in row.references)))]
+    values += [r.mean for r in comparable(metric, (*levels, *(r for row in rows for r in row.references)))]
     low, high = min(values), max(values)
     room = 0.1 * (high - low) or 0.01 * abs(high) or 1.0
     return Axis(low=low - room, high=high + room)
@@ -74,22 +87,27 @@ def rail(summary: Summary, axis: Axis, references: Iterable[ReferenceNumber]) ->
     """Lay out one row."""
     ends = () if summary.low is None or summary.high is None else (summary.low, summary.high)
     values = [s.value for s in summary.seeds]
+    beyond = axis.outside(summary.mean)
     return Rail(
-        interval=(axis.x(ends[0]), axis.x(ends[1])) if ends else None,
-        cut=tuple(axis.x(end) for end in ends if axis.outside(end)),
-        mean=axis.x(summary.mean),
-        seeds=tuple(axis.x(v) for v in values if not axis.outside(v)),
-        far=tuple(axis.x(v) for v in values if axis.outside(v)),
-        references=tuple(axis.x(r.mean) for r in references),
+        interval=(axis.x(ends[0]), axis.x(ends[1])) if ends and not beyond else None,
+        cut=tuple(axis.x(end) for end in ends if axis.outside(end) and not beyond),
+        mean=None if beyond else axis.x(summary.mean),
+        beyond=axis.x(summary.mean) if beyond else None,
+        seeds=tuple(dict.fromkeys(axis.x(v) for v in values if not axis.outside(v))),
+        far=() if beyond else tuple(dict.fromkeys(axis.x(v) for v in values if axis.outside(v))),
+        references=tuple(axis.x(r.mean) for r in references if not axis.outside(r.mean)),
         label=_label(summary),
     )
 
 
-def _comparable(metric: str, references: Iterable[ReferenceNumber]) -> list[ReferenceNumber]:
+def comparable(metric: str, references: Iterable[ReferenceNumber]) -> list[ReferenceNumber]:
+    """Those of one metric that are like with like."""
     return [r for r in references if r.metric == metric and not r.comparable]
 
 
 def _label(summary: Summary) -> str:
     if summary.low is None or summary.high is None:
-        return f"mean {summary.mean:.6g}, one seed, no interval"
-    return f"95 % interval {summary.low:.6g} to {summary.high:.6g}, {summary.n} seeds"
+        return f"mean {numbers.five_digits(summary.mean)}, one seed, no interval"
+    decimals = numbers.decimals_for((summary.high - summary.low) / 2, summary.mean)
+    low, high = (numbers.text(end, decimals) for end in (summary.low, summary.high))
+    return f"95 % interval {low} to {high}, {summary.n} seeds"
