@@ -10,6 +10,7 @@ from service.api import openapi, problem_details
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import (
     attempts,
+    board_lists,
     boards,
     controls,
     health,
@@ -18,6 +19,7 @@ from service.api.routes import (
     registry,
     suite_reports,
     suites,
+    sweep_parts,
     sweeps,
     trials,
 )
@@ -28,13 +30,16 @@ from service.queue.reports import QueueRules, Reports
 from service.resources import certificates, measurements
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
+from service.web import board_lists as board_list_pages
 from service.web import boards as board_pages
 from service.web import estimators as estimator_pages
 from service.web import nodes as node_pages
 from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
+from service.web import tasks as task_pages
+from service.web import trials as trial_pages
 from service.web.assets import add_static
-from service.web.render import problem_page
+from service.web.elsewhere import problem_page
 from workers.version import package_version
 
 
@@ -54,12 +59,22 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    board_routes = (boards, more_seeds)
-    for module in (sweeps, controls, trials, attempts, nodes, *board_routes, registry, suites, suite_reports):
+    of_boards = (board_lists, boards, more_seeds)
+    of_sweeps = (sweeps, sweep_parts, controls)
+    for module in (*of_sweeps, trials, attempts, nodes, *of_boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    for pages in (board_pages, sweep_pages, estimator_pages, suite_pages, node_pages):
+    for pages in (
+        board_list_pages,
+        board_pages,
+        sweep_pages,
+        trial_pages,
+        estimator_pages,
+        task_pages,
+        suite_pages,
+        node_pages,
+    ):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     openapi.install(app)

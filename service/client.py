@@ -154,9 +154,9 @@ class Client:
         """A sweep with its progress and its first boards and failures."""
         return self._get(_sweep_path(id))
 
-    def sweeps(self) -> list[Document]:
-        """All sweeps, newest first."""
-        return list(self._pages("/sweeps", "sweeps"))
+    def sweeps(self, *, owner: str = "", state: str = "", tag: str = "", q: str = "") -> list[Document]:
+        """Sweeps, newest first: all, or those of an owner, in a state, with a tag, with all words of q."""
+        return list(self._pages("/sweeps", "sweeps", _given(owner=owner, state=state, tag=tag, q=q)))
 
     def newest_sweeps(self, limit: int) -> Document:
         """The first page of the sweeps: ``sweeps`` and, when there are more, ``next_page_token``."""
@@ -201,6 +201,19 @@ class Client:
     def set_priority(self, id: int | str, priority: int) -> Document:
         """Let a sweep go before those of lower priority; what runs is not disturbed."""
         body = {"priority": priority}
+        return self._send(self._http.build_request("PATCH", f"/api/v1{_sweep_path(id)}", json=body))
+
+    def describe(
+        self,
+        id: int | str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Document:
+        """Change what a sweep says of itself; what is ``None`` stays."""
+        given = {"name": name, "description": description, "tags": None if tags is None else list(tags)}
+        body = {key: value for key, value in given.items() if value is not None}
         return self._send(self._http.build_request("PATCH", f"/api/v1{_sweep_path(id)}", json=body))
 
     def _control(self, id: int | str, what: str) -> Document:
@@ -299,9 +312,16 @@ class Client:
         """
         return self._post(f"/nodes/{quote(node, safe='')}/undrain", {}, {})
 
-    def boards(self) -> list[Document]:
-        """All boards."""
-        return list(self._pages("/boards", "boards"))
+    def boards(self, *, q: str = "", task: str = "") -> list[Document]:
+        """Boards, those with the newest results first: all, or those of a task or with all words of ``q``.
+
+        One that gets a result while several pages of the list are read may be left out.
+        """
+        return list(self._pages("/boards", "boards", _given(q=q, task=task)))
+
+    def standing(self, estimator: str) -> Document:
+        """Where an estimator stands over the boards that it is on: ranks, average rank, profile."""
+        return self._get(f"/estimators/{quote(estimator, safe='')}/standing")
 
     def board(self, id: int | str, *, select: str | None = None, report: list[str] | None = None) -> Document:
         """A leaderboard; ``select`` chooses the settings, ``report`` says what is shown."""
@@ -502,6 +522,11 @@ class Client:
             f"no Heunboard server answers at {self.url}{origin} ({reason}); start one with `heunboard up`, "
             "or say where it is with --url or HEUNBOARD_URL"
         )
+
+
+def _given(**asked: str) -> dict[str, str]:
+    """What is asked for, without what is empty."""
+    return {name: value for name, value in asked.items() if value}
 
 
 def _sweep_path(id: int | str) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH
 from service.errors import NotFound
+from service.resources import sweeps
+from service.states import SweepState
+from service.storage.queries.sweeps import Search
 
 MAX_PAGE = 500
 
@@ -34,6 +37,10 @@ def _owner_trials(request: Request) -> int | None:
     return most
 
 
+def _address(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
 def require_text(request: Request) -> None:
     """Nothing has an id with a NUL character, and PostgreSQL refuses to look for one.
 
@@ -56,6 +63,9 @@ MeasuredDep = Annotated[Path, Depends(_measured)]
 OwnerTrialsDep = Annotated[int | None, Depends(_owner_trials)]
 """Trials of one owner that may wait or run; ``None`` for any number."""
 
+AddressDep = Annotated[str, Depends(_address)]
+"""Where this server is reached, as the reader did: for commands to copy."""
+
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Entries on one page.")]
 PageToken = Annotated[
     str | None, Query(max_length=200, description="next_page_token of the page before this one.")
@@ -63,6 +73,29 @@ PageToken = Annotated[
 
 Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
 Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
+
+Words = Annotated[str, Query(max_length=200, description="Words that all must be there, in any case.")]
+"""What is searched for."""
+
+TaskQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="Id of a task.")]
+"""A task; empty for all."""
+
+NameQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="Empty for all.")]
+"""An id or a name."""
+
+StateQuery = Annotated[SweepState | Literal[""], Query(description="Empty for all.")]
+
+
+def _sweep_search(
+    owner: NameQuery = "", state: StateQuery = "", q: Words = "", tag: NameQuery = ""
+) -> Search:
+    return sweeps.asked_for(
+        owner=owner.replace("\0", ""), state=state or None, tag=tag.replace("\0", ""), q=q
+    )
+
+
+SweepSearch = Annotated[Search, Depends(_sweep_search)]
+"""Which sweeps of a list are asked for."""
 
 TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
 """A tier of an exhibit."""

@@ -97,6 +97,7 @@ class Sweep:
         priority: higher runs first.
         description: free text.
         owner: whose it is, if somebody said.
+        tags: distinct words to find it by.
         precision: of matmul on a GPU, in all trials.
         diagnostics: what is measured of gradients in all trials, if anything.
     """
@@ -111,6 +112,7 @@ class Sweep:
     priority: int = 0
     description: str = ""
     owner: str | None = None
+    tags: tuple[str, ...] = ()
     precision: Precision = "float32"
     diagnostics: Diagnostics | None = None
 
@@ -142,6 +144,10 @@ class Sweep:
 
     def to_json(self) -> dict[str, Any]:
         """The sweep as a sweep file with nothing left to defaults; reading it gives the same sweep."""
+        tags = {"tags": list(self.tags)} if self.tags else {}
+        diagnostics = (
+            {} if self.diagnostics is None else {"diagnostics": _diagnostics_block(self.diagnostics)}
+        )
         return {
             "name": self.name,
             "description": self.description,
@@ -153,7 +159,9 @@ class Sweep:
             "report": list(self.report),
             "priority": self.priority,
             "precision": self.precision,
-        } | ({} if self.diagnostics is None else {"diagnostics": _diagnostics_block(self.diagnostics)})
+            **tags,
+            **diagnostics,
+        }
 
 
 def _diagnostics_block(diagnostics: Diagnostics) -> dict[str, Any]:

@@ -38,6 +38,12 @@ MAX_NAME_LENGTH = 100
 MAX_DESCRIPTION_LENGTH = 10_000
 """Characters of a description."""
 
+MAX_TAGS = 20
+"""Tags of one sweep."""
+
+MAX_TAG_LENGTH = 40
+"""Characters of a tag."""
+
 MAX_LR = 1_000.0
 """Largest learning rate."""
 

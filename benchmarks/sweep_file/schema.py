@@ -21,6 +21,8 @@ from benchmarks.sweep_file.limits import (
     MAX_PRIORITY,
     MAX_SEED,
     MAX_SEEDS,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
     MIN_PRIORITY,
 )
 
@@ -74,6 +76,10 @@ _PRECISION: dict[str, Any] = {"type": "string", "enum": list(PRECISIONS)}
 
 Values = Annotated[Any, WithJsonSchema(_VALUES)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+Tags = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH)]], Field(max_length=MAX_TAGS)
+]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_LENGTH)]
 
 
 class Section(BaseModel):
@@ -118,10 +124,9 @@ class SweepFile(Section):
     """A sweep file, see ``docs/sweep-file.md``."""
 
     name: Name = Field(description="what people call the sweep")
-    description: Annotated[str, Field(max_length=MAX_DESCRIPTION_LENGTH)] = Field(
-        default="", description="free text"
-    )
+    description: Description = Field(default="", description="free text")
     owner: Name | None = Field(default=None, description="whose sweep it is")
+    tags: Tags = Field(default=[], description="a list of short texts to find it by, e.g. [vae, pilot]")
     task: Annotated[dict[str, Any], WithJsonSchema(_BLOCK)] = Field(
         description="the task's id and parameters, e.g. {id: polynomial, p: 2}"
     )

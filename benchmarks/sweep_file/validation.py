@@ -16,6 +16,7 @@ from benchmarks.sweep_file.limits import MAX_PRIORITY, MAX_SEED, MAX_SEEDS, MAX_
 from benchmarks.sweep_file.optimizers import TRAINING, Training
 from benchmarks.sweep_file.parameters import axes_of, check_names, read_axis, read_value
 from benchmarks.sweep_file.schema import GridSection, SelectSection, read_fields
+from benchmarks.sweep_file.texts import check_texts
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.diagnostic_metrics import diagnostic_metric, diagnostic_metrics
 from benchmarks.tasks.info import Goal, Metric, TaskInfo
@@ -58,8 +59,7 @@ def validate(raw: Any, *, source: str) -> Sweep:
 def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
     """A sweep from the fields of right shape; incomplete where an issue was noted."""
     info = _task_info(fields, issues)
-    for key in ("name", "owner", "description"):
-        _check_printable(fields.get(key), at("", key), issues)
+    check_texts(fields, issues)
     task = read_grid(fields["task"], info, "/task", issues) if info else _UNKNOWN
     diagnostics = read_diagnostics(fields.get("diagnostics"), task, issues)
     metric, goal, report = _rule(fields, info, task, diagnostics, issues)
@@ -67,6 +67,7 @@ def _read(fields: Mapping[str, Any], issues: Issues) -> Sweep:
         name=fields.get("name", ""),
         description=fields.get("description", ""),
         owner=fields.get("owner"),
+        tags=tuple(fields.get("tags", ())),
         task=task,
         estimators=_estimators(fields, info, issues),
         seeds=_seeds(fields["seeds"], issues) if "seeds" in fields else (),
@@ -219,16 +220,6 @@ def _note_metric(name: str, info: TaskInfo, metrics: Mapping[str, Metric], path:
         given=name,
         names=list(metrics),
     )
-
-
-def _check_printable(text: str | None, path: str, issues: Issues) -> None:
-    """Refuse what a terminal or a database chokes on; a description may have several lines."""
-    allowed = "\n\t" if path == "/description" else ""
-    strange = next((c for c in text or "" if not c.isprintable() and c not in allowed), None)
-    if strange is not None:
-        issues.add(path, f"the text has the unprintable character {strange!a}; leave it out.")
-    elif text is not None and path != "/description" and not text.strip():
-        issues.add(path, "the text is blank; write at least one letter.")
 
 
 def _check_size(sweep: Sweep, source: str) -> None:

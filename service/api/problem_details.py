@@ -151,7 +151,8 @@ def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) ->
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
-        detail = f"There is nothing at {request.url.path}; /openapi.json lists every route."
+        advice = "" if _wants_page(request) else "; /openapi.json lists every route"
+        detail = f"There is nothing at {request.url.path}{advice}."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.url.path} does not take {request.method}; it takes {headers['Allow']}."
     return document(request, error.status_code, kind, detail)

@@ -13,7 +13,9 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Engine
 
+from benchmarks.sweep_file.issues import Issues
 from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
+from benchmarks.sweep_file.texts import check_texts
 from service.errors import InvalidRequest, NotFound, NothingToDo
 from service.states import ENDED_BADLY, CohortState, Event, Hold, TrialState
 from service.storage.engine import Clock, database_clock, serialise, write
@@ -100,6 +102,30 @@ class Controls:
             control.set_priority(connection, sweep.id, priority)
             settle(connection, sweep.id, now)
             self._record(connection, sweep, f"priority {sweep.priority} became {priority}", now)
+
+    def describe(
+        self,
+        sweep_id: int,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> None:
+        """Change what it says of itself; what is ``None`` stays. Its file stays as it was submitted.
+
+        Raises:
+            SpecError: a text cannot be used.
+        """
+        given = {"name": name, "description": description, "tags": tags}
+        issues = Issues()
+        check_texts(given, issues)
+        issues.raise_if_any("change")
+        with self._sweep(sweep_id) as (connection, sweep, now):
+            control.describe(connection, sweep.id, name=name, description=description)
+            if tags is not None:
+                submission.set_tags(connection, sweep.id, tags)
+            told = ", ".join(key for key, value in given.items() if value is not None)
+            self._record(connection, sweep, f"changed: {told}", now)
 
     def delete(self, sweep_id: int) -> None:
         """Put it into the bin, cancelled; :meth:`restore` takes it out again."""

@@ -10,13 +10,15 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from benchmarks.keys import KeyedCell
+from benchmarks.spec import Component
 from benchmarks.sweep import Sweep
+from benchmarks.tasks import registry as tasks
 from service.errors import SubmissionGivenUp
 from service.queue.control import settle
 from service.states import ENDED_BADLY, TrialState
 from service.storage.engine import serialise
 from service.storage.queries import cells, control, events, submission, totals
-from service.storage.queries.submission import KnownTrial, NewCell, NewTrial
+from service.storage.queries.submission import KnownTrial, NewBoard, NewCell, NewTrial
 
 Piece = Sequence[KeyedCell]
 """Cells that are stored in one transaction."""
@@ -35,12 +37,14 @@ class Storing:
 
     Attributes:
         id, until: primary key of the sweep, and how long it counts as being stored; once it is held.
+        began: when.
         new, known: trials that were added and nobody wanted before, and the others.
         planned: the cells that were added.
     """
 
     id: int
     until: datetime
+    began: datetime
 
     def __init__(self, sweep: Sweep, idempotency_key: str | None) -> None:
         self._sweep, self._key = sweep, idempotency_key
@@ -61,11 +65,13 @@ class Storing:
             owner=self._sweep.owner,
             priority=self._sweep.priority,
             document=self._sweep.to_json(),
+            description=self._sweep.description,
+            tags=self._sweep.tags,
             idempotency_key=self._key,
             now=now,
             storing_until=until,
         )
-        self.until = until
+        self.until, self.began = until, now
 
     def require_held(self, connection: Connection) -> None:
         """Look whether it is still being stored by this submission.
@@ -129,10 +135,14 @@ class Storing:
         totals.recount_fallbacks(connection, self.id)
 
     def _add_boards(self, connection: Connection, piece: Piece) -> None:
-        texts = {cell.task_key: cell.task_text for cell in piece if cell.task_key not in self._boards}
-        found = submission.board_ids(connection, list(texts))
-        missing = {key: text for key, text in texts.items() if key not in found}
-        self._boards |= found | submission.insert_boards(connection, missing)
+        wanted = {cell.task_key: cell for cell in piece if cell.task_key not in self._boards}
+        found = submission.board_ids(connection, list(wanted))
+        missing = [
+            NewBoard(key, cell.task_text, cell.spec.task.id, words(cell.spec.task))
+            for key, cell in wanted.items()
+            if key not in found
+        ]
+        self._boards |= found | submission.insert_boards(connection, missing, now=self.began)
 
     def _add_cells(
         self, connection: Connection, piece: Piece, known: Mapping[str, KnownTrial]
@@ -154,6 +164,12 @@ class Storing:
         ]
         cells.add_trials(connection, {id: new[key] for key, id in found.items() if new[key]})
         return found | submission.insert_cells(connection, missing)
+
+
+def words(task: Component) -> str:
+    """What the board of a task is found by: its title and its parameters, in small letters."""
+    title = tasks.get(task.id).describe(task.values)
+    return " ".join([title, task.id, *(f"{name}={value}" for name, value in task.parameters)]).casefold()
 
 
 def planned(wanted: Sequence[KeyedCell], known: Mapping[str, KnownTrial]) -> Iterator[PlannedCell]:

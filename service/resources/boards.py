@@ -19,7 +19,7 @@ from benchmarks.scoring.seeds import CONFIDENCE, Moments
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
 from service.errors import NotFound
-from service.resources import board_references, describe, metrics, paging, schemas
+from service.resources import board_references, describe, metrics, paging
 from service.resources.board_choice import Choice, choose, is_eligible
 from service.resources.board_costs import baseline, pareto_fronts
 from service.resources.board_curves import anytime, board_curves, equal_evaluations, metric_with_curves
@@ -76,21 +76,6 @@ class ShownBoard:
 _boards: Kept[ShownBoard] = Kept(
     boards.news, KEPT_BOARDS, slow=lambda shown: shown.counts[0].cells > MANY_CELLS
 )
-_lists: Kept[schemas.BoardList] = Kept(boards.news, KEPT_BOARDS)
-
-
-def list_boards(engine: Engine, *, limit: int, page_token: str | None = None) -> schemas.BoardList:
-    """Newest first.
-
-    Raises:
-        InvalidPageToken: the token is not one of this list's.
-    """
-    before = paging.last_id("boards", page_token)
-    return _lists.get(
-        engine,
-        (limit, before),
-        lambda connection, _: _list(boards.board_rows(connection, limit=limit + 1, before=before), limit),
-    )
 
 
 def show_board(
@@ -326,15 +311,6 @@ def _made(
     if before is not None and before.counts == counts:
         return before
     return ShownBoard(_Making(engine, connection, row, info, shown, counts[1]).board(), counts)
-
-
-def _list(rows: Sequence[BoardRow], limit: int) -> schemas.BoardList:
-    more = paging.token("boards", rows[limit - 1].id) if len(rows) > limit else None
-    links = [
-        describe.board_link(row.task_key, row.task, trials=row.trials, succeeded=row.succeeded)
-        for row in rows[:limit]
-    ]
-    return schemas.BoardList(boards=links, next_page_token=more)
 
 
 def _found(connection: Connection, task_key: str) -> tuple[int, TaskInfo]:

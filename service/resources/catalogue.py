@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
 from estimators.info import EstimatorInfo, Parameter
+from service.errors import NotFound
 from service.resources import metrics
+from service.resources.near import advice, near_tasks
 from service.resources.schemas import EstimatorEntry, ParameterInfo, TaskEntry
 
 
@@ -22,6 +25,18 @@ def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
         properties=dataclasses.asdict(info.properties),
         citation=dataclasses.asdict(info.citation),
     )
+
+
+def task(id: str) -> TaskInfo:
+    """The registry entry of a task.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if id not in tasks.available():
+        others = f"there are {', '.join(tasks.available())}"
+        raise NotFound(f"there is no task {id!r}; {advice(near_tasks(id), others)}")
+    return tasks.get(id)
 
 
 def task_entry(info: TaskInfo) -> TaskEntry:

@@ -21,6 +21,7 @@ from estimators.certification.record import Certificate
 from estimators.info import EstimatorInfo
 from service.errors import InvalidCertificate, NotFound
 from service.resources import keeping, publication
+from service.resources.near import advice, near_estimators
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class Stored:
 def entry(id: str) -> EstimatorInfo:
     """The registry entry; raises ``NotFound`` where there is none."""
     if id not in registry.available():
-        raise NotFound(f"there is no estimator {id!r}; there are {', '.join(registry.available())}")
+        others = f"there are {', '.join(registry.available())}"
+        raise NotFound(f"there is no estimator {id!r}; {advice(near_estimators(id), others)}")
     return registry.get(id)
 
 

@@ -49,13 +49,6 @@ class BoardLink(Answer):
     succeeded: int
 
 
-class BoardList(Answer):
-    """One page of boards; ``next_page_token`` is null on the last page."""
-
-    boards: list[BoardLink]
-    next_page_token: str | None = None
-
-
 class SweepBoard(BoardLink):
     """A board of a sweep. ``page`` and ``href`` are the paths of its page and of its answer here, chosen and
     reported as the sweep says.
@@ -82,6 +75,7 @@ class Progress(Answer):
 class SweepLine(Answer):
     """A sweep as it stands in lists.
 
+    Name, ``description`` and ``tags`` are those of its file until somebody changes them.
     ``held`` is what its owner wants of it, ``active``, ``paused`` or ``cancelled``; ``state`` adds what has
     become of its trials. ``deleted_at`` is when it was put into the bin. A finished sweep keeps its outcome:
     ``recomputed_by`` is the last sweep that had trials of it, failed or cancelled ones, computed again.
@@ -91,6 +85,8 @@ class SweepLine(Answer):
     name: str
     state: str
     owner: str | None
+    description: str
+    tags: list[str]
     priority: int
     held: str
     deleted_at: datetime | None
@@ -126,8 +122,19 @@ class TaskSetting(Answer):
     parameters: dict[str, Value]
 
 
+class SeedTrial(Answer):
+    """A trial of a cell."""
+
+    key: str
+    seed: int
+    state: str
+
+
 class CellProgress(Answer):
-    """How many seeds of one cell are in which state, and the id, title and page of its board."""
+    """How many seeds of one cell are in which state, and the id, title and page of its board.
+
+    ``trials`` names them, unless there are thousands on one page of the list.
+    """
 
     cell: str
     board: str
@@ -138,6 +145,7 @@ class CellProgress(Answer):
     setting: Setting
     counts: dict[str, int]
     seeds: int
+    trials: list[SeedTrial] = []
 
 
 class SweepBoardList(Answer):
@@ -178,6 +186,7 @@ class Fallback(Answer):
 class SweepDetail(SweepLine):
     """A sweep with its first boards and failures; lists of their own have all boards, cells and trials.
 
+    ``new_trials`` are those that nobody had wanted before.
     ``boards_total`` and ``cells_total`` count its boards and cells.
     ``task`` is the id of its task, ``select`` the metric that chooses on its boards, ``select_label`` as for
     a board, and ``report`` are the metrics that the sweep wants to see of the chosen cells.
@@ -187,6 +196,7 @@ class SweepDetail(SweepLine):
     select: str
     select_label: str
     report: list[str]
+    new_trials: int
     boards: list[SweepBoard]
     boards_total: int
     cells_total: int

@@ -10,25 +10,34 @@ from service.errors import NotFound
 from service.resources import describe, metrics, paging, schemas
 from service.resources.costs import costs
 from service.resources.remaining import progress, trials_by_state
-from service.states import TrialState, sweep_state
+from service.states import SweepState, TrialState, sweep_state
 from service.storage.engine import database_clock, read
 from service.storage.queries import boards, sweeps, trials
 from service.storage.queries.boards import BoardRow
-from service.storage.queries.sweeps import BoardRule, CellRow, SweepRow
+from service.storage.queries.sweeps import BoardRule, CellRow, Search, SweepRow
 from service.storage.queries.trials import TrialRow
 
 LONGEST_ID = 10
 """Digits that no id has."""
+SHOWN_CHOICES = 200
+"""Owners, and tags, that a list of sweeps offers to search by."""
 SHOWN_FAILURES = 20
 """Failures with their tracebacks on the page of a sweep; the list of its trials has all."""
+SHOWN_SEEDS = 3_000
+"""Trials that are named one by one on a page of cells; where it has more, none is."""
 SHOWN_BOARDS = 20
 """Boards in the answer on a sweep; the list of its boards has all."""
 
 
 def list_sweeps(
-    engine: Engine, *, limit: int, page_token: str | None = None, deleted: bool = False
+    engine: Engine,
+    *,
+    limit: int,
+    page_token: str | None = None,
+    deleted: bool = False,
+    search: Search = Search(),  # noqa: B008 - it is frozen
 ) -> schemas.SweepList:
-    """Newest first: those that are there, or those in the bin.
+    """Newest first: those that are there, or those in the bin, all of them or those searched for.
 
     Raises:
         InvalidPageToken: the token is not one of this list's.
@@ -36,10 +45,25 @@ def list_sweeps(
     kind = "sweeps-deleted" if deleted else "sweeps"
     before = paging.last_id(kind, page_token)
     with read(engine) as connection:
-        rows = sweeps.sweep_rows(connection, limit=limit + 1, before=before, deleted=deleted)
+        rows = sweeps.sweep_rows(connection, limit=limit + 1, before=before, deleted=deleted, search=search)
         lines = _lines(connection, rows[:limit])
     more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
     return schemas.SweepList(sweeps=lines, next_page_token=more)
+
+
+def asked_for(*, owner: str = "", state: SweepState | None = None, tag: str = "", q: str = "") -> Search:
+    """What is asked of a list of sweeps; an empty text asks for nothing."""
+    words = tuple(q.replace("\0", "").split())
+    return Search(owner=owner or None, state=state, tag=tag or None, words=words)
+
+
+def choices(engine: Engine) -> tuple[list[str], list[str]]:
+    """Owners and tags that sweeps can be searched by."""
+    with read(engine) as connection:
+        return (
+            sweeps.all_owners(connection, limit=SHOWN_CHOICES),
+            sweeps.all_tags(connection, limit=SHOWN_CHOICES),
+        )
 
 
 def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
@@ -49,12 +73,12 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         NotFound: there is no such sweep.
     """
     with read(engine) as connection:
-        row = _sweep(connection, sweep_id)
+        row = stored_sweep(connection, sweep_id)
         line = _lines(connection, [row])[0]
         failed = []
         if row.failed:
             failed = trials.sweep_trials(connection, row.id, limit=SHOWN_FAILURES, state=TrialState.FAILED)
-        all_failed = row.failed if row.recomputed_by is None else sweeps.failed_now(connection, row.id)
+        all_failed = failed_trials(connection, row)
         board_rows = boards.boards_by_id(connection, sweeps.board_ids(connection, row.id, limit=SHOWN_BOARDS))
         fallbacks = sweeps.fallback_rows(connection, row.id)
         rule = sweeps.board_rule(connection, row.id)
@@ -67,7 +91,8 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
         boards=[_board(board, rule) for board in board_rows],
         boards_total=row.boards,
         cells_total=row.cells,
-        failures=[_failure(trial) for trial in failed],
+        new_trials=row.new_trials,
+        failures=[failure(trial) for trial in failed],
         failures_left_out=all_failed - len(failed),
         fallbacks=[schemas.Fallback.model_validate(one._asdict()) for one in fallbacks],
     )
@@ -80,7 +105,7 @@ def sweep_line(engine: Engine, id: str) -> schemas.SweepLine:
         NotFound: there is no such sweep.
     """
     with read(engine) as connection:
-        return _lines(connection, [_sweep(connection, id)])[0]
+        return _lines(connection, [stored_sweep(connection, id)])[0]
 
 
 def sweep_id(text: str) -> int:
@@ -104,7 +129,7 @@ def list_boards(
         InvalidPageToken: the token is not one of this list's.
     """
     with read(engine) as connection:
-        sweep = _sweep(connection, sweep_id)
+        sweep = stored_sweep(connection, sweep_id)
         kind = f"boards-{sweep.id}"
         after = paging.last_id(kind, page_token)
         ids = sweeps.board_ids(connection, sweep.id, limit=limit + 1, after=after)
@@ -115,19 +140,21 @@ def list_boards(
 
 
 def list_cells(
-    engine: Engine, sweep_id: str, *, limit: int, page_token: str | None = None
+    engine: Engine, sweep_id: str, *, limit: int, page_token: str | None = None, estimator: str = ""
 ) -> schemas.CellList:
-    """The sweep's cells, board by board, with the states of their seeds.
+    """The sweep's cells, all or those of one estimator, board by board, with the states of their seeds.
 
     Raises:
         NotFound: there is no such sweep.
         InvalidPageToken: the token is not one of this list's.
     """
     with read(engine) as connection:
-        sweep = _sweep(connection, sweep_id)
+        sweep = stored_sweep(connection, sweep_id)
         kind = f"cells-{sweep.id}"
         after = paging.last_id(kind, page_token)
-        rows = sweeps.cell_rows(connection, sweep.id, limit=limit + 1, after=after)
+        rows = sweeps.cell_rows(
+            connection, sweep.id, limit=limit + 1, after=after, estimator=estimator or None
+        )
         cells = _cells(connection, sweep.id, rows[:limit])
     more = paging.token(kind, rows[limit - 1].id) if len(rows) > limit else None
     return schemas.CellList(cells=cells, next_page_token=more)
@@ -148,7 +175,7 @@ def list_trials(
         InvalidPageToken: the token is not one of this list's.
     """
     with read(engine) as connection:
-        sweep = _sweep(connection, sweep_id)
+        sweep = stored_sweep(connection, sweep_id)
         kind = f"trials-{sweep.id}-{state or 'all'}"
         after = paging.last_id(kind, page_token)
         rows = trials.sweep_trials(connection, sweep.id, limit=limit + 1, after=after, state=state)
@@ -181,17 +208,27 @@ def _board(row: BoardRow, rule: BoardRule) -> schemas.SweepBoard:
     return schemas.SweepBoard(**dict(link), page=path, href=f"{schemas.PREFIX}{path}")
 
 
-def _sweep(connection: Connection, id: str) -> SweepRow:
+def stored_sweep(connection: Connection, id: str) -> SweepRow:
+    """The sweep with this id.
+
+    Raises:
+        NotFound: there is no such sweep.
+    """
     found = sweeps.sweep_row(connection, sweep_id(id))
     if found is None:
         raise NotFound(f"there is no sweep {id!r}")
     return found
 
 
+def failed_trials(connection: Connection, row: SweepRow) -> int:
+    """How many of its trials are failed now: another sweep may have had them computed again."""
+    return row.failed if row.recomputed_by is None else sweeps.failed_now(connection, row.id)
+
+
 def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.SweepLine]:
     open_ids = [row.id for row in rows if row.finished_at is None]
     running = sweeps.running_rows(connection, open_ids) if open_ids else []
-    now = database_clock(connection)
+    now, tags = database_clock(connection), sweeps.tags(connection, [row.id for row in rows])
     lines = []
     for row in rows:
         mine = [one for one in running if one.sweep_id == row.id]
@@ -201,6 +238,8 @@ def _lines(connection: Connection, rows: Sequence[SweepRow]) -> list[schemas.Swe
                 name=row.name,
                 state=sweep_state(trials_by_state(row, mine), row.held),
                 owner=row.owner,
+                description=row.description,
+                tags=tags.get(row.id, []),
                 priority=row.priority,
                 held=row.held,
                 deleted_at=row.deleted_at,
@@ -218,6 +257,10 @@ def _cells(connection: Connection, sweep_id: int, rows: Sequence[CellRow]) -> li
     counts = {row.id: {state.value: 0 for state in TrialState} for row in rows}
     for one in sweeps.cell_state_rows(connection, sweep_id, list(counts)):
         counts[one.cell_id][one.state] = one.trials
+    seeds: dict[int, list[schemas.SeedTrial]] = {id: [] for id in counts}
+    if sum(sum(each.values()) for each in counts.values()) <= SHOWN_SEEDS:
+        for seed in sweeps.seed_rows(connection, sweep_id, list(counts)):
+            seeds[seed.cell_id].append(schemas.SeedTrial(key=seed.key, seed=seed.seed, state=seed.state))
     rule = sweeps.board_rule(connection, sweep_id)
     board = boards.tasks_by_id(connection, sorted({row.board_id for row in rows}))
     titles = {id: describe.board_title(task) for id, (_, task) in board.items()}
@@ -232,12 +275,14 @@ def _cells(connection: Connection, sweep_id: int, rows: Sequence[CellRow]) -> li
             setting=describe.setting(row.spec),
             counts=counts[row.id],
             seeds=sum(counts[row.id].values()),
+            trials=seeds[row.id],
         )
         for row in rows
     ]
 
 
-def _failure(row: TrialRow) -> schemas.Failure:
+def failure(row: TrialRow) -> schemas.Failure:
+    """A failed trial as it is shown."""
     return schemas.Failure(
         key=row.key,
         label=describe.trial_label(row.spec),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, Engine
 
 from service.errors import NotFound
-from service.resources import schemas
+from service.resources import describe, repeating, schemas
 from service.resources.attempts import attempt_fields
 from service.resources.costs import costs
 from service.resources.sweeps import trial
+from service.resources.trial_schemas import CheckpointLine, TrialDetail, TrialEvent
 from service.storage.engine import read
-from service.storage.queries import attempts, curves, trials
-from service.storage.queries.trials import TrialRow
+from service.storage.queries import attempts, checkpoints, curves, events, trials
+from service.storage.queries.trials import PlaceRow, TrialRow
+
+SHOWN = 200
+"""Seeds of its cell, sweeps that want it and events that are shown of a trial."""
 
 
-def show_trial(engine: Engine, key: str) -> schemas.Trial:
-    """Specification, state and final metrics.
+def show_trial(engine: Engine, key: str) -> TrialDetail:
+    """Specification, state and final metrics, where it belongs and what became of it.
 
     Raises:
         NotFound: there is no such trial.
@@ -23,7 +29,62 @@ def show_trial(engine: Engine, key: str) -> schemas.Trial:
     with read(engine) as connection:
         row = _trial(connection, key)
         finals = trials.final_metrics(connection, [row.id]).get(row.id, {})
-        return trial(row, finals, costs(connection, [row]).get(row.id))
+        shown = trial(row, finals, costs(connection, [row]).get(row.id))
+        place = trials.place(connection, row.id)
+        return TrialDetail(
+            **dict(shown),
+            **_where(row, place),
+            seeds=_seeds(connection, place.cell_id),
+            sweeps=_sweeps(connection, row.id),
+            checkpoints=_checkpoints(connection, row.id),
+            events=_events(connection, row.id),
+            sweep_file=repeating.sweep_file(row.spec),
+        )
+
+
+def _where(row: TrialRow, place: PlaceRow) -> dict[str, Any]:
+    """What the trial is of, and how far it is."""
+    cell = row.cell
+    return {
+        "seed": row.seed,
+        "estimator": cell.estimator.id,
+        "title": describe.estimator_title(cell.estimator),
+        "setting": describe.setting(cell),
+        "cell": place.cell_key,
+        "board": place.board,
+        "board_title": describe.board_title(cell.task),
+        "board_page": f"/boards/{place.board}",
+        "task": cell.task.id,
+        "steps": place.steps,
+        "steps_done": place.steps_done,
+        "ended_at": place.ended_at,
+    }
+
+
+def _seeds(connection: Connection, cell_id: int) -> list[schemas.SeedTrial]:
+    found = trials.seeds_of_cell(connection, cell_id, limit=SHOWN)
+    return [schemas.SeedTrial(key=key, seed=seed, state=state) for key, seed, state in found]
+
+
+def _sweeps(connection: Connection, trial_id: int) -> list[schemas.SweepOfAttempt]:
+    found = trials.sweeps_wanting(connection, trial_id, limit=SHOWN)
+    return [schemas.SweepOfAttempt(id=str(id), name=name, page=f"/sweeps/{id}") for id, name in found]
+
+
+def _checkpoints(connection: Connection, trial_id: int) -> list[CheckpointLine]:
+    found = checkpoints.of_trials(connection, [trial_id]).get(trial_id, [])
+    return [
+        CheckpointLine(
+            attempt=one.attempt_id, step=one.step, epochs=one.epochs, bytes=one.bytes, seconds=one.seconds
+        )
+        for one in found
+    ]
+
+
+def _events(connection: Connection, trial_id: int) -> list[TrialEvent]:
+    ids = [attempt.id for attempt in attempts.attempts_at(connection, trial_id)]
+    found = events.of_attempts(connection, ids, limit=SHOWN)
+    return [TrialEvent(at=one.at, kind=one.kind, attempt=one.attempt_id, detail=one.detail) for one in found]
 
 
 def trial_curves(engine: Engine, key: str) -> schemas.CurveList:

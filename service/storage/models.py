@@ -3,6 +3,7 @@
 ::
 
     sweep ──< sweep_trial >── trial >── cell >── board          what is wanted, each trial once
+      └──< sweep_tag           │                                words to find it by
                                │  └──< trial_metric              final values
                                │  └──< curve_segment             values per epoch, packed
                                │  └──< checkpoint                from where another attempt goes on
@@ -25,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from benchmarks.spec import KEY_LENGTH, CellSpec, Component
+from benchmarks.sweep_file.limits import MAX_TAG_LENGTH
 from service.states import AttemptState, Cause, CohortState, Hold, TrialState
 
 NAMES = {
@@ -127,7 +129,9 @@ class Sweep(Base):
     owner: Mapped[str | None] = mapped_column(String(200))
     priority: Mapped[int]
     document: Mapped[Json]
-    """The sweep file after validation."""
+    """The sweep file after validation, as it was submitted."""
+    description: Mapped[str] = mapped_column(sa.Text, default="")
+    """This, the name and the tags may be changed later."""
     new_trials: Mapped[int]
     """Trials that it was the first to want."""
     idempotency_key: Mapped[str | None] = mapped_column(String(200), unique=True)
@@ -155,14 +159,31 @@ class Sweep(Base):
     """The last sweep that had trials computed again after this one had finished."""
 
 
+class SweepTag(Base):
+    """A word to find a sweep by."""
+
+    __tablename__ = "sweep_tag"
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweep.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    """Among the tags of the sweep."""
+    tag: Mapped[str] = mapped_column(String(MAX_TAG_LENGTH), index=True)
+
+
 class Board(Base):
     """One task configuration with its budget."""
 
     __tablename__ = "board"
+    __table_args__ = (Index(None, "changed_at", "id"), Index(None, "task_id", "changed_at", "id"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     task_key: Mapped[str] = mapped_column(KEY, unique=True)
     task: Mapped[Component] = mapped_column(TaskJson())
+    task_id: Mapped[str] = mapped_column(NAME)
+    words: Mapped[str] = mapped_column(sa.Text)
+    """Title and parameters in small letters, by which it is found."""
+    changed_at: Mapped[datetime]
+    """When the last of its trials ended; before that, when somebody first asked for one."""
 
 
 class Cell(Base):
@@ -456,7 +477,7 @@ class Event(Base):
     """What happened and people may want to know: a refused report, a lost attempt, a submitted sweep."""
 
     __tablename__ = "event"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (Index(None, "attempt_id"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]

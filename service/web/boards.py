@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from starlette.responses import HTMLResponse
 
 from estimators.info import Value
-from service.dependencies import EngineDep, PageToken, Report, Select
+from service.dependencies import EngineDep, Report, Select
 from service.resources import boards, fallbacks, metrics, numbers
 from service.resources.board_schemas import Board
 from service.resources.labels import metric_header, metric_label
@@ -23,7 +23,7 @@ from service.web.curves import training_curves
 from service.web.leaderboard import leaderboard
 from service.web.luck import luck
 from service.web.names import names
-from service.web.render import PAGE, next_page, page, templates
+from service.web.render import page, templates
 from service.web.tuning import tuning
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -38,14 +38,6 @@ MOST_OPEN = 20
 
 Scale = Annotated[Literal["all"] | None, Query(description="What the axis of intervals spans.")]
 Opened = Annotated[list[str] | None, Query(alias="open", max_length=MOST_OPEN)]
-
-
-@router.get("/")
-def boards_page(engine: EngineDep, page_token: PageToken = None) -> HTMLResponse:
-    """All boards."""
-    found = boards.list_boards(engine, limit=PAGE, page_token=page_token)
-    following = next_page("/", found.next_page_token)
-    return page("boards.html", section="boards", boards=found.boards, next_page=following)
 
 
 @router.get("/boards/{id}")

@@ -14,14 +14,15 @@ from estimators import registry
 from estimators.certification import picture
 from estimators.certification.record import COMMON_PROBLEM, Certificate, Interval, Point, ProblemResult
 from estimators.info import EstimatorInfo, Properties
-from service.dependencies import PublishedDep
+from service.dependencies import AddressDep, EngineDep, PublishedDep
 from service.errors import NotFound
-from service.resources import catalogue, certificates
+from service.resources import catalogue, certificates, standing
 from service.resources.certificates import Stored
 from service.resources.colours import colours
 from service.resources.numbers import compact, fillers, text
 from service.web.mathematics import mathml, symbols
 from service.web.render import page
+from service.web.standing import standing_context
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -65,7 +66,7 @@ def estimators_page(published: PublishedDep) -> HTMLResponse:
 
 
 @router.get("/estimators/{id}")
-def estimator_page(id: str, published: PublishedDep) -> HTMLResponse:
+def estimator_page(engine: EngineDep, address: AddressDep, id: str, published: PublishedDep) -> HTMLResponse:
     """One estimator."""
     info = certificates.entry(id)
     stored, missing = _stored(info, published)
@@ -80,6 +81,8 @@ def estimator_page(id: str, published: PublishedDep) -> HTMLResponse:
         bibtex=info.citation.bibtex(),
         missing=missing,
         certificate=stored.certificate if stored else None,
+        address=address,
+        **standing_context(standing.show_standing(engine, id)),
         **(_shown(stored) if stored else {}),
     )
 

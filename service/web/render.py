@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from service.resources import numbers
-from service.resources.schemas import ProblemDocument
 from service.web.assets import plotly_url, static_url
 from workers.version import package_version
 
@@ -50,8 +48,3 @@ def next_page(path: str, token: str | None, **chosen: str) -> str | None:
     ``chosen`` is the rest of the list's query.
     """
     return None if token is None else f"{path}?{urlencode({**chosen, 'page_token': token})}"
-
-
-def problem_page(_request: Request, problem: ProblemDocument) -> HTMLResponse:
-    """A problem in words for people."""
-    return page("problem.html", status=problem.status, problem=problem)

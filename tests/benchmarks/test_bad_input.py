@@ -109,6 +109,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
     "nothing where a value belongs": (minimal(grid={"lr": None}), "/grid/lr", "got nothing", None),
     "duplicate value": (minimal(grid={"lr": [1, 2, 1.0]}), "/grid/lr/2", "already value 0", None),
     "duplicate seed": (minimal(seeds=[4, 4]), "/seeds/1", "leave one out", None),
+    "tags that are no list": (minimal(tags="vae"), "/tags", "expected a list", None),
+    "too many tags": (minimal(tags=[str(i) for i in range(21)]), "/tags", "at most 20", None),
+    "tag too long": (minimal(tags=["a", "t" * 41]), "/tags/1", "at most 40", None),
+    "blank tag": (minimal(tags=[" "]), "/tags/0", "the text is blank", None),
+    "tag with a line break": (minimal(tags=["a\nb"]), "/tags/0", "unprintable", None),
+    "duplicate tag": (minimal(tags=["vae", "pilot", "vae"]), "/tags/2", "twice", None),
     "duplicate metric": (minimal(report=["train_loss"] * 2), "/report/1", "twice", None),
     "the same cell twice": (
         minimal(estimators=["st", {"id": "st", "temperature": [1, 2]}]),

@@ -196,6 +196,7 @@ def test_spellings_of_an_optimizer_are_one_trial(optimizer: Any) -> None:
     [
         {"grid": {"optimizer": ["radam", {"id": "sgd", "momentum": [0.5, 0.9], "nesterov": "yes"}]}},
         {"estimators": ["st", {"id": "reinmax", "optimizer": {"id": "adam", "beta1": [0.9, 0.5]}}]},
+        {"tags": ["vae", "größer"]},
         {"diagnostics": {"epochs": [3, 1]}},
         {"diagnostics": {"epochs": 2, "draws": 2, "examples": 1}},
         {"diagnostics": {"epochs": 2, "estimators": ["stgs", {"id": "gumbel_rao", "num_draws": 7}]}},
@@ -214,6 +215,7 @@ def test_a_sweep_without_new_keys_is_written_as_ever() -> None:
         {"id": "reinmax", "temperature": [1.0], "optimizer": ["adam"], "lr": [1e-3]}
     ]
     assert "diagnostics" not in document
+    assert "tags" not in document
 
 
 def test_cells_are_the_trials_without_seeds() -> None:
@@ -259,6 +261,8 @@ def test_values_at_the_limits_are_accepted() -> None:
     name, text = "n" * limits.MAX_NAME_LENGTH, "d" * limits.MAX_DESCRIPTION_LENGTH
     sweep = read_sweep(minimal(name=name, owner=name, description=text, priority=limits.MAX_PRIORITY))
     assert (sweep.name, sweep.description, sweep.priority) == (name, text, limits.MAX_PRIORITY)
+    tags = [f"{number:>0{limits.MAX_TAG_LENGTH}}" for number in range(limits.MAX_TAGS)]
+    assert read_sweep(minimal(tags=tags)).tags == tuple(tags)
     assert read_sweep(minimal(priority=limits.MIN_PRIORITY)).priority == limits.MIN_PRIORITY
     assert read_sweep(minimal(seeds=[limits.MAX_SEED])).seeds == (limits.MAX_SEED,)
     largest = minimal(seeds=limits.MAX_SEEDS, grid={"lr": [0.1 * i for i in range(1, 11)]})

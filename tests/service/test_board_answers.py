@@ -21,10 +21,11 @@ from service.client import Client
 from service.errors import InvalidPageToken, NotFound
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
+from service.resources.board_lists import list_boards
 from service.resources.board_references import beside
 from service.resources.board_rows import summarise
 from service.resources.board_schemas import Board, BoardRow, UnrankedRow
-from service.resources.boards import list_boards, list_cells, show_board
+from service.resources.boards import list_cells, show_board
 from service.storage.engine import write
 from service.storage.queries.boards import ValueRow
 from tests.support.sweeps import PROVENANCE, small_sweep

@@ -14,7 +14,8 @@ from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.resources.board_choice import choose
 from service.resources.board_curves import curve_over_seeds
-from service.resources.boards import list_boards, show_board
+from service.resources.board_lists import list_boards
+from service.resources.boards import show_board
 from service.storage.queries.boards import CellRow
 from service.storage.queries.curves import Curve, pack, unpack
 from tests.support.sweeps import PROVENANCE, small_sweep
@@ -150,20 +151,6 @@ def test_cost_does_not_grow_with_trials_of_other_cells(engine: Engine) -> None:
     more = [{"id": "st", "temperature": [3.0, 4.0]}]
     submit(engine, small_sweep(name="more", estimators=more, seeds=300))
     assert statements_for(engine, key) <= small
-
-
-def test_list_of_boards(engine: Engine) -> None:
-    submit(engine, small_sweep(task=polynomial(p=[1.5, 2.0, 3.0])))
-    first = list_boards(engine, limit=2)
-    rest = list_boards(engine, limit=2, page_token=first.next_page_token)
-    assert rest.next_page_token is None
-    titles = [board.title.split(",")[0] for board in first.boards + rest.boards]
-    assert titles == ["Polynomial p = 3", "Polynomial p = 2", "Polynomial p = 1.5"]
-    assert {(board.trials, board.succeeded) for board in first.boards} == {(6, 0)}
-
-
-def polynomial(**changes: object) -> dict[str, object]:
-    return {"id": "polynomial", "latents": 4, "epochs": 2, "steps_per_epoch": 5} | changes
 
 
 def computed(engine: Engine) -> str:

@@ -16,6 +16,7 @@ from estimators.certification.record import Certificate
 from estimators.certify import Effort, certify
 from service.errors import NotFound
 from service.resources import certificates
+from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.web import application, browser_of
 
@@ -24,8 +25,9 @@ IDS = [id for id in available() if get(id).target.startswith("estimators.")]
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[httpx.Client]:
-    """The application on an empty database, which these pages do not read."""
+    """The application on a database with nothing in it."""
     with engine_of(f"sqlite:///{tmp_path / 'empty.sqlite'}") as engine:
+        migrations.upgrade(engine)
         yield browser_of(application(engine))
 
 

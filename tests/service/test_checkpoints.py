@@ -13,6 +13,7 @@ from service.queue.cohorts import Queue
 from service.queue.control import Controls
 from service.queue.submission import submit
 from service.resources import trials
+from service.resources.board_lists import list_boards
 from service.resources.boards import show_board
 from service.storage.engine import read
 from service.storage.models import Checkpoint, Trial
@@ -209,9 +210,8 @@ class TestCurves:
         work.tell(2, 2.0, 3.0, seed=0)
         work.tell(1, 3.0, 4.0, 5.0, seed=1)
         work.finish()
-        with read(engine) as connection:
-            (board,) = boards.board_rows(connection, limit=9, before=None)
-        curves = {one.metric: one for one in show_board(engine, board.task_key).curves}
+        (board,) = list_boards(engine, limit=9).boards
+        curves = {one.metric: one for one in show_board(engine, board.id).curves}
         shown = curves["train_loss"]
         assert (shown.epochs, shown.mean, shown.n) == ([1, 2, 3], [2.0, 3.0, 4.0], [2, 2, 2])
         assert shown.sd == pytest.approx([math.sqrt(2)] * 3)

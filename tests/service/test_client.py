@@ -46,7 +46,7 @@ def test_plans_submits_and_reads_everything_back(engine: Engine, served: Client)
     trials = served.trials(sweep["id"])
     assert len(trials) == 6
     key = trials[0]["key"]
-    assert served.trial(key) == trials[0]
+    assert served.trial(key).items() >= trials[0].items()
     assert {curve["metric"] for curve in served.curves(key)} == {"expected_loss"}
     assert [attempt["number"] for attempt in served.attempts(key)] == [1]
     (link,) = served.boards()

@@ -55,7 +55,7 @@ def test_a_deleted_sweep_is_in_the_bin_until_it_is_restored(engine: Engine, http
         ("DELETE", "/sweeps/9", None, 404, "there is no sweep 9"),
         ("POST", "/sweeps/1/pause", {"why": 1}, 422, "not permitted"),
         ("PATCH", "/sweeps/1", {"priority": 101}, 422, "less than or equal to 100"),
-        ("PATCH", "/sweeps/1", {}, 422, "required"),
+        ("PATCH", "/sweeps/1", {}, 422, "nothing to change"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_says_why(

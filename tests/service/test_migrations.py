@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from sqlalchemy import Engine
 
 from service.errors import DatabaseOutOfDate
 from service.storage import migrations
-from service.storage.engine import is_sqlite
+from service.storage.engine import is_sqlite, read
 from service.storage.models import Base
+from service.storage.queries import board_lists, sweeps
+from service.storage.queries.board_lists import Search
 from tests.support.databases import Databases, engine_of
 
 
@@ -60,6 +63,41 @@ def test_embedded_database_upgrades_itself_and_a_server_does_not(empty: Engine) 
             migrations.prepare(empty)
         migrations.upgrade(empty)
         migrations.prepare(empty)
+
+
+def test_lists_find_what_was_there_before_them(empty: Engine) -> None:
+    """Of two boards the first has a trial that ended, the second one that waits."""
+    migrations.upgrade(empty, "0002")
+    with empty.begin() as connection:
+        for statement in BEFORE_LISTS:
+            connection.exec_driver_sql(statement)
+    migrations.upgrade(empty)
+    with read(empty) as connection:
+        first, second = sorted(board_lists.found_boards(connection, Search(), limit=9))
+        assert board_lists.found_boards(connection, Search(words=("dataset=mnist",)), limit=9) == [second]
+        assert (first.task_id, second.task_id) == ("polynomial", "categorical_vae")
+        assert first.changed_at == datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+        assert second.changed_at == datetime(2026, 1, 1, tzinfo=UTC)  # when it was submitted
+        sweep = sweeps.sweep_row(connection, 1)
+        assert sweep is not None
+        assert (sweep.description, sweeps.tags(connection, [1])) == ("why", {})
+    migrations.downgrade(empty, "0002")
+    migrations.upgrade(empty)
+    migrations.check(empty)
+
+
+BEFORE_LISTS = (
+    "INSERT INTO sweep (id, name, priority, document, new_trials, created_at)"
+    """ VALUES (1, 's', 0, '{"description": "why"}', 2, '2026-01-01 00:00:00+00:00')""",
+    """INSERT INTO board (id, task_key, task) VALUES
+    (1, 'a', '{"id": "polynomial", "version": 1, "parameters": {"p": 2.0}}'),
+    (2, 'b', '{"id": "categorical_vae", "version": 2, "parameters": {"dataset": "MNIST"}}')""",
+    """INSERT INTO cell (id, cell_key, board_id, estimator, spec, trials, succeeded, failed, cancelled) VALUES
+    (1, 'a', 1, 'st', '{}', 1, 0, 0, 1), (2, 'b', 2, 'st', '{}', 1, 0, 0, 0)""",
+    """INSERT INTO trial (id, key, cell_id, seed, signature, steps, state, priority, sweep_order, ended_at)
+    VALUES (1, 'a', 1, 0, '', 10, 'cancelled', 0, 1, '2026-03-04 05:06:07+00:00'),
+    (2, 'b', 2, 0, '', 10, 'queued', 0, 1, NULL)""",
+)
 
 
 def _schema(engine: Engine) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 from benchmarks.spec import cohort_signature
 from benchmarks.sweep import Sweep, read_sweep
 from service.queue.submission import plan, submit
-from service.resources.boards import list_boards, show_board
+from service.resources.board_lists import list_boards
+from service.resources.boards import show_board
 from service.resources.sweeps import list_trials, show_sweep
 from service.resources.trials import show_trial, trial_curves
 from service.storage import migrations

@@ -23,6 +23,7 @@ from service.client import ApiError, Client
 from service.errors import InvalidCertificate, NotFound
 from service.resources import certificates, publication
 from service.resources.certificates import publish, stored
+from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.web import InProcess, application, browser_of, served
 
@@ -33,8 +34,9 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"&{{ 7 * 7 }}
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    """An empty database, which the pages of estimators do not read."""
+    """A database with nothing in it."""
     with engine_of(f"sqlite:///{tmp_path / 'empty.sqlite'}") as engine:
+        migrations.upgrade(engine)
         yield engine
 
 

@@ -21,6 +21,7 @@ def sweep(**changes: Any) -> SweepRow:
         id=1,
         name="s",
         owner=None,
+        description="",
         priority=0,
         created_at=BEGAN,
         held=Hold.ACTIVE,

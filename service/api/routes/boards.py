@@ -9,16 +9,10 @@ from starlette.responses import Response
 
 from service.api.conditional import IfNoneMatch, conditional
 from service.dependencies import EngineDep, Limit, PageToken, Report, Select
-from service.resources import boards, export, schemas
+from service.resources import boards, export
 from service.resources.board_schemas import Board, BoardCellList
 
 router = APIRouter(prefix="/boards", tags=["boards"])
-
-
-@router.get("")
-def list_boards(engine: EngineDep, limit: Limit = 50, page_token: PageToken = None) -> schemas.BoardList:
-    """Boards, newest first."""
-    return boards.list_boards(engine, limit=limit, page_token=page_token)
 
 
 @router.get(

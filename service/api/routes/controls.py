@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine
 
 from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
+from benchmarks.sweep_file.schema import Description, Name, Tags
 from service.api.content_types import require_json
 from service.dependencies import EngineDep
 from service.queue.control import Controls
@@ -25,11 +26,22 @@ class NoChoice(BaseModel):
 
 
 class SweepChange(BaseModel):
-    """What of a sweep can be changed."""
+    """What of a sweep can be changed; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: Annotated[int, Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Higher runs first.")]
+    priority: Annotated[
+        int | None, Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Higher runs first.")
+    ] = None
+    name: Name | None = None
+    description: Description | None = None
+    tags: Tags | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if all(value is None for value in dict(self).values()):
+            raise ValueError(f"nothing to change; give one of {', '.join(type(self).model_fields)}")
+        return self
 
 
 @router.post("/pause")
@@ -64,8 +76,16 @@ def restore(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
 
 @router.patch("")
 def change(engine: EngineDep, id: str, body: SweepChange) -> schemas.SweepLine:
-    """Change the priority of a sweep; what runs is not disturbed."""
-    return _done(engine, id, lambda controls, sweep: controls.set_priority(sweep, body.priority))
+    """Change the priority of a sweep, or what it says of itself; what runs is not disturbed."""
+    said = body.model_dump(exclude={"priority"}, exclude_none=True)
+
+    def act(controls: Controls, sweep: int) -> None:
+        if said:
+            controls.describe(sweep, **said)
+        if body.priority is not None:
+            controls.set_priority(sweep, body.priority)
+
+    return _done(engine, id, act)
 
 
 def _done(engine: Engine, id: str, act: Callable[[Controls, int], object]) -> schemas.SweepLine:

@@ -1,4 +1,4 @@
-"""``/estimators`` and ``/tasks``: what can be named in a sweep file."""
+"""``/estimators`` and ``/tasks``: what can be named in a sweep file, and where an estimator stands."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Request
 
 from benchmarks.tasks import registry as tasks
 from estimators import registry as estimators
-from service.dependencies import PublishedDep
-from service.resources import catalogue, certificates
-from service.resources.schemas import EstimatorEntry, EstimatorList, TaskList
+from service.dependencies import EngineDep, PublishedDep
+from service.resources import catalogue, certificates, standing
+from service.resources.board_list_schemas import Standing
+from service.resources.schemas import EstimatorEntry, EstimatorList, TaskEntry, TaskList
 
 router = APIRouter(tags=["registry"])
 
@@ -57,6 +58,18 @@ def show_certificate(id: str, published: PublishedDep) -> dict[str, Any]:
 def publish_certificate(id: str, published: PublishedDep, body: CertificateBody) -> dict[str, Any]:
     """Publish what ``heunboard certify ID --publish`` measured; it replaces what was published before."""
     return certificates.publish(certificates.entry(id), body, published).to_json()
+
+
+@router.get("/estimators/{id}/standing")
+def show_standing(engine: EngineDep, id: str) -> Standing:
+    """Where an estimator stands over the boards that it is on, those with the newest results first."""
+    return standing.show_standing(engine, certificates.entry(id).id)
+
+
+@router.get("/tasks/{id}")
+def show_task(id: str) -> TaskEntry:
+    """One task."""
+    return catalogue.task_entry(catalogue.task(id))
 
 
 @router.get("/tasks")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
 from service.api import content_types
-from service.dependencies import EngineDep, Limit, OwnerTrialsDep, PageToken
+from service.dependencies import EngineDep, Limit, NameQuery, OwnerTrialsDep, PageToken, SweepSearch
 from service.queue import bin, limits, submission
 from service.queue.control import Controls
 from service.resources import planning, schemas, sweeps
@@ -77,10 +77,14 @@ def plan(engine: EngineDep, sweep: SweepBody) -> schemas.Plan:
 
 @router.get("")
 def list_sweeps(
-    engine: EngineDep, limit: Limit = 50, page_token: PageToken = None, deleted: bool = False
+    engine: EngineDep,
+    search: SweepSearch,
+    limit: Limit = 50,
+    page_token: PageToken = None,
+    deleted: bool = False,
 ) -> schemas.SweepList:
     """Sweeps, newest first; with ``deleted`` those in the bin."""
-    return sweeps.list_sweeps(engine, limit=limit, page_token=page_token, deleted=deleted)
+    return sweeps.list_sweeps(engine, limit=limit, page_token=page_token, deleted=deleted, search=search)
 
 
 @router.get("/{id}")
@@ -112,10 +116,12 @@ def list_boards(
 
 @router.get("/{id}/cells")
 def list_cells(
-    engine: EngineDep, id: str, limit: Limit = 100, page_token: PageToken = None
+    engine: EngineDep, id: str, estimator: NameQuery = "", limit: Limit = 100, page_token: PageToken = None
 ) -> schemas.CellList:
-    """The cells of a sweep, with the states of their seeds."""
-    return sweeps.list_cells(engine, id, limit=limit, page_token=page_token)
+    """The cells of a sweep, all or those of one estimator, with the states of their seeds."""
+    return sweeps.list_cells(
+        engine, id, limit=limit, page_token=page_token, estimator=estimator.replace("\0", "")
+    )
 
 
 @router.get("/{id}/trials")

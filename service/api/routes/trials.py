@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from service.dependencies import EngineDep
 from service.resources import schemas, trials
+from service.resources.trial_schemas import TrialDetail
 
 router = APIRouter(prefix="/trials", tags=["trials"])
 
 
 @router.get("/{key}")
-def show_trial(engine: EngineDep, key: str) -> schemas.Trial:
-    """Specification, state and final metrics."""
+def show_trial(engine: EngineDep, key: str) -> TrialDetail:
+    """Specification, state and final metrics, where it belongs and what became of it."""
     return trials.show_trial(engine, key)
 
 

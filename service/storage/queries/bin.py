@@ -26,6 +26,7 @@ from service.storage.models import (
     Sweep,
     SweepCell,
     SweepFallback,
+    SweepTag,
     SweepTrial,
     Trial,
     TrialMetric,
@@ -88,7 +89,7 @@ def delete_sweep(connection: Connection, sweep_id: int) -> bool:
     """Remove a sweep whose own trials are gone; false while one of them is still computed."""
     if orphans_running(connection, sweep_id):
         return False
-    for table in (SweepTrial, SweepCell, SweepFallback):
+    for table in (SweepTrial, SweepCell, SweepFallback, SweepTag):
         connection.execute(sa.delete(table).where(table.sweep_id == sweep_id))
     connection.execute(sa.update(Event).where(Event.sweep_id == sweep_id).values(sweep_id=None))
     connection.execute(sa.delete(Sweep).where(Sweep.id == sweep_id))

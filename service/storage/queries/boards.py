@@ -104,14 +104,6 @@ class ValueRow(NamedTuple):
     value: float
 
 
-def board_rows(connection: Connection, *, limit: int, before: int | None) -> list[BoardRow]:
-    """Newest first, from the one before ``before`` on."""
-    query = _boards().order_by(Board.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Board.id < before)
-    return [BoardRow(*row) for row in connection.execute(query)]
-
-
 def boards_by_id(connection: Connection, ids: Sequence[int]) -> list[BoardRow]:
     """The boards with these ids, by rising id."""
     found: list[BoardRow] = []

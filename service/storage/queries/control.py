@@ -57,6 +57,14 @@ def set_priority(connection: Connection, sweep_id: int, priority: int) -> None:
     connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(priority=priority))
 
 
+def describe(connection: Connection, sweep_id: int, *, name: str | None, description: str | None) -> None:
+    """Note what the sweep says of itself; what is ``None`` stays."""
+    given = {"name": name, "description": description}
+    values = {key: value for key, value in given.items() if value is not None}
+    if values:
+        connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(values))
+
+
 def set_deleted(connection: Connection, sweep_id: int, at: datetime | None) -> None:
     """Put the sweep into the bin, where its Idempotency-Key is free again, or take it out."""
     moved = sa.update(Sweep).where(Sweep.id == sweep_id).values(deleted_at=at)

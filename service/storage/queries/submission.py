@@ -7,7 +7,7 @@ being stored (``storing_until``) is seen by nobody, and trials that it has put i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from service.states import PENDING, Event, Hold, TrialState
 from service.storage.engine import is_sqlite
-from service.storage.models import Board, Cell, Cohort, Sweep, SweepCell, SweepTrial, Trial
+from service.storage.models import Board, Cell, Cohort, Sweep, SweepCell, SweepTag, SweepTrial, Trial
 from service.storage.queries import bulk, cells, totals
 from service.storage.queries.bulk import among
 from service.storage.queries.control import remember_cohorts
@@ -40,6 +40,15 @@ class StoredSweep(NamedTuple):
     trials: int
     new_trials: int
     storing_until: datetime | None
+
+
+class NewBoard(NamedTuple):
+    """A board that nobody wanted before: ``task`` is the canonical text of its task."""
+
+    task_key: str
+    task: str
+    task_id: str
+    words: str
 
 
 class NewCell(NamedTuple):
@@ -70,6 +79,8 @@ def begin_sweep(
     owner: str | None,
     priority: int,
     document: dict[str, Any],
+    description: str,
+    tags: Sequence[str],
     idempotency_key: str | None,
     now: datetime,
     storing_until: datetime,
@@ -80,12 +91,23 @@ def begin_sweep(
         "owner": owner,
         "priority": priority,
         "document": document,
+        "description": description,
         "new_trials": 0,
         "idempotency_key": idempotency_key,
         "created_at": now,
         "storing_until": storing_until,
     }
-    return connection.execute(sa.insert(Sweep).values(values).returning(Sweep.id)).scalar_one()
+    id = connection.execute(sa.insert(Sweep).values(values).returning(Sweep.id)).scalar_one()
+    set_tags(connection, id, tags)
+    return id
+
+
+def set_tags(connection: Connection, sweep_id: int, tags: Sequence[str]) -> None:
+    """Replace the tags of a sweep."""
+    connection.execute(sa.delete(SweepTag).where(SweepTag.sweep_id == sweep_id))
+    rows = [{"sweep_id": sweep_id, "place": place, "tag": tag} for place, tag in enumerate(tags)]
+    if rows:
+        connection.execute(sa.insert(SweepTag), rows)
 
 
 def is_held(connection: Connection, sweep_id: int, until: datetime) -> bool:
@@ -116,12 +138,13 @@ def board_ids(connection: Connection, task_keys: Sequence[str]) -> dict[str, int
     return {key: id for key, id in rows}
 
 
-def insert_boards(connection: Connection, tasks: Mapping[str, str]) -> dict[str, int]:
-    """Add boards: key -> canonical text of the task. Returns their ids."""
-    ids = bulk.take_ids(connection, Board, len(tasks))
-    rows = [(id, key, text) for id, (key, text) in zip(ids, tasks.items(), strict=True)]
-    bulk.insert(connection, Board, ("id", "task_key", "task"), rows)
-    return dict(zip(tasks, ids, strict=True))
+def insert_boards(connection: Connection, new: Sequence[NewBoard], *, now: datetime) -> dict[str, int]:
+    """Add boards; returns their ids by key."""
+    ids = bulk.take_ids(connection, Board, len(new))
+    at = bulk.moment(connection, now)
+    rows = [(id, *one, at) for id, one in zip(ids, new, strict=True)]
+    bulk.insert(connection, Board, ("id", *NewBoard._fields, "changed_at"), rows)
+    return {one.task_key: id for id, one in zip(ids, new, strict=True)}
 
 
 def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]:
@@ -287,7 +310,8 @@ def forget_sweep(connection: Connection, sweep_id: int) -> None:
     mine = sa.select(SweepCell.cell_id).where(SweepCell.sweep_id == sweep_id)
     empty = sa.select(Cell.id, Cell.board_id).where(Cell.id.in_(mine), Cell.trials == 0)
     rows = connection.execute(empty).all()
-    connection.execute(sa.delete(SweepCell).where(SweepCell.sweep_id == sweep_id))
+    for table in (SweepCell, SweepTag):
+        connection.execute(sa.delete(table).where(table.sweep_id == sweep_id))
     connection.execute(sa.delete(Cell).where(among(connection, Cell.id, [row.id for row in rows])))
     boards = among(connection, Board.id, {row.board_id for row in rows})
     used = sa.select(Cell.id).where(Cell.board_id == Board.id)

@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.orm import aliased
 
 from benchmarks.spec import CellSpec
-from service.states import CohortState, Hold, TrialState
-from service.storage.models import Attempt, Cell, Cohort, Sweep, SweepCell, SweepFallback, SweepTrial, Trial
+from service.states import CohortState, Hold, SweepState, TrialState
+from service.storage.models import (
+    Attempt,
+    Cell,
+    Cohort,
+    Sweep,
+    SweepCell,
+    SweepFallback,
+    SweepTag,
+    SweepTrial,
+    Trial,
+)
 from service.storage.queries.bulk import among
 
 
@@ -24,6 +35,7 @@ class SweepRow(NamedTuple):
     id: int
     name: str
     owner: str | None
+    description: str
     priority: int
     created_at: datetime
     held: Hold
@@ -40,6 +52,23 @@ class SweepRow(NamedTuple):
     steps_done: int
     finished_at: datetime | None
     recomputed_by: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """Which sweeps; what is ``None`` or empty is not asked for.
+
+    Attributes:
+        owner: whose they are.
+        state: their state.
+        tag: one of their tags.
+        words: each is part of the name, the description or a tag, in any case.
+    """
+
+    owner: str | None = None
+    state: SweepState | None = None
+    tag: str | None = None
+    words: tuple[str, ...] = ()
 
 
 class RunningRow(NamedTuple):
@@ -64,6 +93,24 @@ class CellStateRow(NamedTuple):
     cell_id: int
     state: TrialState
     trials: int
+
+
+class SeedRow(NamedTuple):
+    """One trial of a cell."""
+
+    cell_id: int
+    key: str
+    seed: int
+    state: TrialState
+
+
+class ErrorRow(NamedTuple):
+    """Trials that failed with the same words; ``first`` is the id of one of them."""
+
+    error: str
+    diverged: bool
+    trials: int
+    first: int
 
 
 class CellRow(NamedTuple):
@@ -91,10 +138,15 @@ class FallbackRow(NamedTuple):
 
 
 def sweep_rows(
-    connection: Connection, *, limit: int, before: int | None, deleted: bool = False
+    connection: Connection,
+    *,
+    limit: int,
+    before: int | None,
+    deleted: bool = False,
+    search: Search = Search(),
 ) -> list[SweepRow]:
     """Newest first, from the one before ``before`` on; those in the bin where ``deleted`` are asked for."""
-    rows = _sweeps(deleted=deleted).order_by(Sweep.id.desc()).limit(limit)
+    rows = _sweeps(deleted=deleted).where(*_found(search)).order_by(Sweep.id.desc()).limit(limit)
     if before is not None:
         rows = rows.where(Sweep.id < before)
     return [SweepRow(*row) for row in connection.execute(rows)]
@@ -104,6 +156,30 @@ def sweep_row(connection: Connection, sweep_id: int) -> SweepRow | None:
     """The sweep with this id."""
     row = connection.execute(_sweeps().where(Sweep.id == sweep_id)).one_or_none()
     return None if row is None else SweepRow(*row)
+
+
+def tags(connection: Connection, sweep_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Sweep id -> its tags, in their order; sweeps without any are left out."""
+    found: dict[int, list[str]] = {}
+    rows = connection.execute(
+        sa.select(SweepTag.sweep_id, SweepTag.tag)
+        .where(among(connection, SweepTag.sweep_id, sweep_ids))
+        .order_by(SweepTag.sweep_id, SweepTag.place)
+    )
+    for id, tag in rows:
+        found.setdefault(id, []).append(tag)
+    return found
+
+
+def all_owners(connection: Connection, *, limit: int) -> list[str]:
+    """Who has sweeps, by name."""
+    owners = sa.select(Sweep.owner).where(Sweep.owner.is_not(None)).distinct()
+    return [owner for owner in connection.scalars(owners.order_by(Sweep.owner).limit(limit)) if owner]
+
+
+def all_tags(connection: Connection, *, limit: int) -> list[str]:
+    """The tags that sweeps have, by name."""
+    return list(connection.scalars(sa.select(SweepTag.tag).distinct().order_by(SweepTag.tag).limit(limit)))
 
 
 def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[RunningRow]:
@@ -133,8 +209,11 @@ def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[Runni
     return [RunningRow(*row) for row in rows]
 
 
-def cell_rows(connection: Connection, sweep_id: int, *, limit: int, after: int | None) -> list[CellRow]:
-    """The sweep's cells, board by board as they were first submitted, from the one after ``after``."""
+def cell_rows(
+    connection: Connection, sweep_id: int, *, limit: int, after: int | None, estimator: str | None = None
+) -> list[CellRow]:
+    """The sweep's cells, all or those of one estimator, board by board as they were first submitted, from
+    the one after ``after``."""
     query = (
         sa.select(Cell.id, Cell.cell_key, Cell.board_id, Cell.spec)
         .join(SweepCell, SweepCell.cell_id == Cell.id)
@@ -142,6 +221,8 @@ def cell_rows(connection: Connection, sweep_id: int, *, limit: int, after: int |
         .order_by(SweepCell.board_id, SweepCell.cell_id)
         .limit(limit)
     )
+    if estimator is not None:
+        query = query.where(Cell.estimator == estimator)
     if after is not None:
         place = sa.select(Cell.board_id).where(Cell.id == after).scalar_subquery()
         here, there = sa.tuple_(SweepCell.board_id, SweepCell.cell_id), sa.tuple_(place, sa.literal(after))
@@ -158,6 +239,61 @@ def cell_state_rows(connection: Connection, sweep_id: int, cell_ids: Sequence[in
         .group_by(Trial.cell_id, Trial.state)
     )
     return [CellStateRow(*row) for row in rows]
+
+
+def seed_rows(connection: Connection, sweep_id: int, cell_ids: Sequence[int]) -> list[SeedRow]:
+    """The sweep's trials of some cells, by cell and seed."""
+    rows = connection.execute(
+        sa.select(Trial.cell_id, Trial.key, Trial.seed, Trial.state)
+        .join(SweepTrial, SweepTrial.trial_id == Trial.id)
+        .where(among(connection, Trial.cell_id, cell_ids), SweepTrial.sweep_id == sweep_id)
+        .order_by(Trial.cell_id, Trial.seed)
+    )
+    return [SeedRow(*row) for row in rows]
+
+
+def estimator_cells(connection: Connection, sweep_id: int) -> dict[str, int]:
+    """Estimator -> how many cells the sweep has of it, in the order in which they were first submitted."""
+    rows = connection.execute(
+        sa.select(Cell.estimator, sa.func.count())
+        .join(SweepCell, SweepCell.cell_id == Cell.id)
+        .where(SweepCell.sweep_id == sweep_id)
+        .group_by(Cell.estimator)
+        .order_by(sa.func.min(Cell.id))
+    )
+    return {estimator: cells for estimator, cells in rows}
+
+
+def estimator_states(connection: Connection, sweep_id: int) -> list[tuple[str, TrialState, int]]:
+    """The sweep's trials by estimator and state."""
+    rows = connection.execute(
+        sa.select(Cell.estimator, Trial.state, sa.func.count())
+        .select_from(SweepTrial)
+        .join(Trial, Trial.id == SweepTrial.trial_id)
+        .join(Cell, Cell.id == Trial.cell_id)
+        .where(SweepTrial.sweep_id == sweep_id)
+        .group_by(Cell.estimator, Trial.state)
+    )
+    return [(estimator, state, trials) for estimator, state, trials in rows]
+
+
+def errors(connection: Connection, sweep_id: int, *, limit: int) -> list[ErrorRow]:
+    """What the sweep's trials failed with, the most frequent first."""
+    diverged = Trial.diverged_at.is_not(None)
+    rows = connection.execute(
+        sa.select(Trial.error, diverged, sa.func.count(), sa.func.min(Trial.id))
+        .join(SweepTrial, SweepTrial.trial_id == Trial.id)
+        .where(SweepTrial.sweep_id == sweep_id, Trial.state == TrialState.FAILED)
+        .group_by(Trial.error, diverged)
+        .order_by(sa.func.count().desc(), sa.func.min(Trial.id))
+        .limit(limit)
+    )
+    return [ErrorRow(error or "", bool(div), trials, first) for error, div, trials, first in rows]
+
+
+def document(connection: Connection, sweep_id: int) -> dict[str, Any]:
+    """The sweep file as it was submitted, with every default written out."""
+    return connection.scalars(sa.select(Sweep.document).where(Sweep.id == sweep_id)).one()
 
 
 def board_ids(connection: Connection, sweep_id: int, *, limit: int, after: int | None = None) -> list[int]:
@@ -204,6 +340,52 @@ def failed_now(connection: Connection, sweep_id: int) -> int:
         .join(Trial, Trial.id == SweepTrial.trial_id)
         .where(SweepTrial.sweep_id == sweep_id, Trial.state == TrialState.FAILED)
     ).scalar_one()
+
+
+def _found(search: Search) -> list[ColumnElement[bool]]:
+    conditions = [] if search.state is None else [in_state(search.state)]
+    if search.owner is not None:
+        conditions.append(Sweep.owner == search.owner)
+    if search.tag is not None:
+        conditions.append(_tagged(SweepTag.tag == search.tag))
+    for word in search.words:
+        texts = [one.icontains(word, autoescape=True) for one in (Sweep.name, Sweep.description)]
+        conditions.append(sa.or_(*texts, _tagged(SweepTag.tag.icontains(word, autoescape=True))))
+    return conditions
+
+
+def _tagged(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return sa.select(SweepTag.sweep_id).where(SweepTag.sweep_id == Sweep.id, condition).exists()
+
+
+def in_state(state: SweepState) -> ColumnElement[bool]:
+    """Sweeps in a state, as :func:`service.states.sweep_state` derives it from their trials."""
+    ended = Sweep.succeeded + Sweep.failed + Sweep.cancelled
+    pending = ended < Sweep.trials
+    if state in (SweepState.QUEUED, SweepState.RUNNING):
+        begun = sa.or_(ended > 0, Sweep.id.in_(_with_running_trials()))
+        wanted = begun if state is SweepState.RUNNING else sa.not_(begun)
+        return sa.and_(pending, Sweep.held == Hold.ACTIVE, wanted)
+    held = {SweepState.PAUSED: Hold.PAUSED, SweepState.CANCELLED: Hold.CANCELLED}
+    stopped = sa.and_(Sweep.held == Hold.CANCELLED, Sweep.cancelled > 0)
+    failed = sa.and_(sa.not_(pending), Sweep.failed > 0, sa.not_(stopped))
+    if state is SweepState.FAILED:
+        return failed
+    if state is SweepState.SUCCEEDED:
+        return sa.and_(sa.not_(pending), Sweep.failed == 0, Sweep.cancelled == 0)
+    on_hold = sa.and_(pending, Sweep.held == held[state])
+    if state is SweepState.PAUSED:
+        return on_hold
+    return sa.or_(on_hold, sa.and_(sa.not_(pending), sa.not_(failed), Sweep.cancelled > 0))
+
+
+def _with_running_trials() -> sa.Select[int]:
+    return (
+        sa.select(SweepTrial.sweep_id)
+        .join(Trial, Trial.id == SweepTrial.trial_id)
+        .join(Cohort, Cohort.id == Trial.cohort_id)
+        .where(Cohort.state == CohortState.RUNNING, Trial.state == TrialState.RUNNING)
+    )
 
 
 def _sweeps(*, deleted: bool = False) -> sa.Select[Any]:

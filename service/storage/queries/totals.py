@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.states import TrialState
 from service.storage.engine import is_sqlite
 from service.storage.models import Attempt, Sweep, SweepFallback, SweepTrial, Trial, UtcDateTime
+from service.storage.queries import board_lists
 from service.storage.queries.bulk import among
 
 ENDS = (TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED)
@@ -34,7 +35,9 @@ class Ended(NamedTuple):
 
 
 def note_ends(connection: Connection, trial_ids: Sequence[int], *, now: datetime) -> None:
-    """These trials have just ended: the sweeps that want them count it, and end with their last."""
+    """These trials have just ended: their boards have changed, and the sweeps that want them count it and
+    end with their last."""
+    board_lists.note_ends(connection, trial_ids, now=now)
     for sweep in _ended(connection, among(connection, SweepTrial.trial_id, trial_ids)):
         connection.execute(_ADD, {**_parameters(sweep), "now": now})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -10,8 +11,20 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec, TrialSpec
 from service.states import TrialState
-from service.storage.models import Attempt, Cell, SweepTrial, Trial, TrialMetric
+from service.storage.models import Attempt, Board, Cell, Sweep, SweepTrial, Trial, TrialMetric
+from service.storage.queries.bulk import among
 from service.storage.queries.moves import chunks
+
+
+class PlaceRow(NamedTuple):
+    """Where a trial belongs, and how far it was when it ended."""
+
+    cell_id: int
+    cell_key: str
+    board: str
+    steps: int
+    steps_done: int
+    ended_at: datetime | None
 
 
 class TrialRow(NamedTuple):
@@ -39,6 +52,36 @@ def trial_by_key(connection: Connection, key: str) -> TrialRow | None:
     """The trial with this key."""
     row = connection.execute(_trials().where(Trial.key == key)).one_or_none()
     return None if row is None else TrialRow(*row)
+
+
+def place(connection: Connection, trial_id: int) -> PlaceRow:
+    """The cell of a trial and its board."""
+    columns = (Cell.id, Cell.cell_key, Board.task_key, Trial.steps, Trial.steps_done, Trial.ended_at)
+    query = sa.select(*columns).join(Cell, Cell.id == Trial.cell_id).join(Board, Board.id == Cell.board_id)
+    return PlaceRow(*connection.execute(query.where(Trial.id == trial_id)).one())
+
+
+def seeds_of_cell(connection: Connection, cell_id: int, *, limit: int) -> list[tuple[str, int, TrialState]]:
+    """Key, seed and state of the trials of a cell, by seed."""
+    query = sa.select(Trial.key, Trial.seed, Trial.state).where(Trial.cell_id == cell_id)
+    rows = connection.execute(query.order_by(Trial.seed).limit(limit))
+    return [(key, seed, state) for key, seed, state in rows]
+
+
+def sweeps_wanting(connection: Connection, trial_id: int, *, limit: int) -> list[tuple[int, str]]:
+    """Id and name of the sweeps that want a trial, those in the bin left out, the first ones first."""
+    there = (Sweep.storing_until.is_(None), Sweep.deleted_at.is_(None))
+    query = sa.select(Sweep.id, Sweep.name).join(SweepTrial, SweepTrial.sweep_id == Sweep.id)
+    rows = connection.execute(
+        query.where(SweepTrial.trial_id == trial_id, *there).order_by(Sweep.id).limit(limit)
+    )
+    return [(id, name) for id, name in rows]
+
+
+def trials_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, TrialRow]:
+    """Id -> trial."""
+    rows = connection.execute(_trials().where(among(connection, Trial.id, ids)))
+    return {row.id: row for row in (TrialRow(*row) for row in rows)}
 
 
 def sweep_trials(

@@ -47,6 +47,17 @@
     if (button) act(button);
   });
 
+  const described = document.querySelector("#describe form");
+  described?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { name, description, tags } = Object.fromEntries(new FormData(described));
+    const words = tags.split(",").map((tag) => tag.trim()).filter(Boolean);
+    const body = { name, description: description.replace(/\r\n/g, "\n"), tags: words };
+    const answer = await send(`/api/v1/sweeps/${described.dataset.sweep}`, "PATCH", body).catch(() => null);
+    if (answer?.ok) location.reload();
+    else said.textContent = answer ? (await answer.json()).detail : "The server does not answer; nothing was done.";
+  });
+
   const priority = document.getElementById("priority");
   priority?.addEventListener("submit", async (event) => {
     event.preventDefault();
