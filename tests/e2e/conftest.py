@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from sqlalchemy import Engine
 
 from service.storage import migrations
@@ -22,6 +22,7 @@ from tests.e2e.database import Contents, fill
 from tests.e2e.visit import Visit
 
 STOP_SECONDS = 20
+expect.set_options(timeout=20_000)  # milliseconds; of a machine that has other things to do, too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

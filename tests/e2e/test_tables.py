@@ -174,3 +174,10 @@ def test_rows_that_a_script_puts_in_take_their_place(visit: Callable[..., Visit]
         }"""
     )
     expect(page.locator("tbody tr").last).to_contain_text("Newcomer")
+
+
+def test_what_has_the_focus_keeps_it_when_a_row_changes(visit: Callable[..., Visit]) -> None:
+    page = estimators(visit(), "?sort=-cosine")
+    page.locator("tbody a").nth(2).focus()
+    page.locator("tbody td").first.evaluate("one => one.append('!')")
+    expect(page.locator("tbody a").nth(2)).to_be_focused()

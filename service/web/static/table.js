@@ -74,9 +74,12 @@
       this.show();
     }
 
+    // In the order of the server, those that came later last.
     takeRows() {
       const bodies = [...this.table.tBodies];
-      this.rows = bodies.length > 1 ? bodies : [...(bodies[0]?.rows ?? [])];
+      const there = bodies.length > 1 ? bodies : [...(bodies[0]?.rows ?? [])];
+      const old = (this.rows ?? []).filter((row) => there.includes(row));
+      this.rows = [...old, ...there.filter((row) => !old.includes(row))];
     }
 
     parse(text) {
@@ -181,10 +184,17 @@
       return [...known, ...keyed.filter(({ text }) => text === "")].map(({ row }) => row);
     }
 
+    // What is in its place already is not moved: that would take the focus from it.
+    place(rows) {
+      const parent = rows[0]?.parentNode;
+      const now = [...(parent?.children ?? [])].filter((child) => rows.includes(child));
+      if (now.some((row, at) => row !== rows[at])) parent.append(...rows);
+    }
+
     show() {
       const used = this.filters.filter(({ field }) => field.value.trim());
       for (const row of this.rows) row.hidden = !used.every(({ field, fits }) => fits(row, field.value.trim()));
-      for (const row of this.inOrder()) row.parentNode.append(row);
+      this.place(this.inOrder());
       for (const { header } of this.columns) header.removeAttribute("aria-sort");
       this.sorted?.column.header.setAttribute("aria-sort", this.sorted.direction < 0 ? "descending" : "ascending");
       this.orders.value = this.order;
