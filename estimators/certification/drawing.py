@@ -27,8 +27,10 @@ svg:root { color-scheme: light dark }
 .certificate .guide { stroke: currentColor; opacity: .45; stroke-dasharray: 4 4 }
 .certificate .s0 { color: #0b62c4 } .certificate .s1 { color: #c8701a } .certificate .s2 { color: #b5384f }
 .certificate .s3 { color: #12805c } .certificate .s4 { color: #8a5bc9 }
-.certificate .s0 { color: light-dark(#0b62c4, #6aa9ff) } .certificate .s1 { color: light-dark(#c8701a, #f0a35a) }
-.certificate .s2 { color: light-dark(#b5384f, #f07f92) } .certificate .s3 { color: light-dark(#12805c, #4fc795) }
+.certificate .s0 { color: light-dark(#0b62c4, #6aa9ff) }
+.certificate .s1 { color: light-dark(#c8701a, #f0a35a) }
+.certificate .s2 { color: light-dark(#b5384f, #f07f92) }
+.certificate .s3 { color: light-dark(#12805c, #4fc795) }
 .certificate .s4 { color: light-dark(#8a5bc9, #b896f0) }
 .certificate .mark { fill: currentColor } .certificate .limit { fill: none; stroke: currentColor }
 .certificate .line, .certificate .whisker { fill: none; stroke: currentColor; stroke-width: 1.6 }
