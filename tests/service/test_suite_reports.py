@@ -193,7 +193,7 @@ class Tags(HTMLParser):
 def test_hostile_text_is_text_on_pages(hostile: httpx.Client, path: str) -> None:
     answer = hostile.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 200
-    tags = Tags(answer.text)
+    tags = Tags(answer.text.partition("<main")[2])
     assert "script" not in tags.names
     assert HOSTILE in tags.text
 
