@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import openapi, problem_details
+from service.api.live.hub import Hub
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import (
     attempts,
     boards,
     controls,
+    events,
     health,
     nodes,
     registry,
@@ -24,7 +28,7 @@ from service.api.routes.internal import internal_router
 from service.api.telemetry import Telemetry, TimedRequests
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
-from service.resources import certificates, measurements
+from service.resources import certificates, live, measurements
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import boards as board_pages
@@ -50,10 +54,11 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.engine = engine
     app.state.telemetry = telemetry = Telemetry(engine)
     app.state.owner_trials = settings.owner_trials
+    app.state.hub = Hub(partial(live.read, engine), most=settings.max_listeners)
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, controls, trials, attempts, nodes, boards, registry, suites, suite_reports):
+    for module in (sweeps, controls, trials, attempts, nodes, boards, events, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

@@ -55,7 +55,9 @@ def sweeps_page(engine: EngineDep, page_token: PageToken = None, deleted: bool =
     found = sweeps.list_sweeps(engine, limit=PAGE, page_token=page_token, deleted=deleted)
     following = next_page("/sweeps", found.next_page_token, **({"deleted": "true"} if deleted else {}))
     shown: dict[str, Any] = {"sweeps": found.sweeps, "next_page": following, "deleted": deleted}
-    return page("sweeps.html", section="sweeps", restore=RESTORE, **shown)
+    first = page_token is None and not deleted
+    newest = next((sweep.id for sweep in found.sweeps), "0") if first else ""
+    return page("sweeps.html", section="sweeps", restore=RESTORE, newest=newest, **shown)
 
 
 @router.get("/sweeps/{id}")
@@ -86,7 +88,6 @@ def sweep_context(sweep: SweepDetail, cells: CellList) -> dict[str, Any]:
         "others": [_metric_label(sweep, name) for name in metrics.beside(sweep.select, sweep.report)],
         "done": sweep.finished_at is not None,
         "actions": _actions(sweep),
-        "close": numbers.CLOSE,
         "priorities": (MIN_PRIORITY, MAX_PRIORITY),
         "time_left": f"{left} left" if left else "",
         "counts": [(state, sweep.progress.counts.get(state, 0)) for state in STATES],

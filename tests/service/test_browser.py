@@ -17,7 +17,8 @@ from service.storage import migrations
 from service.storage.engine import open_engine
 from tests.support.sweeps import outcome, small_sweep
 from tests.support.web import application, compute, fail, served
-from workers.messages import Heartbeat
+from workers.messages import Heartbeat, StartReply
+from workers.ports import Claim
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -147,6 +148,82 @@ def test_progress_is_live(visit: Visit, database: Engine, url: str) -> None:
     expect(visit.page.locator("#cells .chip")).to_have_text("succeeded")
     expect(visit.page.locator("#percent")).to_have_text("100 %")
     assert visit.complaints == []
+
+
+def begin(engine: Engine, *, done: int) -> tuple[Queue, Claim, StartReply]:
+    """Let an attempt take what is queued and do some of its 30 steps."""
+    queue = Queue(engine)
+    queue.plan(max_lanes=64, slots=1)
+    (claim,) = queue.claim(owner="test", limit=10)
+    reply = queue.start(claim.attempt_id, claim.secret)
+    queue.heartbeat(claim.attempt_id, claim.secret, Heartbeat(steps_done=done, steps_total=30))
+    return queue, claim, reply
+
+
+def test_lists_titles_and_the_chip_of_every_page_are_live(
+    visit: Visit, browser: Browser, database: Engine, url: str
+) -> None:
+    stored = submit(database, small_sweep(estimators=["st"]))
+    other = Visit(browser)
+    visit.page.goto(f"{url}/sweeps")
+    other.page.goto(f"{url}/estimators")
+    expect(other.page.locator("#running")).to_have_text("1 sweep waiting0 of 3 trials")
+    queue, claim, reply = begin(database, done=15)
+    row = visit.page.locator(f"[data-live-sweep='{stored.sweep_id}']")
+    expect(row.locator(".chip")).to_have_text("running")
+    expect(row.locator("[data-live=percent]")).to_have_text("50 %")
+    expect(other.page.locator("#running b")).to_have_text("1 sweep running")
+    other.page.goto(f"{url}/sweeps/{stored.sweep_id}")
+    expect(other.page).to_have_title("50 % · small – Heunboard")
+    queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+    expect(row.locator(".chip")).to_have_text("succeeded")
+    expect(other.page).to_have_title("small – Heunboard")
+    expect(other.page.locator("#running")).to_be_hidden()
+    submit(database, small_sweep(name="newcomer", seeds=[7]))
+    visit.page.get_by_role("button", name="Show").click()
+    expect(visit.page.get_by_role("link", name="newcomer")).to_be_visible()
+    assert visit.complaints == other.complaints == []
+    other.close()
+
+
+def test_a_board_offers_new_results_and_keeps_what_was_open(
+    visit: Visit, database: Engine, url: str
+) -> None:
+    page = visit.page
+    path = computed(database)
+    page.goto(url + path)
+    page.evaluate("document.querySelector('details.values').id = 'values'")
+    compute(database, small_sweep(seeds=[8, 9]), {8: 1.5, 9: 2.5})
+    offer = page.locator(".live-offer")
+    expect(offer).to_have_text("4 new resultsShow")
+    expect(page.locator("tbody td:last-child").first).to_have_text("4")
+    offer.get_by_role("button").click()
+    expect(page.locator("tbody td:last-child").first).to_have_text("6")
+    expect(offer).to_be_hidden()
+    assert visit.complaints == []
+
+
+def test_without_a_stream_the_page_asks_and_not_while_it_is_hidden(
+    visit: Visit, database: Engine, url: str
+) -> None:
+    page = visit.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/events" in request.url else None)
+    page.route("**/api/v1/events?*", lambda route: route.fulfill(status=503))
+    page.clock.install()
+    stored = submit(database, small_sweep(estimators=["st"]))
+    page.goto(f"{url}/sweeps/{stored.sweep_id}")
+    expect(page.locator("#state")).to_have_text("queued")
+    begin(database, done=15)
+    expect(page.locator("#percent")).to_have_text("50 %", timeout=15_000)
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away })")
+    page.evaluate("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+    before = len(asked)
+    page.clock.fast_forward(100_000)  # longer than between two questions, and two streams
+    assert page.evaluate("document.readyState") == "complete"
+    assert len(asked) == before
+    with page.expect_request("**/api/v1/events?*"):
+        page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_failure_opens_its_traceback_by_keyboard(visit: Visit, database: Engine, url: str) -> None:

@@ -106,6 +106,12 @@ def sweep_row(connection: Connection, sweep_id: int) -> SweepRow | None:
     return None if row is None else SweepRow(*row)
 
 
+def open_rows(connection: Connection, *, besides: Sequence[int]) -> list[SweepRow]:
+    """Sweeps that have not finished, and these whether they have or not; the oldest first."""
+    asked = sa.or_(Sweep.finished_at.is_(None), among(connection, Sweep.id, besides))
+    return [SweepRow(*row) for row in connection.execute(_sweeps().where(asked).order_by(Sweep.id))]
+
+
 def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[RunningRow]:
     """Trials by sweep and running attempt."""
     attempt = (Attempt.steps_done, Attempt.steps_total, Attempt.started_at, Attempt.reported_at)
@@ -126,7 +132,7 @@ def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[Runni
         .where(
             Cohort.state == CohortState.RUNNING,
             Trial.state == TrialState.RUNNING,
-            SweepTrial.sweep_id.in_(sweep_ids),
+            among(connection, SweepTrial.sweep_id, sweep_ids),
         )
         .group_by(SweepTrial.sweep_id, Attempt.id, Attempt.cohort_id, *attempt)
     )
