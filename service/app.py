@@ -58,7 +58,18 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, controls, trials, attempts, nodes, boards, events, registry, suites, suite_reports):
+    for module in (
+        sweeps,
+        controls,
+        trials,
+        attempts,
+        nodes,
+        boards,
+        events,
+        registry,
+        suites,
+        suite_reports,
+    ):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

@@ -43,8 +43,8 @@ class Settings(BaseSettings):
         owner_slots: most attempts of one owner's sweeps at the same time; unset for any number.
         owner_trials: most trials of one owner's sweeps that wait or run; a sweep that would make it more is
             refused. Unset for any number.
-        max_listeners: most pages at the same time that are told of changes as they happen; further ones ask from
-            time to time.
+        max_listeners: most pages at the same time that are told of changes as they happen; further ones ask
+            from time to time.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 

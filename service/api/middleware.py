@@ -56,7 +56,7 @@ class SecurityHeaders:
 
 
 class HeadAsGet:
-    """Answers HEAD as GET without the body, wherever GET is answered; the answer ends where the body begins."""
+    """Answers HEAD as GET, wherever GET is answered; the answer ends where its body would begin."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

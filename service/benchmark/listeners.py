@@ -1,7 +1,7 @@
 """What open pages cost: processor seconds of the web process, and how long other requests take meanwhile.
 
-``python -m service.benchmark.listeners`` starts a web server on an empty database, lets an attempt report twice
-a second past it, directly to the database, and measures first without and then with listeners, all of them
+``python -m service.benchmark.listeners`` starts a web server on an empty database and lets attempts report twice
+a second past it, directly to the database. It measures first without and then with listeners, all of whom are
 told of every change.
 """
 

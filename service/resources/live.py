@@ -13,7 +13,6 @@ from service.resources.schemas import Answer, Progress, SweepLine
 from service.states import PENDING, Hold, SweepState, TrialState
 from service.storage.engine import read as reading
 from service.storage.queries import live
-from service.storage.queries import sweeps as stored
 
 DELETED = "deleted"
 """State of a sweep that is gone, or in the bin."""

@@ -1,4 +1,4 @@
-"""Events of ``/api/v1/events``: what changes while people look at it, in numbers and in the words of pages."""
+"""Events of ``/api/v1/events``: what changes while people look at it, in numbers and in words."""
 
 from __future__ import annotations
 

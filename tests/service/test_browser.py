@@ -186,9 +186,7 @@ def test_lists_titles_and_the_chip_of_every_page_are_live(
     other.close()
 
 
-def test_a_board_offers_new_results_and_keeps_what_was_open(
-    visit: Visit, database: Engine, url: str
-) -> None:
+def test_a_board_offers_new_results_and_keeps_what_was_open(visit: Visit, database: Engine, url: str) -> None:
     page = visit.page
     path = computed(database)
     page.goto(url + path)

@@ -46,7 +46,10 @@ def board_of(engine: Engine) -> str:
 
 def test_a_reading_counts_what_goes_on(engine: Engine) -> None:
     """Two sweeps of three trials; one attempt holds the first one's and has done a third of its steps."""
-    first, second = submit(engine, small_sweep(estimators=["st"])), submit(engine, small_sweep(seeds=[7, 8, 9]))
+    first, second = (
+        submit(engine, small_sweep(estimators=["st"])),
+        submit(engine, small_sweep(seeds=[7, 8, 9])),
+    )
     queue = Queue(engine)
     queue.plan(max_lanes=3, slots=1)
     (claim,) = queue.claim(owner="test", limit=1)
@@ -157,7 +160,9 @@ class Database:
         self.readings.append((sweeps, boards))
         self.threads.add(threading.get_ident())
         running = RunningEvent(running=0, queued=0, trials_ended=0, trials_total=0, title="", detail="")
-        gone = [SweepEvent(sweep=str(id), name="", state="x", held="", finished=False) for id in sorted(sweeps)]
+        gone = [
+            SweepEvent(sweep=str(id), name="", state="x", held="", finished=False) for id in sorted(sweeps)
+        ]
         return [
             News("running", "", running, 0),
             *[News("sweep", one.sweep, one, one) for one in gone],
@@ -327,7 +332,12 @@ def test_listening_over_http(engine: Engine) -> None:
         with http.stream("GET", query) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             assert answer.headers["cache-control"] == "no-store"
-            assert [one["event"] for one in Stream(answer).take(4)] == ["running", "progress", "sweep", "board"]
+            assert [one["event"] for one in Stream(answer).take(4)] == [
+                "running",
+                "progress",
+                "sweep",
+                "board",
+            ]
         queue = Queue(engine)
         queue.plan(max_lanes=64, slots=1)
         (claim,) = queue.claim(owner="test", limit=10)

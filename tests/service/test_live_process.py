@@ -1,4 +1,4 @@
-"""Listeners of a real web process: what others write comes, threads do not grow, and SIGTERM ends it at once."""
+"""Listeners of a real web process: what others write comes, threads do not grow, SIGTERM ends it at once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The last event of every subject, numbered, so that who has seen some gets the rest.
 
-Nothing is kept of what a later event of the same subject has replaced: a listener that was away or is slow gets
-how things stand, not how they came to. Memory grows with what goes on, not with time or listeners.
+Nothing is kept of what a later event of the same subject has replaced: a listener that was away or is slow
+gets how things stand, not how they came to. Memory grows with what goes on, not with time or listeners.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fastapi.sse import format_sse_event
 
-from service.resources.live import EVERYTHING, News
+from service.resources.live import News
 from service.resources.live_schemas import Kind, SweepEvent
 
 TOLD_AGAIN_S = 10.0
@@ -38,6 +38,11 @@ class Topics:
     boards: frozenset[str] = frozenset()
     kinds: frozenset[Kind] | None = None
 
+    @property
+    def named(self) -> bool:
+        """Whether it is certain sweeps and boards."""
+        return bool(self.sweeps or self.boards)
+
     def want(self, kind: Kind, subject: str) -> bool:
         """Whether an event is one of them."""
         if self.kinds is not None and kind not in self.kinds:
@@ -46,7 +51,7 @@ class Topics:
             return True
         if kind == "board":
             return subject in self.boards
-        return int(subject) in self.sweeps if self.sweeps or self.boards else True
+        return int(subject) in self.sweeps if self.named else True
 
 
 class Event(NamedTuple):
@@ -91,12 +96,10 @@ class Bulletin:
         known = session == self._session and number.isascii() and number.isdigit() and len(number) < 20
         return int(number) if known else 0
 
-    def knows(self, topics: Topics) -> bool:
-        """Whether all that these topics name has been read."""
-        named: set[tuple[Kind, str]] = {("running", EVERYTHING)}
-        named |= {("sweep", str(id)) for id in topics.sweeps}
-        named |= {("board", id) for id in topics.boards}
-        return named <= self._latest.keys()
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was read yet."""
+        return not self._latest
 
     def going_on(self) -> set[int]:
         """Sweeps that had not finished when they were last read."""

@@ -1,9 +1,9 @@
 """Who listens, and the one reader of the database for all of them.
 
-The reader works while somebody listens: it reads, tells, and rests a second, or twenty times as long as reading
-took, so that it never takes more than a twentieth of a processor from the rest. Whoever asks for what it has not
-read yet wakes it. Everything but the reading itself happens in the event loop: a listener is a waiting task, no
-thread, and all get the same bytes.
+The reader works while somebody listens: it reads, tells, and rests a second, or twenty times as long as
+reading took, so that it takes at most a twentieth of a processor from the rest. Who begins to listen to some
+sweep or board wakes it sooner: a page must not be told what is older than itself. Everything but the reading
+itself happens in the event loop: a listener is a waiting task, no thread, and all get the same bytes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from service.storage.engine import is_outage
 logger = logging.getLogger(__name__)
 
 REST_S = 1.0
-SHORTEST_REST_S = 0.1
-"""Between two readings, however many new listeners wait for the next one."""
 RESTS = 20
 """Times as long as it read."""
+SHORTEST_REST_S, SHORTEST_RESTS = 0.1, 5
+"""The same, however many new listeners wait for the next reading."""
 AWAY_S = 5.0
 """Rest after a reading that failed."""
 HEARTBEAT_S = 15.0
@@ -87,7 +87,7 @@ class Hub:
                 {"Retry-After": str(FULL_S)},
             )
         seen = self._bulletin.number_of(last_event_id)
-        first = 0 if self._bulletin.knows(topics) else self._begun + 1
+        first = self._begun + 1 if topics.named or self._bulletin.empty else 0
         listener = Listener(self, topics, seen=seen, first_reading=first, stays=stays)
         self._listeners.add(listener)
         self._wake_reader(new=first > 0)
@@ -153,8 +153,9 @@ class Hub:
             fails = False
             self._tell(found)
             took = time.monotonic() - began
-            await asyncio.sleep(max(SHORTEST_REST_S, took))
-            await _set_within(self._wanted, max(self._rest_s, RESTS * took) - took)
+            shortest = max(SHORTEST_REST_S, SHORTEST_RESTS * took)
+            await asyncio.sleep(shortest)
+            await _set_within(self._wanted, max(self._rest_s, RESTS * took) - shortest)
 
     def _subjects(self) -> tuple[frozenset[int], frozenset[str]]:
         self._wanted.clear()
@@ -177,7 +178,7 @@ class Listener:
         hub: where it listens.
         topics: what to.
         seen: number of the last event that it has.
-        first_reading: before which not all that it wants is known.
+        first_reading: before which it is told nothing: all that was read was read earlier than its page.
         stays: whether it takes one of the places.
     """
 
@@ -191,11 +192,16 @@ class Listener:
     async def stream(self) -> AsyncIterator[bytes]:
         """What it gets, as it travels, until the server ends; a comment when nothing happens for a while."""
         yield format_sse_event(comment="welcome", retry=random.randint(*RECONNECT_MS))
+        beat = time.monotonic() + HEARTBEAT_S
         while not self._hub.closed:
             if events := self.take():
                 yield b"".join(event.wire for event in events)
-            elif not await self._hub.wait(HEARTBEAT_S):
+            elif time.monotonic() >= beat:
                 yield HEARTBEAT
+            else:
+                await self._hub.wait(beat - time.monotonic())
+                continue
+            beat = time.monotonic() + HEARTBEAT_S
 
     async def first(self, seconds: float) -> list[Event]:
         """How things stand, once that was read.
@@ -204,15 +210,14 @@ class Listener:
             TimeoutError: it was not within this time.
         """
         async with asyncio.timeout(seconds):
-            while not self._hub.has_read(self.first_reading):
+            while not (self._hub.closed or self._hub.has_read(self.first_reading)):
                 await self._hub.wait(seconds)
         return self.take()
 
     def take(self) -> list[Event]:
-        """What is newer than what it took last; nothing before all that it wants was read."""
-        if not self._hub.has_read(self.first_reading):
-            return []
-        events = self._hub.news(self.topics, seen=self._seen)
+        """What is newer than what it took last."""
+        ready = self._hub.has_read(self.first_reading)
+        events = self._hub.news(self.topics, seen=self._seen) if ready else []
         if events:
             self._seen = events[-1].number
         return events

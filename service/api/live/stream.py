@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import anyio
-from fastapi.sse import EventSourceResponse
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from service.api.live.hub import Listener
@@ -11,11 +11,16 @@ from service.api.live.hub import Listener
 SLOW_S = 30.0
 """For how long a listener may leave unread what it was sent; then its place is given to another."""
 
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second: nginx passes events on at once
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}  # the second: nginx passes events on at once
 
 
-class EventStream(EventSourceResponse):
-    """The stream of one listener."""
+class EventStream(StreamingResponse):
+    """The stream of one listener. FastAPI's own would put every event into words for every listener."""
+
+    media_type = "text/event-stream"
 
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener.stream(), headers=HEADERS)

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
-from fastapi.sse import EventSourceResponse
 
 from service.api.live.bulletin import Topics
 from service.api.live.hub import Hub, Listener
@@ -41,28 +40,26 @@ async def _listener(
         yield listener
 
 
-async def _asker(
-    request: Request, topics: Annotated[Topics, Depends(_topics)]
-) -> AsyncIterator[Listener]:
+async def _asker(request: Request, topics: Annotated[Topics, Depends(_topics)]) -> AsyncIterator[Listener]:
     hub: Hub = request.app.state.hub
     with hub.listener(topics, stays=False) as listener:
         yield listener
 
 
-@router.get("", response_class=EventSourceResponse)
+@router.get("", response_class=EventStream)
 async def events(listener: Annotated[Listener, Depends(_listener)]) -> EventStream:
     """What changes: first how everything stands that is asked for, then every change.
 
-    Events are `running` (all that goes on), `progress` and `sweep` (how far a sweep is, its state; of all that
-    go on, or of those named), and `board` (other results; of boards that are named). A sweep that is not there
-    is `deleted`. With `Last-Event-ID` only what is newer comes. Too many listeners: 503.
+    Events are `running` (all that goes on), `progress` and `sweep` (how far a sweep is, its state; of all
+    that go on, or of those named), and `board` (other results; of boards that are named). A sweep that is
+    not there is `deleted`. With `Last-Event-ID` only what is newer comes. Too many listeners: 503.
     """
     return EventStream(listener)
 
 
 @router.get("/latest")
 async def latest(listener: Annotated[Listener, Depends(_asker)]) -> Latest:
-    """How everything stands that is asked for, as the first events of the stream, for those who cannot listen."""
+    """How everything stands that is asked for: the first events of the stream, for who cannot listen."""
     try:
         found = await listener.first(LATEST_S)
     except TimeoutError:
