@@ -26,8 +26,9 @@ def board_counts(connection: Connection, task_keys: Sequence[str]) -> list[Board
     """The counts of those of these boards that exist, from what is kept of their cells."""
     kept = (Cell.trials, Cell.succeeded, Cell.failed, Cell.cancelled)
     sums = (sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.Integer) for column in kept)
+    trials, succeeded, failed, cancelled = sums
     query = (
-        sa.select(Board.task_key, *sums)
+        sa.select(Board.task_key, trials, succeeded, failed, cancelled)
         .outerjoin(Cell, Cell.board_id == Board.id)
         .where(among(connection, Board.task_key, task_keys))
         .group_by(Board.id, Board.task_key)
