@@ -88,9 +88,9 @@ def _roughly_between(low: float | None, high: float | None) -> str:
     """``about 18 min left``, or ``up to 40 min left`` where the two are far apart; empty when unknown."""
     if low is None or high is None:
         return ""
-    if high <= numbers.CLOSE * low:
-        return f"about {numbers.rough_duration((low + high) / 2)} left"
-    return f"up to {numbers.rough_duration(high)} left"
+    close = high <= numbers.CLOSE * low
+    time = numbers.rough_duration((low + high) / 2 if close else high)
+    return f"{time} left" if time.startswith("less") else f"{'about' if close else 'up to'} {time} left"
 
 
 def _progress(line: SweepLine) -> News:

@@ -180,7 +180,7 @@ def test_lists_titles_and_the_chip_of_every_page_are_live(
     expect(other.page).to_have_title("small – Heunboard")
     expect(other.page.locator("#running")).to_be_hidden()
     submit(database, small_sweep(name="newcomer", seeds=[7]))
-    visit.page.get_by_role("button", name="Show").click()
+    visit.page.get_by_role("button", name="Show", exact=True).click()
     expect(visit.page.get_by_role("link", name="newcomer")).to_be_visible()
     assert visit.complaints == other.complaints == []
     other.close()
@@ -190,14 +190,35 @@ def test_a_board_offers_new_results_and_keeps_what_was_open(visit: Visit, databa
     page = visit.page
     path = computed(database)
     page.goto(url + path)
-    page.evaluate("document.querySelector('details.values').id = 'values'")
     compute(database, small_sweep(seeds=[8, 9]), {8: 1.5, 9: 2.5})
     offer = page.locator(".live-offer")
-    expect(offer).to_have_text("4 new resultsShow")
+    expect(offer.locator("span")).to_have_text("4 new results")
     expect(page.locator("tbody td:last-child").first).to_have_text("4")
-    offer.get_by_role("button").click()
+    page.get_by_text("Values as a table").click()
+    page.evaluate("scrollTo(0, 120)")
+    offer.get_by_role("button", name="Show", exact=True).click()
     expect(page.locator("tbody td:last-child").first).to_have_text("6")
     expect(offer).to_be_hidden()
+    expect(page.get_by_role("region", name="Curve values")).to_be_visible()
+    assert page.evaluate("scrollY") == 120
+    assert visit.complaints == []
+
+
+def test_a_board_that_is_to_show_what_is_new_does(visit: Visit, database: Engine, url: str) -> None:
+    page = visit.page
+    page.clock.install()
+    path = computed(database)
+    page.goto(url + path)
+    seeds = page.locator("tbody td:last-child").first
+    compute(database, small_sweep(seeds=[8, 9]), {8: 1.5, 9: 2.5})
+    page.get_by_role("button", name="Always show").click()
+    expect(seeds).to_have_text("6")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    compute(database, small_sweep(seeds=[10]), {10: 2.0})
+    page.clock.fast_forward(10_000)
+    expect(seeds).to_have_text("7")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".live-offer")).to_be_hidden()
     assert visit.complaints == []
 
 

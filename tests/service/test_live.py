@@ -87,7 +87,7 @@ def test_what_has_ended_is_told_to_those_who_name_it(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (10.0, 20.0, "up to less than a minute left"),
+        (10.0, 20.0, "less than a minute left"),
         (1000.0, 1160.0, "about 18 min left"),
         (60.0, 1080.0, "up to 18 min left"),
         (10800.0, 11400.0, "about 3 h 5 min left"),

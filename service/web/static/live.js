@@ -13,6 +13,8 @@
   const ASK_EVERY = 3000; // where there is no stream
   const STREAM_AGAIN = 60000;
   const SILENCE = 10000; // a stream that has brought nothing for so long is held up on its way
+  const LOAD_EVERY = 10000; // of a page that is to show always what is new
+  const ALWAYS = "heunboard-live-always"; // the page that is
   const KEPT = "heunboard-live"; // what is open and where the page stood, over loading it again
 
   const number = new Intl.NumberFormat("en-US");
@@ -25,24 +27,25 @@
 
   // ---- The page, loaded again where it was: open rows, scroll, focus. ----
 
-  const opened = "details[open][id], [aria-expanded=true][id], [aria-expanded=true][aria-controls]";
-  const selectorOf = (element) =>
-    element.id ? `#${CSS.escape(element.id)}` : `[aria-controls="${CSS.escape(element.getAttribute("aria-controls"))}"]`;
+  const nameOf = (one) => one.id || one.getAttribute("aria-controls") || one.firstElementChild?.textContent;
+  const opened = (root = document) => all("details[open], [aria-expanded=true]", root).map(nameOf);
+  const open = (names, root = document) => {
+    for (const one of all("details:not([open]), [aria-expanded=false]", root)) {
+      if (!names.includes(nameOf(one))) continue;
+      if (one.localName === "details") one.open = true;
+      else one.click();
+    }
+  };
   const loadAgain = () => {
-    const kept = { page: location.href, open: all(opened).map(selectorOf), top: scrollY, focus: document.activeElement?.id };
+    const kept = { page: location.href, open: opened(), top: scrollY, focus: document.activeElement?.id };
     sessionStorage.setItem(KEPT, JSON.stringify(kept));
     location.reload();
-  };
-  const expand = (selector) => {
-    const element = document.querySelector(selector);
-    if (element?.localName === "details") element.open = true;
-    else if (element?.getAttribute("aria-expanded") === "false") element.click();
   };
   const restore = () => {
     const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
     sessionStorage.removeItem(KEPT);
     if (kept?.page !== location.href) return;
-    kept.open.forEach(expand);
+    open(kept.open);
     if (kept.focus) document.getElementById(kept.focus)?.focus({ preventScroll: true });
     scrollTo({ top: kept.top, behavior: "instant" });
   };
@@ -54,15 +57,37 @@
   said.setAttribute("role", "status");
   const offer = document.createElement("div");
   offer.className = "live-offer";
-  offer.hidden = true;
-  offer.innerHTML = '<span></span><button type="button" class="button">Show</button>';
-  offer.lastChild.addEventListener("click", loadAgain);
+  offer.innerHTML = '<span></span><button type="button" class="button">Show</button><button type="button" class="button"></button>';
+  const [offered, showNow, always] = offer.children;
+  showNow.addEventListener("click", loadAgain);
   document.getElementById("main").prepend(said, offer);
-  const offerToShow = (text, inWords) => {
-    if (offer.hidden) said.textContent = inWords; // once: the number goes on
-    offer.hidden = false;
-    offer.firstChild.textContent = text;
+
+  const showsAlways = () => sessionStorage.getItem(ALWAYS) === location.pathname;
+  const setOffer = () => {
+    const [on, there] = [showsAlways(), Boolean(offered.textContent)];
+    offer.hidden = !on && !there;
+    showNow.hidden = on;
+    always.textContent = on ? "Stop" : "Always show";
+    if (on) offered.textContent = "What is new is shown as it comes";
   };
+  const loaded = Date.now();
+  let next = null; // when this page is loaded again by itself
+  const offerToShow = (text, inWords) => {
+    if (showsAlways()) {
+      next ??= setTimeout(() => showsAlways() && loadAgain(), loaded + LOAD_EVERY - Date.now());
+      return;
+    }
+    if (offer.hidden) said.textContent = inWords; // once: the number goes on
+    offered.textContent = text;
+    setOffer();
+  };
+  always.addEventListener("click", () => {
+    sessionStorage.setItem(ALWAYS, showsAlways() ? "" : location.pathname);
+    if (showsAlways()) return loadAgain();
+    offered.textContent = "";
+    setOffer();
+  });
+  setOffer();
 
   // ---- Parts of the page that the server writes. ----
 
@@ -74,9 +99,9 @@
     for (const part of all("[data-live-part]")) {
       const answer = await fetch(`${part.dataset.livePart}${location.search}`).catch(() => null);
       if (!answer?.ok) continue;
-      const open = all(opened, part).map(selectorOf);
+      const names = opened(part);
       part.innerHTML = await answer.text(); // our own server-rendered, escaped HTML
-      open.forEach(expand);
+      open(names, part);
     }
   };
   const partsChanged = () => {
