@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.benchmark import listeners
 from service.queue.submission import submit
 from service.storage.engine import open_engine
 from tests.service.test_live import Stream
@@ -66,3 +67,13 @@ def test_many_listen_to_what_another_process_writes_until_the_server_ends(tmp_pa
         process.wait(30)
         assert time.monotonic() - began < ENDS_WITHIN
         assert process.returncode in (0, -signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_listeners_that_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert listeners.main(["--listeners", "2", "--seconds", "2"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    count, _, _, _, p95, _, events = line.split()
+    assert count == "2"
+    assert float(p95) > 0
+    assert float(events) > 0

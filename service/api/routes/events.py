@@ -46,7 +46,7 @@ async def _asker(request: Request, topics: Annotated[Topics, Depends(_topics)]) 
         yield listener
 
 
-@router.get("", response_class=EventStream)
+@router.get("", status_code=HTTPStatus.OK, response_class=EventStream)
 async def events(listener: Annotated[Listener, Depends(_listener)]) -> EventStream:
     """What changes: first how everything stands that is asked for, then every change.
 
