@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test check format catalogue bench bench-service bench-queue efficiency agreement chaos compose-test clean
+.PHONY: help install demo test e2e check format catalogue bench bench-service bench-queue efficiency agreement chaos compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -33,7 +33,12 @@ demo: $(STAMP) ## from nothing to two leaderboards; KEEP=1 leaves the server run
 	@$(BIN)/python -m service.cli.demo $(if $(KEEP),--keep)
 
 test: $(STAMP) ## the whole test suite, SQLite and PostgreSQL
+	@$(BIN)/python -m tests.e2e.chromium
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+e2e: $(STAMP) ## the pages in a real Chromium, with axe; part of the whole suite
+	@$(BIN)/python -m tests.e2e.chromium
+	@$(BIN)/python -m pytest tests/e2e -n 2 --dist worksteal $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ from service.cli.progress_bar import watch
 from service.client import Client, ClientError
 from service.errors import HeunboardError
 from service.processes.server import server
+from service.resources.numbers import counted
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 POLYNOMIAL = EXAMPLES / "polynomial.yaml"
@@ -143,7 +144,7 @@ def _outcome(sweeps: list[dict[str, Any]]) -> str:
     states = ", ".join(f"{sweep['name']} {sweep['state']}" for sweep in sweeps)
     trials = sum(sweep["trials"] for sweep in sweeps)
     failed = sum(sweep["progress"]["counts"].get("failed", 0) for sweep in sweeps)
-    return f"{states}: {trials} trials" + (f", {failed} failed" if failed else "")
+    return f"{states}: {counted(trials, 'trial')}" + (f", {failed} failed" if failed else "")
 
 
 if __name__ == "__main__":

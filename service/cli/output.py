@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from service.resources import fallbacks
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer of the REST API as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
 Url = Annotated[
     str | None,
     typer.Option("--url", envvar="HEUNBOARD_URL", help="Address of the server.", show_default=False),

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.output import console
-from service.resources.numbers import duration
+from service.resources.numbers import counted, duration
 
 Plan = dict[str, Any]
 
@@ -31,7 +31,7 @@ def show(plan: Plan, cheaper: Sequence[str] = ()) -> None:
 def counts(plan: Plan) -> str:
     """``96 trials: 6 already known, 90 to compute``, in rich markup."""
     return (
-        f"{plan['trials']:,} trials: {plan['known']:,} already known, "
+        f"{counted(plan['trials'], 'trial')}: {plan['known']:,} already known, "
         f"[bold]{plan['to_compute']:,}[/] to compute"
     )
 
@@ -39,7 +39,7 @@ def counts(plan: Plan) -> str:
 def device_time(time: dict[str, Any]) -> str:
     """``about 3 h 10 min (2 h 5 min to 5 h 0 min; from 12 finished attempts)``."""
     attempts = time["attempts"]
-    basis = "shipped rates of another machine" if not attempts else _finished_attempts(attempts)
+    basis = "shipped rates of another machine" if not attempts else counted(attempts, "finished attempt")
     low, expected, high = (duration(time[name]) for name in ("low", "expected", "high"))
     return f"about {expected} ({low} to {high}; from {basis})"
 
@@ -68,10 +68,6 @@ def confirmed(plan: Plan, cheaper: Sequence[str] = ()) -> bool:
 def is_terminal() -> bool:
     """Whether somebody is there to answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _finished_attempts(number: int) -> str:
-    return "1 finished attempt" if number == 1 else f"{number:,} finished attempts"
 
 
 def _table(estimators: list[dict[str, Any]]) -> Table:

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from benchmarks.suites import reading
 from service.cli.output import console
+from service.resources.numbers import counted
 
 _app = typer.Typer(name="suite", help="Check files of suites on this machine.", no_args_is_help=True)
 
@@ -62,12 +63,8 @@ def _check(folder: Path) -> bool:
         tiers = sum(len(one.file.tiers) for one in suite.exhibits.values())
         numbers = reading.published_numbers(suite)
         text = (
-            f"{folder}: {_counted(len(suite.exhibits), 'exhibit')}, {_counted(tiers, 'tier')}, "
-            f"{_counted(numbers, 'published number')}: nothing wrong"
+            f"{folder}: {counted(len(suite.exhibits), 'exhibit')}, {counted(tiers, 'tier')}, "
+            f"{counted(numbers, 'published number')}: nothing wrong"
         )
         console().print(escape(text), highlight=False, soft_wrap=True)
     return not wrong
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

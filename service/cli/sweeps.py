@@ -18,7 +18,7 @@ from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, 
 from service.cli.progress_bar import watch
 from service.client import Client
 from service.errors import InvalidSettings
-from service.resources.numbers import duration
+from service.resources.numbers import counted, duration
 
 LISTED = 20
 TRACEBACK_LINES = 12
@@ -177,7 +177,7 @@ def _announce(client: Client, sweep: dict[str, Any]) -> None:
     known = sweep["progress"]["counts"].get("succeeded", 0)
     console().print(
         f"Sweep [bold]{sweep['id']}[/] {escape(sweep['name'])}: "
-        f"{sweep['trials']:,} trials, {known:,} already known{_cost(sweep['plan'])}"
+        f"{counted(sweep['trials'], 'trial')}, {known:,} already known{_cost(sweep['plan'])}"
         f"\n{client.url}/sweeps/{sweep['id']}",
         highlight=False,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from service.resources import describe
-from service.resources.colours import DARK, LIGHT, colours
+from service.resources.colours import Scheme, marks
 from service.resources.figures import Level, Panel, Picture
 from service.resources.numbers import five_digits
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 Format = Literal["svg", "png"]
-Scheme = Literal["light", "dark"]
 
 GROUNDS = {
     "light": ("#ffffff", "#16191d", "#5f6771", "#e2e5e8"),
@@ -28,10 +27,10 @@ GROUNDS = {
 }
 """Ground, ink, muted ink and lines of the style sheet."""
 
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">")
-"""One for every colour: nothing is told by colour alone."""
+MARKS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", ":", "-.", (0, (9, 4)), (0, (9, 3, 2, 3)))
+"""By the pattern of a mark: nothing is told by colour alone."""
 
-DASHES = {"": "-", "p1": "--", "p2": ":"}
 LEVEL_DASHES = ("--", "-.", ":")
 COLUMNS = 3
 INCHES = (4.0, 3.1)
@@ -48,7 +47,7 @@ def draw(picture: Picture, *, format: Format, scheme: Scheme = "light") -> bytes
 
     with _lock, matplotlib.rc_context():
         matplotlib.rcParams.update(_settings(scheme))
-        figure = _figure(picture, LIGHT if scheme == "light" else DARK)
+        figure = _figure(picture, scheme)
         file = io.BytesIO()
         figure.savefig(file, format=format, dpi=DPI, metadata={"Date": None} if format == "svg" else None)
     return file.getvalue()
@@ -74,7 +73,7 @@ def _settings(scheme: Scheme) -> Any:
     }
 
 
-def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
+def _figure(picture: Picture, scheme: Scheme) -> Figure:
     from matplotlib.figure import Figure
 
     columns = min(COLUMNS, len(picture.panels))
@@ -84,26 +83,29 @@ def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
     places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, axes in zip(picture.panels, places, strict=False):
         axes.set_title(panel.title, fontsize=9.5)
-        (_numbers if picture.kind == "heatmap" else _curves)(axes, panel, picture, palette)
+        (_numbers if picture.kind == "heatmap" else _curves)(axes, panel, picture, scheme)
     for axes in places[len(picture.panels) :]:
         axes.set_axis_off()
     if picture.kind == "curves" and picture.estimators:
-        _legend(figure, picture, palette)
+        _legend(figure, picture, scheme)
     return figure
 
 
-def _style(estimator: str, picture: Picture, palette: tuple[str, ...]) -> dict[str, Any]:
+def _style(estimator: str, picture: Picture, scheme: Scheme) -> dict[str, Any]:
     """Colour, dashes and mark of an estimator, as on the pages."""
-    name, _, pattern = colours(picture.estimators)[estimator].partition(" ")
-    place = int(name.removeprefix("e"))
-    return {"color": palette[place], "linestyle": DASHES[pattern], "marker": MARKS[place]}
+    mark = marks(picture.estimators)[estimator]
+    return {
+        "color": mark.colour(scheme),
+        "linestyle": DASHES[mark.pattern],
+        "marker": MARKS[mark.pattern],
+    }
 
 
-def _curves(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]) -> None:
+def _curves(axes: Axes, panel: Panel, picture: Picture, scheme: Scheme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for curve in panel.curves:
-        style = _style(curve.estimator, picture, palette)
+        style = _style(curve.estimator, picture, scheme)
         mean = [math.nan if one is None else one for one in curve.mean]
         sd = [0.0 if one is None else one for one in curve.sd]
         every = max(len(mean) // 6, 1)
@@ -143,7 +145,7 @@ def _level(axes: Axes, level: Level, place: int) -> None:
     )
 
 
-def _numbers(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]) -> None:
+def _numbers(axes: Axes, panel: Panel, picture: Picture, scheme: Scheme) -> None:
     """Rows of estimators, columns of the hyper-parameter; light is good, the best number of a row is bold."""
     across = sorted({at for own in panel.numbers.values() for at in own})
     table = [[own.get(at, math.nan) for at in across] for own in panel.numbers.values()]
@@ -158,7 +160,7 @@ def _numbers(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...
     axes.set_xticks(range(len(across)), [f"{at:g}" for at in across])
     axes.set_yticks(range(len(table)), [describe.title_of_estimator(id) for id in panel.numbers], fontsize=8)
     for label, id in zip(axes.get_yticklabels(), panel.numbers, strict=True):
-        label.set_color(_style(id, picture, palette)["color"])
+        label.set_color(_style(id, picture, scheme)["color"])
     axes.set_xlabel(picture.across)
 
 
@@ -176,10 +178,10 @@ def _nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center")
 
 
-def _legend(figure: Figure, picture: Picture, palette: tuple[str, ...]) -> None:
+def _legend(figure: Figure, picture: Picture, scheme: Scheme) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], markersize=4, **_style(id, picture, palette)) for id in picture.estimators]
+    handles = [Line2D([], [], markersize=4, **_style(id, picture, scheme)) for id in picture.estimators]
     titles = [describe.title_of_estimator(id) for id in picture.estimators]
     widest = MARK_INCHES + LETTER_INCHES * max(map(len, titles))
     columns = max(1, min(len(titles), MOST_COLUMNS, int(figure.get_figwidth() / widest)))

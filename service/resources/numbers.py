@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks.engine.optimizers import registry as optimizers
 from estimators.info import Value
@@ -133,9 +133,26 @@ def five_digits(value: float | None) -> str:
     return text(value, decimals_for(None, value))
 
 
+def fillers(texts: Sequence[str]) -> list[str]:
+    """What each number of a column lacks behind its last digit; shown invisibly, it aligns the points.
+
+    >>> fillers(["125.08", "99.3", "7"])
+    ['', '0', '.00']
+    """
+    points = [text.find(".") for text in texts]
+    tails = [len(text) - point if point >= 0 else 0 for text, point in zip(texts, points, strict=True)]
+    longest = "." + "0" * (max(tails, default=0) - 1)
+    return [longest[tail:] if any(tails) else "" for tail in tails]
+
+
 def reference_decimals(mean: float, sd: float | None) -> int:
     """Decimals that a reference is shown with: as its source prints them when it has a spread."""
     return decimals_for(None, mean) if sd is None else max(decimals_for(sd, mean), 2)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 trial``, ``3,600 trials``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def percent(done: int, total: int) -> str:

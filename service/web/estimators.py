@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from markupsafe import Markup
@@ -17,7 +18,9 @@ from service.dependencies import PublishedDep
 from service.errors import NotFound
 from service.resources import catalogue, certificates
 from service.resources.certificates import Stored
-from service.resources.numbers import compact, text
+from service.resources.colours import colours
+from service.resources.numbers import compact, fillers, text
+from service.web.mathematics import mathml, symbols
 from service.web.render import page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -36,13 +39,29 @@ CHIPS = {
 }
 
 
+class Figure(NamedTuple):
+    """A number of the list: as it is written, and as it is sorted by; ``None`` where there is none."""
+
+    text: str
+    value: float | None
+
+
+NOTHING = Figure("–", None)
+COLUMNS = ("order", "bias", "variance", "cosine", "evaluations", "time")
+
+
 @router.get("/estimators")
 def estimators_page(published: PublishedDep) -> HTMLResponse:
     """All estimators with what their certificates say."""
     entries = [registry.get(id) for id in registry.available()]
-    found = [(info, _stored(info, published)[0]) for info in entries]
-    rows = [{"info": info, **_figures(stored.certificate if stored else None)} for info, stored in found]
-    return page("estimators.html", section="estimators", rows=rows, problem=COMMON_PROBLEM)
+    looks = colours(info.id for info in entries)
+    certified = [stored.certificate if (stored := _stored(info, published)[0]) else None for info in entries]
+    rows = [
+        {"info": info, "look": looks[info.id], "verdict": _verdict(certificate)}
+        for info, certificate in zip(entries, certified, strict=True)
+    ]
+    columns = _columns([_figures(certificate) for certificate in certified])
+    return page("estimators.html", section="estimators", rows=rows, columns=columns, problem=COMMON_PROBLEM)
 
 
 @router.get("/estimators/{id}")
@@ -55,6 +74,8 @@ def estimator_page(id: str, published: PublishedDep) -> HTMLResponse:
         section="estimators",
         info=info,
         parameters=catalogue.estimator_entry(info).parameters,
+        equation=mathml(info.equation),
+        symbols=symbols(info.equation),
         properties=properties(info.properties),
         bibtex=info.citation.bibtex(),
         missing=missing,
@@ -84,19 +105,33 @@ def _stored(info: EstimatorInfo, published: Path) -> tuple[Stored | None, str]:
         return None, str(error)
 
 
-def _figures(certificate: Certificate | None) -> dict[str, str]:
-    """The columns of the list."""
+def _verdict(certificate: Certificate | None) -> str:
     if certificate is None:
-        return dict.fromkeys(("verdict", "order", "bias", "variance", "cosine", "evaluations", "time"), "–")
-    point, cost = certificate.common, certificate.cost
+        return ""
+    return "as declared" if certificate.passed else "contradicts"
+
+
+def _figures(certificate: Certificate | None) -> dict[str, Figure]:
+    """The columns of numbers of the list."""
+    if certificate is None:
+        return dict.fromkeys(COLUMNS, NOTHING)
+    point, cost, order = certificate.common, certificate.cost, certificate.order
     return {
-        "verdict": "as declared" if certificate.passed else "contradicts",
-        "order": "–" if certificate.order is None else text(certificate.order.value, 2),
-        "bias": point.bias_text(),
-        "variance": compact(point.variance.value),
-        "cosine": text(point.cosine.value, 3),
-        "evaluations": str(cost.evaluations),
-        "time": text(cost.seconds_ratio.value, 1),
+        "order": NOTHING if order is None else Figure(text(order.value, 2), order.value),
+        "bias": Figure(point.bias_text(), point.bias.value if point.detected else 0.0),
+        "variance": Figure(compact(point.variance.value), point.variance.value),
+        "cosine": Figure(text(point.cosine.value, 3), point.cosine.value),
+        "evaluations": Figure(str(cost.evaluations), cost.evaluations),
+        "time": Figure(text(cost.seconds_ratio.value, 1), cost.seconds_ratio.value),
+    }
+
+
+def _columns(rows: Sequence[Mapping[str, Figure]]) -> dict[str, list[tuple[Figure, str]]]:
+    """Every column with what aligns its points."""
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    return {
+        name: list(zip(column, fillers([figure.text for figure in column]), strict=True))
+        for name, column in columns.items()
     }
 
 

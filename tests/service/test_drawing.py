@@ -8,7 +8,6 @@ import pytest
 
 from estimators import registry as estimators
 from service.resources import drawing
-from service.resources.colours import LIGHT
 from service.resources.figures import Panel, Picture
 from service.resources.schemas import BoardCurve
 
@@ -29,7 +28,7 @@ def picture(panels: int, estimators: int) -> Picture:
 @pytest.mark.parametrize("panels", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("count", [1, 3, 10])
 def test_the_legend_lies_inside_and_places_without_a_panel_are_not_drawn(panels: int, count: int) -> None:
-    figure = drawing._figure(picture(panels, count), LIGHT)
+    figure = drawing._figure(picture(panels, count), "light")
     figure.savefig(io.BytesIO(), format="png")
     (legend,) = figure.legends
     frame, box = figure.bbox, legend.get_window_extent()

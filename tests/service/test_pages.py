@@ -8,10 +8,8 @@ import re
 import pytest
 from sqlalchemy import Engine
 
-from estimators import registry
 from service.cli import boards as cli_boards
 from service.resources import numbers
-from service.resources.colours import COLOURS, colours
 from service.resources.labels import metric_label
 from service.resources.schemas import BoardRow, MetricInfo, ReferenceNumber, SeedValue, Setting, Summary
 from service.web import leaderboard, rail
@@ -131,23 +129,6 @@ def test_only_comparable_references_stretch_the_axis(comparable: str, high: floa
     )
     axis = rail.axis_for([row], "loss", [reference])
     assert axis == rail.Axis(low=3.0 - 0.1 * (high - 3.0), high=high + 0.1 * (high - 3.0))
-
-
-def test_colours_are_fixed_and_plug_ins_have_one() -> None:
-    shown = colours([*COLOURS, "somebody_elses"])
-    assert [shown[id] for id in COLOURS] == [f"e{colour}" for colour in COLOURS.values()]
-    assert shown["somebody_elses"] == colours(["somebody_elses"])["somebody_elses"]
-    assert shown["somebody_elses"] in {f"e{i}" for i in range(5, 10)}
-
-
-@pytest.mark.parametrize("several", [10, len(registry.available())])
-def test_no_two_estimators_of_one_page_look_alike(several: int) -> None:
-    ids = registry.available()[-several:]
-    shown = colours(ids)
-    assert len(set(shown.values())) == several
-    assert colours(reversed(ids)) == shown
-    if several <= 10:
-        assert all(" " not in style for style in shown.values())  # patterns only where colours do not suffice
 
 
 def test_nothing_there_says_what_to_do(engine: Engine) -> None:

@@ -17,10 +17,9 @@ from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 from sqlalchemy import Engine
 
 from benchmarks.suites import reading
-from service.resources.colours import DARK, LIGHT
+from service.resources.colours import marks
 from service.storage import migrations
 from service.storage.engine import open_engine
-from service.web.assets import FOLDER
 from tests.support.paper import NUMBERS, SUITE, TABLE, compute_tier, write_suite
 from tests.support.web import application, browser_of
 
@@ -235,15 +234,10 @@ def test_figures_are_drawn_the_same_again(
     assert first.content.startswith(start)
     assert first.headers["etag"] == client.get(path).headers["etag"] != dark.headers["etag"]
     if format == "svg":
-        assert LIGHT[0].encode() in first.content  # ReinMax has the colour it has on every page
-        assert DARK[0].encode() in dark.content
+        reinmax = marks(["reinmax"])["reinmax"]  # has the colour that it has on every page
+        assert reinmax.light.encode() in first.content
+        assert reinmax.dark.encode() in dark.content
         assert b"<text" not in first.content
-
-
-def test_colours_of_pictures_are_those_of_the_style_sheet() -> None:
-    sheet = (FOLDER / "style.css").read_text(encoding="utf-8")
-    found = re.findall(r"--c\d: (#\w+);", sheet)
-    assert tuple(found) == LIGHT + DARK
 
 
 def test_a_web_process_that_drew_nothing_has_no_matplotlib() -> None:

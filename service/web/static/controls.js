@@ -42,8 +42,10 @@
     button.disabled = false;
   };
 
-  for (const button of document.querySelectorAll("button[data-action]"))
-    button.addEventListener("click", () => act(button));
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-action]"); // also one that came later
+    if (button) act(button);
+  });
 
   const priority = document.getElementById("priority");
   priority?.addEventListener("submit", async (event) => {

@@ -1,0 +1,1 @@
+"""Pages in a real Chromium, from a real server with a small database."""
