@@ -18,20 +18,23 @@ FLOOR = 1e-6
 """What is below is drawn here."""
 
 STYLE = """
+svg:root { color-scheme: light dark }
 .certificate { font: 12px system-ui, sans-serif; color: #16191d; background: #fff }
+.certificate { color: light-dark(#16191d, #e9ebee); background: light-dark(#fff, #181b1f) }
 .certificate text { fill: currentColor }
 .certificate .muted { opacity: .65 }
 .certificate .grid { stroke: currentColor; opacity: .13 }
 .certificate .guide { stroke: currentColor; opacity: .45; stroke-dasharray: 4 4 }
 .certificate .s0 { color: #0b62c4 } .certificate .s1 { color: #c8701a } .certificate .s2 { color: #b5384f }
 .certificate .s3 { color: #12805c } .certificate .s4 { color: #8a5bc9 }
+.certificate .s0 { color: light-dark(#0b62c4, #6aa9ff) } .certificate .s1 { color: light-dark(#c8701a, #f0a35a) }
+.certificate .s2 { color: light-dark(#b5384f, #f07f92) } .certificate .s3 { color: light-dark(#12805c, #4fc795) }
+.certificate .s4 { color: light-dark(#8a5bc9, #b896f0) }
 .certificate .mark { fill: currentColor } .certificate .limit { fill: none; stroke: currentColor }
 .certificate .line, .certificate .whisker { fill: none; stroke: currentColor; stroke-width: 1.6 }
-@media (prefers-color-scheme: dark) {
-  .certificate { color: #e9ebee; background: #181b1f }
-  .certificate .s0 { color: #6aa9ff } .certificate .s1 { color: #f0a35a } .certificate .s2 { color: #f07f92 }
-  .certificate .s3 { color: #4fc795 } .certificate .s4 { color: #b896f0 }
-}
+"""
+"""Pairs of colours, light and dark, follow the page that the picture is in, or the system where it is a file;
+programs that do not know light-dark() take the light ones.
 """
 
 

@@ -32,7 +32,9 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(static=static_url, percent=numbers.percent, version=package_version())
+    environment.globals.update(
+        static=static_url, percent=numbers.percent, counted=numbers.counted, version=package_version()
+    )
     return environment
 
 

@@ -19,10 +19,10 @@ from service.storage import migrations
 from service.storage.engine import open_engine
 from tests.e2e import chromium
 from tests.e2e.database import Contents, fill
-from tests.e2e.visit import Visit
+from tests.e2e.visit import PATIENCE_MS, Visit
 
 STOP_SECONDS = 20
-expect.set_options(timeout=20_000)  # milliseconds; of a machine that has other things to do, too
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium.find(), args=["--no-sandbox"])
+        launched = playwright.chromium.launch(
+            executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
+        )
         yield launched
         launched.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,11 +20,11 @@ def ground(page: Page) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_follow_the_system(visit: Callable[..., Visit], scheme: str) -> None:
+def test_pages_follow_the_system(visit: Callable[..., Visit], scheme: Literal["light", "dark"]) -> None:
     page = visit(color_scheme=scheme).page
     page.goto("/")
     assert ground(page) == GROUNDS[scheme]
-    other = "light" if scheme == "dark" else "dark"
+    other: Literal["light", "dark"] = "light" if scheme == "dark" else "dark"
     page.emulate_media(color_scheme=other)
     assert ground(page) == GROUNDS[other]
 

@@ -7,6 +7,8 @@ from typing import Any
 from playwright.sync_api import Browser, Dialog, Page
 
 WIDTH, HEIGHT = 1440, 900
+PATIENCE_MS = 60_000
+"""How long something may take on a machine that has other things to do, too."""
 
 
 class Visit:
@@ -21,6 +23,7 @@ class Visit:
         self._context = browser.new_context(
             base_url=url, viewport={"width": width, "height": HEIGHT}, **options
         )
+        self._context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self._context.new_page()
         self.complaints: list[str] = []
         self.asked: set[str] = set()

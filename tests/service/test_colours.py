@@ -57,7 +57,7 @@ def test_colours_of_one_pattern_stay_apart(scheme: Scheme, sight: str) -> None:
 @pytest.mark.parametrize("place", [0, 1])
 def test_members_of_a_family_have_one_hue_in_different_shades(place: int) -> None:
     for name, family in FAMILIES.items():
-        shades = [look[place] for look in family.values()]
+        shades = [(light, dark)[place] for light, dark, _ in family.values()]
         for one, other in itertools.combinations(shades, 2):
             assert distance(one, other, "all cones") >= SHADES, (name, one, other)
             (_, a, b), (_, c, d) = oklab(one), oklab(other)

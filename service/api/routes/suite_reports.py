@@ -11,6 +11,7 @@ from service.api import report_texts
 from service.api.conditional import IfNoneMatch, conditional
 from service.dependencies import EngineDep, MeasuredDep, TierQuery
 from service.resources import drawing, figures, reproductions, suite_reports
+from service.resources.colours import Scheme
 from service.resources.suite_schemas import SuiteReport
 
 router = APIRouter(prefix="/suites/{suite}/{exhibit}", tags=["suites"])
@@ -60,7 +61,7 @@ def show_figure(
     exhibit: str,
     tier: TierQuery,
     format: drawing.Format = "svg",
-    scheme: drawing.Scheme = "light",
+    scheme: Scheme = "light",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A figure in the paper's layout, on a light or a dark ground."""
