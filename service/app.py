@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
 from service.api import openapi, problem_details
+from service.api.live.hub import Hub
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import (
     attempts,
     board_lists,
     boards,
     controls,
+    events,
     health,
     more_seeds,
     nodes,
@@ -27,7 +31,7 @@ from service.api.routes.internal import internal_router
 from service.api.telemetry import Telemetry, TimedRequests
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
-from service.resources import certificates, measurements
+from service.resources import certificates, live, measurements
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import board_lists as board_list_pages
@@ -56,12 +60,13 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.engine = engine
     app.state.telemetry = telemetry = Telemetry(engine)
     app.state.owner_trials = settings.owner_trials
+    app.state.hub = Hub(partial(live.read, engine), most=settings.max_listeners)
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
     of_boards = (board_lists, boards, more_seeds)
     of_sweeps = (sweeps, sweep_parts, controls)
-    for module in (*of_sweeps, trials, attempts, nodes, *of_boards, registry, suites, suite_reports):
+    for module in (*of_sweeps, trials, attempts, nodes, events, *of_boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
         owner_slots: most attempts of one owner's sweeps at the same time; unset for any number.
         owner_trials: most trials of one owner's sweeps that wait or run; a sweep that would make it more is
             refused. Unset for any number.
+        max_listeners: most pages at the same time that are told of changes as they happen; further ones ask
+            from time to time.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
@@ -62,6 +64,7 @@ class Settings(BaseSettings):
     quarantine_seconds: Seconds = 60.0
     owner_slots: Annotated[int, Field(ge=1)] | None = None
     owner_trials: Annotated[int, Field(ge=1)] | None = None
+    max_listeners: Annotated[int, Field(ge=0)] = 300
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")

@@ -56,7 +56,7 @@ class SecurityHeaders:
 
 
 class HeadAsGet:
-    """Answers HEAD as GET without the body, wherever GET is answered."""
+    """Answers HEAD as GET, wherever GET is answered; the answer ends where its body would begin."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,8 +67,15 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
 
+        ended = False
+
         async def without_body(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+            nonlocal ended
+            if message["type"] != "http.response.body":
+                await send(message)
+            elif not ended:  # a stream of events has no end of its own
+                ended = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await self._app({**scope, "method": "GET"}, receive, without_body)
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.resources.nodes import list_nodes
@@ -20,6 +21,8 @@ from workers.version import package_version
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper ends in seconds; 0.15 is what a board may take."""
+
+EVENTS = "text/event-stream"
 
 UNKNOWN_ROUTE = "unknown"
 """Stands for paths that no route has: what strangers ask for must not become labels."""
@@ -38,7 +41,7 @@ class Telemetry:
         self._registry.register(_Queue(engine, clock))
         self._requests = Histogram(
             "heunboard_http_request_seconds",
-            "Time from a request's head to the end of its answer.",
+            "Time from a request's head to the end of its answer, of a stream of events to its beginning.",
             ("method", "route", "status"),
             buckets=BUCKETS,
             registry=self._registry,
@@ -70,17 +73,21 @@ class TimedRequests:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), HTTPStatus.INTERNAL_SERVER_ERROR.value
+        until_stream: float | None = None
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, until_stream
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if Headers(raw=message["headers"]).get("content-type", "").startswith(EVENTS):
+                    until_stream = time.perf_counter() - began
             await send(message)
 
         try:
             await self._app(scope, receive, noted)
         finally:
-            self._telemetry.note(scope["method"], route_of(scope), status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began if until_stream is None else until_stream
+            self._telemetry.note(scope["method"], route_of(scope), status, seconds)
 
 
 def route_of(scope: Scope) -> str:

@@ -128,6 +128,7 @@ def serve(
     from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
     from service.processes.up import listen
+    from service.processes.web import WebServer
     from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
@@ -143,15 +144,16 @@ def serve(
     prepare(engine)
     if end_with_parent:
         follow()
+    app = create_app(settings, engine)
     config = uvicorn.Config(
-        create_app(settings, engine),
+        app,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
     )
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
-    uvicorn.Server(config).run(sockets=[listener])
+    WebServer(config, ending=app.state.hub.close).run(sockets=[listener])
 
 
 def dispatch(

@@ -101,6 +101,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
 
 
+def rough_duration(seconds: float) -> str:
+    """``less than a minute``, ``18 min``, ``3 h 5 min``: for a time that is known roughly."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    return f"{minutes} min" if minutes < 60 else duration(60 * minutes)
+
+
 def duration_between(low: float | None, high: float | None) -> str:
     """``about 4 min 10 s`` where the two are close, else ``3 min 20 s to 14 min 0 s``; empty when unknown."""
     if low is None or high is None or not duration(high):

@@ -98,6 +98,11 @@ def show_sweep(engine: Engine, sweep_id: str) -> schemas.SweepDetail:
     )
 
 
+def open_sweeps(connection: Connection, *, besides: Sequence[int]) -> list[schemas.SweepLine]:
+    """Sweeps that have not finished, and these whether they have or not; those in the bin are left out."""
+    return _lines(connection, sweeps.open_rows(connection, besides=besides))
+
+
 def sweep_line(engine: Engine, id: str) -> schemas.SweepLine:
     """A sweep as it stands in lists.
 

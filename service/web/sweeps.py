@@ -141,7 +141,6 @@ def sweep_context(
         "others": [_metric_label(sweep, name) for name in metrics.beside(sweep.select, sweep.report)],
         "done": sweep.finished_at is not None,
         "actions": _actions(sweep),
-        "close": numbers.CLOSE,
         "priorities": (MIN_PRIORITY, MAX_PRIORITY),
         "time_left": f"{left} left" if left else "",
         "counts": {state: sweep.progress.counts.get(state, 0) for state in STATES},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
+from starlette.types import Message, Receive, Scope, Send
 
-from service.api.telemetry import Telemetry
+from service.api.telemetry import Telemetry, TimedRequests
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from tests.support.sweeps import SteppedClock, outcome, small_sweep
@@ -100,3 +103,30 @@ def test_requests_are_counted_by_route_and_never_by_what_strangers_ask_for(engin
     assert asked["/sweeps/{id}", "404"] == 1
     assert asked["unknown", "404"] == 1
     assert not [route for route, _ in asked if "wp-admin" in route]
+
+
+@pytest.mark.parametrize(("media_type", "seconds"), [(b"text/event-stream", 2.0), (b"text/html", 60.0)])
+def test_a_stream_of_events_is_timed_to_its_beginning(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, media_type: bytes, seconds: float
+) -> None:
+    """It begins after two seconds and ends after a minute."""
+    now = [0.0]
+    monkeypatch.setattr("service.api.telemetry.time.perf_counter", lambda: now[0])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        now[0] = 2.0
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", media_type)]})
+        now[0] = 60.0
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        pass
+
+    telemetry = Telemetry(engine)
+    scope = {"type": "http", "method": "GET", "path": "/x"}
+    asyncio.run(TimedRequests(app, telemetry)(scope, receive, send))
+    found = numbers(telemetry.text().decode())
+    labels = (("method", "GET"), ("route", "unknown"), ("status", "200"))
+    assert found["heunboard_http_request_seconds_sum", labels] == seconds

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from benchmarks.sweep import Sweep
 from service.app import create_app
+from service.processes.web import WebServer
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.settings import Settings
@@ -108,7 +109,8 @@ def _curves(reply: StartReply) -> MetricsBatch:
 def served(app: FastAPI) -> Iterator[str]:
     """The application on a free loopback port, in a thread; yields its address."""
     with socket.create_server((HOST, 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        config = uvicorn.Config(app, log_level="warning", lifespan="off")
+        server = WebServer(config, ending=app.state.hub.close)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

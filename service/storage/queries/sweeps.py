@@ -158,6 +158,12 @@ def sweep_row(connection: Connection, sweep_id: int) -> SweepRow | None:
     return None if row is None else SweepRow(*row)
 
 
+def open_rows(connection: Connection, *, besides: Sequence[int]) -> list[SweepRow]:
+    """Sweeps that have not finished, and these whether they have or not; the oldest first."""
+    asked = sa.or_(Sweep.finished_at.is_(None), among(connection, Sweep.id, besides))
+    return [SweepRow(*row) for row in connection.execute(_sweeps().where(asked).order_by(Sweep.id))]
+
+
 def tags(connection: Connection, sweep_ids: Sequence[int]) -> dict[int, list[str]]:
     """Sweep id -> its tags, in their order; sweeps without any are left out."""
     found: dict[int, list[str]] = {}
@@ -202,7 +208,7 @@ def running_rows(connection: Connection, sweep_ids: Sequence[int]) -> list[Runni
         .where(
             Cohort.state == CohortState.RUNNING,
             Trial.state == TrialState.RUNNING,
-            SweepTrial.sweep_id.in_(sweep_ids),
+            among(connection, SweepTrial.sweep_id, sweep_ids),
         )
         .group_by(SweepTrial.sweep_id, Attempt.id, Attempt.cohort_id, *attempt)
     )
