@@ -10,7 +10,9 @@ from service.api import openapi, problem_details
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import (
     attempts,
+    board_files,
     boards,
+    comparisons,
     controls,
     health,
     nodes,
@@ -53,7 +55,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    for module in (sweeps, controls, trials, attempts, nodes, boards, registry, suites, suite_reports):
+    of_boards = (boards, board_files, comparisons)
+    for module in (sweeps, controls, trials, attempts, nodes, *of_boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))

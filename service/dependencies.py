@@ -64,5 +64,19 @@ PageToken = Annotated[
 Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
 Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
 
+ComparedFirst = Annotated[
+    str, Query(max_length=200, description="Estimator, ESTIMATOR@VERSION, or key of a setting.")
+]
+ComparedOthers = Annotated[
+    list[str], Query(min_length=1, max_length=64, description="What it is held against, likewise.")
+]
+OtherBoard = Annotated[
+    str | None, Query(max_length=200, description="Board of the others; by default the same.")
+]
+Metric = Annotated[str | None, Query(max_length=200, description="Compared metric; by default that chooses.")]
+Margin = Annotated[
+    float, Query(ge=0, allow_inf_nan=False, description="Largest difference that does not matter.")
+]
+
 TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
 """A tier of an exhibit."""

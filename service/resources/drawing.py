@@ -35,6 +35,8 @@ DASHES = {"": "-", "p1": "--", "p2": ":"}
 LEVEL_DASHES = ("--", "-.", ":")
 COLUMNS = 3
 INCHES = (4.0, 3.1)
+ROW_INCHES = 0.24
+"""Height of a row of numbers."""
 MOST_COLUMNS, MARK_INCHES, LETTER_INCHES = 4, 0.55, 0.068
 """Of a legend: entries side by side, and the width of the line and of a letter of one."""
 DPI = 160
@@ -79,17 +81,22 @@ def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
 
     columns = min(COLUMNS, len(picture.panels))
     rows = math.ceil(len(picture.panels) / columns)
-    height = INCHES[1] * rows + 0.5
+    height = _panel_height(picture) * rows + 0.5
     figure = Figure(figsize=(INCHES[0] * columns, height), layout="constrained")
     places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, axes in zip(picture.panels, places, strict=False):
         axes.set_title(panel.title, fontsize=9.5)
-        (_numbers if picture.kind == "heatmap" else _curves)(axes, panel, picture, palette)
+        _PANELS[picture.kind](axes, panel, picture, palette)
     for axes in places[len(picture.panels) :]:
         axes.set_axis_off()
-    if picture.kind == "curves" and picture.estimators:
+    if picture.kind != "heatmap" and picture.estimators:
         _legend(figure, picture, palette)
     return figure
+
+
+def _panel_height(picture: Picture) -> float:
+    most = max(len(panel.numbers) for panel in picture.panels)
+    return max(INCHES[1], ROW_INCHES * most + 0.8)
 
 
 def _style(estimator: str, picture: Picture, palette: tuple[str, ...]) -> dict[str, Any]:
@@ -172,6 +179,26 @@ def _number(axes: Axes, image: AxesImage, at: tuple[int, int], value: float, *, 
     axes.text(*at, text, ha="center", va="center", fontsize=7, fontweight=weight, color=ink)
 
 
+def _points(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]) -> None:
+    """Quality against cost; a line joins those that no other beats for less."""
+    for point in panel.points:
+        style = _style(point.estimator, picture, palette) | {"linestyle": "none"}
+        half = 0.0 if point.low is None or point.high is None else (point.high - point.low) / 2
+        axes.errorbar(point.cost, point.mean, yerr=half, markersize=6, elinewidth=1.2, **style)
+    front = sorted((point.cost, point.mean) for point in panel.points if point.front)
+    ink = axes.xaxis.label.get_color()
+    axes.plot([x for x, _ in front], [y for _, y in front], color=ink, linewidth=0.9, linestyle=":", zorder=1)
+    costs = [point.cost for point in panel.points]
+    if costs and max(costs) > 3 * min(costs) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(panel.title)
+    axes.set_ylabel(picture.axis)
+    axes.grid(visible=True, linewidth=0.6)
+    if not panel.points:
+        _nothing(axes)
+
+
 def _nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center")
 
@@ -184,3 +211,6 @@ def _legend(figure: Figure, picture: Picture, palette: tuple[str, ...]) -> None:
     widest = MARK_INCHES + LETTER_INCHES * max(map(len, titles))
     columns = max(1, min(len(titles), MOST_COLUMNS, int(figure.get_figwidth() / widest)))
     figure.legend(handles, titles, loc="outside lower center", ncols=columns, fontsize=8)
+
+
+_PANELS = {"curves": _curves, "heatmap": _numbers, "cost": _points}

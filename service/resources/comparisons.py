@@ -1,0 +1,258 @@
+"""Comparing an estimator with others: seed by seed, on one board or across two."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+
+from benchmarks.scoring import margins
+from benchmarks.scoring.pairs import ALPHA, Difference
+from benchmarks.spec import CellSpec
+from benchmarks.sweep_file.issues import nearest
+from service.errors import InvalidRequest, NotFound
+from service.resources import comparison_words, describe, metrics
+from service.resources.boards import choose
+from service.resources.comparison_schemas import ComparedCell, Comparison, HeldAgainst, PairedSeed
+from service.resources.schemas import MetricInfo
+from service.storage.engine import read
+from service.storage.queries import boards, tidy
+from service.storage.queries.boards import BoardRow, CellRow
+
+Seeds = Mapping[int, float]
+
+PREFIX = re.compile(r"[0-9a-f]{8,32}")
+"""What is taken for the key of a cell, or its first letters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is compared.
+
+    Attributes:
+        first: an estimator (``reinmax``), one version of it (``reinmax@1``), or the key of a setting or its
+            first eight or more digits.
+        others: what it is held against, likewise.
+        board: key of the board of the first one.
+        other_board: of the others; by default the same.
+        metric: that is compared; by default the one that chooses.
+        select: metric that chooses the settings; by default the task's.
+        margin: largest difference that does not matter, in units of the metric.
+    """
+
+    first: str
+    others: Sequence[str]
+    board: str
+    other_board: str | None = None
+    metric: str | None = None
+    select: str | None = None
+    margin: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Side:
+    """A chosen cell, and the values of its seeds."""
+
+    answer: ComparedCell
+    values: Seeds
+
+
+def compare(engine: Engine, question: Question) -> Comparison:
+    """Hold the first one against all others, which are judged together.
+
+    Raises:
+        NotFound: there is no such board, estimator or setting, or it has no result.
+        InvalidRequest: a metric that the task lacks, a margin that is no size, or nothing to compare with.
+    """
+    if not question.others:
+        raise InvalidRequest("there is nothing to compare with; name at least one other estimator")
+    if not (math.isfinite(question.margin) and question.margin >= 0):
+        raise InvalidRequest(f"the margin is a size, 0 or more, not {question.margin}")
+    with read(engine) as connection:
+        place = _Place.find(connection, question.board, question)
+        other_place = (
+            place if question.other_board in (None, question.board)
+            else _Place.find(connection, str(question.other_board), question)
+        )  # fmt: skip
+        first = place.side(connection, question.first)
+        others = [other_place.side(connection, name) for name in question.others]
+    if any(other.answer.cell == first.answer.cell for other in others):
+        raise InvalidRequest(f"{question.first!r} would be compared with itself; name another one")
+    return _answer(first, others, place, question)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """A board with its cells, and what is asked of them."""
+
+    board: BoardRow
+    cells: Sequence[CellRow]
+    select: MetricInfo
+    metric: MetricInfo
+
+    @classmethod
+    def find(cls, connection: Connection, key: str, question: Question) -> _Place:
+        board = boards.board_by_key(connection, key)
+        if board is None:
+            raise NotFound(f"there is no board {key!r}")
+        info = describe.known_task(board.task)
+        if info is None:
+            raise NotFound(f"the task {board.task.id!r} of board {key} is not installed here as it was")
+        select = question.select or info.select
+        metric = question.metric or select
+        metrics.require_metrics(info.id, [select, metric])
+        return cls(
+            board=board,
+            cells=boards.cell_rows(connection, board.id, metric=select),
+            select=metrics.metric_info(info.id, select),
+            metric=metrics.metric_info(info.id, metric),
+        )
+
+    def side(self, connection: Connection, name: str) -> _Side:
+        """The cell that a name means, with its values.
+
+        Raises:
+            NotFound: it means none that has a result.
+        """
+        cell, tried = self._named(name) or self._chosen(name)
+        spec = boards.cell_specs(connection, [cell.id])[cell.id]
+        values = {
+            row.seed: row.value for row in boards.final_values(connection, [cell.id], [self.metric.name])
+        }
+        failed = [seed for _, seed in tidy.failed_seeds(connection, [cell.id])]
+        return _Side(answer=self._answer(cell, spec, tried, values, failed), values=values)
+
+    def _named(self, name: str) -> tuple[CellRow, None] | None:
+        if not PREFIX.fullmatch(name):
+            return None
+        found = [cell for cell in self.cells if cell.cell_key.startswith(name)]
+        if len(found) > 1:
+            raise InvalidRequest(f"{len(found)} settings of this board begin with {name!r}; give more digits")
+        return (found[0], None) if found else None
+
+    def _chosen(self, name: str) -> tuple[CellRow, int]:
+        estimator, at, version = name.partition("@")
+        known = list(dict.fromkeys(cell.estimator for cell in self.cells))
+        if estimator not in known:
+            hint = nearest(estimator, known)
+            raise NotFound(
+                f"board {self.board.task_key} has no estimator or setting {name!r}; it has {', '.join(known)}"
+                + (f". Did you mean {hint!r}?" if hint else "")
+            )
+        cells = [
+            cell
+            for cell in self.cells
+            if cell.estimator != estimator or not at or str(cell.version) == version
+        ]
+        choices = choose(cells, maximize=self.select.goal == "maximize")
+        for choice in choices:
+            if choice.cell.estimator == estimator:
+                return choice.cell, choice.tried
+        raise NotFound(f"no setting of {name!r} has enough results on board {self.board.task_key} yet")
+
+    def _answer(
+        self, cell: CellRow, spec: CellSpec, tried: int | None, values: Seeds, failed: list[int]
+    ) -> ComparedCell:
+        finite = [value for value in values.values() if math.isfinite(value)]
+        return ComparedCell(
+            board=self.board.task_key,
+            board_title=describe.board_title(self.board.task),
+            page=f"/boards/{self.board.task_key}",
+            estimator=cell.estimator,
+            title=describe.estimator_title(spec.estimator),
+            version=cell.version,
+            cell=cell.cell_key,
+            setting=describe.setting(spec),
+            settings_tried=tried,
+            n=len(values),
+            mean=math.fsum(finite) / len(finite) if finite else None,
+            failed_seeds=failed,
+        )
+
+
+def _answer(first: _Side, others: Sequence[_Side], place: _Place, question: Question) -> Comparison:
+    found = margins.compare(
+        first.values, [other.values for other in others], _goal(place.metric), margin=question.margin
+    )
+    held = [
+        _held(first, other, one, place.metric, question.margin, len(others))
+        for other, one in zip(others, found, strict=True)
+    ]
+    return Comparison(
+        first=first.answer,
+        metric=place.metric,
+        select=place.select.name,
+        margin=question.margin,
+        comparisons=held,
+        notes=comparison_words.notes(first.answer, held, place.select),
+    )
+
+
+def _held(
+    first: _Side, other: _Side, one: margins.Comparison, metric: MetricInfo, margin: float, comparisons: int
+) -> HeldAgainst:
+    failed = _failed_only_here(first, other)
+    detectable, needed = _power(one.difference, comparisons)
+    said = HeldAgainst(
+        other=other.answer,
+        metric=metric.name,
+        seeds=one.difference.seeds,
+        left_out=one.difference.left_out,
+        mean=one.difference.mean if one.difference.seeds else None,
+        sd=one.difference.sd,
+        low=one.difference.low,
+        high=one.difference.high,
+        p_value=one.difference.p,
+        p_adjusted=one.p,
+        test=one.difference.test,
+        verdict=one.verdict,
+        no_worse=one.no_worse,
+        failed_only_here=failed,
+        regression=one.verdict == "worse" or bool(failed),
+        detectable=detectable,
+        seeds_needed=needed,
+        pairs=_pairs(first.values, other.values, metric),
+        sentence="",
+    )
+    sentence = comparison_words.sentence(first.answer, said, metric, margin=margin, several=comparisons > 1)
+    return said.model_copy(update={"sentence": sentence})
+
+
+def _failed_only_here(first: _Side, other: _Side) -> list[int]:
+    """Seeds at which the first one has no finite result, and the other has."""
+    failed = {*first.answer.failed_seeds, *(s for s, value in first.values.items() if not math.isfinite(value))}
+    return sorted(seed for seed in failed if math.isfinite(other.values.get(seed, math.nan)))
+
+
+def _power(one: Difference, comparisons: int) -> tuple[float | None, int | None]:
+    """The smallest difference that these seeds find, and how many seeds the measured one takes."""
+    if one.sd is None:
+        return None, None
+    from benchmarks.scoring import power  # loads scipy.stats, which takes a second: the server starts fast
+
+    alpha = ALPHA / comparisons
+    return power.detectable(one.sd, one.seeds, alpha=alpha), power.seeds_to_separate(one.mean, one.sd, alpha=alpha)
+
+
+def _pairs(first: Seeds, second: Seeds, metric: MetricInfo) -> list[PairedSeed]:
+    sign = 1.0 if metric.goal == "maximize" else -1.0
+    return [
+        PairedSeed(
+            seed=seed,
+            first=_finite(first[seed]),
+            second=_finite(second[seed]),
+            better_by=_finite(sign * (first[seed] - second[seed])),
+        )
+        for seed in sorted(first.keys() & second.keys())
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _goal(metric: MetricInfo) -> margins.Goal:
+    return "maximize" if metric.goal == "maximize" else "minimize"
