@@ -30,6 +30,7 @@ from service.resources import certificates, measurements
 from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import boards as board_pages
+from service.web import compare as compare_pages
 from service.web import estimators as estimator_pages
 from service.web import nodes as node_pages
 from service.web import suites as suite_pages
@@ -60,7 +61,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
-    for pages in (board_pages, sweep_pages, estimator_pages, suite_pages, node_pages):
+    for pages in (board_pages, compare_pages, sweep_pages, estimator_pages, suite_pages, node_pages):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     openapi.install(app)

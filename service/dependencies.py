@@ -70,6 +70,9 @@ ComparedFirst = Annotated[
 ComparedOthers = Annotated[
     list[str], Query(min_length=1, max_length=64, description="What it is held against, likewise.")
 ]
+OptionalFirst = Annotated[str | None, Query(max_length=200)]
+OptionalOthers = Annotated[list[str] | None, Query(max_length=64)]
+"""The same on a page, which has an answer without them."""
 OtherBoard = Annotated[
     str | None, Query(max_length=200, description="Board of the others; by default the same.")
 ]

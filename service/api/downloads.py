@@ -15,9 +15,8 @@ LONGEST = 80
 
 def disposition(filename: str) -> str:
     """The header: a name of plain letters for old programs, and where it has others the whole one."""
-    plain = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
-    header = f'attachment; filename="{_plain(plain)}"'
-    if plain == filename:
+    header = f'attachment; filename="{_plain(filename)}"'
+    if filename.isascii():
         return header
     return f"{header}; filename*=UTF-8''{quote(filename, safe='')}"
 
@@ -35,4 +34,6 @@ def streamed(blocks: Iterator[str] | Iterator[bytes], media_type: str, filename:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r'[\x00-\x1f"\\/\x7f]', "-", name)
+    """Without accents; other signs that a quoted ASCII text cannot hold become underscores."""
+    letters = [one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one)]
+    return re.sub(r'[^\x20-\x7e]|["\\/]', "_", "".join(letters))

@@ -86,15 +86,15 @@ def _costs(board: Board) -> tuple[Panel, ...]:
     panels = (
         Panel(title="Seconds a step", numbers={}, points=_points(board, seconds, board.pareto.seconds)),
         Panel(
-            title="Evaluations a step", numbers={}, points=_points(board, evaluations, board.pareto.evaluations)
+            title="Evaluations a step",
+            numbers={},
+            points=_points(board, evaluations, board.pareto.evaluations),
         ),
     )
     return tuple(panel for panel in panels if panel.points)
 
 
-def _points(
-    board: Board, costs: Mapping[str, float | None], front: Sequence[str]
-) -> tuple[Point, ...]:
+def _points(board: Board, costs: Mapping[str, float | None], front: Sequence[str]) -> tuple[Point, ...]:
     """The rows whose cost is known, at the choosing metric."""
     found = []
     for row in board.rows:
@@ -102,9 +102,7 @@ def _points(
         if cost is not None and summary is not None:
             ends = {"low": summary.low, "high": summary.high}
             on_front = row.estimator in front
-            found.append(
-                Point(estimator=row.estimator, cost=cost, mean=summary.mean, front=on_front, **ends)
-            )
+            found.append(Point(estimator=row.estimator, cost=cost, mean=summary.mean, front=on_front, **ends))
     return tuple(found)
 
 

@@ -91,8 +91,8 @@ def _caption(board: Board) -> list[str]:
     chosen, *others = board.metrics
     lowest = "lowest" if board.goal == "minimize" else "highest"
     parts = [
-        f"{board.title}: mean ± standard deviation over seeds, each estimator at the setting with the {lowest} "
-        f"{metric_label(chosen)}" + (f", {board.select_label}." if board.select_label else ".")
+        f"{board.title}: mean ± standard deviation over seeds, each estimator at the setting with the "
+        f"{lowest} {metric_label(chosen)}" + (f", {board.select_label}." if board.select_label else ".")
     ]
     if others:
         parts.append(f"Not used to choose: {', '.join(metric_label(one) for one in others)}.")
@@ -184,7 +184,10 @@ def _provenance(board: Board) -> list[tuple[str, str]]:
     chosen = board.metrics[0]
     pairs = [
         ("Board", board.id),
-        ("Chosen by", f"{metric_label(chosen)}, {board.interval.method} intervals over {board.interval.over}"),
+        (
+            "Chosen by",
+            f"{metric_label(chosen)}, {board.interval.method} intervals over {board.interval.over}",
+        ),
         ("Settings tried", " to ".join(map(str, _ends(settings))) or "–"),
         ("Task", f"{board.task.id} version {board.task.version}"),
         ("Versions", "; ".join(f"{row.title} {row.version}" for row in board.rows)),

@@ -9,20 +9,22 @@ from benchmarks.spec import Component
 from benchmarks.suites import published
 from benchmarks.tasks import registry as tasks
 from estimators import registry as estimators
-from service.resources.schemas import Board
+from service.resources.board_schemas import Board
 from workers.version import package_version
 
 _KEY = re.compile(r"\{\s*([^,\s]+)\s*,")
 _TITLE = re.compile(r"\btitle\s*=\s*\{(.*?)\}\s*,?\s*$", re.IGNORECASE | re.MULTILINE)
 
 
-def bibtex(board: Board, task: Component) -> str:
+def bibtex(board: Board) -> str:
     """A BibTeX file; what several entries of a board share stands there once."""
-    return "\n\n".join(_distinct(_entries(board, task))) + "\n"
+    return "\n\n".join(_distinct(_entries(board))) + "\n"
 
 
-def _entries(board: Board, task: Component) -> Iterator[str]:
+def _entries(board: Board) -> Iterator[str]:
     yield _heunboard(board)
+    parameters = tuple(sorted(board.task.parameters.items()))
+    task = Component(id=board.task.id, version=board.task.version, parameters=parameters)
     if task.id in tasks.available():
         yield from (one.bibtex() for one in tasks.get(task.id).citations)
     yield from (one.citation.bibtex() for one in task.data() if one.citation is not None)

@@ -42,13 +42,17 @@ def _verdict(one: str, other: str, held: HeldAgainst, metric: MetricInfo, margin
     if held.verdict == "equivalent":
         return f"{one} and {other} differ in {label} by less than {size}."
     if held.verdict != "undecided":
-        return f"{one} is {held.verdict} than {other} in {label}" + (f" by more than {size}." if margin else ".")
+        return f"{one} is {held.verdict} than {other} in {label}" + (
+            f" by more than {size}." if margin else "."
+        )
     if held.sd is None:
         return f"Nothing can be concluded: {one} and {other} need two seeds in common and have {held.seeds}."
     if not margin:
         return f"{one} and {other} cannot be told apart in {label}."
     if held.no_worse:
-        return f"{one} is not worse than {other} in {label} by more than {size}; whether it is better is open."
+        return (
+            f"{one} is not worse than {other} in {label} by more than {size}; whether it is better is open."
+        )
     return f"Whether {one} and {other} differ in {label} by more than {size} is open."
 
 
@@ -94,7 +98,9 @@ def _power(held: HeldAgainst, margin: float) -> str:
     more = held.seeds_needed - held.seeds
     if more <= 0:
         return f"{found}."
-    return f"{found}; for one as large as the measured one it takes {held.seeds_needed:,} seeds, {more:,} more."
+    return (
+        f"{found}; for one as large as the measured one it takes {held.seeds_needed:,} seeds, {more:,} more."
+    )
 
 
 def _failures(one: str, other: str, held: HeldAgainst) -> Iterator[str]:

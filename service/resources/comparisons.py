@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from benchmarks.scoring import margins
+from benchmarks.scoring import margins, power
 from benchmarks.scoring.pairs import ALPHA, Difference
 from benchmarks.spec import CellSpec
 from benchmarks.sweep_file.issues import nearest
 from service.errors import InvalidRequest, NotFound
 from service.resources import comparison_words, describe, metrics
-from service.resources.boards import choose
+from service.resources.board_choice import choose
 from service.resources.comparison_schemas import ComparedCell, Comparison, HeldAgainst, PairedSeed
 from service.resources.schemas import MetricInfo
 from service.storage.engine import read
@@ -147,10 +147,9 @@ class _Place:
             for cell in self.cells
             if cell.estimator != estimator or not at or str(cell.version) == version
         ]
-        choices = choose(cells, maximize=self.select.goal == "maximize")
-        for choice in choices:
-            if choice.cell.estimator == estimator:
-                return choice.cell, choice.tried
+        for one in choose(cells, maximize=self.select.goal == "maximize").ranked:
+            if one.estimator == estimator and one.chosen is not None:
+                return one.chosen, one.tried
         raise NotFound(f"no setting of {name!r} has enough results on board {self.board.task_key} yet")
 
     def _answer(
@@ -223,7 +222,10 @@ def _held(
 
 def _failed_only_here(first: _Side, other: _Side) -> list[int]:
     """Seeds at which the first one has no finite result, and the other has."""
-    failed = {*first.answer.failed_seeds, *(s for s, value in first.values.items() if not math.isfinite(value))}
+    failed = {
+        *first.answer.failed_seeds,
+        *(s for s, value in first.values.items() if not math.isfinite(value)),
+    }
     return sorted(seed for seed in failed if math.isfinite(other.values.get(seed, math.nan)))
 
 
@@ -231,10 +233,10 @@ def _power(one: Difference, comparisons: int) -> tuple[float | None, int | None]
     """The smallest difference that these seeds find, and how many seeds the measured one takes."""
     if one.sd is None:
         return None, None
-    from benchmarks.scoring import power  # loads scipy.stats, which takes a second: the server starts fast
-
     alpha = ALPHA / comparisons
-    return power.detectable(one.sd, one.seeds, alpha=alpha), power.seeds_to_separate(one.mean, one.sd, alpha=alpha)
+    return power.detectable(one.sd, one.seeds, alpha=alpha), power.seeds_to_separate(
+        one.mean, one.sd, alpha=alpha
+    )
 
 
 def _pairs(first: Seeds, second: Seeds, metric: MetricInfo) -> list[PairedSeed]:

@@ -35,6 +35,8 @@ DASHES = {"": "-", "p1": "--", "p2": ":"}
 LEVEL_DASHES = ("--", "-.", ":")
 COLUMNS = 3
 INCHES = (4.0, 3.1)
+ALONE_INCHES = (6.4, 3.9)
+"""Of a panel; of one that is alone."""
 ROW_INCHES = 0.24
 """Height of a row of numbers."""
 MOST_COLUMNS, MARK_INCHES, LETTER_INCHES = 4, 0.55, 0.068
@@ -81,8 +83,8 @@ def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
 
     columns = min(COLUMNS, len(picture.panels))
     rows = math.ceil(len(picture.panels) / columns)
-    height = _panel_height(picture) * rows + 0.5
-    figure = Figure(figsize=(INCHES[0] * columns, height), layout="constrained")
+    width, height = _panel_inches(picture)
+    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
     places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, axes in zip(picture.panels, places, strict=False):
         axes.set_title(panel.title, fontsize=9.5)
@@ -94,9 +96,11 @@ def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
     return figure
 
 
-def _panel_height(picture: Picture) -> float:
+def _panel_inches(picture: Picture) -> tuple[float, float]:
+    """Width and height of a panel; higher for many rows of numbers."""
+    width, height = INCHES if len(picture.panels) > 1 else ALONE_INCHES
     most = max(len(panel.numbers) for panel in picture.panels)
-    return max(INCHES[1], ROW_INCHES * most + 0.8)
+    return width, max(height, ROW_INCHES * most + 0.8)
 
 
 def _style(estimator: str, picture: Picture, palette: tuple[str, ...]) -> dict[str, Any]:

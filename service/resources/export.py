@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from service.resources import describe, numbers
-from service.resources.board_schemas import Board, BoardRow, DifferenceToBest, ReferenceNumber, Summary, UnrankedRow
+from service.resources.board_schemas import (
+    Board,
+    BoardRow,
+    DifferenceToBest,
+    ReferenceNumber,
+    Summary,
+    UnrankedRow,
+)
 from service.resources.tables import csv_lines
 
 STANDING = ("rank_low", "rank_high", "tied_with_best")
 SETTING = ("estimator", "version", "cell", "parameters", "optimizer", "lr", "precision")
 MEASURED = (
-    "metric", "n", "seeds_wanted", "mean", "sd", "low", "high", "median", "interquartile_mean", "outlier_seeds",
-    "seeds",
+    "metric", "n", "seeds_wanted", "mean", "sd", "low", "high", "median", "interquartile_mean",
+    "outlier_seeds", "seeds",
 )  # fmt: skip
 TO_BEST = ("to_best", "to_best_low", "to_best_high", "p_adjusted")
 COST = (
@@ -21,7 +28,8 @@ COST = (
 )  # fmt: skip
 
 CSV_COLUMNS = (
-    "board", "select", *STANDING, *SETTING, *MEASURED, *TO_BEST, *COST, "references", "select_label", "unranked",
+    "board", "select", *STANDING, *SETTING, *MEASURED, *TO_BEST, *COST, "references", "select_label",
+    "unranked",
 )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """An estimator's mean at what it costs, with the interval of the mean; ``front``: none is better for less."""
+    """An estimator's mean at what it costs, with the interval of the mean; none is better for less on the
+    ``front``."""
 
     estimator: str
     cost: float

@@ -62,7 +62,12 @@ def parquet_blocks(table: Table) -> Iterator[bytes]:
         NotInstalled: pyarrow, an optional package, is missing.
     """
     arrow, parquet = _pyarrow()
-    types = {"text": arrow.string(), "integer": arrow.int64(), "number": arrow.float64(), "truth": arrow.bool_()}
+    types = {
+        "text": arrow.string(),
+        "integer": arrow.int64(),
+        "number": arrow.float64(),
+        "truth": arrow.bool_(),
+    }
     schema = arrow.schema([(column.name, types[column.kind]) for column in table.columns])
     return _groups(arrow, parquet, schema, table.blocks)
 

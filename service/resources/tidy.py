@@ -35,7 +35,8 @@ POINTS = 200
 BOARD = (Column("board", "text"), Column("task", "text"), Column("task_version", "integer"))
 CELL = (
     Column("estimator", "text"), Column("estimator_version", "integer"), Column("cell", "text"),
-    Column("shown", "truth"), Column("optimizer", "text"), Column("lr", "number"), Column("precision", "text"),
+    Column("shown", "truth"), Column("optimizer", "text"), Column("lr", "number"),
+    Column("precision", "text"),
 )  # fmt: skip
 TRIAL = (Column("trial", "text"), Column("seed", "integer"), Column("state", "text"))
 OUTCOME = (
@@ -79,9 +80,7 @@ def source(engine: Engine, key: str, *, select: str | None, cells: Cells) -> Sou
     with read(engine) as connection:
         board = board_by_key(connection, key)
     assert board is not None
-    return Source(
-        engine=engine, board=board, shown=frozenset(row.cell for row in shown.rows), cells=cells
-    )
+    return Source(engine=engine, board=board, shown=frozenset(row.cell for row in shown.rows), cells=cells)
 
 
 def trials_table(source: Source) -> Table:
@@ -121,11 +120,13 @@ def curves_table(source: Source) -> Table:
 def _groups(source: Source, most: int) -> Iterator[list[CellLine]]:
     """Cells in their order, as many together as have about ``most`` trials."""
     group: list[CellLine] = []
+    trials = 0
     for cell in _cells(source):
-        if group and sum(one.trials for one in group) + cell.trials > most:
+        if group and trials + cell.trials > most:
             yield group
-            group = []
+            group, trials = [], 0
         group.append(cell)
+        trials += cell.trials
     if group:
         yield group
 
@@ -188,7 +189,10 @@ def _outcomes(
     known = _provenances(connection, lines)
     for line in lines:
         values = finals.get(line.id, {})
-        yield line, [*(values.get(name) for name in metrics), *_costs(line, known.get(line.attempt_id or 0, {}))]
+        yield (
+            line,
+            [*(values.get(name) for name in metrics), *_costs(line, known.get(line.attempt_id or 0, {}))],
+        )
 
 
 def _costs(line: TrialLine, provenance: Mapping[str, Any]) -> list[object]:
