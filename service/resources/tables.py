@@ -75,7 +75,7 @@ def parquet_blocks(table: Table) -> Iterator[bytes]:
 def _groups(arrow: Any, parquet: Any, schema: Any, blocks: Iterator[list[Row]]) -> Iterator[bytes]:
     sink = _Sink()
     with parquet.ParquetWriter(arrow.PythonFile(sink, mode="w"), schema, compression="zstd") as writer:
-        for rows in blocks:
+        for rows in filter(None, blocks):  # a group of cells may have nothing
             columns = [list(values) for values in zip(*rows, strict=True)]
             arrays = [arrow.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
