@@ -64,7 +64,7 @@ def _curves(board: Board) -> tuple[Panel, ...]:
         for one in board.references
         if one.metric == metric and not one.comparable
     )
-    return (Panel(title=board.title, curves=found, levels=levels, numbers={}),) if found else ()
+    return (Panel(title="", curves=found, levels=levels, numbers={}),) if found else ()
 
 
 def _heat_map(board: Board) -> tuple[Panel, ...]:
@@ -77,7 +77,7 @@ def _heat_map(board: Board) -> tuple[Panel, ...]:
         }
         for row in heat.rows
     }
-    return (Panel(title=board.title, numbers=rows),)
+    return (Panel(title="", numbers=rows),)
 
 
 def _costs(board: Board) -> tuple[Panel, ...]:

@@ -39,8 +39,8 @@ ALONE_INCHES = (6.4, 3.9)
 """Of a panel; of one that is alone."""
 ROW_INCHES = 0.24
 """Height of a row of numbers."""
-MOST_COLUMNS, MARK_INCHES, LETTER_INCHES = 4, 0.55, 0.068
-"""Of a legend: entries side by side, and the width of the line and of a letter of one."""
+MOST_COLUMNS, MARK_INCHES, LETTER_INCHES, LINE_INCHES = 4, 0.55, 0.068, 0.18
+"""Of a legend: entries side by side, the width of the line and of a letter of one, and its height."""
 DPI = 160
 
 _lock = threading.Lock()  # matplotlib's settings are global
@@ -54,7 +54,8 @@ def draw(picture: Picture, *, format: Format, scheme: Scheme = "light") -> bytes
         matplotlib.rcParams.update(_settings(scheme))
         figure = _figure(picture, LIGHT if scheme == "light" else DARK)
         file = io.BytesIO()
-        figure.savefig(file, format=format, dpi=DPI, metadata={"Date": None} if format == "svg" else None)
+        told = {"Title": picture.title} | ({"Date": None} if format == "svg" else {})
+        figure.savefig(file, format=format, dpi=DPI, metadata=told)
     return file.getvalue()
 
 
@@ -84,7 +85,8 @@ def _figure(picture: Picture, palette: tuple[str, ...]) -> Figure:
     columns = min(COLUMNS, len(picture.panels))
     rows = math.ceil(len(picture.panels) / columns)
     width, height = _panel_inches(picture)
-    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
+    width, height = width * columns, height * rows + _legend_inches(picture, width * columns)
+    figure = Figure(figsize=(width, height), layout="constrained")
     places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, axes in zip(picture.panels, places, strict=False):
         axes.set_title(panel.title, fontsize=9.5)
@@ -185,6 +187,8 @@ def _number(axes: Axes, image: AxesImage, at: tuple[int, int], value: float, *, 
 
 def _points(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]) -> None:
     """Quality against cost; a line joins those that no other beats for less."""
+    from matplotlib.ticker import LogLocator
+
     for point in panel.points:
         style = _style(point.estimator, picture, palette) | {"linestyle": "none"}
         half = 0.0 if point.low is None or point.high is None else (point.high - point.low) / 2
@@ -195,8 +199,9 @@ def _points(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]
     costs = [point.cost for point in panel.points]
     if costs and max(costs) > 3 * min(costs) > 0:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel(panel.title)
+        axes.xaxis.set_minor_formatter("")
     axes.set_ylabel(picture.axis)
     axes.grid(visible=True, linewidth=0.6)
     if not panel.points:
@@ -210,11 +215,30 @@ def _nothing(axes: Axes) -> None:
 def _legend(figure: Figure, picture: Picture, palette: tuple[str, ...]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], markersize=4, **_style(id, picture, palette)) for id in picture.estimators]
-    titles = [describe.title_of_estimator(id) for id in picture.estimators]
+    unjoined = {"linestyle": "none"} if picture.kind == "cost" else {}
+    handles = [
+        Line2D([], [], markersize=4, **(_style(id, picture, palette) | unjoined)) for id in picture.estimators
+    ]
+    columns = _legend_columns(picture, figure.get_figwidth())
+    figure.legend(handles, _titles(picture), loc="outside lower center", ncols=columns, fontsize=8)
+
+
+def _titles(picture: Picture) -> list[str]:
+    return [describe.title_of_estimator(id) for id in picture.estimators]
+
+
+def _legend_columns(picture: Picture, width: float) -> int:
+    titles = _titles(picture)
     widest = MARK_INCHES + LETTER_INCHES * max(map(len, titles))
-    columns = max(1, min(len(titles), MOST_COLUMNS, int(figure.get_figwidth() / widest)))
-    figure.legend(handles, titles, loc="outside lower center", ncols=columns, fontsize=8)
+    return max(1, min(len(titles), MOST_COLUMNS, int(width / widest)))
+
+
+def _legend_inches(picture: Picture, width: float) -> float:
+    """Its height; what a picture without one has below it."""
+    if picture.kind == "heatmap" or not picture.estimators:
+        return 0.5
+    lines = math.ceil(len(picture.estimators) / _legend_columns(picture, width))
+    return 0.3 + LINE_INCHES * lines
 
 
 _PANELS = {"curves": _curves, "heatmap": _numbers, "cost": _points}
