@@ -50,11 +50,8 @@ def wanted(
     Raises:
         BadParameter: options that do not go together, or an ending that says no format.
     """
-    parts: list[What] = [
-        what
-        for what, asked in (("trials", trials), ("curves", curves), ("figure", figure is not None))
-        if asked
-    ]
+    named: dict[What, bool] = {"trials": trials, "curves": curves, "figure": figure is not None}
+    parts = [what for what, chosen in named.items() if chosen]
     if len(parts) > 1 or len(formats) > 1:
         raise typer.BadParameter("ask for one file at a time")
     what: What = parts[0] if parts else "board"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from service.errors import NotFound
-from service.resources.board_schemas import Board
+from service.resources.board_schemas import Board, BoardCurve
 from service.resources.figures import Level, Panel, Picture, Point
 from service.resources.labels import metric_header
 from service.resources.schemas import MetricInfo
@@ -62,9 +62,16 @@ def _curves(board: Board) -> tuple[Panel, ...]:
     levels = tuple(
         Level(label=one.label, value=one.mean, estimator=None)
         for one in board.references
-        if one.metric == metric and not one.comparable
+        if one.metric == metric and not one.comparable and _is_near(one.mean, found)
     )
     return (Panel(title="", curves=found, levels=levels, numbers={}),) if found else ()
+
+
+def _is_near(level: float, found: Sequence[BoardCurve]) -> bool:
+    """Whether a line there leaves the curves two thirds of the height or more."""
+    values = [mean for curve in found for mean in curve.mean if mean is not None]
+    low, high = min(values, default=level), max(values, default=level)
+    return low - (high - low) / 2 <= level <= high + (high - low) / 2
 
 
 def _heat_map(board: Board) -> tuple[Panel, ...]:

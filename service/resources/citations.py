@@ -49,14 +49,15 @@ def _heunboard(board: Board) -> str:
 
 def _distinct(entries: Iterable[str]) -> Iterator[str]:
     """Each publication once, told by its title; a key that another one has already gets a letter."""
-    titles, keys = set(), set()
+    titles: set[str] = set()
+    keys: set[str] = set()
     for entry in entries:
-        title = _letters(entry)
-        if title not in titles:
+        named, title = _KEY.search(entry), _letters(entry)
+        if named is not None and title not in titles:
+            key = _free(named[1], keys)
             titles.add(title)
-            key = _free(_KEY.search(entry)[1], keys)
             keys.add(key)
-            yield _KEY.sub("{" + key + ",", entry, count=1)
+            yield entry.replace(named[0], f"{{{key},", 1)
 
 
 def _letters(entry: str) -> str:

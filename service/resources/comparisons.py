@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from benchmarks.scoring import margins, power
+from benchmarks.scoring.goals import Goal
 from benchmarks.scoring.pairs import ALPHA, Difference
 from benchmarks.spec import CellSpec
 from benchmarks.sweep_file.issues import nearest
@@ -256,5 +257,5 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _goal(metric: MetricInfo) -> margins.Goal:
+def _goal(metric: MetricInfo) -> Goal:
     return "maximize" if metric.goal == "maximize" else "minimize"

@@ -35,12 +35,14 @@ DASHES = {"": "-", "p1": "--", "p2": ":"}
 LEVEL_DASHES = ("--", "-.", ":")
 COLUMNS = 3
 INCHES = (4.0, 3.1)
-ALONE_INCHES = (6.4, 3.9)
+ALONE_INCHES = (7.2, 4.2)
 """Of a panel; of one that is alone."""
 ROW_INCHES = 0.24
 """Height of a row of numbers."""
 MOST_COLUMNS, MARK_INCHES, LETTER_INCHES, LINE_INCHES = 4, 0.55, 0.068, 0.18
 """Of a legend: entries side by side, the width of the line and of a letter of one, and its height."""
+FEW, LEGEND_POINTS, SMALL_POINTS = 12, 8.0, 6.5
+"""Entries that a legend sets in letters of the usual size; those of more are smaller."""
 DPI = 160
 
 _lock = threading.Lock()  # matplotlib's settings are global
@@ -219,8 +221,8 @@ def _legend(figure: Figure, picture: Picture, palette: tuple[str, ...]) -> None:
     handles = [
         Line2D([], [], markersize=4, **(_style(id, picture, palette) | unjoined)) for id in picture.estimators
     ]
-    columns = _legend_columns(picture, figure.get_figwidth())
-    figure.legend(handles, _titles(picture), loc="outside lower center", ncols=columns, fontsize=8)
+    columns, size = _legend_columns(picture, figure.get_figwidth()), _legend_points(picture)
+    figure.legend(handles, _titles(picture), loc="outside lower center", ncols=columns, fontsize=size)
 
 
 def _titles(picture: Picture) -> list[str]:
@@ -229,8 +231,13 @@ def _titles(picture: Picture) -> list[str]:
 
 def _legend_columns(picture: Picture, width: float) -> int:
     titles = _titles(picture)
-    widest = MARK_INCHES + LETTER_INCHES * max(map(len, titles))
+    letter = LETTER_INCHES * _legend_points(picture) / LEGEND_POINTS
+    widest = MARK_INCHES + letter * max(map(len, titles))
     return max(1, min(len(titles), MOST_COLUMNS, int(width / widest)))
+
+
+def _legend_points(picture: Picture) -> float:
+    return LEGEND_POINTS if len(picture.estimators) <= FEW else SMALL_POINTS
 
 
 def _legend_inches(picture: Picture, width: float) -> float:

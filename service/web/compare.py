@@ -23,7 +23,7 @@ from service.resources.colours import colours
 from service.resources.comparison_schemas import ComparedCell, Comparison, HeldAgainst
 from service.resources.comparisons import Question
 from service.resources.labels import metric_header
-from service.resources.metrics import known_metrics
+from service.resources.metrics import known_metrics, metric_info
 from service.resources.schemas import PREFIX
 from service.web.paired import paired_plot
 from service.web.render import page
@@ -74,6 +74,7 @@ def _form(board: Board, asked: Question) -> dict[str, Any]:
         "estimators": [*names.items(), *((one, one) for one in sorted(known - names.keys()) if one)],
         "metrics": known_metrics(board.task.id),
         "metric": asked.metric or board.select,
+        "unit": metric_info(board.task.id, asked.metric or board.select).unit,
         "api": f"{PREFIX}/boards/{board.id}/compare?{_query(asked)}",
     }
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from service.resources import numbers
 from service.resources.comparison_schemas import HeldAgainst, PairedSeed
 
-TOP, BOTTOM = 26.0, 214.0
-LEFT, RIGHT = 96.0, 236.0
-"""Where the values of the first and of the other stand."""
-DIFFERENCES = 356.0
-"""Where the differences stand, beside an axis of their own."""
+TOP, BOTTOM = 10.0, 214.0
+DIFFERENCES = 130.0
+"""Where differences stand in their picture."""
 SPREAD = 9.0
 """Between differences that would cover each other."""
 TICKS = 4

@@ -28,7 +28,7 @@ from service.resources.board_schemas import Board
 from service.resources.tables import Column, Table, csv_blocks, csv_lines, harmless, parquet_blocks
 from service.storage import migrations
 from tests.support.databases import engine_of
-from tests.support.scores import score
+from tests.support.scores import Scores, score
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, fail
 
@@ -52,7 +52,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def id(engine: Engine) -> str:
     """A board of three estimators, one of them at two temperatures, and one that failed."""
-    scores = {("reinmax", 1.0): REINMAX, ("st", 1.0): ST, ("st", 2.0): GST, ("gst", 1.0): GST}
+    scores: Scores = {("reinmax", 1.0): REINMAX, ("st", 1.0): ST, ("st", 2.0): GST, ("gst", 1.0): GST}
     id = score(engine, scores)
     fail(engine, small_sweep(name="bad", estimators=["stgs"], seeds=2), error="boom", traceback="")
     return id

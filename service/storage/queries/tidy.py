@@ -52,12 +52,10 @@ def cells(connection: Connection, board_id: int, *, after: int, limit: int) -> l
 def trials(connection: Connection, cell_ids: Sequence[int]) -> list[TrialLine]:
     """All trials of some cells, by cell and seed."""
     found: list[TrialLine] = []
-    columns = (Trial.id, Trial.key, Trial.cell_id, Trial.seed, Trial.state, Trial.steps, Trial.seconds)
+    columns = [getattr(Trial, name) for name in TrialLine._fields]
     for some in chunks(sorted(cell_ids)):
         rows = connection.execute(
-            sa.select(*columns, Trial.diverged_at, Trial.error, Trial.attempt_id)
-            .where(Trial.cell_id.in_(some))
-            .order_by(Trial.cell_id, Trial.seed, Trial.id)
+            sa.select(*columns).where(Trial.cell_id.in_(some)).order_by(Trial.cell_id, Trial.seed, Trial.id)
         )
         found += [TrialLine(*row) for row in rows]
     return found
