@@ -12,7 +12,8 @@ from service.dependencies import EngineDep, PageToken, Report, Select
 from service.resources import boards, fallbacks, metrics
 from service.resources.board_schemas import Board
 from service.resources.labels import metric_header, metric_label
-from service.resources.schemas import PREFIX, MetricInfo
+from service.resources.schemas import MetricInfo
+from service.web.board_files import files
 from service.web.curves import training_curves
 from service.web.leaderboard import leaderboard
 from service.web.render import PAGE, next_page, page
@@ -50,7 +51,7 @@ def board_context(board: Board) -> dict[str, Any]:
         "others": [_describe(m) for m in others],
         "default": _default(board),
         "selectable": _selectable(board),
-        "links": _downloads(board),
+        "files": files(board),
         "provenance": provenance(board, chosen),
         "warning": fallbacks.warning([dict(one) for one in board.fallbacks]),
         **leaderboard(board),
@@ -117,8 +118,3 @@ def _default(board: Board) -> dict[str, Any] | None:
         for name in (board.default_select, *board.default_report)
     )
     return {"select": select, "report": report, "href": f"/boards/{board.id}"}
-
-
-def _downloads(board: Board) -> dict[str, str]:
-    address = PREFIX + metrics.board_path(board.id, board.select, board.report)
-    return {"csv": f"{address}&format=csv", "json": address}

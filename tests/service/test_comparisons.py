@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.scores import score
 from tests.support.web import InProcess, application, browser_of, served
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 REINMAX = [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
 ST = [5.0, 6.2, 6.8, 8.1, 8.9, 10.0]
@@ -210,3 +213,28 @@ def test_the_client_compares(engine: Engine, board: str) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(engine))) as client:
         found = client.compare("reinmax", "st", "gst", board=board, margin=2.0)
     assert [one["verdict"] for one in found["comparisons"]] == ["equivalent", "equivalent"]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH: apt-get install chromium")
+def test_the_page_is_chosen_on_without_scripts_and_fits_a_phone(engine: Engine, board: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    complaints: list[str] = []
+    with served(application(engine)) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.goto(f"{url}/boards/{board}/compare?a=reinmax&b=st")
+        tab.get_by_label("Margin").fill("1.5")
+        tab.get_by_text("Against 1 of 3").click()
+        tab.get_by_label("Gapped straight-through").check()
+        tab.get_by_role("button", name="Compare").click()
+        assert tab.locator("tbody .chip").all_inner_texts()[:2] == ["≈ equivalent", "? undecided"]
+        assert "margin=1.5" in tab.url
+        width = tab.locator("html").bounding_box()
+        assert width is not None
+        assert width["width"] <= 390
+        browser.close()
+    assert complaints == []
