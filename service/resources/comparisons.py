@@ -12,16 +12,17 @@ from sqlalchemy import Connection, Engine
 from benchmarks.scoring import margins, power
 from benchmarks.scoring.goals import Goal
 from benchmarks.scoring.pairs import ALPHA, Difference
-from benchmarks.spec import CellSpec
 from benchmarks.sweep_file.issues import nearest
 from service.errors import InvalidRequest, NotFound
 from service.resources import comparison_words, describe, metrics
 from service.resources.board_choice import choose
+from service.resources.board_schemas import Board
+from service.resources.boards import show_board
 from service.resources.comparison_schemas import ComparedCell, Comparison, HeldAgainst, PairedSeed
 from service.resources.schemas import MetricInfo
 from service.storage.engine import read
 from service.storage.queries import boards, tidy
-from service.storage.queries.boards import BoardRow, CellRow
+from service.storage.queries.tidy import CellLine
 
 Seeds = Mapping[int, float]
 
@@ -72,12 +73,10 @@ def compare(engine: Engine, question: Question) -> Comparison:
         raise InvalidRequest("there is nothing to compare with; name at least one other estimator")
     if not (math.isfinite(question.margin) and question.margin >= 0):
         raise InvalidRequest(f"the margin is a size, 0 or more, not {question.margin}")
+    place = _Place.find(engine, question.board, question)
+    elsewhere = question.other_board not in (None, question.board)
+    other_place = _Place.find(engine, str(question.other_board), question) if elsewhere else place
     with read(engine) as connection:
-        place = _Place.find(connection, question.board, question)
-        other_place = (
-            place if question.other_board in (None, question.board)
-            else _Place.find(connection, str(question.other_board), question)
-        )  # fmt: skip
         first = place.side(connection, question.first)
         others = [other_place.side(connection, name) for name in question.others]
     if any(other.answer.cell == first.answer.cell for other in others):
@@ -87,30 +86,17 @@ def compare(engine: Engine, question: Question) -> Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
-    """A board with its cells, and what is asked of them."""
+    """A board, and what is asked of it."""
 
-    board: BoardRow
-    cells: Sequence[CellRow]
-    select: MetricInfo
+    board: Board
     metric: MetricInfo
 
     @classmethod
-    def find(cls, connection: Connection, key: str, question: Question) -> _Place:
-        board = boards.board_by_key(connection, key)
-        if board is None:
-            raise NotFound(f"there is no board {key!r}")
-        info = describe.known_task(board.task)
-        if info is None:
-            raise NotFound(f"the task {board.task.id!r} of board {key} is not installed here as it was")
-        select = question.select or info.select
-        metric = question.metric or select
-        metrics.require_metrics(info.id, [select, metric])
-        return cls(
-            board=board,
-            cells=boards.cell_rows(connection, board.id, metric=select),
-            select=metrics.metric_info(info.id, select),
-            metric=metrics.metric_info(info.id, metric),
-        )
+    def find(cls, engine: Engine, key: str, question: Question) -> _Place:
+        board = show_board(engine, key, select=question.select, report=[])
+        metric = question.metric or board.select
+        metrics.require_metrics(board.task.id, [metric])
+        return cls(board=board, metric=metrics.metric_info(board.task.id, metric))
 
     def side(self, connection: Connection, name: str) -> _Side:
         """The cell that a name means, with its values.
@@ -118,54 +104,61 @@ class _Place:
         Raises:
             NotFound: it means none that has a result.
         """
-        cell, tried = self._named(name) or self._chosen(name)
-        spec = boards.cell_specs(connection, [cell.id])[cell.id]
-        values = {
-            row.seed: row.value for row in boards.final_values(connection, [cell.id], [self.metric.name])
-        }
+        cell, tried = self._meant(connection, name)
+        rows = boards.final_values(connection, [cell.id], [self.metric.name])
+        values = {row.seed: row.value for row in rows}
         failed = [seed for _, seed in tidy.failed_seeds(connection, [cell.id])]
-        return _Side(answer=self._answer(cell, spec, tried, values, failed), values=values)
+        return _Side(answer=self._compared(cell, tried, values, failed), values=values)
 
-    def _named(self, name: str) -> tuple[CellRow, None] | None:
-        if not PREFIX.fullmatch(name):
-            return None
-        found = [cell for cell in self.cells if cell.cell_key.startswith(name)]
+    def _meant(self, connection: Connection, name: str) -> tuple[CellLine, int | None]:
+        """A setting by its key, an estimator as the board shows it, or an older version of one."""
+        if PREFIX.fullmatch(name) and (cell := self._cell(connection, name)) is not None:
+            return cell, None
+        for row in self.board.rows:
+            if name in (row.estimator, f"{row.estimator}@{row.version}"):
+                return self._known(connection, row.cell), row.settings_tried
+        return self._older(connection, name)
+
+    def _cell(self, connection: Connection, key: str) -> CellLine | None:
+        found = tidy.cells_by_key(connection, self.board.id, key)
         if len(found) > 1:
-            raise InvalidRequest(f"{len(found)} settings of this board begin with {name!r}; give more digits")
-        return (found[0], None) if found else None
+            raise InvalidRequest(f"several settings of this board begin with {key!r}; give more digits")
+        return found[0] if found else None
 
-    def _chosen(self, name: str) -> tuple[CellRow, int]:
-        estimator, at, version = name.partition("@")
-        known = list(dict.fromkeys(cell.estimator for cell in self.cells))
-        if estimator not in known:
-            hint = nearest(estimator, known)
-            raise NotFound(
-                f"board {self.board.task_key} has no estimator or setting {name!r}; it has {', '.join(known)}"
-                + (f". Did you mean {hint!r}?" if hint else "")
-            )
-        cells = [
-            cell
-            for cell in self.cells
-            if cell.estimator != estimator or not at or str(cell.version) == version
-        ]
-        for one in choose(cells, maximize=self.select.goal == "maximize").ranked:
+    def _known(self, connection: Connection, key: str) -> CellLine:
+        (cell,) = tidy.cells_by_key(connection, self.board.id, key)
+        return cell
+
+    def _older(self, connection: Connection, name: str) -> tuple[CellLine, int]:
+        """The best setting of one version of an estimator, by the rule of the board."""
+        estimator, _, version = name.partition("@")
+        board_id, _ = boards.board_task(connection, self.board.id) or (0, None)
+        every = boards.cell_rows(connection, board_id, metric=self.board.select)
+        if estimator not in {cell.estimator for cell in every}:
+            raise NotFound(self._nobody(name, [cell.estimator for cell in every]))
+        mine = [cell for cell in every if cell.estimator != estimator or str(cell.version) == version]
+        for one in choose(mine, maximize=self.board.goal == "maximize").ranked:
             if one.estimator == estimator and one.chosen is not None:
-                return one.chosen, one.tried
-        raise NotFound(f"no setting of {name!r} has enough results on board {self.board.task_key} yet")
+                return self._known(connection, one.chosen.cell_key), one.tried
+        raise NotFound(f"no setting of {name!r} has enough results on board {self.board.id}")
 
-    def _answer(
-        self, cell: CellRow, spec: CellSpec, tried: int | None, values: Seeds, failed: list[int]
-    ) -> ComparedCell:
+    def _nobody(self, name: str, known: Sequence[str]) -> str:
+        there = list(dict.fromkeys(known))
+        near = nearest(name, there)
+        hint = f". Did you mean {near!r}?" if near else ""
+        return f"board {self.board.id} has no estimator or setting {name!r}; it has {', '.join(there)}{hint}"
+
+    def _compared(self, cell: CellLine, tried: int | None, values: Seeds, failed: list[int]) -> ComparedCell:
         finite = [value for value in values.values() if math.isfinite(value)]
         return ComparedCell(
-            board=self.board.task_key,
-            board_title=describe.board_title(self.board.task),
-            page=f"/boards/{self.board.task_key}",
-            estimator=cell.estimator,
-            title=describe.estimator_title(spec.estimator),
-            version=cell.version,
-            cell=cell.cell_key,
-            setting=describe.setting(spec),
+            board=self.board.id,
+            board_title=self.board.title,
+            page=metrics.board_path(self.board.id, self.board.select, []),
+            estimator=cell.spec.estimator.id,
+            title=describe.estimator_title(cell.spec.estimator),
+            version=cell.spec.estimator.version,
+            cell=cell.key,
+            setting=describe.setting(cell.spec),
             settings_tried=tried,
             n=len(values),
             mean=math.fsum(finite) / len(finite) if finite else None,
@@ -174,20 +167,21 @@ class _Place:
 
 
 def _answer(first: _Side, others: Sequence[_Side], place: _Place, question: Question) -> Comparison:
-    found = margins.compare(
-        first.values, [other.values for other in others], _goal(place.metric), margin=question.margin
-    )
+    metric, margin = place.metric, question.margin
+    values = [other.values for other in others]
+    found = margins.compare(first.values, values, _goal(metric), margin=margin)
     held = [
-        _held(first, other, one, place.metric, question.margin, len(others))
+        _held(first, other, one, metric, margin, len(others))
         for other, one in zip(others, found, strict=True)
     ]
+    select = place.board.metrics[0]
     return Comparison(
         first=first.answer,
-        metric=place.metric,
-        select=place.select.name,
-        margin=question.margin,
+        metric=metric,
+        select=select.name,
+        margin=margin,
         comparisons=held,
-        notes=comparison_words.notes(first.answer, held, place.select),
+        notes=comparison_words.notes(first.answer, held, select),
     )
 
 

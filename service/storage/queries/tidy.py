@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from benchmarks.spec import CellSpec
 from service.states import TrialState
-from service.storage.models import Cell, CellSummary, Trial
+from service.storage.models import Board, Cell, CellSummary, Trial
 from service.storage.queries.moves import chunks
 
 
@@ -45,6 +45,18 @@ def cells(connection: Connection, board_id: int, *, after: int, limit: int) -> l
         .where(Cell.board_id == board_id, Cell.id > after)
         .order_by(Cell.id)
         .limit(limit)
+    )
+    return [CellLine(*row) for row in rows]
+
+
+def cells_by_key(connection: Connection, board: str, start: str) -> list[CellLine]:
+    """Up to two cells of a board, named by its key, whose keys begin with some hexadecimal digits."""
+    rows = connection.execute(
+        sa.select(Cell.id, Cell.cell_key, Cell.spec, Cell.trials)
+        .join(Board, Board.id == Cell.board_id)
+        .where(Board.task_key == board, Cell.cell_key >= start, Cell.cell_key <= start + "g")
+        .order_by(Cell.cell_key)
+        .limit(2)
     )
     return [CellLine(*row) for row in rows]
 
