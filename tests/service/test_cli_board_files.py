@@ -132,7 +132,7 @@ def test_the_client_hands_out_files(client: Client, id: str) -> None:
 
 def test_a_board_becomes_a_data_frame(client: Client, id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     board = client.board(id)
-    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
     rows = board.to_pandas()
     assert [(row["estimator"], row["metric"], row["mean"]) for row in rows] == [
         ("reinmax", "expected_loss", 2.0),

@@ -229,7 +229,7 @@ def test_the_page_is_chosen_on_without_scripts_and_fits_a_phone(engine: Engine, 
         tab.goto(f"{url}/boards/{board}/compare?a=reinmax&b=st")
         tab.get_by_label("Margin").fill("1.5")
         tab.get_by_text("Against 1 of 3").click()
-        tab.get_by_label("Gapped straight-through").check()
+        tab.get_by_role("checkbox", name="Gapped straight-through").check()
         tab.get_by_role("button", name="Compare").click()
         assert tab.locator("tbody .chip").all_inner_texts()[:2] == ["≈ equivalent", "? undecided"]
         assert "margin=1.5" in tab.url
