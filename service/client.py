@@ -346,7 +346,7 @@ class Client:
         return self._file(_board_path(id), {k: v for k, v in chosen.items() if v}).text
 
     def board_figure(self, id: str, kind: str, *, format: str = "svg", **chosen: Any) -> bytes:
-        """A figure of a board: ``curves``, ``heatmap`` or ``cost``, as ``svg`` or ``png``.
+        """A figure of a board: ``curves``, ``heatmap``, ``cost`` or ``tuning``, as ``svg`` or ``png``.
 
         Args:
             id: the board.

@@ -51,7 +51,9 @@ def board(
     bibtex: Annotated[bool, typer.Option("--bibtex", help="BibTeX of everything on it.")] = False,
     trials: Annotated[bool, typer.Option("--trials", help="All of its trials, CSV or Parquet.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="All curves, CSV or Parquet.")] = False,
-    figure: Annotated[str | None, typer.Option(help="A figure, SVG or PNG: curves, heatmap or cost.")] = None,
+    figure: Annotated[
+        str | None, typer.Option(help="A figure, SVG or PNG: curves, heatmap, cost or tuning.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File, whose ending says the format.")
     ] = None,

@@ -12,10 +12,22 @@ from service.resources.figures import Level, Panel, Picture, Point
 from service.resources.labels import metric_header
 from service.resources.schemas import MetricInfo
 
-Kind = Literal["curves", "heatmap", "cost"]
-KINDS: tuple[Kind, ...] = ("curves", "heatmap", "cost")
+Kind = Literal["curves", "heatmap", "cost", "tuning"]
+KINDS: tuple[Kind, ...] = ("curves", "heatmap", "cost", "tuning")
 
-TITLES = {"curves": "Training curves", "heatmap": "Temperatures", "cost": "Quality against cost"}
+TITLES = {
+    "curves": "Training curves",
+    "heatmap": "Temperatures",
+    "cost": "Quality against cost",
+    "tuning": "Best of several settings",
+}
+
+_MISSING = {
+    "curves": "nothing was reported epoch by epoch",
+    "heatmap": "fewer than two temperatures were tried",
+    "cost": "no result says what it cost",
+    "tuning": "fewer than two settings were tried of every estimator",
+}
 
 
 def picture(board: Board, kind: Kind) -> Picture:
@@ -30,13 +42,19 @@ def picture(board: Board, kind: Kind) -> Picture:
     metric = _curve_metric(board) if kind == "curves" else board.metrics[0]
     return Picture(
         title=f"{TITLES[kind]}: {board.title}",
-        kind=kind,
+        kind="curves" if kind == "tuning" else kind,
         axis=metric_header(metric),
-        across=board.tuning.heat_map.parameter.replace("_", " ") if board.tuning.heat_map else "",
+        across=_across(board, kind),
         log=False,
         maximize=metric.goal == "maximize",
         panels=panels,
     )
+
+
+def _across(board: Board, kind: Kind) -> str:
+    if kind == "heatmap" and board.tuning.heat_map is not None:
+        return board.tuning.heat_map.parameter.replace("_", " ")
+    return "Settings tried" if kind == "tuning" else ""
 
 
 def available(board: Board) -> list[Kind]:
@@ -47,7 +65,27 @@ def available(board: Board) -> list[Kind]:
 def _panels(board: Board, kind: Kind) -> tuple[Panel, ...]:
     if kind == "curves":
         return _curves(board)
+    if kind == "tuning":
+        return _best_of(board)
     return _heat_map(board) if kind == "heatmap" else _costs(board)
+
+
+def _best_of(board: Board) -> tuple[Panel, ...]:
+    """The expected best of so many settings, as curves over their number."""
+    found = tuple(
+        BoardCurve(
+            estimator=one.estimator,
+            metric=board.select,
+            epochs=one.settings,
+            mean=one.expected[board.select],
+            sd=[None] * len(one.settings),
+            n=[1] * len(one.settings),
+        )
+        for one in board.tuning.best_of
+        if board.select in one.expected
+    )
+    several = any(len(one.epochs) > 1 for one in found)
+    return (Panel(title="", curves=found, numbers={}),) if several else ()
 
 
 def _curve_metric(board: Board) -> MetricInfo:
@@ -111,10 +149,3 @@ def _points(board: Board, costs: Mapping[str, float | None], front: Sequence[str
             on_front = row.estimator in front
             found.append(Point(estimator=row.estimator, cost=cost, mean=summary.mean, front=on_front, **ends))
     return tuple(found)
-
-
-_MISSING = {
-    "curves": "nothing was reported epoch by epoch",
-    "heatmap": "fewer than two temperatures were tried",
-    "cost": "no result says what it cost",
-}

@@ -135,7 +135,7 @@ def _curves(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if max((len(curve.epochs) for curve in panel.curves), default=0) == 1:
         axes.set_xlim(0, 2)
-    axes.set_xlabel("Epoch")
+    axes.set_xlabel(picture.across or "Epoch")
     axes.set_ylabel(picture.axis)
     axes.grid(visible=True, linewidth=0.6)
     if not panel.curves:

@@ -74,7 +74,7 @@ class Picture:
         title: in a sentence, for those who do not see it.
         kind: ``curves``, ``heatmap`` or ``cost``.
         axis: title of the metric with its unit.
-        across: title of the horizontal axis of a ``heatmap``.
+        across: title of the horizontal axis; epochs of ``curves`` where it is empty.
         log: whether the metric's axis is logarithmic.
         maximize: whether large numbers are good.
         panels: in the order of the exhibit's boards.
