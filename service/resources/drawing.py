@@ -43,6 +43,8 @@ MOST_COLUMNS, MARK_INCHES, LETTER_INCHES, LINE_INCHES = 4, 0.55, 0.068, 0.18
 """Of a legend: entries side by side, the width of the line and of a letter of one, and its height."""
 FEW, LEGEND_POINTS, SMALL_POINTS = 12, 8.0, 6.5
 """Entries that a legend sets in letters of the usual size; those of more are smaller."""
+MOST_TICKS = 6
+"""Whole costs that are all marked on their axis."""
 DPI = 160
 
 _lock = threading.Lock()  # matplotlib's settings are global
@@ -204,6 +206,8 @@ def _points(axes: Axes, panel: Panel, picture: Picture, palette: tuple[str, ...]
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
+    if all(cost == int(cost) for cost in costs) and len(set(costs)) <= MOST_TICKS:
+        axes.set_xticks(sorted(set(costs)))
     axes.set_ylabel(picture.axis)
     axes.grid(visible=True, linewidth=0.6)
     if not panel.points:
