@@ -93,6 +93,7 @@ class _Place:
 
     @classmethod
     def find(cls, engine: Engine, key: str, question: Question) -> _Place:
+        """A board as the question wants it shown."""
         board = show_board(engine, key, select=question.select, report=[])
         metric = question.metric or board.select
         metrics.require_metrics(board.task.id, [metric])

@@ -101,14 +101,17 @@ class _Sink(io.RawIOBase):
         self._length = 0
 
     def writable(self) -> bool:
+        """Always."""
         return True
 
     def write(self, data: Any) -> int:
+        """Keep a copy of it until it is taken."""
         self._pieces.append(bytes(data))
         self._length += len(self._pieces[-1])
         return len(self._pieces[-1])
 
     def tell(self) -> int:
+        """How much was written in all."""
         return self._length
 
     def taken(self) -> bytes:

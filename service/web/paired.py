@@ -96,11 +96,13 @@ class _Scale:
 
     @classmethod
     def over(cls, values: Sequence[float]) -> _Scale:
+        """All of the values, with some room."""
         low, high = min(values), max(values)
         room = 0.06 * (high - low) or 0.01 * abs(high) or 1.0
         return cls(low - room, high + room)
 
     def y(self, value: float) -> float:
+        """The height of a value in pixels from above."""
         share = (value - self.low) / (self.high - self.low)
         return round(BOTTOM - (BOTTOM - TOP) * min(max(share, 0.0), 1.0), 2)
 
