@@ -12,3 +12,11 @@ REINMAX = Citation(
     year=2023,
     url="https://arxiv.org/abs/2304.08612",
 )
+STEIN = Citation(
+    key="shi2022gradient",
+    authors="Shi, Jiaxin and Zhou, Yuhao and Hwang, Jessica and Titsias, Michalis K. and Mackey, Lester",
+    title="Gradient Estimation with Discrete Stein Operators",
+    venue="NeurIPS",
+    year=2022,
+    url="https://arxiv.org/abs/2202.09497",
+)

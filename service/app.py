@@ -13,8 +13,10 @@ from service.api.live.hub import Hub
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import (
     attempts,
+    board_files,
     board_lists,
     boards,
+    comparisons,
     controls,
     events,
     health,
@@ -36,6 +38,7 @@ from service.resources.schemas import PREFIX, ProblemDocument
 from service.settings import Settings
 from service.web import board_lists as board_list_pages
 from service.web import boards as board_pages
+from service.web import compare as compare_pages
 from service.web import estimators as estimator_pages
 from service.web import nodes as node_pages
 from service.web import suites as suite_pages
@@ -64,7 +67,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     problem_details.install(app, problem_page)
-    of_boards = (board_lists, boards, more_seeds)
+    of_boards = (board_lists, boards, board_files, comparisons, more_seeds)
     of_sweeps = (sweeps, sweep_parts, controls)
     for module in (*of_sweeps, trials, attempts, nodes, events, *of_boards, registry, suites, suite_reports):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
@@ -73,6 +76,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     for pages in (
         board_list_pages,
         board_pages,
+        compare_pages,
         sweep_pages,
         trial_pages,
         estimator_pages,

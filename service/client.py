@@ -39,6 +39,32 @@ UNAVAILABLE_PAUSE_S = 1.0
 FIRST_PAUSE_S = 0.05
 
 
+class BoardDocument(Document):
+    """A leaderboard as the API answers it."""
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each estimator and metric, ranked ones only.
+
+        Raises:
+            ClientError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ClientError("a data frame needs pandas: pip install pandas") from error
+        return pandas.DataFrame([line for row in self["rows"] for line in _records(row)])
+
+
+def _records(row: Document) -> Iterator[Document]:
+    setting = row["setting"]
+    same = {name: row[name] for name in ("estimator", "title", "version", "cell", "settings_tried")}
+    same |= {name: row["standing"][name] for name in ("rank_low", "rank_high", "tied_with_best")}
+    same |= setting["parameters"] | {"optimizer": setting["optimizer"], "lr": setting["lr"]}
+    for metric, summary in row["metrics"].items():
+        spread = {name: value for name, value in summary.items() if name != "seeds"}
+        yield same | row["cost"] | {"metric": metric} | spread
+
+
 class ClientError(Exception):
     """The server did not do what was asked."""
 
@@ -323,10 +349,64 @@ class Client:
         """Where an estimator stands over the boards that it is on: ranks, average rank, profile."""
         return self._get(f"/estimators/{quote(estimator, safe='')}/standing")
 
-    def board(self, id: int | str, *, select: str | None = None, report: list[str] | None = None) -> Document:
+    def board(
+        self, id: int | str, *, select: str | None = None, report: list[str] | None = None
+    ) -> BoardDocument:
         """A leaderboard; ``select`` chooses the settings, ``report`` says what is shown."""
         chosen = {"select": select, "report": report}
-        return self._get(f"/boards/{id}", {k: v for k, v in chosen.items() if v})
+        return BoardDocument(self._get(_board_path(id), {k: v for k, v in chosen.items() if v}))
+
+    def board_text(
+        self, id: str, format: str, *, select: str | None = None, report: list[str] | None = None
+    ) -> str:
+        """A leaderboard as the text of a file: ``json``, ``csv``, ``markdown``, ``latex``, ``bibtex`` or
+        ``html``, a page that needs no server.
+        """
+        chosen = {"format": format, "select": select, "report": report}
+        return self._file(_board_path(id), {k: v for k, v in chosen.items() if v}).text
+
+    def board_figure(self, id: str, kind: str, *, format: str = "svg", **chosen: Any) -> bytes:
+        """A figure of a board: ``curves``, ``heatmap``, ``cost`` or ``tuning``, as ``svg`` or ``png``.
+
+        Args:
+            id: the board.
+            kind: which figure.
+            format: of the file.
+            chosen: ``select``, ``report``, and ``scheme``, ``light`` or ``dark``.
+
+        Raises:
+            ApiError: the board has no such figure yet.
+        """
+        params = {"kind": kind, "format": format, **chosen}
+        return self._file(f"{_board_path(id)}/figure", {k: v for k, v in params.items() if v}).content
+
+    def trials_file(self, id: str, *, format: str = "csv", **chosen: Any) -> Iterator[bytes]:
+        """Every trial of a board, a row each, as pieces of a file, ``csv`` or ``parquet``, as they come.
+
+        ``chosen`` are ``cells``, ``all`` or ``shown``, and ``select``.
+        """
+        return self._pieces(f"{_board_path(id)}/trials", {"format": format, **chosen})
+
+    def curves_file(self, id: str, *, format: str = "csv", **chosen: Any) -> Iterator[bytes]:
+        """Every curve of a board, a row for each metric and epoch, as :meth:`trials_file`."""
+        return self._pieces(f"{_board_path(id)}/curves", {"format": format, **chosen})
+
+    def compare(self, first: str, *others: str, board: str, **chosen: Any) -> Document:
+        """Hold an estimator against others by paired differences over common seeds.
+
+        Args:
+            first: an estimator, ``ESTIMATOR@VERSION``, or the key of a setting.
+            others: likewise.
+            board: where they stand.
+            chosen: ``other_board`` of the others, ``metric``, ``select``, and ``margin``, the largest
+                difference that does not matter.
+
+        Returns:
+            ``comparisons`` has a verdict, an interval, a p-value and a sentence for each of the others.
+        """
+        chosen["board"] = chosen.pop("other_board", None)
+        named = {name: value for name, value in chosen.items() if value is not None}
+        return self._get(f"{_board_path(board)}/compare", {"a": first, "b": list(others), **named})
 
     def board_cells(
         self,
@@ -482,6 +562,18 @@ class Client:
         """What is no JSON document, or is kept as the text that it came as."""
         return self._answer(self._http.build_request("GET", f"/api/v1{path}", params=params))
 
+    def _pieces(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
+        """What is too long for one piece of memory."""
+        wanted = {name: value for name, value in params.items() if value is not None}
+        try:
+            with self._http.stream("GET", f"/api/v1{path}", params=wanted) as response:
+                if not response.is_success:
+                    response.read()
+                    raise ApiError(response.status_code, _problem(response))
+                yield from response.iter_bytes()
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
     def _post(
         self,
         path: str,
@@ -531,6 +623,10 @@ def _given(**asked: str) -> dict[str, str]:
 
 def _sweep_path(id: int | str) -> str:
     return f"/sweeps/{quote(str(id), safe='')}"
+
+
+def _board_path(id: int | str) -> str:
+    return f"/boards/{quote(str(id), safe='')}"
 
 
 def _suite_path(name: str) -> str:

@@ -96,6 +96,22 @@ def _sweep_search(
 
 SweepSearch = Annotated[Search, Depends(_sweep_search)]
 """Which sweeps of a list are asked for."""
+ComparedFirst = Annotated[
+    str, Query(max_length=200, description="Estimator, ESTIMATOR@VERSION, or key of a setting.")
+]
+ComparedOthers = Annotated[
+    list[str], Query(min_length=1, max_length=64, description="What it is held against, likewise.")
+]
+OptionalFirst = Annotated[str | None, Query(max_length=200)]
+OptionalOthers = Annotated[list[str] | None, Query(max_length=64)]
+"""The same on a page, which has an answer without them."""
+OtherBoard = Annotated[
+    str | None, Query(max_length=200, description="Board of the others; by default the same.")
+]
+Metric = Annotated[str | None, Query(max_length=200, description="Compared metric; by default that chooses.")]
+Margin = Annotated[
+    float, Query(ge=0, allow_inf_nan=False, description="Largest difference that does not matter.")
+]
 
 TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
 """A tier of an exhibit."""

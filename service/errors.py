@@ -16,6 +16,7 @@
     │   └── InvalidMeasurements  not what the command of this exhibit measures
     ├── CannotStore          the data directory cannot be written to
     ├── CannotBackUp         a copy of a database cannot be made, or none be made from it
+    ├── NotInstalled         an optional package is missing where the server runs
     ├── InvalidReport        a worker's report contradicts what it was given
     ├── WrongSecret          a report without the attempt's secret
     ├── StaleAttempt         a report of an attempt that no longer holds its cohort
@@ -106,6 +107,10 @@ class CannotBackUp(HeunboardError):
 
 class CannotStore(HeunboardError):
     """The server cannot write to its data directory."""
+
+
+class NotInstalled(HeunboardError):
+    """What is asked for needs a package that is not installed where the server runs."""
 
 
 class InvalidReport(HeunboardError):

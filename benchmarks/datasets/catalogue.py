@@ -12,6 +12,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from benchmarks.datasets import citations
+from estimators.info import Citation
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
@@ -48,6 +51,7 @@ class DataSet:
         stand_in: empty for the files that everybody has, or what is different here. The digest of a stand-in
             is part of a trial's key.
         folder: where its files lie, below the data directory.
+        citation: where it was published.
     """
 
     id: str
@@ -56,6 +60,7 @@ class DataSet:
     mirrors: tuple[str, ...] = ()
     stand_in: str = ""
     folder: str = ""
+    citation: Citation | None = None
 
     @property
     def every_file(self) -> tuple[File, ...]:
@@ -101,6 +106,7 @@ def image_set(
     mirrors: tuple[str, ...] = (),
     stand_in: str = "",
     folder: str = "",
+    citation: Citation | None = None,
 ) -> ImageSet:
     """An :class:`ImageSet` with its files together; labels do not count in its digest."""
     return ImageSet(
@@ -114,6 +120,7 @@ def image_set(
         mirrors=mirrors,
         stand_in=stand_in,
         folder=folder,
+        citation=citation,
     )
 
 
@@ -123,6 +130,7 @@ _TRAIN_LABELS, _TEST_LABELS = "train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ub
 MNIST = image_set(
     id="mnist",
     title="MNIST",
+    citation=citations.MNIST,
     pixels=28 * 28,
     train=File(
         name=_TRAIN,
@@ -152,6 +160,7 @@ MNIST = image_set(
 FASHION_MNIST = image_set(
     id="fashion_mnist",
     title="Fashion-MNIST",
+    citation=citations.FASHION_MNIST,
     pixels=28 * 28,
     train=File(
         name=_TRAIN,
@@ -181,6 +190,7 @@ FASHION_MNIST = image_set(
 OMNIGLOT_REBUILT = image_set(
     id="omniglot_rebuilt",
     title="Omniglot 28×28, rebuilt",
+    citation=citations.OMNIGLOT,
     pixels=28 * 28,
     train=File(
         name="train-images-idx3-ubyte.gz",
@@ -203,6 +213,7 @@ _CIFAR = ("https://www.cs.toronto.edu/~kriz/",)
 CIFAR10 = DataSet(
     id="cifar10",
     title="CIFAR-10",
+    citation=citations.CIFAR,
     files=(
         File(
             name="cifar-10-binary.tar.gz",
@@ -215,6 +226,7 @@ CIFAR10 = DataSet(
 CIFAR100 = DataSet(
     id="cifar100",
     title="CIFAR-100",
+    citation=citations.CIFAR,
     files=(
         File(
             name="cifar-100-binary.tar.gz",
@@ -227,6 +239,7 @@ CIFAR100 = DataSet(
 LISTOPS_REGENERATED = DataSet(
     id="listops",
     title="ListOps, training split regenerated",
+    citation=citations.LISTOPS,
     files=(
         File(
             name="train.tsv.gz",
@@ -256,6 +269,7 @@ LISTOPS_REGENERATED = DataSet(
 NATS_BENCH = DataSet(
     id="nats_bench",
     title="NATS-Bench, topology table",
+    citation=citations.NATS_BENCH,
     files=(
         File(
             name="tss_accuracies.csv.gz",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.datasets.catalogue import DataSet
-from estimators.info import Parameter, Value
+from estimators.info import Citation, Parameter, Value
 
 Goal = Literal["minimize", "maximize"]
 Split = Literal["train", "valid", "test"]
@@ -184,6 +184,7 @@ class TaskInfo:
             refused.
         contradiction: parameters -> why they cannot go together, as in "setting B has targets of its own";
             empty if they can.
+        citations: where the task was published; the data it reads have citations of their own.
     """
 
     id: str
@@ -206,6 +207,7 @@ class TaskInfo:
     data: Callable[[Mapping[str, Value]], tuple[DataSet, ...]] = lambda values: ()
     fixed: Mapping[str, Value] = field(default_factory=dict)
     contradiction: Callable[[Mapping[str, Value]], str] = lambda values: ""
+    citations: tuple[Citation, ...] = ()
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""

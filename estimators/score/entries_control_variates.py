@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estimators.citations import STEIN
 from estimators.evaluations import EvaluationCount, per_sample, samples_and_mean, three_per_sample
 from estimators.info import Citation, EstimatorInfo, Properties
 from estimators.score.parameters import (
@@ -137,16 +138,7 @@ ENTRIES = (
             "(1/K) sum_k { [f_k - mean_{j != k} (f_j + alpha (A h_j)(x_j))] s_k + beta (A [h'_k s])(x_k) }, "
             "A a Stein operator, h and h' a network"
         ),
-        citation=Citation(
-            key="shi2022gradient",
-            authors=(
-                "Shi, Jiaxin and Zhou, Yuhao and Hwang, Jessica and Titsias, Michalis K. and Mackey, Lester"
-            ),
-            title="Gradient Estimation with Discrete Stein Operators",
-            venue="NeurIPS",
-            year=2022,
-            url="https://arxiv.org/abs/2202.09497",
-        ),
+        citation=STEIN,
         version=2,
         target="estimators.score.rodeo:rodeo",
         state_target="estimators.score.rodeo:initial_state",

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Header
 from starlette.responses import Response
 
+from service.api.downloads import disposition
+
 IfNoneMatch = Annotated[str | None, Header()]
 """The tags that a client has."""
 
@@ -30,7 +32,7 @@ def conditional(
     if _named(tag, if_none_match):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     if filename is not None:
-        headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+        headers["Content-Disposition"] = disposition(filename)
     return Response(body, media_type=media_type, headers=headers)
 
 

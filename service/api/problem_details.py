@@ -36,6 +36,7 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.BrokenSuite: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SubmissionGivenUp: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CannotStore: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NotInstalled: HTTPStatus.NOT_IMPLEMENTED,
     errors.InvalidReport: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.WrongSecret: HTTPStatus.UNAUTHORIZED,

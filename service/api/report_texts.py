@@ -1,94 +1,28 @@
-"""Reports of suites as Markdown and LaTeX.
-
-In these templates every expression is escaped for the language of the text; only what is marked as ``Raw``,
-by the filters below, is not. So nothing in a suite's files can become markup.
-"""
+"""Reports of suites as Markdown and LaTeX."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from functools import cache
-from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pylatexenc.latexencode import UnicodeToLatexEncoder
-
+from service.api import markup
 from service.resources import cost_tables, report_tables
 from service.resources.suite_schemas import SuiteReport
-
-FOLDER = Path(__file__).resolve().parent / "templates"
-
-_MARKDOWN = re.compile(r"([\\`*_\[\]|~$#!])")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_latex = UnicodeToLatexEncoder(unknown_char_policy="replace", unknown_char_warning=False)
-
-
-class Raw(str):
-    """Text that is markup already."""
-
-    __slots__ = ()
 
 
 def markdown(report: SuiteReport) -> str:
     """The report for people and for GitHub: claims first, then a table a board."""
-    return _environment(escape_markdown, "**", "**").get_template("report.md").render(_context(report))
+    return markup.markdown("report.md", **_context(report))
 
 
 def latex(report: SuiteReport) -> str:
     """The report as a document with booktabs tables."""
-    return _environment(escape_latex, "\\textbf{", "}").get_template("report.tex").render(_context(report))
+    return markup.latex("report.tex", **_context(report))
 
 
-def escape_markdown(value: object) -> str:
-    """One line that reads as it is written, in a paragraph or a cell of a table."""
-    line = re.sub(r"[&<>]", lambda found: _ENTITIES[found[0]], _one_line(value))
-    return _MARKDOWN.sub(r"\\\1", line)
-
-
-def escape_latex(value: object) -> str:
-    """One line that reads as it is written; signs that LaTeX has no name for become a question mark."""
-    return str(_latex.unicode_to_latex(_one_line(value)))
-
-
-def _one_line(value: object) -> str:
-    """Blanks run together, control characters left out."""
-    return re.sub(r"[\x00-\x1f\x7f]", "", re.sub(r"\s+", " ", str(value))).strip()
-
-
-def _context(report: SuiteReport) -> dict[str, object]:
+def _context(report: SuiteReport) -> dict[str, Any]:
     return {
         "report": report,
         "words": report_tables,
         "tables": report_tables.tables(report),
         "costs": cost_tables,
     }
-
-
-@cache
-def _environment(escape: Callable[[object], str], start: str, end: str) -> Environment:
-    """Templates whose expressions are escaped; ``bold`` marks up between ``start`` and ``end``."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # of HTML; `finalize` escapes
-        finalize=lambda value: value if isinstance(value, Raw) else escape(value),
-        block_start_string="<%",
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-    )
-
-    def bold(value: object, *, when: bool = True) -> Raw:
-        return Raw(f"{start}{escape(value)}{end}" if when else escape(value))
-
-    def marks(values: Iterable[int], template: str) -> Raw:
-        numbers = list(values)
-        return Raw(template % ", ".join(map(str, numbers)) if numbers else "")
-
-    environment.filters.update(bold=bold, marks=marks)
-    return environment

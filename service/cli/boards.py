@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli import board_files
+from service.cli.board_files import Wanted
 from service.cli.output import AsJson, Url, console, print_json, print_warning
 from service.client import Client
 from service.resources import numbers
@@ -42,12 +45,30 @@ def board(
     cells: Annotated[
         bool, typer.Option("--cells", help="Every setting that was tried, not only the best ones.")
     ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table.")] = False,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="BibTeX of everything on it.")] = False,
+    trials: Annotated[bool, typer.Option("--trials", help="All of its trials, CSV or Parquet.")] = False,
+    curves: Annotated[bool, typer.Option("--curves", help="All curves, CSV or Parquet.")] = False,
+    figure: Annotated[
+        str | None, typer.Option(help="A figure, SVG or PNG: curves, heatmap, cost or tuning.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File, whose ending says the format.")
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a leaderboard, or all of them, or those of a sweep."""
+    """Show a leaderboard, or all of them, or those of a sweep; or write one to a file."""
+    flags = {"csv": csv, "markdown": markdown, "latex": latex, "bibtex": bibtex}
+    formats = [name for name, asked in flags.items() if asked]
+    asked = board_files.wanted(formats=formats, trials=trials, curves=curves, figure=figure, out=out)
     with Client(url) as client:
         boards = _found(client, id, sweep, select, report)
+        if asked is not None:
+            _write(client, boards, asked)
+            return
         if cells:
             _show_cells(client, boards, id, as_json)
             return
@@ -58,6 +79,18 @@ def board(
         console().print("No boards yet: heunboard submit FILE")
     for one in boards:
         show(console(), one)
+
+
+def _write(client: Client, boards: list[dict[str, Any]], asked: Wanted) -> None:
+    """The one board as a file.
+
+    Raises:
+        BadParameter: there are several, or none.
+    """
+    if len(boards) != 1:
+        raise typer.BadParameter(f"a file holds one board, not {len(boards)}: name one by its id")
+    (one,) = boards
+    board_files.write(client, one["id"], asked, select=one["select"], report=one["report"])
 
 
 def show(out: Console, board: dict[str, Any]) -> None:

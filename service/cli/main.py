@@ -1,6 +1,7 @@
 """The commands, and how their errors end the process.
 
-Exit status: 0 done; 1 the sweep failed or the server refused; 2 the input is wrong; 130 interrupted.
+Exit status: 0 done; 1 the sweep failed or the server refused; 2 the input is wrong; 3 ``compare`` found what
+``--fail-on`` names; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from service.cli import (
     attempts,
     boards,
     certify,
+    comparisons,
     controls,
     data,
     doctor,
@@ -67,6 +69,7 @@ attempts.register(app)
 suites.register(app)
 suite_files.register(app)
 boards.register(app)
+comparisons.register(app)
 certify.register(app)
 data.register(app)
 doctor.register(app)

@@ -34,8 +34,16 @@ DASHES = ("-", "--", ":", "-.", (0, (9, 4)), (0, (9, 3, 2, 3)))
 LEVEL_DASHES = ("--", "-.", ":")
 COLUMNS = 3
 INCHES = (4.0, 3.1)
-MOST_COLUMNS, MARK_INCHES, LETTER_INCHES = 4, 0.55, 0.068
-"""Of a legend: entries side by side, and the width of the line and of a letter of one."""
+ALONE_INCHES = (7.2, 4.2)
+"""Of a panel; of one that is alone."""
+ROW_INCHES = 0.24
+"""Height of a row of numbers."""
+MOST_COLUMNS, MARK_INCHES, LETTER_INCHES, LINE_INCHES = 4, 0.55, 0.068, 0.18
+"""Of a legend: entries side by side, the width of the line and of a letter of one, and its height."""
+FEW, LEGEND_POINTS, SMALL_POINTS = 12, 8.0, 6.5
+"""Entries that a legend sets in letters of the usual size; those of more are smaller."""
+MOST_TICKS = 6
+"""Whole costs that are all marked on their axis."""
 DPI = 160
 
 _lock = threading.Lock()  # matplotlib's settings are global
@@ -49,7 +57,8 @@ def draw(picture: Picture, *, format: Format, scheme: Scheme = "light") -> bytes
         matplotlib.rcParams.update(_settings(scheme))
         figure = _figure(picture, scheme)
         file = io.BytesIO()
-        figure.savefig(file, format=format, dpi=DPI, metadata={"Date": None} if format == "svg" else None)
+        told = {"Title": picture.title} | ({"Date": None} if format == "svg" else {})
+        figure.savefig(file, format=format, dpi=DPI, metadata=told)
     return file.getvalue()
 
 
@@ -78,17 +87,25 @@ def _figure(picture: Picture, scheme: Scheme) -> Figure:
 
     columns = min(COLUMNS, len(picture.panels))
     rows = math.ceil(len(picture.panels) / columns)
-    height = INCHES[1] * rows + 0.5
-    figure = Figure(figsize=(INCHES[0] * columns, height), layout="constrained")
+    width, height = _panel_inches(picture)
+    width, height = width * columns, height * rows + _legend_inches(picture, width * columns)
+    figure = Figure(figsize=(width, height), layout="constrained")
     places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, axes in zip(picture.panels, places, strict=False):
         axes.set_title(panel.title, fontsize=9.5)
-        (_numbers if picture.kind == "heatmap" else _curves)(axes, panel, picture, scheme)
+        _PANELS[picture.kind](axes, panel, picture, scheme)
     for axes in places[len(picture.panels) :]:
         axes.set_axis_off()
-    if picture.kind == "curves" and picture.estimators:
+    if picture.kind != "heatmap" and picture.estimators:
         _legend(figure, picture, scheme)
     return figure
+
+
+def _panel_inches(picture: Picture) -> tuple[float, float]:
+    """Width and height of a panel; higher for many rows of numbers."""
+    width, height = INCHES if len(picture.panels) > 1 else ALONE_INCHES
+    most = max(len(panel.numbers) for panel in picture.panels)
+    return width, max(height, ROW_INCHES * most + 0.8)
 
 
 def _style(estimator: str, picture: Picture, scheme: Scheme) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def _curves(axes: Axes, panel: Panel, picture: Picture, scheme: Scheme) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if max((len(curve.epochs) for curve in panel.curves), default=0) == 1:
         axes.set_xlim(0, 2)
-    axes.set_xlabel("Epoch")
+    axes.set_xlabel(picture.across or "Epoch")
     axes.set_ylabel(picture.axis)
     axes.grid(visible=True, linewidth=0.6)
     if not panel.curves:
@@ -174,6 +191,31 @@ def _number(axes: Axes, image: AxesImage, at: tuple[int, int], value: float, *, 
     axes.text(*at, text, ha="center", va="center", fontsize=7, fontweight=weight, color=ink)
 
 
+def _points(axes: Axes, panel: Panel, picture: Picture, scheme: Scheme) -> None:
+    """Quality against cost; a line joins those that no other beats for less."""
+    from matplotlib.ticker import LogLocator
+
+    for point in panel.points:
+        style = _style(point.estimator, picture, scheme) | {"linestyle": "none"}
+        half = 0.0 if point.low is None or point.high is None else (point.high - point.low) / 2
+        axes.errorbar(point.cost, point.mean, yerr=half, markersize=6, elinewidth=1.2, **style)
+    front = sorted((point.cost, point.mean) for point in panel.points if point.front)
+    ink = axes.xaxis.label.get_color()
+    axes.plot([x for x, _ in front], [y for _, y in front], color=ink, linewidth=0.9, linestyle=":", zorder=1)
+    costs = [point.cost for point in panel.points]
+    if costs and max(costs) > 3 * min(costs) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+    if all(cost == int(cost) for cost in costs) and len(set(costs)) <= MOST_TICKS:
+        axes.set_xticks(sorted(set(costs)))
+    axes.set_ylabel(picture.axis)
+    axes.grid(visible=True, linewidth=0.6)
+    if not panel.points:
+        _nothing(axes)
+
+
 def _nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center")
 
@@ -181,8 +223,35 @@ def _nothing(axes: Axes) -> None:
 def _legend(figure: Figure, picture: Picture, scheme: Scheme) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], markersize=4, **_style(id, picture, scheme)) for id in picture.estimators]
-    titles = [describe.title_of_estimator(id) for id in picture.estimators]
-    widest = MARK_INCHES + LETTER_INCHES * max(map(len, titles))
-    columns = max(1, min(len(titles), MOST_COLUMNS, int(figure.get_figwidth() / widest)))
-    figure.legend(handles, titles, loc="outside lower center", ncols=columns, fontsize=8)
+    unjoined = {"linestyle": "none"} if picture.kind == "cost" else {}
+    handles = [
+        Line2D([], [], markersize=4, **(_style(id, picture, scheme) | unjoined)) for id in picture.estimators
+    ]
+    columns, size = _legend_columns(picture, figure.get_figwidth()), _legend_points(picture)
+    figure.legend(handles, _titles(picture), loc="outside lower center", ncols=columns, fontsize=size)
+
+
+def _titles(picture: Picture) -> list[str]:
+    return [describe.title_of_estimator(id) for id in picture.estimators]
+
+
+def _legend_columns(picture: Picture, width: float) -> int:
+    titles = _titles(picture)
+    letter = LETTER_INCHES * _legend_points(picture) / LEGEND_POINTS
+    widest = MARK_INCHES + letter * max(map(len, titles))
+    return max(1, min(len(titles), MOST_COLUMNS, int(width / widest)))
+
+
+def _legend_points(picture: Picture) -> float:
+    return LEGEND_POINTS if len(picture.estimators) <= FEW else SMALL_POINTS
+
+
+def _legend_inches(picture: Picture, width: float) -> float:
+    """Its height; what a picture without one has below it."""
+    if picture.kind == "heatmap" or not picture.estimators:
+        return 0.5
+    lines = math.ceil(len(picture.estimators) / _legend_columns(picture, width))
+    return 0.3 + LINE_INCHES * lines
+
+
+_PANELS = {"curves": _curves, "heatmap": _numbers, "cost": _points}

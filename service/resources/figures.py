@@ -35,20 +35,35 @@ class Level:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """An estimator's mean at what it costs, with the interval of the mean; none is better for less on the
+    ``front``."""
+
+    estimator: str
+    cost: float
+    mean: float
+    low: float | None
+    high: float | None
+    front: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One board of a picture.
+    """One board of a picture, or one kind of cost of a board.
 
     Attributes:
         title: what distinguishes it from the other panels.
         curves: of the chosen cells, by epoch.
         levels: horizontal lines.
         numbers: estimator -> value of the hyper-parameter across -> best mean, of a picture of numbers.
+        points: quality against cost.
     """
 
     title: str
     curves: tuple[BoardCurve, ...] = ()
     levels: tuple[Level, ...] = ()
     numbers: dict[str, dict[float, float]]
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +72,9 @@ class Picture:
 
     Attributes:
         title: in a sentence, for those who do not see it.
-        kind: ``curves`` or ``heatmap``.
+        kind: ``curves``, ``heatmap`` or ``cost``.
         axis: title of the metric with its unit.
-        across: title of the hyper-parameter on the horizontal axis of a ``heatmap``.
+        across: title of the horizontal axis; epochs of ``curves`` where it is empty.
         log: whether the metric's axis is logarithmic.
         maximize: whether large numbers are good.
         panels: in the order of the exhibit's boards.
@@ -77,7 +92,8 @@ class Picture:
     def estimators(self) -> tuple[str, ...]:
         """All that are drawn, in order of appearance."""
         found = [curve.estimator for panel in self.panels for curve in panel.curves]
-        return tuple(dict.fromkeys([*found, *(id for panel in self.panels for id in panel.numbers)]))
+        found += [id for panel in self.panels for id in panel.numbers]
+        return tuple(dict.fromkeys([*found, *(p.estimator for panel in self.panels for p in panel.points)]))
 
 
 def picture(engine: Engine, exhibit: Exhibit, tier: Tier) -> Picture:

@@ -14,10 +14,11 @@ from service.dependencies import EngineDep, Report, Select
 from service.resources import boards, fallbacks, metrics, numbers
 from service.resources.board_schemas import Board
 from service.resources.labels import metric_header, metric_label
-from service.resources.schemas import PREFIX, MetricInfo
+from service.resources.schemas import MetricInfo
 from service.web.address import Address, rule
 from service.web.board_costs import costs
 from service.web.board_details import row_details
+from service.web.board_files import files
 from service.web.board_states import empty_state
 from service.web.curves import training_curves
 from service.web.leaderboard import leaderboard
@@ -85,7 +86,8 @@ def board_context(board: Board, address: Address) -> dict[str, Any]:
         "others": [_describe(m) for m in others],
         "default": _default(board),
         "selectable": _selectable(board, address),
-        "links": {**_downloads(board), "permalink": str(address)},
+        "files": files(board),
+        "permalink": str(address),
         "task_values": ", ".join(_assignment(k, v) for k, v in board.task.parameters.items()),
         "provenance": provenance(board, chosen),
         "repeat_time": numbers.duration(board.repeat.device_seconds) if board.repeat else "",
@@ -184,8 +186,3 @@ def _default(board: Board) -> dict[str, Any] | None:
         for name in (board.default_select, *board.default_report)
     )
     return {"select": select, "report": report, "href": f"/boards/{board.id}"}
-
-
-def _downloads(board: Board) -> dict[str, str]:
-    address = PREFIX + metrics.board_path(board.id, board.select, board.report)
-    return {"csv": f"{address}&format=csv", "json": address}

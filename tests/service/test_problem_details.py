@@ -18,6 +18,8 @@ from service.storage.engine import open_engine
 from tests.support.web import application, browser_of
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "errors"}
+NEEDED = {"tier": "smoke", "kind": "curves", "a": "st", "b": "reinmax"}
+"""Parameters without a default, of any route."""
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_nothing_with_this_id_on_every_route_that_takes_one(app: FastAPI) -> Non
     assert len(paths) >= 6
     for path in paths:
         for id in ("999999", "no-such-thing", "%00", "9" * 400):
-            require_problem(http.get(re.sub(r"{\w+}", id, path), params={"tier": "smoke"}), 404)
+            require_problem(http.get(re.sub(r"{\w+}", id, path), params=NEEDED), 404)
 
 
 def test_wrong_parameters_on_every_list(app: FastAPI) -> None:

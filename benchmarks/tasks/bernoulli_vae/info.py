@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, choice, epochs, whole
+from estimators.citations import REINMAX, STEIN
 from estimators.info import Parameter, Value
 
 HIDDEN = 200
@@ -46,6 +47,7 @@ def _facts(v: Mapping[str, Value]) -> Facts:
 INFO = TaskInfo(
     id="bernoulli_vae",
     title="Bernoulli VAE",
+    citations=(STEIN, REINMAX),
     parameters=(
         choice("dataset", "mnist", DATA_SETS, "Grey values are probabilities of pixels that are 0 or 1."),
         choice(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from benchmarks.datasets.catalogue import DATA_SETS, ImageSet
 from benchmarks.tasks.categorical_vae.protocols import GREY, PROTOCOLS
 from benchmarks.tasks.info import Facts, Metric, Space, Split, TaskInfo, choice, epochs, whole
+from estimators.citations import REINMAX
 from estimators.info import Parameter, Value
 
 
@@ -43,6 +44,7 @@ def _facts(v: Mapping[str, Value]) -> Facts:
 INFO = TaskInfo(
     id="categorical_vae",
     title="Categorical VAE",
+    citations=(REINMAX,),
     parameters=(
         choice("dataset", "mnist", DATA_SETS, "Images; what becomes of their grey values is the protocol's."),
         Parameter(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from benchmarks.datasets.catalogue import CATALOGUE, NATS_BENCH
+from benchmarks.tasks.citations import GDAS
 from benchmarks.tasks.gdas.cells import COLUMNS, EDGES, OPERATIONS
 from benchmarks.tasks.gdas.references import references
 from benchmarks.tasks.gdas.sizes import SIDES, SOURCES, flop, source, split_sizes
@@ -56,6 +57,7 @@ def _looked_up() -> Iterator[Metric]:
 INFO = TaskInfo(
     id="gdas",
     title="GDAS on NATS-Bench",
+    citations=(GDAS,),
     parameters=(
         choice(
             "dataset",

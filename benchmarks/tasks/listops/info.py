@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.datasets.catalogue import LISTOPS_REGENERATED
+from benchmarks.tasks.citations import GUMBEL_TREE
 from benchmarks.tasks.info import (
     Facts,
     Goal,
@@ -19,6 +20,7 @@ from benchmarks.tasks.info import (
 )
 from benchmarks.tasks.listops.references import references
 from benchmarks.tasks.tables import table
+from estimators.citations import REINMAX
 from estimators.info import Value
 
 FIXED: Mapping[str, Value] = {"clip_norm": 5.0}
@@ -98,6 +100,7 @@ _LIKELIEST = "Share of {} sentences whose value is the likeliest, with the best 
 INFO = TaskInfo(
     id="listops",
     title="ListOps",
+    citations=(GUMBEL_TREE, REINMAX),
     parameters=(
         choice(
             "reader",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.tasks.info import Facts, Metric, Space, TaskInfo, choice, epochs, whole
 from benchmarks.tasks.polynomial.references import TARGET, references
+from estimators.citations import REINMAX
 from estimators.info import Parameter, Value
 
 
@@ -32,6 +33,7 @@ def _facts(v: Mapping[str, Value]) -> Facts:
 INFO = TaskInfo(
     id="polynomial",
     title="Polynomial programming",
+    citations=(REINMAX,),
     parameters=(
         Parameter(name="p", type=float, default=2.0, minimum=1.0, maximum=10.0, description="Exponent."),
         choice("setting", "A", ("A", "B"), "A: every c_i is `target`; B: c_i = (i - 1/2)/L."),

@@ -1,25 +1,34 @@
-"""``/boards``: leaderboards as JSON or CSV, with an entity tag."""
+"""``/boards``: leaderboards as JSON and in other formats, with an entity tag."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from service.api.board_texts import TEXTS, Format
 from service.api.conditional import IfNoneMatch, conditional
+from service.api.downloads import file_name
 from service.dependencies import EngineDep, Limit, PageToken, Report, Select
-from service.resources import boards, export
+from service.resources import boards
 from service.resources.board_schemas import Board, BoardCellList
 
 router = APIRouter(prefix="/boards", tags=["boards"])
+
+FormatQuery = Annotated[
+    Format, Query(description="All but JSON are answered as files; HTML is one that needs no server.")
+]
+TEXT_ANSWERS: dict[str, Any] = {
+    text.media_type.partition(";")[0]: {"schema": {"type": "string"}} for text in TEXTS.values()
+}
 
 
 @router.get(
     "/{id}",
     response_model=Board,
     responses={
-        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+        200: {"content": TEXT_ANSWERS},
         304: {"description": "If-None-Match names the current state."},
     },
 )
@@ -28,15 +37,16 @@ def show_board(
     id: str,
     select: Select = None,
     report: Report = None,
-    format: Literal["json", "csv"] = "json",
+    format: FormatQuery = "json",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A board: every estimator at the setting that ``select`` chooses, reported in ``report``."""
     shown = boards.shown_board(engine, id, select=select, report=report)
     if format == "json":
         return conditional(shown.json, "application/json", if_none_match)
-    text = export.board_csv(shown.board)
-    return conditional(text, "text/csv", if_none_match, filename=f"board-{shown.board.id[:12]}.csv")
+    text, board = TEXTS[format], shown.board
+    name = file_name(board.title, board.id, "", text.ending)
+    return conditional(text.make(board), text.media_type, if_none_match, filename=name)
 
 
 @router.get("/{id}/cells")

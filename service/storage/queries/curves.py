@@ -105,10 +105,13 @@ def of_trial(connection: Connection, trial_id: int) -> list[Curve]:
     return _curves(connection, Trial.id == trial_id)
 
 
-def of_cells(connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str]) -> list[Curve]:
-    """Curves of the seeds that have a result, by cell, metric and seed."""
+def of_cells(
+    connection: Connection, cell_ids: Sequence[int], metrics: Sequence[str] | None = None
+) -> list[Curve]:
+    """Curves of the seeds that have a result, by cell, metric and seed; without ``metrics`` of all."""
     ended = Trial.state.in_((TrialState.SUCCEEDED, TrialState.FAILED))
-    return _curves(connection, Trial.cell_id.in_(cell_ids), CurveSegment.metric.in_(metrics), ended)
+    named = () if metrics is None else (CurveSegment.metric.in_(metrics),)
+    return _curves(connection, Trial.cell_id.in_(cell_ids), *named, ended)
 
 
 def _curves(connection: Connection, *conditions: ColumnElement[bool]) -> list[Curve]:
