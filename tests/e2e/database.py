@@ -47,6 +47,9 @@ class Contents:
     failed_sweep: int
     queued_sweep: int
     hostile_sweep: int
+    trial: str
+    failed_trial: str
+    queued_trial: str
 
 
 def fill(engine: Engine) -> Contents:
@@ -70,7 +73,15 @@ def fill(engine: Engine) -> Contents:
         failed_sweep=broken[0],
         queued_sweep=queued,
         hostile_sweep=broken[1],
+        trial=trial_of(two),
+        failed_trial=trial_of(hostile),
+        queued_trial=trial_of(waiting),
     )
+
+
+def trial_of(sweep: Sweep) -> str:
+    """The id of its first trial."""
+    return next(sweep.expand()).key
 
 
 def compute(engine: Engine, sweep: Sweep, end: End) -> int:

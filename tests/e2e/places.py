@@ -39,5 +39,11 @@ PLACES = (
     Place("/suites"),
     Place("/suites/reinmax-2023/table2?tier=budget"),
     Place("/suites/reinmax-2023/figure1"),
+    Place("/trials/{trial}", "#curves .scatterlayer"),
+    Place("/trials/{failed_trial}"),
+    Place("/trials/{queued_trial}"),
+    Place("/tasks"),
+    Place("/tasks/polynomial"),
+    Place("/?q=nothing+like+it"),
     Place("/nodes"),
 )
