@@ -350,10 +350,22 @@ class Client:
         return self._get(f"/estimators/{quote(estimator, safe='')}/standing")
 
     def board(
-        self, id: int | str, *, select: str | None = None, report: list[str] | None = None
+        self,
+        id: int | str,
+        *,
+        select: str | None = None,
+        report: list[str] | None = None,
+        interval: str | None = None,
     ) -> BoardDocument:
-        """A leaderboard; ``select`` chooses the settings, ``report`` says what is shown."""
-        chosen = {"select": select, "report": report}
+        """A leaderboard.
+
+        Args:
+            id: the board.
+            select: metric that chooses the settings.
+            report: metrics that are shown beside it.
+            interval: of means over seeds, ``t`` or ``bootstrap``.
+        """
+        chosen = {"select": select, "report": report, "interval": interval}
         return BoardDocument(self._get(_board_path(id), {k: v for k, v in chosen.items() if v}))
 
     def board_text(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 
+from benchmarks.scoring.seeds import Method
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH
 from service.errors import NotFound
 from service.resources import sweeps
@@ -73,6 +74,10 @@ PageToken = Annotated[
 
 Select = Annotated[str | None, Query(max_length=200, description="Metric that chooses the settings.")]
 Report = Annotated[list[str] | None, Query(max_length=64, description="Metrics shown beside it.")]
+
+IntervalQuery = Annotated[
+    Method, Query(description="Interval of means over seeds: Student's t, or BCa bootstrap.")
+]
 
 Words = Annotated[str, Query(max_length=200, description="Words that all must be there, in any case.")]
 """What is searched for."""

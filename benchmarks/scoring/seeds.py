@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+
+Method = Literal["t", "bootstrap"]
+"""What the interval of a mean over seeds rests on."""
+
+RESAMPLES = 9_999
+"""Of a bootstrap interval."""
 
 CONFIDENCE = 0.95
 """Coverage of the interval of :func:`summary`."""
@@ -100,13 +107,36 @@ class Moments:
         return Summary(n=self.count, mean=self.mean, sd=self.sd, sem=sem, low=low, high=high)
 
 
-def summary(values: Sequence[float]) -> Summary:
-    """Mean over seeds with the interval mean -/+ t_{n-1, 0.975} sd / sqrt(n).
+def summary(values: Sequence[float], method: Method = "t") -> Summary:
+    """Mean over seeds with its 95 % interval.
+
+    ``t`` is mean -/+ t_{n-1, 0.975} sd / sqrt(n), exact for normal seeds. ``bootstrap`` is BCa (Efron 1987)
+    of 9,999 resamples with a fixed seed: it follows a skewed cell, but is too short for few seeds; of normal
+    ones it covers the mean in 85 % (5 seeds), 91 % (10) and 94 % (30) of cases. Seeds that are all equal have
+    an interval of no width.
 
     Raises:
         ValueError: no values.
     """
-    return Moments.of(values).summary()
+    found = Moments.of(values).summary()
+    if method == "t" or found.n == 1 or not found.sd:
+        return found
+    low, high = _bootstrap(values)
+    return replace(found, low=low, high=high)
+
+
+def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
+    from scipy.stats import bootstrap  # takes half a second to import, and few ask for it
+
+    found = bootstrap(
+        (np.asarray(values, dtype=float),),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def median(values: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -42,6 +42,9 @@ def board(
         str | None,
         typer.Option(help="Sweep id: its boards, with its select and report unless others are given."),
     ] = None,
+    interval: Annotated[
+        Literal["t", "bootstrap"], typer.Option(help="Of means over seeds: Student's t, or BCa bootstrap.")
+    ] = "t",
     cells: Annotated[
         bool, typer.Option("--cells", help="Every setting that was tried, not only the best ones.")
     ] = False,
@@ -65,7 +68,7 @@ def board(
     formats = [name for name, asked in flags.items() if asked]
     asked = board_files.wanted(formats=formats, trials=trials, curves=curves, figure=figure, out=out)
     with Client(url) as client:
-        boards = _found(client, id, sweep, select, report)
+        boards = _found(client, id, sweep, Shown(select, report, interval))
         if asked is not None:
             _write(client, boards, asked)
             return
@@ -144,14 +147,21 @@ def outlier_lines(board: dict[str, Any], metric: dict[str, Any]) -> list[str]:
     ]
 
 
-def _found(
-    client: Client, id: str | None, sweep: str | None, select: str | None, report: list[str] | None
-) -> list[dict[str, Any]]:
+class Shown(NamedTuple):
+    """What is asked of a board: the choosing metric, those beside it, the interval of means."""
+
+    select: str | None
+    report: list[str] | None
+    interval: str
+
+
+def _found(client: Client, id: str | None, sweep: str | None, shown: Shown) -> list[dict[str, Any]]:
     """The boards asked for: all, or a sweep's, whose id begins with ``id``."""
     asked = None if sweep is None else client.sweep(sweep)
     links = client.boards() if asked is None else asked["boards"]
     if asked is not None:
-        select, report = select or asked["select"], report or asked["report"]
+        select, report = shown.select or asked["select"], shown.report or asked["report"]
+        shown = shown._replace(select=select, report=report)
     found = [link["id"] for link in links if link["id"].startswith(id or "")]
     if id is not None and not found:
         if asked is not None:
@@ -159,7 +169,7 @@ def _found(
                 f"sweep {sweep} has no board {id!r}; leave the id away to see all of its"
             )
         found = [id]  # the server says what is wrong with the id
-    return [client.board(one, select=select, report=report) for one in found]
+    return [client.board(one, **shown._asdict()) for one in found]
 
 
 def _rule(board: dict[str, Any], metric: dict[str, Any]) -> str:

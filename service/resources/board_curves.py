@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.scoring.absurd import absurd_from
 from benchmarks.scoring.goals import Goal
 from benchmarks.scoring.tradeoffs import Curve as MeanCurve
 from benchmarks.scoring.tradeoffs import at_equal_cost, leads
@@ -45,6 +46,15 @@ def board_curves(estimators: Mapping[int, str], found: Sequence[Curve]) -> list[
     for row in found:
         grouped.setdefault((row.cell_id, row.metric), []).append(row)
     return [curve_over_seeds(estimators[cell], metric, rows) for (cell, metric), rows in grouped.items()]
+
+
+def absurd_curves(found: Sequence[Curve], goals: Mapping[str, Goal]) -> dict[tuple[int, str, int], int]:
+    """Cell id, metric and seed of curves that end absurd -> the epoch from which they are."""
+    return {
+        (one.cell_id, one.metric, one.seed): since
+        for one in found
+        if (since := absurd_from(one.epochs.tolist(), one.values.tolist(), goals[one.metric])) is not None
+    }
 
 
 def metric_with_curves(curves: Sequence[BoardCurve], shown: Sequence[str]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from benchmarks.scoring import seeds
 from benchmarks.scoring.goals import Goal
 from benchmarks.scoring.ranking import rank
+from benchmarks.scoring.seeds import Method
 from benchmarks.spec import CellSpec
 from benchmarks.tasks.info import Reference
 from service.resources import board_references, describe
@@ -29,6 +30,9 @@ from service.storage.queries.boards import CellRow, SeedRow, ValueRow
 
 Summaries = Mapping[str, Summary]
 """Metric -> its summary over the seeds of one cell."""
+
+Absurd = Mapping[tuple[int, str, int], int]
+"""Cell id, metric and seed -> the epoch from which that curve is absurd."""
 
 Cause = Literal["failed", "diverged", "cancelled", "waiting", "few_seeds", "no_value"]
 
@@ -60,10 +64,13 @@ class Measured:
     steps: int | None
 
 
-def summarise(values: Sequence[ValueRow], flags: Sequence[bool]) -> Summary:
+def summarise(
+    values: Sequence[ValueRow], flags: Sequence[bool], method: Method = "t", absurd: Absurd | None = None
+) -> Summary:
     """One metric of one cell over its seeds."""
     numbers = [row.value for row in values]
-    summary = seeds.summary(numbers)
+    summary = seeds.summary(numbers, method)
+    known = absurd or {}
     return Summary(
         n=summary.n,
         mean=summary.mean,
@@ -73,13 +80,20 @@ def summarise(values: Sequence[ValueRow], flags: Sequence[bool]) -> Summary:
         median=seeds.median(numbers),
         interquartile_mean=seeds.interquartile_mean(numbers),
         seeds=[
-            SeedValue(seed=row.seed, value=row.value, outlier=flag)
+            SeedValue(
+                seed=row.seed,
+                value=row.value,
+                outlier=flag,
+                absurd_from=known.get((row.cell_id, row.metric, row.seed)),
+            )
             for row, flag in zip(values, flags, strict=True)
         ],
     )
 
 
-def summaries(values: Sequence[ValueRow], metrics: Sequence[str]) -> dict[int, dict[str, Summary]]:
+def summaries(
+    values: Sequence[ValueRow], metrics: Sequence[str], method: Method, absurd: Absurd
+) -> dict[int, dict[str, Summary]]:
     """Cell id -> metric -> summary; what counts as an outlier is judged over all shown cells together."""
     found: dict[int, dict[str, Summary]] = {}
     for metric in metrics:
@@ -89,7 +103,7 @@ def summaries(values: Sequence[ValueRow], metrics: Sequence[str]) -> dict[int, d
                 by_cell.setdefault(row.cell_id, []).append(row)
         flags = seeds.outliers([[row.value for row in rows] for rows in by_cell.values()])
         for (cell, rows), flagged in zip(by_cell.items(), flags, strict=True):
-            found.setdefault(cell, {})[metric] = summarise(rows, flagged)
+            found.setdefault(cell, {})[metric] = summarise(rows, flagged, method, absurd)
     return found
 
 
@@ -242,9 +256,12 @@ def _diverged(rows: Iterable[SeedRow]) -> int:
 
 
 def _collapsed(summary: Summary, goal: Goal) -> int:
-    """Outliers on the bad side of the median."""
+    """Outliers on the bad side of the median, and absurd losses."""
     sign = -1.0 if goal == "maximize" else 1.0
-    return sum(one.outlier and sign * (one.value - summary.median) > 0 for one in summary.seeds)
+    return sum(
+        one.absurd_from is not None or (one.outlier and sign * (one.value - summary.median) > 0)
+        for one in summary.seeds
+    )
 
 
 def _imported(rows: Iterable[SeedRow]) -> bool:

@@ -12,18 +12,23 @@ from service.resources.schemas import Answer, Fallback, MetricInfo, Setting, Tas
 
 
 class SeedValue(Answer):
-    """The final value of one seed; ``outlier`` marks one that is far from the median of its cell."""
+    """The final value of one seed; ``outlier`` marks one that is far from the median of its cell.
+
+    ``absurd_from`` is the epoch from which its curve is finite but absurd, see
+    :mod:`benchmarks.scoring.absurd`.
+    """
 
     seed: int
     value: float
     outlier: bool
+    absurd_from: int | None = None
 
 
 class Spread(Answer):
     """Mean of one metric of one cell over its seeds.
 
     ``sd`` is the standard deviation with n - 1, ``low`` and ``high`` end the 95 % interval of the mean
-    (Student's t); all three are null below two seeds.
+    (Student's t, or bootstrap where a board says so); all three are null below two seeds.
     """
 
     n: int
@@ -116,7 +121,7 @@ class SeedCounts(Answer):
 
     ``wanted`` are all; ``succeeded``, ``failed`` (``diverged`` of them because their numbers were no longer
     finite), ``cancelled`` and ``waiting`` add up to them. ``collapsed`` of those that succeeded are far
-    from the median of their cell on the bad side of the choosing metric.
+    from the median of their cell on the bad side of the choosing metric, or have an absurd loss at their end.
     """
 
     wanted: int

@@ -15,16 +15,22 @@ from sqlalchemy import Connection, Engine
 
 from benchmarks import scoring
 from benchmarks.scoring.goals import Goal
-from benchmarks.scoring.seeds import CONFIDENCE, Moments
+from benchmarks.scoring.seeds import CONFIDENCE, Method, Moments
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
 from service.errors import NotFound
 from service.resources import board_references, describe, metrics, paging
 from service.resources.board_choice import Choice, choose, is_eligible
 from service.resources.board_costs import baseline, pareto_fronts
-from service.resources.board_curves import anytime, board_curves, equal_evaluations, metric_with_curves
+from service.resources.board_curves import (
+    absurd_curves,
+    anytime,
+    board_curves,
+    equal_evaluations,
+    metric_with_curves,
+)
 from service.resources.board_repeat import asking, repeat
-from service.resources.board_rows import Measured, example_cell, ranked_rows, summaries, unranked_rows
+from service.resources.board_rows import Absurd, Measured, example_cell, ranked_rows, summaries, unranked_rows
 from service.resources.board_schemas import (
     Board,
     BoardCell,
@@ -52,7 +58,11 @@ KEPT_BOARDS = 64
 MANY_CELLS = 5_000
 """Settings on a board from which making it takes long."""
 
-INTERVAL = Interval(method="Student's t", level=CONFIDENCE, over="seeds")
+INTERVALS: dict[Method, Interval] = {
+    "t": Interval(method="Student's t", level=CONFIDENCE, over="seeds"),
+    "bootstrap": Interval(method="bootstrap (BCa)", level=CONFIDENCE, over="seeds"),
+}
+"""What intervals of means can be; those of differences are Student's t."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ def show_board(
     *,
     select: str | None = None,
     report: Sequence[str] | None = None,
+    interval: Method = "t",
 ) -> Board:
     """A board with every estimator at its best setting.
 
@@ -92,23 +103,29 @@ def show_board(
         task_key: id of the board.
         select: the metric whose mean over seeds chooses; default: the task's.
         report: metrics shown beside it; default: the task's.
+        interval: of means over seeds.
 
     Raises:
         NotFound: there is no such board, or its task is not installed here.
         InvalidRequest: the task has no such metric.
     """
-    return shown_board(engine, task_key, select=select, report=report).board
+    return shown_board(engine, task_key, select=select, report=report, interval=interval).board
 
 
 def shown_board(
-    engine: Engine, task_key: str, *, select: str | None = None, report: Sequence[str] | None = None
+    engine: Engine,
+    task_key: str,
+    *,
+    select: str | None = None,
+    report: Sequence[str] | None = None,
+    interval: Method = "t",
 ) -> ShownBoard:
     """As :func:`show_board`, with the text of the answer."""
-    asked = (task_key, select, None if report is None else tuple(report))
+    asked = (task_key, select, None if report is None else tuple(report), interval)
     return _boards.get(
         engine,
         asked,
-        lambda connection, before: _made(engine, connection, before, task_key, select, report),
+        lambda connection, before: _made(engine, connection, before, task_key, select, report, interval),
     )
 
 
@@ -173,21 +190,23 @@ class _Making:
     info: TaskInfo
     shown: Sequence[str]
     running: int
+    interval: Method
 
     def board(self) -> Board:
         """The whole answer."""
         cells = boards.cell_rows(self.connection, self.row.id, metric=self.shown[0])
         choice = choose(cells, maximize=self._goal(self.shown[0]) == "maximize")
-        measured = self._measured(choice)
-        rows, fragile = ranked_rows(choice, measured, self.shown[0], self._goal(self.shown[0]))
         ids = {one.chosen.id: one.estimator for one in choice.ranked if one.chosen is not None}
-        found = board_curves(ids, curves.of_cells(self.connection, list(ids), self.shown))
+        by_seed = curves.of_cells(self.connection, list(ids), self.shown)
+        found = board_curves(ids, by_seed)
+        measured = self._measured(choice, absurd_curves(by_seed, {m: self._goal(m) for m in self.shown}))
+        rows, fragile = ranked_rows(choice, measured, self.shown[0], self._goal(self.shown[0]))
         levels = [board_references.level(one) for one in measured.references if one.estimator is None]
         provenances = list(measured.provenances.values())
         asked = boards.asking_sweeps(self.connection, self.row.id)
         return Board(
             **self._rule(),
-            interval=INTERVAL,
+            interval=INTERVALS[self.interval],
             scoring_version=scoring.VERSION,
             enough_seeds=choice.enough,
             rows=rows,
@@ -232,7 +251,7 @@ class _Making:
             "default_report": default_report,
         }
 
-    def _measured(self, choice: Choice) -> Measured:
+    def _measured(self, choice: Choice, absurd: Absurd) -> Measured:
         """What is read of the chosen cells, and of one example of every estimator without one."""
         chosen = [one.chosen.id for one in choice.ranked if one.chosen is not None]
         examples = [example_cell(one).id for one in choice.unranked]
@@ -243,7 +262,7 @@ class _Making:
         values = boards.final_values(self.connection, chosen, self.shown)
         return Measured(
             specs=boards.cell_specs(self.connection, chosen),
-            summaries=summaries(values, self.shown),
+            summaries=summaries(values, self.shown, self.interval, absurd),
             seeds=seeds,
             provenances=boards.provenances(self.connection, chosen),
             diverged=boards.diverged(self.connection, self.row.id, failed) if failed else {},
@@ -300,6 +319,7 @@ def _made(
     task_key: str,
     select: str | None,
     report: Sequence[str] | None,
+    interval: Method,
 ) -> ShownBoard:
     """The board; the one that was there before, where nothing has happened on it."""
     _, info = _found(connection, task_key)
@@ -310,7 +330,7 @@ def _made(
     counts = (row, boards.running_trials(connection, row.id), boards.last_event(connection))
     if before is not None and before.counts == counts:
         return before
-    return ShownBoard(_Making(engine, connection, row, info, shown, counts[1]).board(), counts)
+    return ShownBoard(_Making(engine, connection, row, info, shown, counts[1], interval).board(), counts)
 
 
 def _found(connection: Connection, task_key: str) -> tuple[int, TaskInfo]:

@@ -31,7 +31,8 @@ class TrialDetail(Trial):
 
     ``board_page`` is the path of its board's page here. ``seeds`` are the trials of its cell, itself among
     them, and ``sweeps`` those that want it; of very many the first. ``checkpoints`` are there while it has
-    not ended. ``sweep_file`` is a sweep file of this trial alone.
+    not ended. ``sweep_file`` is a sweep file of this trial alone. ``absurd`` is, by metric, the epoch from
+    which a loss is finite but absurd until the end.
     """
 
     seed: int
@@ -51,3 +52,4 @@ class TrialDetail(Trial):
     checkpoints: list[CheckpointLine]
     events: list[TrialEvent]
     sweep_file: str
+    absurd: dict[str, int]

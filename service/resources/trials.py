@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from benchmarks.scoring.absurd import absurd_from
+from benchmarks.scoring.goals import Goal
 from service.errors import NotFound
-from service.resources import describe, repeating, schemas
+from service.resources import describe, metrics, repeating, schemas
 from service.resources.attempts import attempt_fields
 from service.resources.costs import costs
 from service.resources.sweeps import trial
@@ -39,7 +41,20 @@ def show_trial(engine: Engine, key: str) -> TrialDetail:
             checkpoints=_checkpoints(connection, row.id),
             events=_events(connection, row.id),
             sweep_file=repeating.sweep_file(row.spec),
+            absurd=_absurd(connection, row),
         )
+
+
+def _absurd(connection: Connection, row: TrialRow) -> dict[str, int]:
+    """Metric -> the epoch from which its curve is finite but absurd."""
+    found = {}
+    for one in curves.of_trial(connection, row.id):
+        goal = metrics.metric_info(row.cell.task.id, one.metric).goal
+        better: Goal = "maximize" if goal == "maximize" else "minimize"
+        since = absurd_from(one.epochs.tolist(), one.values.tolist(), better)
+        if since is not None:
+            found[one.metric] = since
+    return found
 
 
 def _where(row: TrialRow, place: PlaceRow) -> dict[str, Any]:

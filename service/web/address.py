@@ -17,6 +17,7 @@ class Address:
     Attributes:
         board: its id.
         select, report: the metric that chooses and those beside it; ``None`` for the task's own.
+        interval: of means over seeds, ``None`` for Student's t.
         scale: what the axis of the intervals spans, ``all`` or ``None`` for the usual.
         opened: estimators whose rows are open.
     """
@@ -24,6 +25,7 @@ class Address:
     board: str
     select: str | None = None
     report: tuple[str, ...] | None = None
+    interval: str | None = None
     scale: str | None = None
     opened: tuple[str, ...] = ()
 
@@ -41,13 +43,14 @@ class Address:
 
     def part(self, estimator: str) -> str:
         """Where the script fetches what a row opens to."""
-        alone = replace(self, scale=None, opened=())
+        alone = replace(self, interval=None, scale=None, opened=())
         return f"/boards/{self.board}/estimators/{quote(estimator, safe='')}{alone._query()}"
 
     def _query(self) -> str:
         pairs = [] if self.select is None else [("select", self.select)]
         if self.report is not None:  # an empty one would mean the default: it names the choosing metric
             pairs += [("report", name) for name in self.report or (self.select or "",)]
+        pairs += [] if self.interval is None else [("interval", self.interval)]
         pairs += [] if self.scale is None else [("scale", self.scale)]
         pairs += [("open", name) for name in self.opened]
         return f"?{urlencode(pairs)}" if pairs else ""

@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 from starlette.responses import HTMLResponse
 
 from estimators.info import Value
-from service.dependencies import EngineDep, Report, Select
+from service.dependencies import EngineDep, IntervalQuery, Report, Select
 from service.resources import boards, fallbacks, metrics, numbers
 from service.resources.board_schemas import Board
+from service.resources.boards import INTERVALS
 from service.resources.labels import metric_header, metric_label
 from service.resources.schemas import MetricInfo
 from service.web.address import Address, rule
@@ -47,14 +48,21 @@ def board_page(
     id: str,
     select: Select = None,
     report: Report = None,
+    interval: IntervalQuery = "t",
     scale: Scale = None,
     opened: Opened = None,
 ) -> HTMLResponse:
     """One board; the address holds which metric chooses, which are shown, and what is open."""
-    board = boards.show_board(engine, id, select=select, report=report)
+    board = boards.show_board(engine, id, select=select, report=report, interval=interval)
     there = names(board)
     known = tuple(id for id in dict.fromkeys(opened or ()) if id in there)
-    address = Address(board=board.id, **rule(board, board.select, board.report), scale=scale, opened=known)
+    address = Address(
+        board=board.id,
+        **rule(board, board.select, board.report),
+        interval=None if interval == "t" else interval,
+        scale=scale,
+        opened=known,
+    )
     details = {id: row_details(engine, board, id) for id in known}
     return page("board.html", section="boards", details=details, **board_context(board, address))
 
@@ -89,6 +97,7 @@ def board_context(board: Board, address: Address) -> dict[str, Any]:
         "files": files(board),
         "permalink": str(address),
         "task_values": ", ".join(_assignment(k, v) for k, v in board.task.parameters.items()),
+        "other_interval": _other_interval(address),
         "provenance": provenance(board, chosen),
         "repeat_time": numbers.duration(board.repeat.device_seconds) if board.repeat else "",
         "empty": [] if board.rows else empty_state(board),
@@ -99,6 +108,13 @@ def board_context(board: Board, address: Address) -> dict[str, Any]:
         **costs(board, named),
         **training_curves(board, chosen, named),
     }
+
+
+def _other_interval(address: Address) -> dict[str, str]:
+    """The interval that is not shown, and its page."""
+    if address.interval is None:
+        return {"title": INTERVALS["bootstrap"].method, "href": address.but(interval="bootstrap")}
+    return {"title": INTERVALS["t"].method, "href": address.but(interval=None)}
 
 
 def provenance(board: Board, chosen: MetricInfo) -> list[tuple[str, str]]:

@@ -206,7 +206,7 @@ def _reference(reference: ReferenceNumber, main: Summary | None, marks: Marks) -
 
 
 def outlier_texts(row: BoardRow, titles: Mapping[str, str]) -> list[str]:
-    """One sentence for each metric of which some seeds are far from the median."""
+    """One sentence for each metric of which some seeds are far from the median, and for each absurd curve."""
     texts = []
     for name, summary in row.metrics.items():
         far = [s for s in summary.seeds if s.outlier]
@@ -214,6 +214,12 @@ def outlier_texts(row: BoardRow, titles: Mapping[str, str]) -> list[str]:
             seeds = ", ".join(f"seed {s.seed}: {numbers.five_digits(s.value)}" for s in far)
             median = numbers.five_digits(summary.median)
             texts.append(f"{titles[name]}, {seeds}, far from the median of {median}; kept in the mean.")
+        texts += [
+            f"{titles[name]}, seed {s.seed}: {numbers.five_digits(s.value)}, absurd from epoch "
+            f"{s.absurd_from} on (more than ten times above where it began); kept in the mean."
+            for s in summary.seeds
+            if s.absurd_from is not None
+        ]
     return texts
 
 

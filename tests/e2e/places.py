@@ -24,6 +24,7 @@ PLACES = (
     Place("/"),
     Place("/boards/{board}", "#curves .scatterlayer"),
     Place("/boards/{board}?open=st&open=reinmax&scale=all", "#more-st h2"),
+    Place("/boards/{board}/compare?a=reinmax&b=st"),
     Place("/boards/{small_board}", "#curves .scatterlayer"),
     Place("/boards/{empty_board}"),
     Place("/boards/none"),

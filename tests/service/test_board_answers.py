@@ -29,7 +29,7 @@ from service.resources.boards import list_cells, show_board
 from service.storage.engine import write
 from service.storage.queries.boards import ValueRow
 from tests.support.sweeps import PROVENANCE, small_sweep
-from tests.support.web import application, browser_of, served
+from tests.support.web import application, browser_of, compute, served
 from workers.messages import CurveSegment, Heartbeat, LaneTrial, MetricsBatch, Outcome, TrialOutcome
 
 Values = Mapping[tuple[str, float], list[float | None]]
@@ -192,6 +192,34 @@ def test_only_outliers_on_the_bad_side_have_collapsed(engine: Engine) -> None:
     assert [one.seed for one in summary.seeds if one.outlier] == [5, 6]
     assert row.seeds.collapsed == 1
     assert summary.interquartile_mean == pytest.approx((9.8 + 9.9 + 10.0 + 10.1 + 10.2) / 5)
+
+
+def test_absurd_losses_have_collapsed(engine: Engine) -> None:
+    """Curves are 2, 1 + seed: of seed 50 above 2 + 10 * 2."""
+    compute(engine, small_sweep(estimators=["st"], seeds=[0, 1, 50]))
+    row = row_of(shown(engine), "st")
+    assert [one.absurd_from for one in row.metrics["expected_loss"].seeds] == [None, None, 2]
+    assert row.seeds.collapsed == 1
+
+
+def test_the_interval_asked_for(engine: Engine) -> None:
+    """The bootstrap of two seeds is between them; Student's t goes 12.7 half-distances beyond the mean."""
+    computed(engine, {("st", 1.0): [1.0, 3.0]})
+    usual, bootstrap = shown(engine), shown(engine, interval="bootstrap")
+    assert (usual.interval.method, bootstrap.interval.method) == ("Student's t", "bootstrap (BCa)")
+    of_t, of_bootstrap = (row_of(one, "st").metrics["expected_loss"] for one in (usual, bootstrap))
+    assert (of_bootstrap.mean, of_bootstrap.low, of_bootstrap.high) == (2.0, 1.0, 3.0)
+    assert of_t.mean == 2.0
+    assert of_t.low == pytest.approx(2 - 12.706, abs=1e-3)
+    with browser_of(application(engine)) as http:
+        path = f"/boards/{usual.id}"
+        answer = http.get(f"/api/v1{path}", params={"interval": "bootstrap"})
+        assert answer.json()["interval"]["method"] == "bootstrap (BCa)"
+        assert http.get(f"/api/v1{path}", params={"interval": "normal"}).status_code == 422
+        page = http.get(path).text
+        assert f'<a href="{path}?interval=bootstrap">bootstrap (BCa)</a>' in page
+        other = http.get(f"{path}?interval=bootstrap").text
+        assert f'(bootstrap (BCa); <a href="{path}">Student’s t</a>)' in other
 
 
 def test_cost_is_relative_to_straight_through(engine: Engine) -> None:

@@ -119,3 +119,16 @@ def test_a_trial_runs_without_a_curve(engine: Engine) -> None:
     assert "running" in text_of(engine, f"/trials/{KEYS[0]}")
     queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
     assert "No epoch was reported." in text_of(engine, f"/trials/{KEYS[0]}")
+
+
+def test_a_loss_that_is_finite_but_absurd_is_named(engine: Engine) -> None:
+    """Its curve is 2, 51: above 2 + 10 * 2."""
+    sweep = small_sweep(estimators=["st"], seeds=[0, 50])
+    compute(engine, sweep)
+    usual, absurd = (trial.key for trial in sweep.expand())
+    assert show_trial(engine, absurd).absurd == {"expected_loss": 2}
+    assert show_trial(engine, usual).absurd == {}
+    assert "Finite, but absurd. Expected loss from epoch 2 on" in text_of(engine, f"/trials/{absurd}")
+    assert "absurd" not in text_of(engine, f"/trials/{usual}")
+    board = text_of(engine, f"/boards/{show_trial(engine, usual).board}")
+    assert "Expected loss, seed 50: 50.000, absurd from epoch 2 on" in board

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.api.board_texts import TEXTS, Format
 from service.api.conditional import IfNoneMatch, conditional
 from service.api.downloads import file_name
-from service.dependencies import EngineDep, Limit, PageToken, Report, Select
+from service.dependencies import EngineDep, IntervalQuery, Limit, PageToken, Report, Select
 from service.resources import boards
 from service.resources.board_schemas import Board, BoardCellList
 
@@ -37,11 +37,12 @@ def show_board(
     id: str,
     select: Select = None,
     report: Report = None,
+    interval: IntervalQuery = "t",
     format: FormatQuery = "json",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A board: every estimator at the setting that ``select`` chooses, reported in ``report``."""
-    shown = boards.shown_board(engine, id, select=select, report=report)
+    shown = boards.shown_board(engine, id, select=select, report=report, interval=interval)
     if format == "json":
         return conditional(shown.json, "application/json", if_none_match)
     text, board = TEXTS[format], shown.board
