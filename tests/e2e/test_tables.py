@@ -85,7 +85,7 @@ def test_the_address_holds_order_and_filters(full: FullSite, visit: Callable[...
     page.get_by_role("button", name="Variance").click()
     page.get_by_role("button", name="Variance").click()
     expect(page).to_have_url(f"{full.url}/estimators?find=reinmax+baseline&kind=path&sort=-variance")
-    expect(page.get_by_role("status")).to_have_text(f"2 of {len(ORDER)}")
+    expect(page.locator(".counted")).to_have_text(f"2 of {len(ORDER)}")
     seen = names(page)
     again = estimators(visit(), page.url.partition("/estimators")[2])
     assert names(again) == seen
@@ -98,7 +98,7 @@ def test_the_address_holds_order_and_filters(full: FullSite, visit: Callable[...
 def test_filters_that_leave_nothing_say_so(visit: Callable[..., Visit]) -> None:
     page = estimators(visit(), "?find=nothing+like+it")
     assert names(page) == []
-    expect(page.get_by_role("status")).to_have_text(f"none of {len(ORDER)}")
+    expect(page.locator(".counted")).to_have_text(f"none of {len(ORDER)}")
 
 
 def test_sorting_by_keyboard(visit: Callable[..., Visit]) -> None:
