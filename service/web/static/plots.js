@@ -28,6 +28,8 @@
     showlegend: false,
   });
 
+  // Of logarithmic axes, written out: Plotly would write 2 for 20.
+  const TICKS = Array.from({ length: 16 }, (_, k) => [1, 2, 5].map((digit) => Number(`${digit}e${k - 6}`))).flat();
   const scaled = (value, axis) => (axis.log ? Math.log10(value) : value);
   const rangeOf = (values, axis, share) => {
     const known = values.filter((value) => value !== null && (!axis.log || value > 0)).map((value) => scaled(value, axis));
@@ -66,7 +68,8 @@
 
   const layout = (figure, target) => {
     const base = { gridcolor: marks.variable("--line"), zeroline: false, fixedrange: true, automargin: true };
-    const axis = (of) => ({ ...base, type: of.log ? "log" : "linear", ...(of.log ? { dtick: "D2" } : {}), title: { text: escaped(of.title), standoff: 6 } });
+    const whole = { tickmode: "array", tickvals: TICKS, ticktext: TICKS.map((tick) => tick.toLocaleString("en")) };
+    const axis = (of) => ({ ...base, type: of.log ? "log" : "linear", ...(of.log ? whole : {}), title: { text: escaped(of.title), standoff: 6 } });
     const narrow = target.clientWidth < NARROW;
     const [x, y] = ["x", "y"].map((name) => figure.series.flatMap((one) => one[name]));
     const range = rangeOf(y, figure.y, 0.06);
