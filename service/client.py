@@ -450,6 +450,14 @@ class Client:
         """All cells of a sweep, with the states of their seeds."""
         return list(self._pages(f"{_sweep_path(sweep)}/cells", "cells"))
 
+    def estimators(self) -> list[Document]:
+        """Every estimator that the server knows, with its parameters and declared properties."""
+        return list(self._get("/estimators")["estimators"])
+
+    def tasks(self) -> list[Document]:
+        """Every task that the server knows, with its parameters and metrics."""
+        return list(self._get("/tasks")["tasks"])
+
     def estimator(self, id: str) -> Document:
         """One estimator as the server knows it: its version, parameters and declared properties."""
         return self._get(f"/estimators/{quote(id, safe='')}")

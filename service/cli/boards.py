@@ -12,6 +12,7 @@ from rich.table import Table
 
 from service.cli import board_files
 from service.cli.board_files import Wanted
+from service.cli.lists import board_table
 from service.cli.output import AsJson, Url, console, print_json, print_warning
 from service.client import Client
 from service.resources import numbers
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def board(
     id: Annotated[
-        str | None, typer.Argument(help="Board id or its first letters; without it all are shown.")
+        str | None, typer.Argument(help="Board id or its first letters; without it boards are listed.")
     ] = None,
     select: Annotated[
         str | None, typer.Option(help="Metric that chooses the setting of each estimator.")
@@ -60,14 +61,20 @@ def board(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File, whose ending says the format.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every board in full, where no id is given.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a leaderboard, or all of them, or those of a sweep; or write one to a file."""
+    """Show a leaderboard, or those of a sweep, or write one to a file; without an id list them all."""
     flags = {"csv": csv, "markdown": markdown, "latex": latex, "bibtex": bibtex}
     formats = [name for name, asked in flags.items() if asked]
     asked = board_files.wanted(formats=formats, trials=trials, curves=curves, figure=figure, out=out)
+    in_full = bool(id or sweep or every or asked or cells or as_json)
     with Client(url) as client:
+        links = [] if in_full else client.boards()
+        if len(links) > 1:
+            _list(links)
+            return
         boards = _found(client, id, sweep, Shown(select, report, interval))
         if asked is not None:
             _write(client, boards, asked)
@@ -82,6 +89,11 @@ def board(
         console().print("No boards yet: heunboard submit FILE")
     for one in boards:
         show(console(), one)
+
+
+def _list(links: list[dict[str, Any]]) -> None:
+    console().print(board_table(links))
+    console().print("[dim]heunboard board ID shows one, --all every one in full[/]", highlight=False)
 
 
 def _write(client: Client, boards: list[dict[str, Any]], asked: Wanted) -> None:

@@ -23,6 +23,7 @@ from service.cli import (
     controls,
     data,
     doctor,
+    lists,
     nodes,
     servers,
     suite_files,
@@ -69,6 +70,7 @@ attempts.register(app)
 suites.register(app)
 suite_files.register(app)
 boards.register(app)
+lists.register(app)
 comparisons.register(app)
 certify.register(app)
 data.register(app)

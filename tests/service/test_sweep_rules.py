@@ -236,7 +236,7 @@ def test_a_choice_by_held_out_data_is_labelled_everywhere(
 def test_a_board_whose_task_is_not_installed_says_so(
     engine: Engine, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "available", lambda: ("another",))
+    monkeypatch.setattr(tasks, "available", lambda: ("gdas",))
     answer = http.get(f"/api/v1{PAGE}")
     assert (answer.status_code, answer.json()["detail"]) == (
         404,
