@@ -55,9 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=chromium.MISSING))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests."""
+    """One Chromium for all tests here; it ends with them, for no other test can run an event loop beside it."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
@@ -66,7 +66,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullSite]:
     """A server with something of everything."""
     with _site(tmp_path_factory.mktemp("full")) as site:

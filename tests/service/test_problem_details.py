@@ -18,7 +18,7 @@ from service.storage.engine import open_engine
 from tests.support.web import application, browser_of
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "errors"}
-NEEDED = {"tier": "smoke", "kind": "curves", "a": "st", "b": "reinmax"}
+NEEDED = {"tier": "smoke", "kind": "curves", "a": "st", "b": "reinmax", "estimator": "st"}
 """Parameters without a default, of any route."""
 
 

@@ -151,6 +151,7 @@ def test_two_nodes_that_drain_and_die(made: Stack, folder: Path, tmp_path: Path)
         Nodes(made.engine).drain("left")
         until(lambda: state(made, "left") == "drained", "its attempts have stopped", limit=LIMIT)
         before = newest_attempt(made)
+        compute(made, "stgs")  # beside what may be left of the first
         until(all_ended(made), "the right computes the rest", limit=LIMIT)
         assert set(begun(made, after=before)) == {"right"}
 
