@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests here; it ends with them, for no other test can run an event loop beside it."""
+    """One Chromium for all tests here; it ends with them: no other test can run an event loop beside it."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]

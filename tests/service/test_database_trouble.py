@@ -99,7 +99,7 @@ STREAM = "/api/v1/events"
 
 
 def paths_of(app: FastAPI) -> list[str]:
-    """Every address that can be read and may ask the database, pages too; not the stream, which never ends."""
+    """Every address that can be read and may ask the database, pages too; not the stream, it never ends."""
     read = [path for path, methods in app.openapi()["paths"].items() if "get" in methods and path != STREAM]
     filled = [re.sub(r"{(\w+)}", lambda part: PARTS[part[1]], path) for path in read]
     return [*filled, *PAGES]
