@@ -378,12 +378,12 @@ class Client:
         return self._file(_board_path(id), {k: v for k, v in chosen.items() if v}).text
 
     def board_figure(self, id: str, kind: str, *, format: str = "svg", **chosen: Any) -> bytes:
-        """A figure of a board: ``curves``, ``heatmap``, ``cost`` or ``tuning``, as ``svg`` or ``png``.
+        """A figure of a board.
 
         Args:
             id: the board.
-            kind: which figure.
-            format: of the file.
+            kind: ``curves``, ``heatmap``, ``sensitivity``, ``cost`` or ``tuning``.
+            format: of the file, ``svg`` or ``png``.
             chosen: ``select``, ``report``, and ``scheme``, ``light`` or ``dark``.
 
         Raises:

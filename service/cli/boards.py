@@ -56,7 +56,7 @@ def board(
     trials: Annotated[bool, typer.Option("--trials", help="All of its trials, CSV or Parquet.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="All curves, CSV or Parquet.")] = False,
     figure: Annotated[
-        str | None, typer.Option(help="A figure, SVG or PNG: curves, heatmap, cost or tuning.")
+        str | None, typer.Option(help="A figure, SVG or PNG: curves, heatmap, sensitivity, cost, tuning.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File, whose ending says the format.")

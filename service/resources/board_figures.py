@@ -1,4 +1,4 @@
-"""Pictures of a board for papers and for a file of its own: curves, heat map, cost."""
+"""Pictures of a board for papers and for a file of its own: curves, heat map, responses, cost."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from service.errors import NotFound
-from service.resources.board_schemas import Board, BoardCurve
-from service.resources.figures import Level, Panel, Picture, Point
+from service.resources.board_schemas import Board, BoardCurve, Response
+from service.resources.figures import Level, Panel, Picture, Point, Trace
 from service.resources.labels import metric_header
 from service.resources.schemas import MetricInfo
 
-Kind = Literal["curves", "heatmap", "cost", "tuning"]
-KINDS: tuple[Kind, ...] = ("curves", "heatmap", "cost", "tuning")
+Kind = Literal["curves", "heatmap", "sensitivity", "cost", "tuning"]
+KINDS: tuple[Kind, ...] = ("curves", "heatmap", "sensitivity", "cost", "tuning")
 
 TITLES = {
     "curves": "Training curves",
     "heatmap": "Temperatures",
+    "sensitivity": "Responses to hyper-parameters",
     "cost": "Quality against cost",
     "tuning": "Best of several settings",
 }
@@ -25,6 +26,7 @@ TITLES = {
 _MISSING = {
     "curves": "nothing was reported epoch by epoch",
     "heatmap": "fewer than two temperatures were tried",
+    "sensitivity": "fewer than two values of every number were tried",
     "cost": "no result says what it cost",
     "tuning": "fewer than two settings were tried of every estimator",
 }
@@ -67,7 +69,36 @@ def _panels(board: Board, kind: Kind) -> tuple[Panel, ...]:
         return _curves(board)
     if kind == "tuning":
         return _best_of(board)
+    if kind == "sensitivity":
+        return _sensitivity(board)
     return _heat_map(board) if kind == "heatmap" else _costs(board)
+
+
+def _sensitivity(board: Board) -> tuple[Panel, ...]:
+    """A panel for each hyper-parameter that is a number, a line for each estimator with several values."""
+    by_parameter: dict[str, list[Response]] = {}
+    for one in board.tuning.responses:
+        if one.scale != "words":
+            by_parameter.setdefault(one.parameter, []).append(one)
+    return tuple(
+        Panel(
+            title=name.replace("_", " "),
+            numbers={},
+            traces=tuple(_trace(one) for one in own),
+            log_across=any(one.scale == "log" for one in own),
+        )
+        for name, own in by_parameter.items()
+    )
+
+
+def _trace(one: Response) -> Trace:
+    halves = ((p.high - p.low) / 2 if p.high is not None and p.low is not None else 0.0 for p in one.points)
+    return Trace(
+        estimator=one.estimator,
+        at=tuple(float(point.value) for point in one.points),
+        means=tuple(point.mean for point in one.points),
+        halves=tuple(halves),
+    )
 
 
 def _best_of(board: Board) -> tuple[Panel, ...]:

@@ -216,6 +216,24 @@ def _points(axes: Axes, panel: Panel, picture: Picture, scheme: Scheme) -> None:
         _nothing(axes)
 
 
+def _traces(axes: Axes, panel: Panel, picture: Picture, scheme: Scheme) -> None:
+    """Answers to a hyper-parameter, everything else at its best for each of its values."""
+    for trace in panel.traces:
+        style = _style(trace.estimator, picture, scheme)
+        axes.errorbar(
+            trace.at, trace.means, yerr=trace.halves, markersize=4, linewidth=1.4, elinewidth=0.9, **style
+        )
+    if panel.log_across:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+    values = sorted({value for trace in panel.traces for value in trace.at})
+    if len(values) <= MOST_TICKS:
+        axes.set_xticks(values)
+    axes.set_ylabel(picture.axis)
+    axes.grid(visible=True, linewidth=0.6)
+
+
 def _nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center")
 
@@ -254,4 +272,4 @@ def _legend_inches(picture: Picture, width: float) -> float:
     return 0.3 + LINE_INCHES * lines
 
 
-_PANELS = {"curves": _curves, "heatmap": _numbers, "cost": _points}
+_PANELS = {"curves": _curves, "heatmap": _numbers, "cost": _points, "sensitivity": _traces}

@@ -48,6 +48,16 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """An estimator's means at rising values of a number, with half of their intervals."""
+
+    estimator: str
+    at: tuple[float, ...]
+    means: tuple[float, ...]
+    halves: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
     """One board of a picture, or one kind of cost of a board.
 
@@ -57,6 +67,7 @@ class Panel:
         levels: horizontal lines.
         numbers: estimator -> value of the hyper-parameter across -> best mean, of a picture of numbers.
         points: quality against cost.
+        traces: answers to a hyper-parameter, whose axis is logarithmic or not.
     """
 
     title: str
@@ -64,6 +75,8 @@ class Panel:
     levels: tuple[Level, ...] = ()
     numbers: dict[str, dict[float, float]]
     points: tuple[Point, ...] = ()
+    traces: tuple[Trace, ...] = ()
+    log_across: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +85,7 @@ class Picture:
 
     Attributes:
         title: in a sentence, for those who do not see it.
-        kind: ``curves``, ``heatmap`` or ``cost``.
+        kind: ``curves``, ``heatmap``, ``cost`` or ``sensitivity``.
         axis: title of the metric with its unit.
         across: title of the horizontal axis; epochs of ``curves`` where it is empty.
         log: whether the metric's axis is logarithmic.
@@ -93,7 +106,9 @@ class Picture:
         """All that are drawn, in order of appearance."""
         found = [curve.estimator for panel in self.panels for curve in panel.curves]
         found += [id for panel in self.panels for id in panel.numbers]
-        return tuple(dict.fromkeys([*found, *(p.estimator for panel in self.panels for p in panel.points)]))
+        found += [point.estimator for panel in self.panels for point in panel.points]
+        found += [trace.estimator for panel in self.panels for trace in panel.traces]
+        return tuple(dict.fromkeys(found))
 
 
 def picture(engine: Engine, exhibit: Exhibit, tier: Tier) -> Picture:

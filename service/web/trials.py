@@ -56,6 +56,7 @@ def trial_context(
         "setting": numbers.setting(**dict(trial.setting)),
         "finals": _finals(trial),
         "facts": _facts(trial),
+        "goes_on": trial.state in ("queued", "running"),
         "absurd": [(metrics.metric_info(trial.task, m).title, since) for m, since in trial.absurd.items()],
         "attempts": [_attempt(one) for one in attempts],
         "events": [(one.at, one.kind.replace("_", " "), one.detail) for one in trial.events],

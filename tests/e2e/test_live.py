@@ -9,9 +9,10 @@ from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from tests.e2e.conftest import Site
 from tests.e2e.visit import Visit
+from tests.support.processes import until
 from tests.support.sweeps import outcome, small_sweep
 from tests.support.web import compute
-from workers.messages import Heartbeat, StartReply
+from workers.messages import CurveSegment, Heartbeat, MetricsBatch, StartReply
 from workers.ports import Claim
 
 
@@ -90,6 +91,32 @@ def test_a_board_that_is_to_show_what_is_new_does(tab: Visit, fresh: Site) -> No
     expect(trials_shown(page)).to_have_text("14 shown, 14 in the board")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".live-offer")).to_be_hidden()
+    assert tab.complaints == []
+
+
+def test_the_curve_of_a_trial_grows_while_it_is_computed(tab: Visit, fresh: Site) -> None:
+    submit(fresh.engine, small_sweep(estimators=["st"], seeds=1))
+    queue, claim, reply = begin(fresh.engine, done=5)
+    (trial,) = reply.trials
+    page = tab.page
+    page.goto(f"/trials/{trial.key}")
+    expect(page.get_by_text("No epoch has been reported yet.")).to_be_visible()
+
+    def report(seq: int, value: float) -> None:
+        curve = CurveSegment(trial=trial.key, metric="expected_loss", first=seq, values=(value,))
+        batch = MetricsBatch(
+            seq=seq, progress=Heartbeat(steps_done=5 + 5 * seq, steps_total=30), segments=(curve,)
+        )
+        queue.metrics(claim.attempt_id, claim.secret, batch)
+
+    report(1, 3.0)
+    expect(page.locator("#curves .scatterlayer")).to_be_visible()
+    page.evaluate("window.stayed = true")
+    report(2, 2.0)
+    until(lambda: page.evaluate("document.getElementById('curves').data.at(-1).y") == [3, 2], "it has grown")
+    assert page.evaluate("window.stayed")  # drawn in place
+    queue.finish(claim.attempt_id, claim.secret, outcome(reply.trials))
+    expect(page.locator("h1 .chip")).to_have_text("succeeded")
     assert tab.complaints == []
 
 

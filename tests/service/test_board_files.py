@@ -312,6 +312,16 @@ def test_the_cost_figure_has_a_panel_for_time_and_one_for_evaluations(engine: En
     assert {point.cost for point in seconds.points} == {0.05}
 
 
+def test_the_sensitivity_figure_has_a_panel_for_each_number(engine: Engine) -> None:
+    """Temperature 0.5 gives 1 and 3: mean 2, half of its interval 12.7 * sqrt(2) / sqrt(2)."""
+    id = score(engine, {("st", 0.5): [1.0, 3.0], ("st", 1.0): [4.0, 6.0], ("gst", 1.0): [5.0, 7.0]})
+    (panel,) = board_figures.picture(boards.show_board(engine, id), "sensitivity").panels
+    (trace,) = panel.traces
+    assert (panel.title, panel.log_across) == ("temperature", False)
+    assert (trace.estimator, trace.at, trace.means) == ("st", (0.5, 1.0), (2.0, 5.0))
+    assert trace.halves == pytest.approx((12.706, 12.706), abs=1e-3)
+
+
 def test_a_figure_that_a_board_lacks_is_not_found(engine: Engine, http: httpx.Client) -> None:
     id = score(engine, {("st", 1.0): [1.0, 2.0]})
     answer = http.get(f"/api/v1/boards/{id}/figure?kind=heatmap")

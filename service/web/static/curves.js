@@ -269,4 +269,10 @@
   target.on("plotly_clickannotation", (event) => press(event.annotation.name));
   document.documentElement.addEventListener("themechange", draw);
   addEventListener("resize", draw);
+  // The one line of a trial that is being computed has grown: event.detail is { epochs, mean }.
+  target.addEventListener("grown", (event) => {
+    const [line] = data.lines;
+    Object.assign(line, event.detail, { sd: event.detail.mean.map(() => null) });
+    draw();
+  });
 })();

@@ -7,6 +7,7 @@
 //   data-live-board="ID"     a board, with data-ended="N" results; in it data-live="succeeded|trials"
 //     data-live-page           its own page: offers to show new results, or shows the first ones
 //   data-live-newest="ID"    a list whose newest sweep this is
+//   data-live-trial="KEY"    the picture of a trial that goes on, with data-metric and data-state; its curve grows
 "use strict";
 (() => {
   const PARTS_EVERY = 2000; // milliseconds between two fetches of a part
@@ -108,6 +109,29 @@
     waiting ??= setTimeout(fetchParts, Math.max(0, fetched + PARTS_EVERY - Date.now()));
   };
 
+  // ---- The curve of a trial; its page is loaded again when there is a first epoch, and in another state. ----
+
+  let drawn = 0;
+  let growing = null;
+  const growCurve = async () => {
+    growing = null;
+    drawn = Date.now();
+    const root = document.querySelector("[data-live-trial]");
+    const path = `/api/v1/trials/${encodeURIComponent(root.dataset.liveTrial)}`;
+    const [trial, found] = await Promise.all(
+      [path, `${path}/curves`].map((one) => fetch(one).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null)),
+    );
+    if (!trial || !found) return;
+    const curve = found.curves.find((one) => one.metric === root.dataset.metric);
+    if (trial.state !== root.dataset.state || (!root.dataset.metric && found.curves.length)) loadAgain();
+    else if (curve) root.dispatchEvent(new CustomEvent("grown", { detail: { epochs: curve.epochs, mean: curve.values } }));
+  };
+
+  const curveChanged = () => {
+    if (document.querySelector("[data-live-trial]"))
+      growing ??= setTimeout(growCurve, Math.max(0, drawn + PARTS_EVERY - Date.now()));
+  };
+
   // ---- One function for each kind of event. ----
 
   const title = document.title;
@@ -141,9 +165,11 @@
       if ("livePage" in root.dataset && !("finished" in root.dataset)) document.title = `${data.percent} · ${title}`;
     }
     if (moved) partsChanged();
+    curveChanged();
   };
 
   const showSweep = (data) => {
+    curveChanged();
     for (const root of sweepsOf(data.sweep)) {
       for (const chip of all("[data-live=state]", root)) {
         if (chip.textContent !== data.state && chip.textContent) said.textContent = `${data.name}: ${data.state}`;
