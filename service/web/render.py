@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,10 +33,25 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_function"] = _short_json
+    environment.policies["json.dumps_kwargs"] = {}
     environment.globals.update(
         static=static_url, percent=numbers.percent, counted=numbers.counted, version=package_version()
     )
     return environment
+
+
+def _short_json(value: Any) -> str:
+    """Data of pictures in few bytes: seven significant digits, which float32 holds, and no blanks."""
+    return json.dumps(_rounded(value), separators=(",", ":"))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def page(name: str, *, status: int = 200, section: str = "", **context: Any) -> HTMLResponse:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +20,7 @@ from service.resources.board_schemas import HeatMap, HeatRow
 from service.web import columns, heat_map
 from service.web.address import Address
 from service.web.columns import Digits
+from service.web.render import templates
 from tests.support.results import results
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of
@@ -299,3 +302,12 @@ def test_an_address_holds_what_is_not_usual() -> None:
     chosen = Address(board="abc", select="train_loss", report=(), scale="all", opened=("st",))
     assert str(chosen) == "/boards/abc?select=train_loss&report=train_loss&scale=all&open=st"
     assert chosen.part("a/b") == "/boards/abc/estimators/a%2Fb?select=train_loss&report=train_loss"
+
+
+def test_data_of_pictures_are_short_and_cannot_leave_their_script() -> None:
+    template = templates().from_string("{{ data | tojson }}")
+    data = {"mean": [0.20468001305413733, 1.0, math.nan], "title": "</script><b>", "n": 12345678901}
+    text = template.render(data=data)
+    assert json.loads(text) == {"mean": [0.20468, 1.0, None], "title": "</script><b>", "n": 12345678901}
+    assert "</script>" not in text
+    assert " " not in text
