@@ -19,6 +19,7 @@ from service.resources import sweep_parts, sweeps
 from service.states import Hold, SweepState, TrialState, sweep_state
 from service.storage.engine import read, write
 from service.storage.models import Sweep
+from service.storage.queries import sweeps as queries
 from service.storage.queries.sweeps import Search, sweep_rows
 from tests.support.sweeps import small_sweep
 from tests.support.web import InProcess, application, browser_of, compute, fail
@@ -188,3 +189,28 @@ def test_the_search_over_rest(three: Engine) -> None:
     assert http.get("/api/v1/sweeps", params={"state": "asleep"}).status_code == 422
     assert len(http.get("/api/v1/sweeps", params={"state": "", "owner": ""}).json()["sweeps"]) == 3
     assert http.get("/api/v1/sweeps", params={"owner": "\0"}).status_code == 200
+
+
+def test_a_large_sweep_is_counted_once_while_nothing_happens(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = compute(engine, small_sweep())
+    exact = sweep_parts.list_estimators(engine, id)
+    assert [(one.estimator, one.trials, one.counts["succeeded"]) for one in exact.estimators] == [
+        ("st", 3, 3),
+        ("reinmax", 3, 3),
+    ]
+    monkeypatch.setattr(sweep_parts, "MANY_TRIALS", 5)
+    counted: list[int] = []
+    count = queries.estimator_states
+
+    def noted(connection: sa.Connection, id: int) -> list[tuple[str, TrialState, int]]:
+        counted.append(id)
+        return count(connection, id)
+
+    monkeypatch.setattr(queries, "estimator_states", noted)
+    assert [sweep_parts.list_estimators(engine, id) for _ in range(3)] == [exact] * 3
+    assert counted == [int(id)]
+    monkeypatch.setattr(sweep_parts, "MANY_TRIALS", 6)
+    assert sweep_parts.list_estimators(engine, id) == exact
+    assert len(counted) == 2
