@@ -346,7 +346,7 @@ class Outside(HTMLParser):
 def test_the_static_file_refers_to_nothing(http: httpx.Client, id: str) -> None:
     source = text(http, f"{id}?format=html")
     addresses = Outside(source).addresses
-    assert len(addresses) == 8  # four pictures, light and dark
+    assert len(addresses) == 2 * len(board_figures.KINDS)  # pictures, light and dark
     assert all(address.startswith("data:image/svg+xml;base64,") for address in addresses)
     assert "@import" not in source
     assert "url(" not in source
@@ -371,7 +371,7 @@ def test_the_static_file_opens_without_a_server(http: httpx.Client, id: str, tmp
         page.goto(file.as_uri())
         assert page.locator("tbody tr").count() == 3
         drawn = "all => all.map(e => e.complete && e.naturalWidth > 100)"
-        assert page.locator("img").evaluate_all(drawn) == [True] * 4
+        assert page.locator("img").evaluate_all(drawn) == [True] * len(board_figures.KINDS)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         browser.close()
     assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]

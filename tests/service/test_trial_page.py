@@ -73,8 +73,8 @@ def test_curve_of_the_metric_asked_for(engine: Engine) -> None:
     compute(engine, small_sweep())
     http = browser_of(application(engine))
     html = http.get(f"/trials/{KEYS[2]}").text
-    assert '"mean": [2.0, 3.0]' in html
-    assert '"unit": "Expected loss"' in html
+    assert '"mean":[2.0,3.0]' in html
+    assert '"unit":"Expected loss"' in html
     assert http.get(f"/trials/{KEYS[2]}", params={"metric": "no such"}).status_code == 200
 
 
