@@ -301,7 +301,7 @@ def test_a_contradicting_certificate_may_be_published_and_its_failures_come_firs
     failing["findings"][-1] |= {"verdict": "contradicts", "measured": "not finite", "advice": "do better"}
     assert browser.put(URL, content=json.dumps(failing)).status_code == 200
     page = browser.get("/estimators/st", headers=HTML).text
-    rows = re.findall(r'<tr><th scope="row">([^<]*)</th><td>[^<]*</td><td>([^<]*)', page)
+    rows = re.findall(r'<tr><th scope="row">([^<]*)</th><td[^>]*>[^<]*</td><td[^>]*>([^<]*)', page)
     assert rows[0] == ("logits of +-1e4", "not finite")
     assert '<div class="sub">do better</div>' in page
     assert browser.get(URL).json()["findings"][0]["name"] == "logits of +-1e4"
