@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from service.states import Scope
-from service.storage.models import ApiToken, SignIn
+from service.storage.models import ApiToken, SignIn, Sweep
 
 
 class TokenRow(NamedTuple):
@@ -93,9 +93,9 @@ def revoke(connection: Connection, public_id: str, *, now: datetime) -> None:
     connection.execute(mine.values(revoked_at=now))
 
 
-def note_use(connection: Connection, token_id: int, *, now: datetime) -> None:
+def note_use(connection: Connection, public_id: str, *, now: datetime) -> None:
     """The token was used."""
-    connection.execute(sa.update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=now))
+    connection.execute(sa.update(ApiToken).where(ApiToken.public_id == public_id).values(last_used_at=now))
 
 
 def insert_sign_in(
@@ -124,3 +124,9 @@ def sign_in_with(connection: Connection, public_id: str) -> SignInRow | None:
 def delete_sign_in(connection: Connection, public_id: str) -> None:
     """Forget a sign-in."""
     connection.execute(sa.delete(SignIn).where(SignIn.public_id == public_id))
+
+
+def owner_of_sweep(connection: Connection, sweep_id: int) -> tuple[str | None] | None:
+    """Whose a sweep is, in the bin or not; ``None`` where there is no such sweep."""
+    row = connection.execute(sa.select(Sweep.owner).where(Sweep.id == sweep_id)).one_or_none()
+    return None if row is None else (row.owner,)
