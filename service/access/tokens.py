@@ -108,9 +108,9 @@ def revoke(
 
 
 def any_made(engine: Engine) -> bool:
-    """Whether a token was ever made."""
+    """Whether a token was ever made; in a database before the first version with tokens, none was."""
     with read(engine) as connection:
-        return access.any_tokens(connection)
+        return access.is_there(connection) and access.any_tokens(connection)
 
 
 def sign_in(

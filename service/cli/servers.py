@@ -124,7 +124,6 @@ def serve(
     """Run the web service: REST API, pages and the reports of workers."""
     import uvicorn
 
-    from service.access import tokens
     from service.app import create_app
     from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
@@ -135,15 +134,14 @@ def serve(
     from service.storage.migrations import prepare
 
     settings = load_settings()
+    _require_loopback(host, insecure_dev, settings)
     _warn_of_missing_suites()
     keep_private(settings.data_home)
     for folder in (certificates.FOLDER, measurements.FOLDER):
         keeping.remove_leftovers(settings.data_home / folder)
+    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     engine = open_engine(settings.database)
     prepare(engine)
-    known = insecure_dev or settings.auth == "required" or tokens.any_made(engine)
-    _require_loopback(host, known)
-    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     if end_with_parent:
         follow()
     app = create_app(settings, engine)
@@ -309,24 +307,39 @@ def _amount(text: str) -> tuple[str, float]:
     return name, each
 
 
-def _require_loopback(host: str, known: bool) -> None:
+def _require_loopback(host: str, insecure_dev: bool, settings: Settings) -> None:
     """Without access tokens, whoever reaches the port can do everything.
 
-    Args:
-        host: where the server would listen.
-        known: whether those who reach it are told apart, or need not be.
-
     Raises:
-        InvalidSettings: ``host`` is not this machine alone, and nobody is told apart.
+        InvalidSettings: ``host`` is not this machine alone, nobody is told apart, and ``insecure_dev`` is not
+            set.
     """
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback and not known:
-        raise InvalidSettings(
-            f"refusing to listen on {host}: there are no access tokens, so whoever reaches the port could "
-            "submit work. Make the first with `heunboard token create NAME --scope admin`, or set "
-            "HEUNBOARD_AUTH=required and make it later; or listen on 127.0.0.1. --insecure-dev does without, "
-            "if the network in front of it is trusted"
-        )
+    if loopback or insecure_dev or settings.auth == "required" or _has_tokens(settings):
+        return
+    raise InvalidSettings(
+        f"refusing to listen on {host}: there are no access tokens, so whoever reaches the port could submit "
+        "work. Make the first with `heunboard token create NAME --scope admin`, or set "
+        "HEUNBOARD_AUTH=required and make it later; or listen on 127.0.0.1. --insecure-dev does without, if "
+        "the network in front of it is trusted"
+    )
+
+
+def _has_tokens(settings: Settings) -> bool:
+    """Whether a token was made, in a database that may not be there yet; nothing is made or upgraded."""
+    from sqlalchemy.engine import make_url
+
+    from service.access import tokens
+    from service.storage.engine import open_engine
+
+    url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return False
+    engine = open_engine(settings.database)
+    try:
+        return tokens.any_made(engine)
+    finally:
+        engine.dispose()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -36,9 +37,10 @@ HOST = "127.0.0.1"
 STARTED_SECONDS = 20
 
 
-def application(engine: Engine, data_home: Path = Path(os.devnull)) -> FastAPI:
-    """The application with default settings; its data directory cannot be written to unless one is given."""
-    return create_app(Settings(data_home=data_home), engine)
+def application(engine: Engine, data_home: Path = Path(os.devnull), **settings: Any) -> FastAPI:
+    """The application with default settings but for some; its data directory cannot be written to unless one
+    is given."""
+    return create_app(Settings(data_home=data_home, **settings), engine)
 
 
 class InProcess(httpx.BaseTransport):

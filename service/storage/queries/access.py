@@ -49,6 +49,11 @@ _TOKENS = sa.select(
 )
 
 
+def is_there(connection: Connection) -> bool:
+    """Whether the database can hold tokens."""
+    return bool(sa.inspect(connection).has_table(ApiToken.__tablename__))
+
+
 def any_tokens(connection: Connection) -> bool:
     """Whether a token was ever made."""
     return bool(connection.scalar(sa.select(sa.select(ApiToken.id).exists())))
