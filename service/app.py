@@ -101,8 +101,6 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     add_static(app)
     openapi.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # 9 takes three times as long
     app.add_middleware(
         Gate,
         engine=engine,
@@ -110,6 +108,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         rates=Rates(settings.requests_per_second),
         explain=explain,
     )
+    app.add_middleware(BodyLimit)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # 9 takes three times as long
     app.add_middleware(HeadAsGet)
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)

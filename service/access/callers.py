@@ -90,6 +90,9 @@ class Caller:
 EVERYBODY = Caller(scope=Scope.ADMIN, told_apart=False)
 """Whoever reaches a server without tokens, which therefore listens on loopback alone."""
 
+NOBODY = Caller(scope=None)
+"""Whoever could not be told apart where others are."""
+
 _CURRENT: ContextVar[Caller] = ContextVar("caller", default=EVERYBODY)
 
 

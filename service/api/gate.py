@@ -26,7 +26,6 @@ from service.access.callers import Caller
 from service.access.credentials import Credential
 from service.access.rates import Rates
 from service.api import presented
-from service.api.middleware import discard
 from service.api.problem_details import Explain
 from service.errors import HeunboardError, NotAuthenticated, TooManyRequests
 from service.states import AuditOutcome
@@ -85,8 +84,8 @@ class Gate:
             self._admit(request, visit.caller)
         except (HeunboardError, SQLAlchemyError) as error:
             visit.reason = str(error)
+            callers.set_current(visit.caller or callers.NOBODY)  # for the page that says so
             answer = self._explain(request, error)
-            await discard({"type": "http.request", "more_body": True}, receive)
             await answer(scope, receive, visit.send)
         else:
             callers.set_current(visit.caller)

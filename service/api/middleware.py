@@ -127,7 +127,7 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                await discard(message, receive)
+                await _discard(message, receive)
                 raise HTTPException(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                     f"the body is larger than the limit of {limit:,} bytes",
@@ -138,7 +138,7 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
-async def discard(message: Message, receive: Receive) -> None:
+async def _discard(message: Message, receive: Receive) -> None:
     """Read what follows ``message``, so that whoever sends it gets to the answer."""
     seen = 0
     with anyio.move_on_after(DISCARD_SECONDS):

@@ -122,13 +122,11 @@ def serve(
     end_with_parent: EndWithParent = False,
 ) -> None:
     """Run the web service: REST API, pages and the reports of workers."""
-    import uvicorn
-
     from service.app import create_app
     from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
     from service.processes.up import listen
-    from service.processes.web import WebServer
+    from service.processes.web import WebServer, server_config
     from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
@@ -145,12 +143,7 @@ def serve(
     if end_with_parent:
         follow()
     app = create_app(settings, engine)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    config = server_config(app, timeout_graceful_shutdown=GRACE_S, limit_concurrency=settings.max_connections)
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     WebServer(config, ending=app.state.hub.close).run(sockets=[listener])
