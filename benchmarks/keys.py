@@ -54,7 +54,7 @@ class KeyedCell(NamedTuple):
 
     def without_texts(self) -> KeyedCell:
         """To keep: of a hundred thousand cells the texts are most of the memory."""
-        return self._replace(text="", task_text="")
+        return KeyedCell(*self[:-2], text="", task_text="")
 
 
 class _Fields(dict[tuple[str, Value], str]):

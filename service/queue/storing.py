@@ -3,7 +3,8 @@ what. One piece of it is one transaction, in which nobody else submits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from benchmarks.keys import KeyedCell
 from benchmarks.spec import Component
 from benchmarks.sweep import Sweep
 from benchmarks.tasks import registry as tasks
+from estimators.info import Value
 from service.errors import SubmissionGivenUp
 from service.queue.control import settle
 from service.states import ENDED_BADLY, TrialState
@@ -88,10 +90,12 @@ class Storing:
 
     def add(self, connection: Connection, piece: Piece) -> None:
         """Store some of its cells with their trials."""
-        keys = [key for cell in piece for key in cell.seeds]
-        known = submission.known_trials(connection, keys)
-        self._add_boards(connection, piece)
-        cell_ids = self._add_cells(connection, piece, known)
+        fresh = self._add_boards(connection, piece)
+        stored = submission.cell_ids(connection, [cell.key for cell in piece if cell.task_key not in fresh])
+        known = submission.known_trials(
+            connection, [key for cell in piece if cell.key in stored for key in cell.seeds]
+        )
+        cell_ids = stored | self._add_cells(connection, piece, stored, known)
         new = [
             NewTrial(key, cell_ids[cell.key], seed, cell.signature, cell.steps)
             for cell in piece
@@ -134,7 +138,8 @@ class Storing:
         totals.recount(connection, self.id, now=now)
         totals.recount_fallbacks(connection, self.id)
 
-    def _add_boards(self, connection: Connection, piece: Piece) -> None:
+    def _add_boards(self, connection: Connection, piece: Piece) -> Container[str]:
+        """Keys of those that were added: nobody has asked for a cell of them before."""
         wanted = {cell.task_key: cell for cell in piece if cell.task_key not in self._boards}
         found = submission.board_ids(connection, list(wanted))
         missing = [
@@ -142,14 +147,24 @@ class Storing:
             for key, cell in wanted.items()
             if key not in found
         ]
-        self._boards |= found | submission.insert_boards(connection, missing, now=self.began)
+        added = submission.insert_boards(connection, missing, now=self.began)
+        self._boards |= found | added
+        return added
 
     def _add_cells(
-        self, connection: Connection, piece: Piece, known: Mapping[str, KnownTrial]
+        self,
+        connection: Connection,
+        piece: Piece,
+        stored: Mapping[str, int],
+        known: Mapping[str, KnownTrial],
     ) -> dict[str, int]:
-        """Key -> id of all cells of the piece, whose counts then hold their new trials."""
-        new = {cell.key: sum(key not in known for key in cell.seeds) for cell in piece}
-        found = submission.cell_ids(connection, list(new))
+        """Ids of the new ones by key; those that are stored count their new trials, too."""
+        more = {
+            stored[cell.key]: sum(key not in known for key in cell.seeds)
+            for cell in piece
+            if cell.key in stored
+        }
+        cells.add_trials(connection, {id: count for id, count in more.items() if count})
         missing = [
             NewCell(
                 cell.key,
@@ -157,19 +172,29 @@ class Storing:
                 cell.spec.estimator.id,
                 cell.spec.estimator.version,
                 cell.text,
-                new[cell.key],
+                len(cell.seeds),
             )
             for cell in piece
-            if cell.key not in found
+            if cell.key not in stored
         ]
-        cells.add_trials(connection, {id: new[key] for key, id in found.items() if new[key]})
-        return found | submission.insert_cells(connection, missing)
+        return submission.insert_cells(connection, missing)
 
 
 def words(task: Component) -> str:
     """What the board of a task is found by: its title and its parameters, in small letters."""
     title = tasks.get(task.id).describe(task.values)
-    return " ".join([title, task.id, *(f"{name}={value}" for name, value in task.parameters)]).casefold()
+    return f"{title} {task.id} {_listed(task.parameters)}".casefold()
+
+
+def _listed(parameters: tuple[tuple[str, Value], ...]) -> str:
+    names, values = zip(*parameters, strict=True) if parameters else ((), ())
+    return _template(names) % values
+
+
+@functools.lru_cache
+def _template(names: tuple[str, ...]) -> str:
+    """How parameters of these names are listed: boards of a sweep differ in the values alone."""
+    return " ".join(f"{name}=%s" for name in names)
 
 
 def planned(wanted: Sequence[KeyedCell], known: Mapping[str, KnownTrial]) -> Iterator[PlannedCell]:
