@@ -23,7 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 YAML = {"Content-Type": "application/yaml"}
 JSON = {"Content-Type": "application/json"}
 MARKUP = "<script>alert(1)</script>'\"&{{ 7 * 7 }}"
-UP = ("..%2f..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "%2e%2e", "%2e%2e%2f%2e%2e%2fapp.py", "..%5c..%5capp.py")
+UP = (
+    "..%2f..%2f..%2fetc%2fpasswd",
+    "%2fetc%2fpasswd",
+    "%2e%2e",
+    "%2e%2e%2f%2e%2e%2fapp.py",
+    "..%5c..%5capp.py",
+)
 
 
 @pytest.fixture
