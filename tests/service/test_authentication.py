@@ -210,21 +210,29 @@ def test_it_is_off_until_the_first_token_and_then_on_for_good(engine: Engine) ->
     assert Authentication(engine).is_on(), "an open server for want of valid tokens"
 
 
+@contextmanager
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database does not answer meanwhile."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise sa.exc.OperationalError("SELECT", {}, Exception("the connection is closed"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sa.Engine, "connect", fails)
+        yield
+
+
 def test_without_its_database_it_lets_nobody_in_that_it_does_not_know(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.doors.caller(house.made.secret)
-
-    def away(*_: object, **__: object) -> None:
-        raise sa.exc.OperationalError("SELECT", {}, Exception("the connection is closed"))
-
-    monkeypatch.setattr(sa.Engine, "connect", away)
-    assert house.doors.caller(house.made.secret).owner == "ada"
-    house.passes(KEPT_S)
-    with pytest.raises(sa.exc.OperationalError):
-        house.doors.caller(house.made.secret)
-    with pytest.raises(sa.exc.OperationalError):
-        Authentication(house.engine).is_on()
+    with away(monkeypatch):
+        assert house.doors.caller(house.made.secret).owner == "ada"
+        house.passes(KEPT_S)
+        with pytest.raises(sa.exc.OperationalError):
+            house.doors.caller(house.made.secret)
+        with pytest.raises(sa.exc.OperationalError):
+            Authentication(house.engine).is_on()
 
 
 def test_a_server_without_tokens_goes_on_while_its_database_is_away(
@@ -233,13 +241,9 @@ def test_a_server_without_tokens_goes_on_while_its_database_is_away(
     seconds = Seconds()
     doors = Authentication(engine, monotonic=seconds)
     assert not doors.is_on()
-
-    def away(*_: object, **__: object) -> None:
-        raise sa.exc.OperationalError("SELECT", {}, Exception("the connection is closed"))
-
-    monkeypatch.setattr(sa.Engine, "connect", away)
-    seconds.now += KEPT_S
-    assert not doors.is_on()
+    with away(monkeypatch):
+        seconds.now += KEPT_S
+        assert not doors.is_on()
 
 
 def test_what_is_kept_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
