@@ -72,10 +72,6 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.hub = Hub(partial(live.read, engine), most=settings.max_listeners)
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
-    app.state.sign_in_hours = settings.sign_in_hours
-    app.state.authentication = authentication = Authentication(
-        engine, required=settings.auth == "required", anonymous_read=settings.anonymous_read
-    )
     explain = problem_details.install(app, problem_page)
     of_boards = (board_lists, boards, board_files, comparisons, more_seeds)
     of_sweeps = (sweeps, sweep_parts, controls)
@@ -101,13 +97,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     add_static(app)
     openapi.install(app)
     # The last one added is the outermost.
-    app.add_middleware(
-        Gate,
-        engine=engine,
-        authentication=authentication,
-        rates=Rates(settings.requests_per_second),
-        explain=explain,
-    )
+    _add_gate(app, settings, explain)
     app.add_middleware(BodyLimit)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # 9 takes three times as long
     app.add_middleware(HeadAsGet)
@@ -115,3 +105,18 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TimedRequests, telemetry=telemetry)
     return app
+
+
+def _add_gate(app: FastAPI, settings: Settings, explain: problem_details.Explain) -> None:
+    """Let nobody in but whom the settings allow."""
+    app.state.sign_in_hours = settings.sign_in_hours
+    app.state.authentication = Authentication(
+        app.state.engine, required=settings.auth == "required", anonymous_read=settings.anonymous_read
+    )
+    app.add_middleware(
+        Gate,
+        engine=app.state.engine,
+        authentication=app.state.authentication,
+        rates=Rates(settings.requests_per_second),
+        explain=explain,
+    )

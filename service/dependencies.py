@@ -76,7 +76,7 @@ def _own_sweep(engine: EngineDep, id: str) -> None:
 
 def cookie_name(request: Request) -> str:
     """Of the cookie of those who signed in. With TLS its prefix binds it to this host alone."""
-    return "__Host-heunboard" if request.url.scheme == "https" else "heunboard"
+    return "__Host-heunboard" if request.scope["scheme"] == "https" else "heunboard"
 
 
 def require_text(request: Request) -> None:

@@ -120,7 +120,7 @@ class Gate:
     def _admit(self, request: Request, caller: Caller) -> None:
         presented.require_own_page(request, by_cookie=caller.by_cookie)
         self._count(caller.token or presented.address(request))
-        scope = needed(request.method, request.url.path)
+        scope = needed(request.method, request.scope["path"])
         if scope is not None:
             caller.require(scope)
 
@@ -187,7 +187,7 @@ class Visit:
     def changes(self) -> bool:
         """Whether it asks to change something."""
         request = self.request
-        return request.method not in presented.SAFE and request.url.path not in HARMLESS
+        return request.method not in presented.SAFE and request.scope["path"] not in HARMLESS
 
     @property
     def outcome(self) -> AuditOutcome:
@@ -203,7 +203,7 @@ class Visit:
             who=(caller.owner or "") if caller else "",
             token=caller.token if caller else None,
             action=self.request.method,
-            subject=self.request.url.path,
+            subject=self.request.scope["path"],
             address=self.request.client.host if self.request.client else "",
             outcome=self.outcome,
             detail=f"{self._status} {self.reason or self._location}".strip(),

@@ -111,7 +111,7 @@ def _set_cookie(request: Request, answer: Response, value: str, ends: datetime |
         value,
         expires=ends if ends is not None else 0,
         path="/",
-        secure=request.url.scheme == "https",
+        secure=request.scope["scheme"] == "https",
         httponly=True,
         samesite="lax",
     )

@@ -345,6 +345,16 @@ def test_a_name_that_leads_here_is_not_enough(app: FastAPI, engine: Engine) -> N
         require_problem(http.post("/api/v1/sweeps", content=sweep_file(), headers={**JSON, **rebound}), 421)
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:80/healthz?", "127.0.0.1:80/sign-in#", "localhost:/openapi.json?"]
+)
+def test_what_is_asked_for_is_not_taken_from_the_host(app: FastAPI, host: str) -> None:
+    """The address of a request is put together from its Host header and its path."""
+    for method, path in (("GET", "/api/v1/sweeps"), ("DELETE", "/api/v1/sweeps/1"), ("GET", "/sweeps")):
+        answer = browser_of(app).request(method, path, headers={"Host": host})
+        assert answer.status_code in (401, 421)
+
+
 def test_too_many_requests_of_one_token_leave_the_others_alone(engine: Engine) -> None:
     """Three at once, then one every three seconds and a bit."""
     first, second = token(engine), token(engine)
