@@ -73,7 +73,8 @@ class Authentication:
         self._clock, self._monotonic = clock, monotonic
         self._on: bool | None = True if required else None
         self._asked_at = 0.0
-        self._kept: OrderedDict[str, Known] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._changes = 0
         self._due: set[str] = set()
         self._lock = threading.Lock()
 
@@ -98,7 +99,7 @@ class Authentication:
         """Whether :meth:`caller` can answer without the database."""
         if credential is None:
             return True
-        known = self._kept.get(credential.public_id)
+        known = self._kept.get(credential[:2])
         return known is not None and self._monotonic() < known.until
 
     def caller(self, credential: Credential | None) -> Caller:
@@ -131,6 +132,7 @@ class Authentication:
     def forget(self) -> None:
         """Look everything up again: tokens have changed."""
         with self._lock:
+            self._changes += 1
             self._kept.clear()
             self._asked_at = -KEPT_S
 
@@ -148,11 +150,11 @@ class Authentication:
 
     def _known(self, credential: Credential) -> Known | None:
         with self._lock:
-            known = self._kept.get(credential.public_id)
+            known, changes = self._kept.get(credential[:2]), self._changes
         if known is None or self._monotonic() >= known.until:
             known = self._look_up(credential)
             if known is not None:
-                self._keep(credential.public_id, known)
+                self._keep(credential, known, changes)
         return known
 
     def _look_up(self, credential: Credential) -> Known | None:
@@ -177,10 +179,13 @@ class Authentication:
         until = self._monotonic() + min(KEPT_S, left)
         return Known(digest=digest, token=token, refusal=refusal, until=until)
 
-    def _keep(self, public_id: str, known: Known) -> None:
+    def _keep(self, credential: Credential, known: Known, changes: int) -> None:
+        """Unless tokens have changed since it was asked for."""
         with self._lock:
-            self._kept[public_id] = known
-            self._kept.move_to_end(public_id)
+            if changes != self._changes:
+                return
+            self._kept[credential[:2]] = known
+            self._kept.move_to_end(credential[:2])
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
 

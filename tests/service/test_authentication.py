@@ -143,6 +143,35 @@ def test_revoking_a_token_ends_what_was_signed_in_with_it(house: House) -> None:
     refusal(lambda: house.doors.caller(cookie))
 
 
+def test_a_cookie_is_no_token(house: House) -> None:
+    """Also while it is kept: programs' requests are trusted with more than a browser's."""
+    cookie, _ = tokens.sign_in(
+        house.engine, house.made.token.public_id, lasts=timedelta(days=1), clock=house.clock
+    )
+    house.doors.caller(cookie)
+    house.doors.caller(house.made.secret)
+    refusal(lambda: house.doors.caller(Credential(TOKEN, cookie.public_id, cookie.secret)))
+    disguised = Credential(SIGN_IN, house.made.secret.public_id, house.made.secret.secret)
+    refusal(lambda: house.doors.caller(disguised))
+
+
+def test_what_was_looked_up_before_a_change_is_not_kept_after_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token is revoked between the reading of its row and the keeping of that."""
+    genuine = access.token_with
+
+    def overtaken(connection: Any, public_id: str) -> Any:
+        row = genuine(connection, public_id)
+        house.doors.forget()
+        return row
+
+    with monkeypatch.context() as patched:
+        patched.setattr(access, "token_with", overtaken)
+        house.doors.caller(house.made.secret)
+    assert not house.doors.is_kept(house.made.secret)
+
+
 def test_expired_sign_ins_are_forgotten(house: House) -> None:
     lasts = timedelta(hours=1)
     old, _ = tokens.sign_in(house.engine, house.made.token.public_id, lasts=lasts, clock=house.clock)
