@@ -8,11 +8,15 @@ from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.middleware.gzip import GZipMiddleware
 
+from service.access.authentication import Authentication
+from service.access.rates import Rates
 from service.api import openapi, problem_details
+from service.api.gate import Gate
 from service.api.live.hub import Hub
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
 from service.api.routes import (
     attempts,
+    audit,
     board_files,
     board_lists,
     boards,
@@ -27,6 +31,7 @@ from service.api.routes import (
     suites,
     sweep_parts,
     sweeps,
+    tokens,
     trials,
 )
 from service.api.routes.internal import internal_router
@@ -41,6 +46,7 @@ from service.web import boards as board_pages
 from service.web import compare as compare_pages
 from service.web import estimators as estimator_pages
 from service.web import nodes as node_pages
+from service.web import sign_in as sign_in_pages
 from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
 from service.web import tasks as task_pages
@@ -66,10 +72,12 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.hub = Hub(partial(live.read, engine), most=settings.max_listeners)
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
-    problem_details.install(app, problem_page)
+    explain = problem_details.install(app, problem_page)
     of_boards = (board_lists, boards, board_files, comparisons, more_seeds)
     of_sweeps = (sweeps, sweep_parts, controls)
-    for module in (*of_sweeps, trials, attempts, nodes, events, *of_boards, registry, suites, suite_reports):
+    of_access = (tokens, audit)
+    others = (trials, attempts, nodes, events, registry, suites, suite_reports)
+    for module in (*of_sweeps, *of_boards, *others, *of_access):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
     app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
@@ -83,11 +91,13 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         task_pages,
         suite_pages,
         node_pages,
+        sign_in_pages,
     ):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)
     openapi.install(app)
     # The last one added is the outermost.
+    _add_gate(app, settings, explain)
     app.add_middleware(BodyLimit)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # 9 takes three times as long
     app.add_middleware(HeadAsGet)
@@ -95,3 +105,18 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TimedRequests, telemetry=telemetry)
     return app
+
+
+def _add_gate(app: FastAPI, settings: Settings, explain: problem_details.Explain) -> None:
+    """Let nobody in but whom the settings allow."""
+    app.state.sign_in_hours = settings.sign_in_hours
+    app.state.authentication = Authentication(
+        app.state.engine, required=settings.auth == "required", anonymous_read=settings.anonymous_read
+    )
+    app.add_middleware(
+        Gate,
+        engine=app.state.engine,
+        authentication=app.state.authentication,
+        rates=Rates(settings.requests_per_second),
+        explain=explain,
+    )

@@ -10,9 +10,14 @@ from sqlalchemy import Engine
 
 from benchmarks.scoring.seeds import Method
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH
+from service.access import callers
+from service.access.authentication import Authentication
+from service.access.callers import Caller
 from service.errors import NotFound
 from service.resources import sweeps
-from service.states import SweepState
+from service.states import Scope, SweepState
+from service.storage.engine import read
+from service.storage.queries import access
 from service.storage.queries.sweeps import Search
 
 MAX_PAGE = 500
@@ -21,6 +26,10 @@ MAX_PAGE = 500
 def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]
+"""The database."""
 
 
 def _published(request: Request) -> Path:
@@ -42,6 +51,34 @@ def _address(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
+async def _caller() -> Caller:
+    return callers.current()
+
+
+async def _administrator() -> None:
+    callers.current().require(Scope.ADMIN)
+
+
+def _authentication(request: Request) -> Authentication:
+    found: Authentication = request.app.state.authentication
+    return found
+
+
+def _own_sweep(engine: EngineDep, id: str) -> None:
+    caller = callers.current()
+    if caller.may(Scope.ADMIN):
+        return
+    with read(engine) as connection:
+        found = access.owner_of_sweep(connection, sweeps.sweep_id(id))
+    if found is not None:  # what is not there is refused where it is looked for
+        caller.require_own(found[0])
+
+
+def cookie_name(request: Request) -> str:
+    """Of the cookie of those who signed in. With TLS its prefix binds it to this host alone."""
+    return "__Host-heunboard" if request.scope["scheme"] == "https" else "heunboard"
+
+
 def require_text(request: Request) -> None:
     """Nothing has an id with a NUL character, and PostgreSQL refuses to look for one.
 
@@ -52,8 +89,17 @@ def require_text(request: Request) -> None:
         raise NotFound
 
 
-EngineDep = Annotated[Engine, Depends(_engine)]
-"""The database."""
+CallerDep = Annotated[Caller, Depends(_caller)]
+"""Who asks."""
+
+AuthenticationDep = Annotated[Authentication, Depends(_authentication)]
+"""Who tells who asks."""
+
+ADMIN = Depends(_administrator)
+"""For administrators alone; whatever does not say so is reached as :mod:`service.api.gate` says."""
+
+OWN_SWEEP = Depends(_own_sweep)
+"""For the owner of the sweep, and administrators."""
 
 PublishedDep = Annotated[Path, Depends(_published)]
 """The folder of the certificates that were published to this server."""

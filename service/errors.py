@@ -19,6 +19,10 @@
     ├── NotInstalled         an optional package is missing where the server runs
     ├── InvalidReport        a worker's report contradicts what it was given
     ├── WrongSecret          a report without the attempt's secret
+    ├── NotAuthenticated     nobody is known who asks, or a token is not valid
+    ├── NotPermitted         who asks is known and may not do that
+    │   └── ForeignOrigin        another web page asks through a browser
+    ├── TooManyRequests      somebody asks more often than allowed
     ├── StaleAttempt         a report of an attempt that no longer holds its cohort
     ├── DatabaseOutOfDate    the schema is not the one this program was written for
     └── InvalidSettings      an environment variable or argument cannot be used
@@ -119,6 +123,33 @@ class InvalidReport(HeunboardError):
 
 class WrongSecret(HeunboardError):
     """The secret does not belong to this attempt; nothing was stored."""
+
+
+class NotAuthenticated(HeunboardError):
+    """This needs a token: `heunboard token create` makes one."""
+
+
+class NotPermitted(HeunboardError):
+    """The token does not allow this."""
+
+
+class ForeignOrigin(NotPermitted):
+    """A page of another server asks through a browser; changes are made from this server's own pages."""
+
+
+class TooManyRequests(HeunboardError):
+    """More requests than allowed; wait, and ask again.
+
+    Attributes:
+        wait: seconds.
+    """
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        super().__init__(
+            f"more requests than allowed come from this token or address; wait {wait:.3g} s. The limit is "
+            "HEUNBOARD_REQUESTS_PER_SECOND"
+        )
 
 
 class StaleAttempt(HeunboardError):

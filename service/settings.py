@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,6 +45,13 @@ class Settings(BaseSettings):
             refused. Unset for any number.
         max_listeners: most pages at the same time that are told of changes as they happen; further ones ask
             from time to time.
+        auth: ``auto``: from the first token that is made on, nobody does anything without one; before that
+            everybody may, and the server listens on loopback alone. ``required``: never without.
+        anonymous_read: whether whoever has no token may read all the same.
+        sign_in_hours: how long a browser stays signed in.
+        requests_per_second: of one token, or of one address without any, on average over ten seconds; 0 for
+            any number. Reports of workers do not count.
+        max_connections: that are open at the same time; further ones get 503.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
@@ -65,6 +72,11 @@ class Settings(BaseSettings):
     owner_slots: Annotated[int, Field(ge=1)] | None = None
     owner_trials: Annotated[int, Field(ge=1)] | None = None
     max_listeners: Annotated[int, Field(ge=0)] = 300
+    auth: Literal["auto", "required"] = "auto"
+    anonymous_read: bool = False
+    sign_in_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
+    requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500.0
+    max_connections: Annotated[int, Field(ge=10)] = 2000
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")

@@ -71,6 +71,29 @@ class Hold(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Scope(StrEnum):
+    """What a token allows, the least first; each includes those before it."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    """Submit sweeps, and control and delete one's own."""
+    ADMIN = "admin"
+    """Everybody's sweeps, nodes, tokens, the audit."""
+
+    def includes(self, other: Scope) -> bool:
+        """Whether whoever has this one may do what needs the other."""
+        order = list(Scope)
+        return order.index(self) >= order.index(other)
+
+
+class AuditOutcome(StrEnum):
+    """How a recorded request ended: it was done, not allowed, or failed for another reason."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 class SweepState(StrEnum):
     """What a sweep's hold and its trials add up to; never stored."""
 

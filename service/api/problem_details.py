@@ -8,6 +8,7 @@ gets the same words as a page.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -40,6 +41,9 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.InvalidReport: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.WrongSecret: HTTPStatus.UNAUTHORIZED,
+    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.NotPermitted: HTTPStatus.FORBIDDEN,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StaleAttempt: HTTPStatus.CONFLICT,
     errors.TooManyTrials: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NothingToDo: HTTPStatus.CONFLICT,
@@ -55,10 +59,15 @@ METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 """Those that an application may take."""
 
 Render = Callable[[Request, ProblemDocument], Response]
+Explain = Callable[[Request, Exception], Response]
 
 
-def install(app: FastAPI, page: Render) -> None:
-    """Let every error of ``app`` take this shape; ``page`` renders it for browsers."""
+def install(app: FastAPI, page: Render) -> Explain:
+    """Let every error of ``app`` take this shape; ``page`` renders it for browsers.
+
+    Returns:
+        What makes the answer of an error that is raised outside of any route.
+    """
 
     def respond(request: Request, document: ProblemDocument, headers: Any = None) -> Response:
         if _wants_page(request):
@@ -86,8 +95,7 @@ def install(app: FastAPI, page: Render) -> None:
 
     def on_ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, errors.HeunboardError)
-        challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.WrongSecret) else None
-        return respond(request, _ours(request, error), challenge)
+        return respond(request, _ours(request, error), _headers(error))
 
     def on_database(request: Request, error: Exception) -> Response:
         if is_outage(error):
@@ -102,12 +110,17 @@ def install(app: FastAPI, page: Render) -> None:
         detail = "Something went wrong here, not in the request; the server's log has the traceback."
         return respond(request, document(request, 500, "internal", detail))
 
-    app.add_exception_handler(SpecError, on_spec)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(RequestValidationError, on_request)
-    app.add_exception_handler(errors.HeunboardError, on_ours)
-    app.add_exception_handler(SQLAlchemyError, on_database)
-    app.add_exception_handler(Exception, on_bug)
+    handlers: dict[type[Exception], Explain] = {
+        SpecError: on_spec,
+        HTTPException: on_http,
+        RequestValidationError: on_request,
+        errors.HeunboardError: on_ours,
+        SQLAlchemyError: on_database,
+        Exception: on_bug,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    return lambda request, error: next(h for k, h in handlers.items() if isinstance(error, k))(request, error)
 
 
 def document(
@@ -123,6 +136,15 @@ def document(
         instance=request.url.path,
         errors=places or [],
     )
+
+
+def _headers(error: errors.HeunboardError) -> dict[str, str]:
+    """What a client needs to know besides: how to be known, when to come again."""
+    if isinstance(error, errors.WrongSecret | errors.NotAuthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, errors.TooManyRequests):
+        return {"Retry-After": str(math.ceil(error.wait))}
+    return {}
 
 
 def _places(issues: Iterable[Issue]) -> list[Place]:

@@ -29,6 +29,7 @@ from service.cli import (
     suite_files,
     suites,
     sweeps,
+    tokens,
 )
 from service.client import ApiError, ClientError
 from service.errors import HeunboardError, InvalidSettings
@@ -75,6 +76,7 @@ comparisons.register(app)
 certify.register(app)
 data.register(app)
 doctor.register(app)
+tokens.register(app)
 
 
 def main() -> None:

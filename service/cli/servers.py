@@ -41,7 +41,7 @@ Checkpoints = Annotated[
 InsecureDev = Annotated[
     bool,
     typer.Option(
-        "--insecure-dev", help="Allow what is safe only behind a trusted network: there are no access tokens."
+        "--insecure-dev", help="Allow what is safe only behind a trusted network, such as no access tokens."
     ),
 ]
 
@@ -122,19 +122,17 @@ def serve(
     end_with_parent: EndWithParent = False,
 ) -> None:
     """Run the web service: REST API, pages and the reports of workers."""
-    import uvicorn
-
     from service.app import create_app
     from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
     from service.processes.up import listen
-    from service.processes.web import WebServer
+    from service.processes.web import WebServer, server_config
     from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
 
     settings = load_settings()
-    _require_loopback(host, insecure_dev)
+    _require_loopback(host, insecure_dev, settings)
     _warn_of_missing_suites()
     keep_private(settings.data_home)
     for folder in (certificates.FOLDER, measurements.FOLDER):
@@ -145,12 +143,7 @@ def serve(
     if end_with_parent:
         follow()
     app = create_app(settings, engine)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    config = server_config(app, timeout_graceful_shutdown=GRACE_S, limit_concurrency=settings.max_connections)
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     WebServer(config, ending=app.state.hub.close).run(sockets=[listener])
@@ -307,18 +300,39 @@ def _amount(text: str) -> tuple[str, float]:
     return name, each
 
 
-def _require_loopback(host: str, insecure_dev: bool) -> None:
+def _require_loopback(host: str, insecure_dev: bool, settings: Settings) -> None:
     """Without access tokens, whoever reaches the port can do everything.
 
     Raises:
-        InvalidSettings: ``host`` is not this machine alone, and ``insecure_dev`` is not set.
+        InvalidSettings: ``host`` is not this machine alone, nobody is told apart, and ``insecure_dev`` is not
+            set.
     """
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback and not insecure_dev:
-        raise InvalidSettings(
-            f"refusing to listen on {host}: there are no access tokens yet, so whoever reaches the port can "
-            "submit work. Listen on 127.0.0.1, or add --insecure-dev if the network in front of it is trusted"
-        )
+    if loopback or insecure_dev or settings.auth == "required" or _has_tokens(settings):
+        return
+    raise InvalidSettings(
+        f"refusing to listen on {host}: there are no access tokens, so whoever reaches the port could submit "
+        "work. Make the first with `heunboard token create NAME --scope admin`, or set "
+        "HEUNBOARD_AUTH=required and make it later; or listen on 127.0.0.1. --insecure-dev does without, if "
+        "the network in front of it is trusted"
+    )
+
+
+def _has_tokens(settings: Settings) -> bool:
+    """Whether a token was made, in a database that may not be there yet; nothing is made or upgraded."""
+    from sqlalchemy.engine import make_url
+
+    from service.access import tokens
+    from service.storage.engine import open_engine
+
+    url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return False
+    engine = open_engine(settings.database)
+    try:
+        return tokens.any_made(engine)
+    finally:
+        engine.dispose()

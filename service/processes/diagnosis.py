@@ -57,6 +57,7 @@ def diagnose(port: int) -> Iterator[Finding]:
         packages,
         torch,
         compiler,
+        compiled,
         ray,
         plugins,
         database,
@@ -123,6 +124,21 @@ def compiler() -> Iterator[Finding]:
     else:
         advice = "install g++ (Debian: apt install g++); without it every step runs slower, uncompiled"
         yield _note("Compiler", f"{wanted} is not there", advice)
+
+
+def compiled() -> Iterator[Finding]:
+    """Whether others can write where compiled steps are kept, which workers execute."""
+    from benchmarks.process import compile_cache
+
+    named = [
+        os.environ[name] for name in (compile_cache.VARIABLE, compile_cache.PROGRAMS) if name in os.environ
+    ]
+    for place in [Path(one) for one in named if one] or [compile_cache.default_folder()]:
+        if compile_cache.others_can_write(place):
+            advice = f"chmod o-w {place}, or name another directory: what lies there is executed"
+            yield _wrong("Compiled steps", f"others can write to {place}; it is not used", advice)
+        else:
+            yield _right("Compiled steps", str(place))
 
 
 def ray() -> Iterator[Finding]:

@@ -11,6 +11,8 @@
     former_cohort                                                who tried before
     cell ──< cell_summary                                        moments over seeds, for boards
     event                                                        what happened, for people
+    api_token ──< sign_in                                        who may do what
+    audit                                                        who did what, from where
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from sqlalchemy.types import TypeDecorator
 
 from benchmarks.spec import KEY_LENGTH, CellSpec, Component
 from benchmarks.sweep_file.limits import MAX_TAG_LENGTH
-from service.states import AttemptState, Cause, CohortState, Hold, TrialState
+from service.states import AttemptState, AuditOutcome, Cause, CohortState, Hold, Scope, TrialState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -485,3 +487,65 @@ class Event(Base):
     sweep_id: Mapped[int | None] = mapped_column(ForeignKey("sweep.id"))
     attempt_id: Mapped[int | None] = mapped_column(ForeignKey("attempt.id"))
     detail: Mapped[str] = mapped_column(sa.Text)
+
+
+DIGEST = String(64)
+"""SHA-256 in hexadecimal digits."""
+PUBLIC_ID = String(16)
+"""The part of a secret by which it is looked up."""
+
+
+class ApiToken(Base):
+    """A token by which programs and people are known. Rows stay when it is revoked: the audit names them."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (one_of(Scope, "scope"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(PUBLIC_ID, unique=True)
+    secret_hash: Mapped[str] = mapped_column(DIGEST)
+    name: Mapped[str] = mapped_column(String(200))
+    owner: Mapped[str] = mapped_column(String(200))
+    """Whose sweeps it submits and controls."""
+    scope: Mapped[Scope] = mapped_column(state_type(Scope))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    """To the minute."""
+
+
+class SignIn(Base):
+    """A browser that a token was given to; its cookie holds a secret of its own."""
+
+    __tablename__ = "sign_in"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(PUBLIC_ID, unique=True)
+    secret_hash: Mapped[str] = mapped_column(DIGEST)
+    token_id: Mapped[int] = mapped_column(ForeignKey("api_token.id"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class Audit(Base):
+    """A request that changed something or was refused. It holds names and no references: it outlives both."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        one_of(AuditOutcome, "outcome"),
+        Index(None, "outcome", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    who: Mapped[str] = mapped_column(String(200))
+    """Owner of the token; empty where nobody was known."""
+    token: Mapped[str | None] = mapped_column(PUBLIC_ID)
+    action: Mapped[str] = mapped_column(String(200))
+    subject: Mapped[str] = mapped_column(String(200))
+    address: Mapped[str] = mapped_column(String(64))
+    outcome: Mapped[AuditOutcome] = mapped_column(state_type(AuditOutcome))
+    detail: Mapped[str] = mapped_column(String(500))

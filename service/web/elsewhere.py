@@ -8,10 +8,11 @@ from starlette.responses import RedirectResponse, Response
 
 from service.resources import describe, finding, near
 from service.resources.schemas import ProblemDocument
+from service.web import sign_in
 from service.web.board_lists import task_title
 from service.web.render import page
 
-NOT_FOUND = 404
+SEE_OTHER, UNAUTHORIZED, NOT_FOUND = 303, 401, 404
 SECTIONS = ("boards", "sweeps", "suites", "estimators", "tasks", "nodes")
 
 Link = tuple[str, str]
@@ -20,6 +21,9 @@ Link = tuple[str, str]
 
 def problem_page(request: Request, problem: ProblemDocument) -> Response:
     """A problem in words for people; what is nowhere leads to where it may be."""
+    if problem.status == UNAUTHORIZED and request.method in ("GET", "HEAD"):
+        asked = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+        return RedirectResponse(sign_in.address(asked), SEE_OTHER)
     if problem.status != NOT_FOUND:
         return page("problem.html", status=problem.status, problem=problem, links=[])
     links = _links(request.app.state.engine, request.url.path)

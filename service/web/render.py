@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from service.access import callers
 from service.resources import numbers
 from service.web.assets import plotly_url, static_url
 from workers.version import package_version
@@ -56,7 +57,8 @@ def _rounded(value: Any) -> Any:
 
 def page(name: str, *, status: int = 200, section: str = "", **context: Any) -> HTMLResponse:
     """A page from a template."""
-    text = templates().get_template(name).render(section=section, plotly=plotly_url(), **context)
+    always = {"section": section, "plotly": plotly_url(), "caller": callers.current()}
+    text = templates().get_template(name).render(**always, **context)
     return HTMLResponse(text, status, {"Cache-Control": "no-cache"})
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from starlette.responses import HTMLResponse
 
 from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
+from service.access import callers
 from service.dependencies import AddressDep, EngineDep, NameQuery, PageToken, SweepSearch
 from service.resources import fallbacks, metrics, numbers, sweep_parts, sweeps
 from service.resources.colours import colours
@@ -141,6 +142,7 @@ def sweep_context(
         "others": [_metric_label(sweep, name) for name in metrics.beside(sweep.select, sweep.report)],
         "done": sweep.finished_at is not None,
         "actions": _actions(sweep),
+        "mine": callers.current().owns(sweep.owner),
         "priorities": (MIN_PRIORITY, MAX_PRIORITY),
         "time_left": f"{left} left" if left else "",
         "counts": {state: sweep.progress.counts.get(state, 0) for state in STATES},

@@ -31,6 +31,36 @@ def test_place_that_cannot_be_made_leaves_the_default(tmp_path: Path) -> None:
     assert compile_cache.environment({}, cache=tmp_path / "file") == {}
 
 
+@pytest.mark.parametrize("which", [compile_cache.VARIABLE, compile_cache.PROGRAMS])
+def test_a_place_that_others_can_write_to_is_not_used(
+    tmp_path: Path, which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its content is executed."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)  # as /tmp: others add files and do not take any away
+    found = compile_cache.environment({which: str(shared)}, cache=tmp_path)
+    assert str(shared) not in found.values()
+    assert "others can write" in caplog.text
+    shared.chmod(0o755)
+    assert compile_cache.environment({which: str(shared)}, cache=tmp_path)[which] == str(shared)
+
+
+def test_the_place_of_the_user_that_others_can_write_to_is_not_used_either(tmp_path: Path) -> None:
+    made = compile_cache.folder({}, cache=tmp_path)
+    assert made is not None
+    assert made.stat().st_mode & 0o777 == 0o700
+    made.chmod(0o777)
+    assert compile_cache.folder({}, cache=tmp_path) is None
+
+
+def test_what_belongs_to_another_user_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not compile_cache.others_can_write(tmp_path)
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr("os.getuid", lambda: owner + 1)
+    assert compile_cache.others_can_write(tmp_path) is (owner != 0)
+
+
 @pytest.mark.parametrize("name", ["flags\t\t", "Features\t"])
 def test_processors_that_differ_in_instructions_do_not_share(tmp_path: Path, name: str) -> None:
     def named(flags: str, megahertz: int) -> str:

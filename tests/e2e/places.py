@@ -47,4 +47,5 @@ PLACES = (
     Place("/tasks/polynomial"),
     Place("/?q=nothing+like+it"),
     Place("/nodes"),
+    Place("/sign-in"),
 )

@@ -271,6 +271,21 @@ def test_a_stream_says_when_to_come_back_beats_and_ends_with_the_server(
     asyncio.run(go())
 
 
+def test_a_stream_ends_after_a_while_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes again is asked again for a token."""
+    monkeypatch.setattr("service.api.live.hub.LONGEST_S", 0.2)
+
+    async def go() -> None:
+        hub = Hub(Database(), most=1)
+        with hub.listener(EVERYTHING) as listener:
+            async with asyncio.timeout(30):
+                parts = [part async for part in listener.stream()]
+        assert HEARTBEAT not in parts
+        assert not hub.closed
+
+    asyncio.run(go())
+
+
 def test_who_does_not_read_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SLOW_S", 0.05)
 

@@ -9,15 +9,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from benchmarks.sweep import Sweep
 from service.app import create_app
-from service.processes.web import WebServer
+from service.processes.web import WebServer, server_config
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.settings import Settings
@@ -36,9 +36,10 @@ HOST = "127.0.0.1"
 STARTED_SECONDS = 20
 
 
-def application(engine: Engine, data_home: Path = Path(os.devnull)) -> FastAPI:
-    """The application with default settings; its data directory cannot be written to unless one is given."""
-    return create_app(Settings(data_home=data_home), engine)
+def application(engine: Engine, data_home: Path = Path(os.devnull), **settings: Any) -> FastAPI:
+    """The application with default settings but for some; its data directory cannot be written to unless one
+    is given."""
+    return create_app(Settings(data_home=data_home, **settings), engine)
 
 
 class InProcess(httpx.BaseTransport):
@@ -109,8 +110,7 @@ def _curves(reply: StartReply) -> MetricsBatch:
 def served(app: FastAPI) -> Iterator[str]:
     """The application on a free loopback port, in a thread; yields its address."""
     with socket.create_server((HOST, 0)) as listener:
-        config = uvicorn.Config(app, log_level="warning", lifespan="off")
-        server = WebServer(config, ending=app.state.hub.close)
+        server = WebServer(server_config(app, lifespan="off"), ending=app.state.hub.close)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

@@ -33,6 +33,8 @@ SHORTEST_REST_S, SHORTEST_RESTS = 0.1, 5
 AWAY_S = 5.0
 """Rest after a reading that failed."""
 HEARTBEAT_S = 15.0
+LONGEST_S = 600.0
+"""After which a listener has to come again, and to be let in again: its token may be revoked by then."""
 RECONNECT_MS = (1_000, 4_000)
 """After how long a listener is to come back, drawn so that not all come at once."""
 FULL_S = 30
@@ -190,16 +192,18 @@ class Listener:
         self._seen = seen
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """What it gets, as it travels, until the server ends; a comment when nothing happens for a while."""
+        """What it gets, as it travels, until the server ends or :data:`LONGEST_S` are over; a comment when
+        nothing happens for a while."""
         yield format_sse_event(comment="welcome", retry=random.randint(*RECONNECT_MS))
+        ends = time.monotonic() + LONGEST_S
         beat = time.monotonic() + HEARTBEAT_S
-        while not self._hub.closed:
+        while not self._hub.closed and time.monotonic() < ends:
             if events := self.take():
                 yield b"".join(event.wire for event in events)
             elif time.monotonic() >= beat:
                 yield HEARTBEAT
             else:
-                await self._hub.wait(beat - time.monotonic())
+                await self._hub.wait(min(beat, ends) - time.monotonic())
                 continue
             beat = time.monotonic() + HEARTBEAT_S
 

@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
 from benchmarks.sweep_file.schema import Description, Name, Tags
 from service.api.content_types import require_json
-from service.dependencies import EngineDep
+from service.dependencies import OWN_SWEEP, EngineDep
 from service.queue.control import Controls
 from service.resources import schemas, sweeps
 
-router = APIRouter(prefix="/sweeps/{id}", tags=["sweeps"], dependencies=[Depends(require_json)])
+router = APIRouter(prefix="/sweeps/{id}", tags=["sweeps"], dependencies=[OWN_SWEEP, Depends(require_json)])
 
 
 class NoChoice(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from service.api import content_types
-from service.dependencies import EngineDep
+from service.dependencies import ADMIN, EngineDep
 from service.queue.nodes import Nodes
 from service.resources import nodes, schemas
 
@@ -21,7 +21,7 @@ def list_nodes(engine: EngineDep) -> schemas.NodeList:
 
 
 @router.post(
-    "/{name:path}/drain", dependencies=[Depends(content_types.require_json)], openapi_extra=JSON_BODY
+    "/{name:path}/drain", dependencies=[ADMIN, Depends(content_types.require_json)], openapi_extra=JSON_BODY
 )
 def drain(engine: EngineDep, name: str) -> schemas.Node:
     """Ask attempts on the node to stop, to go on elsewhere, and let nothing begin there."""
@@ -30,7 +30,7 @@ def drain(engine: EngineDep, name: str) -> schemas.Node:
 
 
 @router.post(
-    "/{name:path}/undrain", dependencies=[Depends(content_types.require_json)], openapi_extra=JSON_BODY
+    "/{name:path}/undrain", dependencies=[ADMIN, Depends(content_types.require_json)], openapi_extra=JSON_BODY
 )
 def undrain(engine: EngineDep, name: str) -> schemas.Node:
     """Let the node take attempts again, whether it was drained or under quarantine."""

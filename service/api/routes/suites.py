@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.suites.reading import Exhibit
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH, MAX_PRIORITY, MIN_PRIORITY
+from service.access.callers import Caller
 from service.api import content_types
-from service.dependencies import EngineDep, MeasuredDep, OwnerTrialsDep, TierQuery
+from service.dependencies import CallerDep, EngineDep, MeasuredDep, OwnerTrialsDep, TierQuery
 from service.resources import measurements, reproductions, schemas, suites
 
 router = APIRouter(prefix="/suites", tags=["suites"])
@@ -88,14 +89,19 @@ def plan_exhibit(engine: EngineDep, exhibit: ExhibitDep, tier: TierQuery) -> sch
 
 @router.post("/{suite}", dependencies=[Depends(content_types.require_json)])
 def reproduce_suite(
-    engine: EngineDep, owner_trials: OwnerTrialsDep, suite: str, wanted: Wanted, response: Response
+    engine: EngineDep,
+    caller: CallerDep,
+    owner_trials: OwnerTrialsDep,
+    suite: str,
+    wanted: Wanted,
+    response: Response,
 ) -> schemas.ReproductionList:
     """Submit a tier of every table and figure that has it and is computed by sweeps.
 
     201 when something was submitted. Asking again finds what was submitted, and submits what follows from the
     results since: the next rung of tiers that halve a grid.
     """
-    how = wanted.model_dump(exclude={"tier"}) | {"owner_trials": owner_trials}
+    how = _how(wanted, caller, owner_trials)
     having = suites.with_tier(reproductions.suite(suite), wanted.tier)
     found = [reproductions.advance(engine, exhibit, tier, **how) for exhibit, tier in having]
     _tell(response, found)
@@ -104,11 +110,16 @@ def reproduce_suite(
 
 @router.post("/{suite}/{exhibit}", dependencies=[Depends(content_types.require_json)])
 def reproduce_exhibit(
-    engine: EngineDep, owner_trials: OwnerTrialsDep, exhibit: ExhibitDep, wanted: Wanted, response: Response
+    engine: EngineDep,
+    caller: CallerDep,
+    owner_trials: OwnerTrialsDep,
+    exhibit: ExhibitDep,
+    wanted: Wanted,
+    response: Response,
 ) -> schemas.Reproduction:
     """Submit a tier of a table or figure; 201 when something was submitted. It may be asked again."""
     tier = reproductions.tier_of(exhibit, wanted.tier)
-    how = wanted.model_dump(exclude={"tier"}) | {"owner_trials": owner_trials}
+    how = _how(wanted, caller, owner_trials)
     found = reproductions.advance(engine, exhibit, tier, **how)
     _tell(response, [found])
     return found
@@ -131,6 +142,12 @@ def publish_measurements(
     known = reproductions.tier_of(exhibit, tier)
     measurements.publish(exhibit, known, body, measured)
     return schemas.MeasurementList(measurements=measurements.stored(exhibit, known, measured))
+
+
+def _how(wanted: Wanted, caller: Caller, owner_trials: int | None) -> dict[str, Any]:
+    """How new sweeps are submitted; their owner is that of the token."""
+    owner = caller.owner_of_new(wanted.owner)
+    return wanted.model_dump(exclude={"tier"}) | {"owner": owner, "owner_trials": owner_trials}
 
 
 def _tell(response: Response, found: list[schemas.Reproduction]) -> None:

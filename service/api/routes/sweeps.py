@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from http import HTTPStatus
 from typing import Annotated
 
@@ -10,7 +11,16 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
 from service.api import content_types
-from service.dependencies import EngineDep, Limit, NameQuery, OwnerTrialsDep, PageToken, SweepSearch
+from service.dependencies import (
+    OWN_SWEEP,
+    CallerDep,
+    EngineDep,
+    Limit,
+    NameQuery,
+    OwnerTrialsDep,
+    PageToken,
+    SweepSearch,
+)
 from service.queue import bin, limits, submission
 from service.queue.control import Controls
 from service.resources import planning, schemas, sweeps
@@ -56,12 +66,14 @@ IdempotencyKey = Annotated[
 @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=SWEEP_BODY)
 def submit(
     engine: EngineDep,
+    caller: CallerDep,
     owner_trials: OwnerTrialsDep,
     sweep: SweepBody,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.SubmittedSweep:
-    """Submit a sweep. Trials that are known are not computed again."""
+    """Submit a sweep. Trials that are known are not computed again. Its owner is that of the token."""
+    sweep = dataclasses.replace(sweep, owner=caller.owner_of_new(sweep.owner))
     limits.require_room(engine, sweep, owner_trials)
     stored = submission.submit(engine, sweep, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/sweeps/{stored.sweep_id}"
@@ -93,7 +105,7 @@ def show_sweep(engine: EngineDep, id: str) -> schemas.SweepDetail:
     return sweeps.show_sweep(engine, id)
 
 
-@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[OWN_SWEEP])
 def delete_sweep(engine: EngineDep, id: str, forever: bool = False) -> None:
     """Put a sweep into the bin, cancelled, from where it can be restored for some days.
 

@@ -89,7 +89,7 @@
         button.addEventListener("click", () => act(button));
       }
     };
-    ready("more", submit);
+    if (!document.body.hasAttribute("data-reads-only")) ready("more", submit);
     ready("copy", copy);
   };
 
