@@ -1,4 +1,4 @@
-"""Prints what the package requires, for images that hold a part of it: ``requirements.py --without torch``."""
+"""Prints what the package requires, for images that hold a part of it (``--without torch``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 PROJECT = Path("pyproject.toml")
 
 
-def requirements(project: Path, *, without: set[str], extras: list[str], only: str | None = None) -> list[str]:
+def requirements(
+    project: Path, *, without: set[str], extras: list[str], only: str | None = None
+) -> list[str]:
     """The dependencies that ``project`` declares.
 
     Args:
