@@ -332,8 +332,8 @@ def check_hardened(container: dict[str, Any]) -> None:
         if not holds
     ]
     if container["State"]["Running"]:
-        users = set(output("docker", "top", container["Id"], "-eo", "uid").split()[1:])
-        wrong += ["a process runs as root"] if "0" in users else []
+        processes = output("docker", "top", container["Id"], "-eo", "pid,uid").splitlines()[1:]
+        wrong += ["a process runs as root"] if any(line.split()[1] == "0" for line in processes) else []
         if container["State"].get("Health", {}).get("Status") != "healthy":
             wrong.append("it is not healthy")
     if wrong:
@@ -348,7 +348,7 @@ def check_secrets(stack: Stack) -> None:
         places[f"configuration of {name}"] = json.dumps(one)
         places[f"log of {name}"] = output("docker", "logs", one["Id"])
         if one["State"]["Running"]:
-            places[f"processes of {name}"] = output("docker", "top", one["Id"], "-eo", "args")
+            places[f"processes of {name}"] = output("docker", "top", one["Id"], "-eo", "pid,args")
     secrets = stack.secrets()
     leaks = [
         f"{name} in {place}"
