@@ -80,7 +80,7 @@ agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exi
 chaos: $(STAMP) ## kill and freeze everything on both databases until something breaks; FAULTS=100, ARGS="--lease 15"
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),100) $(ARGS)
 
-compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
+compose-test: $(STAMP) ## build the images, compute on two workers, kill one, restart all, look for leaks
 	@$(BIN)/python docker/compose_test.py
 
 clean: ## remove .venv and caches

@@ -113,4 +113,7 @@ def test_prometheus_asks_the_web_service() -> None:
     config = YAML(typ="safe").load((DOCKER / "prometheus.yml").read_text(encoding="utf-8"))
     (job,) = config["scrape_configs"]
     assert job["metrics_path"] == "/metrics"
+    mounted = YAML(typ="safe").load((DOCKER.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    (secret,) = mounted["services"]["prometheus"]["secrets"]
+    assert job["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
     assert job["static_configs"] == [{"targets": ["web:8000"]}]
