@@ -7,6 +7,7 @@ What it starts has names, secrets, volumes and a port of its own, and is removed
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -37,11 +38,11 @@ seeds: 3
 """
 LONG = """
 name: long
-task: {id: polynomial, p: 1.5, epochs: 40, steps_per_epoch: 50, latents: 128, batch_size: 256}
+task: {id: polynomial, p: 1.5, epochs: 20, steps_per_epoch: 50, latents: 128, batch_size: 256}
 estimators: [reinmax, st, stgs, exact]
 seeds: 2
 """
-START_LIMIT_S, SWEEP_LIMIT_S, POLL_S = 300.0, 600.0, 1.0
+START_LIMIT_S, SWEEP_LIMIT_S, POLL_S = 300.0, 300.0, 0.5
 
 T = TypeVar("T")
 
@@ -64,7 +65,8 @@ def require(holds: bool, text: str) -> None:
 
 
 def wait_for(what: str, found: Callable[[], T | None], *, limit: float) -> T:
-    """What ``found`` returns once it is something; it is asked every second."""
+    """What ``found`` returns once it is something; it is asked twice a second."""
+    limit *= OPTIONS.patience
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         if (value := found()) is not None:
@@ -286,11 +288,9 @@ def compute_while_one_dies(stack: Stack, http: httpx.Client) -> dict[str, tuple[
     sweep = finished(http, id)
     say("the sweep has finished all the same")
     attempts = attempts_of(http, id)
-    lost = [one for one in attempts if one["state"] == "lost"]
-    require(
-        bool(lost) and {one["host"] for one in lost} == {victim},
-        f"{len(lost)} attempts were lost, all of its",
-    )
+    # The launcher may have sent another one to it before Ray noticed: that was never heard of.
+    lost = [one["host"] for one in attempts if one["state"] == "lost"]
+    require(victim in lost and set(lost) <= {victim, None}, f"{len(lost)} attempts were lost, all of its")
     check_counted_once(http, id)
     return rows(http, sweep)
 
@@ -436,7 +436,24 @@ def main() -> None:
     say("compose-test passed")
 
 
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=1.0,
+        metavar="TIMES",
+        help="wait longer, on a busy machine (default 1)",
+    )
+    return parser.parse_args()
+
+
 STARTED = time.monotonic()
+OPTIONS = argparse.Namespace(patience=1.0)
 
 if __name__ == "__main__":
+    OPTIONS = options()
     main()
