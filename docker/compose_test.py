@@ -205,6 +205,11 @@ class Stack:
         found: list[dict[str, Any]] = json.loads(output("docker", "inspect", *ids))
         return found
 
+    def workers(self) -> dict[str, str]:
+        """Host name -> container of every Ray worker."""
+        found = [one for one in self.containers() if service(one) == "ray-worker-cpu"]
+        return {one["Config"]["Hostname"]: one["Id"] for one in found}
+
 
 def service(container: dict[str, Any]) -> str:
     """Name of the service that a container belongs to."""
@@ -278,9 +283,7 @@ def compute_while_one_dies(stack: Stack, http: httpx.Client) -> dict[str, tuple[
         return hosts if len(hosts) == WORKERS else None
 
     hosts = wait_for(f"{WORKERS} workers compute", both_busy, limit=SWEEP_LIMIT_S)
-    workers = {
-        one["Config"]["Hostname"]: one["Id"] for one in stack.containers() if service(one) == "ray-worker-cpu"
-    }
+    workers = stack.workers()
     require(hosts == set(workers), f"both workers compute at the same time: {', '.join(sorted(hosts))}")
     victim = min(hosts)
     output("docker", "kill", "--signal", "KILL", workers[victim])
@@ -296,15 +299,24 @@ def compute_while_one_dies(stack: Stack, http: httpx.Client) -> dict[str, tuple[
 
 
 def check_counted_once(http: httpx.Client, id: str) -> None:
-    """Every trial of the long sweep has one result, whose provenance names its host."""
+    """Every trial of the long sweep has one result."""
+    counts = [len(ends) for ends in ends_of_trials(http, id)]
+    require(counts == [1] * 8, "8 trials have one result each")
+
+
+def ends_of_trials(http: httpx.Client, id: str) -> list[list[dict[str, Any]]]:
+    """Of every trial of a sweep the attempts that ended with results: what they told of themselves."""
     trials = get(http, f"/api/v1/sweeps/{id}/trials?limit=200")["trials"]
-    ended = [
-        [one for one in get(http, f"/api/v1/trials/{trial['key']}/attempts")["attempts"] if one["provenance"]]
-        for trial in trials
-    ]
-    require(len(trials) == 8 and all(len(one) == 1 for one in ended), "8 trials have one result each")
-    hosts = {one["provenance"]["host"] for ones in ended for one in ones}
-    say(f"results were computed on {', '.join(sorted(hosts))}")
+    attempts = [get(http, f"/api/v1/trials/{trial['key']}/attempts")["attempts"] for trial in trials]
+    return [[one["provenance"] for one in of_trial if one["provenance"]] for of_trial in attempts]
+
+
+def compute_on_both(stack: Stack, http: httpx.Client) -> None:
+    """A sweep of a few cohorts is computed on both workers, as the provenance of its results says."""
+    id = submit(http, FIRST.replace("p: 2", "p: 2.5"))
+    finished(http, id)
+    hosts = {end["host"] for ends in ends_of_trials(http, id) for end in ends}
+    require(hosts == set(stack.workers()), f"results come from both workers: {', '.join(sorted(hosts))}")
 
 
 def check_isolation(stack: Stack) -> None:
@@ -387,6 +399,7 @@ def check_everything(stack: Stack) -> None:
         say(f"from `up` to the first result: {time.monotonic() - began:.1f} s; board: {rows(http, first)}")
         wait_for("all containers are healthy", lambda: all_healthy(stack), limit=START_LIMIT_S)
         check_isolation(stack)
+        compute_on_both(stack, http)
         before = compute_while_one_dies(stack, http)
         require(
             {name: n for name, (n, _) in before.items()} == dict.fromkeys(before, 2),
