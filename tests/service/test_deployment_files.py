@@ -115,7 +115,7 @@ def with_ray_token(tmp_path: Path, secret: Path) -> subprocess.CompletedProcess[
         "RAY_AUTH_TOKEN_SECRET": str(secret),
         "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
     }
-    command = ["sh", DOCKER / "with-ray-token.sh", "echo", "two words"]
+    command = ["sh", str(DOCKER / "with-ray-token.sh"), "echo", "two words"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
