@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     Attributes:
         data_home: folder of the embedded database and of everything else that is kept.
         database_url: ``sqlite:///FILE`` or ``postgresql://...``; empty means a SQLite file in ``data_home``.
-        database_password_file: a file with the password that ``database_url`` lacks; empty: the URL is complete.
+        database_password_file: a file with the password that ``database_url`` lacks; empty: it lacks none.
         lease_seconds: silence after which a running attempt is given up; it reports three times as often.
         start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
         max_attempts: attempts of a cohort that are lost after they began before its trials fail.
