@@ -80,8 +80,8 @@ agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exi
 chaos: $(STAMP) ## kill and freeze everything on both databases until something breaks; FAULTS=100, ARGS="--lease 15"
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),100) $(ARGS)
 
-compose-test: $(STAMP) ## build the images, start the whole stack, compute a sweep on it, stop it
-	@$(BIN)/python docker/compose_test.py
+compose-test: $(STAMP) ## build the images, compute on two workers, kill one, restart all, look for leaks; ARGS="--patience 3" on a busy machine
+	@$(BIN)/python docker/compose_test.py $(ARGS)
 
 clean: ## remove .venv and caches
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist out

@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     Attributes:
         data_home: folder of the embedded database and of everything else that is kept.
         database_url: ``sqlite:///FILE`` or ``postgresql://...``; empty means a SQLite file in ``data_home``.
+        database_password_file: a file with the password that ``database_url`` lacks; empty: it lacks none.
         lease_seconds: silence after which a running attempt is given up; it reports three times as often.
         start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
         max_attempts: attempts of a cohort that are lost after they began before its trials fail.
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
 
     data_home: Path = Field(default_factory=default_data_home)
     database_url: str = ""
+    database_password_file: str = ""
     lease_seconds: Seconds = 30.0
     start_seconds: Seconds = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
@@ -83,11 +85,15 @@ class Settings(BaseSettings):
     def _database_can_be_used(self) -> Self:
         if self.database_url:
             _check_database_url(self.database_url)
+        if self.database_password_file:
+            _with_password(self.database_url, Path(self.database_password_file))
         return self
 
     @property
     def database(self) -> str:
-        """The database's URL with the default filled in."""
+        """The database's URL with default and password filled in."""
+        if self.database_password_file:
+            return _with_password(self.database_url, Path(self.database_password_file))
         return self.database_url or f"sqlite:///{self.data_home.absolute() / 'heunboard.sqlite'}"
 
     @property
@@ -140,3 +146,22 @@ def _check_database_url(text: str) -> None:
         raise ValueError(
             f"{PREFIX}DATABASE_URL is {text!r}; an SQLite database must be a file: sqlite:///FILE"
         )
+
+
+def _with_password(text: str, file: Path) -> str:
+    """The URL with the password that a file holds, on one line."""
+    from sqlalchemy.engine import make_url  # as above
+
+    variable = f"{PREFIX}DATABASE_PASSWORD_FILE"
+    url = make_url(text) if text else None
+    if url is None or url.get_backend_name() != "postgresql":
+        raise ValueError(f"{variable} is set, but {PREFIX}DATABASE_URL does not name a PostgreSQL database")
+    if url.password is not None:
+        raise ValueError(f"{PREFIX}DATABASE_URL has a password, and {variable} names another: take one away")
+    try:
+        password = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{variable} is {str(file)!r}, which cannot be read: {error}") from None
+    if not password:
+        raise ValueError(f"{variable} is {str(file)!r}, which is empty")
+    return url.set(password=password).render_as_string(hide_password=False)

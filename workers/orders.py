@@ -13,7 +13,7 @@ from workers.checkpoints import LEAST_SECONDS
 from workers.ports import Claim
 
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
-WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL"})
+WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL", "HEUNBOARD_DATABASE_PASSWORD_FILE"})
 
 FAILED = "failed"
 """How an attempt ends in which something was raised: the process may be the worse for it and is replaced."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
+from sqlalchemy.pool import QueuePool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -111,9 +113,11 @@ class _Queue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All numbers, in one reading."""
+        began = time.perf_counter()
         with read(self._engine) as connection:
             now = self._clock(connection)
             found, running = gauges.gauges(connection), gauges.running(connection)
+        took = time.perf_counter() - began
         seconds = ((steps, (now - since).total_seconds()) for steps, since in running)
         speed = sum(steps / passed for steps, passed in seconds if passed > 0)
         yield _by("trials", "Trials by state; waiting: queued, running, or wanted by nobody.", found.trials)
@@ -128,15 +132,23 @@ class _Queue(Collector):
             "lane_steps_per_second", "Steps of all lanes of running attempts, mean since each began.", speed
         )
         yield _one("sweeps_storing", "Sweeps that are being stored.", found.storing)
-        yield from _nodes(self._engine, self._clock)
+        yield _one("database_read_seconds", "What reading these numbers of the queue took.", took)
+        yield _one("database_bytes", "Size of the database.", found.stored_bytes)
+        if isinstance(self._engine.pool, QueuePool):
+            busy = self._engine.pool.checkedout()
+            yield _one("database_connections", "Connections to the database that this process uses.", busy)
+        yield from _nodes(self._engine, self._clock, now)
         info = GaugeMetricFamily("heunboard_info", "The version of this process.", labels=["version"])
         info.add_metric([package_version()], 1)
         yield info
 
 
-def _nodes(engine: Engine, clock: Clock) -> Iterator[Metric]:
+def _nodes(engine: Engine, clock: Clock, now: datetime) -> Iterator[Metric]:
     """Slots of nodes: those that the launcher calls free beside those that the queue calls idle."""
     shown = list_nodes(engine, clock=clock).nodes
+    if shown:
+        silence = (now - max(node.heard_at for node in shown)).total_seconds()
+        yield _one("launcher_silence_seconds", "Since a dispatcher told of its nodes.", max(0.0, silence))
     names = {
         "slots": "Slots of a node.",
         "busy": "Slots with a running attempt, by the queue.",
@@ -149,6 +161,15 @@ def _nodes(engine: Engine, clock: Clock) -> Iterator[Metric]:
             if value is not None:
                 family.add_metric([node.name], value)
         yield family
+    difference = GaugeMetricFamily(
+        "heunboard_node_slot_difference",
+        "Slots that are taken by the launcher less those that are busy by the queue.",
+        labels=["node"],
+    )
+    for node in shown:
+        if node.free is not None:
+            difference.add_metric([node.name], node.slots - node.free - node.busy)
+    yield difference
     differs = GaugeMetricFamily(
         "heunboard_node_differs", "1 where launcher and queue disagree for too long.", labels=["node"]
     )

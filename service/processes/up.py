@@ -169,6 +169,7 @@ def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...
     environment = {
         f"{PREFIX}DATA_HOME": str(settings.data_home),
         f"{PREFIX}DATABASE_URL": settings.database,
+        f"{PREFIX}DATABASE_PASSWORD_FILE": "",  # it is in the URL now
         f"{PREFIX}CHECKPOINTS": settings.checkpoints,
     }
     log = settings.data_home / "logs" / f"{arguments[0]}.log"

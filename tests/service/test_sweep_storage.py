@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -153,6 +154,43 @@ def test_settings_name_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setenv(f"HEUNBOARD_{name}", value)
             with pytest.raises(InvalidSettings, match=message):
                 load_settings()
+
+
+def test_the_password_of_the_database_comes_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("a/b@c:d\n")  # what would have to be quoted in a URL
+    monkeypatch.setenv("HEUNBOARD_DATABASE_URL", "postgresql://me@db:5432/board")
+    monkeypatch.setenv("HEUNBOARD_DATABASE_PASSWORD_FILE", str(file))
+    settings = load_settings()
+    url = sa.engine.make_url(settings.database)
+    assert (url.username, url.password, url.host, url.database) == ("me", "a/b@c:d", "db", "board")
+    assert "a/b@c:d" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "message"),
+    [
+        ("postgresql://me@db/board", None, "cannot be read: .*No such file"),
+        ("postgresql://me@db/board", "\n", "which is empty"),
+        ("postgresql://me:hush@db/board", "other", "has a password, and .* names another"),
+        ("sqlite:////tmp/x.sqlite", "other", "does not name a PostgreSQL database"),
+        ("", "other", "does not name a PostgreSQL database"),
+    ],
+)
+def test_a_password_file_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, password: str | None, message: str
+) -> None:
+    file = tmp_path / "password"
+    if password is not None:
+        file.write_text(password)
+    monkeypatch.setenv("HEUNBOARD_DATABASE_URL", url)
+    monkeypatch.setenv("HEUNBOARD_DATABASE_PASSWORD_FILE", str(file))
+    with pytest.raises(InvalidSettings, match=message) as caught:
+        load_settings()
+    assert "hush" not in str(caught.value)
+    assert "other" not in str(caught.value).replace("another", "")
 
 
 def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:

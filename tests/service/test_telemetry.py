@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service.api.telemetry import Telemetry, TimedRequests
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
+from service.storage.engine import read
 from tests.support.sweeps import SteppedClock, outcome, small_sweep
 from tests.support.web import application, browser_of
 from workers.messages import Heartbeat, Start
@@ -67,7 +68,8 @@ def test_expired_leases_are_counted_by_cause(engine: Engine, clock: SteppedClock
     queue.start(
         claim.attempt_id, claim.secret, Start(host="h", device="cpu", pid=1, heunboard="1", python="3")
     )
-    assert ("heunboard_attempts_lost_total", (("cause", "silence"),)) not in of(engine, clock)
+    # From the first reading on, so that the first loss is an increase.
+    assert of(engine, clock)["heunboard_attempts_lost_total", (("cause", "silence"),)] == 0
     clock.pass_seconds(1000)
     assert queue.expire_leases() == 1
     assert of(engine, clock)["heunboard_attempts_lost_total", (("cause", "silence"),)] == 1
@@ -81,8 +83,22 @@ def test_launcher_and_queue_disagree(engine: Engine, clock: SteppedClock) -> Non
     queue.see_nodes([NodeReport(name="a", device="cuda", slots=2, free=0)])
     found = of(engine, clock)
     node = (("node", "a"),)
-    shown = {name: found[f"heunboard_node_{name}", node] for name in ("slots", "busy", "free", "differs")}
-    assert shown == {"slots": 2, "busy": 0, "free": 0, "differs": 1}
+    names = ("slots", "busy", "free", "slot_difference", "differs")
+    shown = {name: found[f"heunboard_node_{name}", node] for name in names}
+    assert shown == {"slots": 2, "busy": 0, "free": 0, "slot_difference": 2, "differs": 1}
+    clock.pass_seconds(7)
+    assert of(engine, clock)["heunboard_launcher_silence_seconds", ()] == 7
+
+
+def test_the_database(engine: Engine, clock: SteppedClock) -> None:
+    small = of(engine, clock)["heunboard_database_bytes", ()]
+    assert small > 50_000  # the schema alone
+    submit(engine, small_sweep(estimators=["st"], seeds=2000))
+    with read(engine):
+        found = of(engine, clock)
+    assert found["heunboard_database_bytes", ()] > small + 100_000
+    assert found["heunboard_database_connections", ()] == 1  # the one above: the numbers were read before
+    assert 0 < found["heunboard_database_read_seconds", ()] < 10
 
 
 def test_requests_are_counted_by_route_and_never_by_what_strangers_ask_for(engine: Engine) -> None:
