@@ -50,7 +50,7 @@ format: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff check --fix --select I .
 	@$(BIN)/ruff format .
 
-catalogue: $(STAMP) ## write docs/estimators.md from the registry
+catalogue: $(STAMP) ## write docs/reference/estimators.md from the registry
 	@$(BIN)/python -m estimators.catalogue
 
 bench: $(STAMP) ## speed beside a plain PyTorch loop, about 25 minutes; ARGS="--quick" for six

@@ -182,5 +182,5 @@ def test_public_functions_are_documented() -> None:
 
 @pytest.mark.parametrize("kind", MACHINES, ids=lambda kind: kind.__name__)
 def test_documented_states_are_the_real_ones(kind: type[StrEnum]) -> None:
-    documented = (ROOT / "docs" / "architecture.md").read_text()
+    documented = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     assert f"```mermaid\n{mermaid(MACHINES[kind])}\n```" in documented

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTES = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *WRITTEN]
 
 FOLDERS = "estimators|benchmarks|workers|service|tests|docs|examples|docker|alembic"
 PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
@@ -59,7 +60,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_what_moved_is_no_longer_where_it_was() -> None:
     """A file of the old name would be found, and be another one; folders that were emptied may be there."""
-    table = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition(WAS)[2]
+    table = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8").partition(WAS)[2]
     old = [path for row in MOVED.finditer(table) for path in PATH.findall(row["was"]) if path.endswith(".py")]
     assert len(old) > 20
     kept = {"benchmarks/tasks/registry.py"}  # its entries moved
@@ -67,7 +68,7 @@ def test_what_moved_is_no_longer_where_it_was() -> None:
 
 
 def test_every_room_is_in_the_tree() -> None:
-    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     tree = page.partition("## Rooms")[2].partition("```\n")[2].partition("```")[0]
     for package in ("estimators", "benchmarks", "workers", "service"):
         for init in (ROOT / package).rglob("__init__.py"):
