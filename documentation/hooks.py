@@ -1,0 +1,28 @@
+"""What MkDocs calls while it builds the site (``hooks`` in ``mkdocs.yml``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from documentation import commands, exit_codes, routes, settings, sweep_keys, task_parameters
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/command-line.md": commands.page,
+    "reference/exit-codes.md": exit_codes.page,
+    "reference/rest-api.md": routes.page,
+    "reference/settings.md": settings.page,
+    "reference/sweep-keys.md": sweep_keys.page,
+    "reference/task-parameters.md": task_parameters.page,
+}
+"""Pages that are in no file -> what writes them."""
+
+
+def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
+    """Add the pages that are made from the code."""
+    for name, write in PAGES.items():
+        files.append(File.generated(config, name, content=write()))
+    return files

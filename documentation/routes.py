@@ -1,0 +1,131 @@
+"""The page on the REST API: every operation of the application's own OpenAPI description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import create_engine
+
+from documentation import markdown
+from service.app import create_app
+from service.settings import Settings
+
+_INTRODUCTION = """\
+# REST API
+
+Every operation of the service, from the description that the server itself gives at `/openapi.json`.
+Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): they say what came,
+what was expected and what to do."""
+
+
+def page() -> str:
+    """The whole page."""
+    schema = description()
+    found = operations(schema)
+    rows = (
+        (f"[`{method} {path}`](#{anchor(method, path)})", _first_sentence(operation))
+        for method, path, operation in found
+    )
+    return markdown.page(
+        _INTRODUCTION,
+        markdown.table(("Operation", "What it does"), rows),
+        *(_group(tag, part) for tag, part in groupby(found, key=lambda one: one[2]["tags"][0])),
+    )
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI description; the database is never asked."""
+    return create_app(Settings(), create_engine("sqlite://")).openapi()
+
+
+def operations(schema: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of every operation, those of one tag together."""
+    found = [
+        (method.upper(), path, operation)
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    ]
+    tags = list(dict.fromkeys(operation["tags"][0] for _, _, operation in found))
+    return sorted(found, key=lambda one: tags.index(one[2]["tags"][0]))
+
+
+def anchor(method: str, path: str) -> str:
+    """Of the heading of an operation."""
+    return f"{method} {path}".lower().translate({ord(sign): None for sign in "/{}."}).replace(" ", "-")
+
+
+def _group(tag: str, found: Iterable[tuple[str, str, dict[str, Any]]]) -> str:
+    return "\n\n".join([f"## {tag.capitalize()}", *(_operation(*one) for one in found)])
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    return "\n\n".join(
+        part
+        for part in (
+            f"### `{method} {path}`",
+            _words(operation),
+            _parameters(operation.get("parameters", [])),
+            _body(operation.get("requestBody")),
+            _answers(operation["responses"]),
+        )
+        if part
+    )
+
+
+def _parameters(parameters: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            markdown.code(p["name"]),
+            p["in"],
+            markdown.sentence(markdown.from_docstring(p.get("description", ""))),
+            markdown.allowed(p["schema"]),
+            "required" if p.get("required") else markdown.code(_text(p["schema"].get("default"))),
+        )
+        for p in parameters
+    ]
+    return markdown.table(("Parameter", "In", "Meaning", "Allowed", "Default"), rows) if rows else ""
+
+
+def _body(body: dict[str, Any] | None) -> str:
+    if body is None:
+        return ""
+    kinds = ", ".join(
+        f"`{kind}`{_model(content.get('schema', {}))}" for kind, content in body["content"].items()
+    )
+    words = markdown.sentence(markdown.from_docstring(body.get("description", "")))
+    return f"Body: {words} {kinds}.".replace("  ", " ")
+
+
+def _answers(responses: dict[str, Any]) -> str:
+    rows = (
+        (
+            markdown.code(status) if status != "default" else "any other",
+            answer.get("description", ""),
+            ", ".join(
+                f"`{kind}`{_model(content.get('schema', {}))}"
+                for kind, content in answer.get("content", {}).items()
+            ),
+        )
+        for status, answer in responses.items()
+    )
+    return markdown.table(("Status", "Answer", "Content"), rows)
+
+
+def _model(schema: Mapping[str, Any]) -> str:
+    reference = schema.get("$ref", "")
+    return f" (`{reference.rpartition('/')[2]}`)" if reference else ""
+
+
+def _words(operation: Mapping[str, Any]) -> str:
+    paragraphs = str(operation.get("description", operation.get("summary", ""))).split("\n\n")
+    return "\n\n".join(map(markdown.from_docstring, paragraphs))
+
+
+def _first_sentence(operation: Mapping[str, Any]) -> str:
+    return _words(operation).split("\n\n")[0].split(". ")[0].rstrip(".") + "."
+
+
+def _text(value: object) -> str:
+    return "" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)

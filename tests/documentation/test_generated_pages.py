@@ -1,0 +1,129 @@
+"""Pages that are made from the code have everything that the code has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+from typer.core import TyperGroup
+
+from benchmarks.sweep import read_sweep
+from benchmarks.tasks import registry as tasks
+from documentation import (
+    commands,
+    exit_codes,
+    fences,
+    markdown,
+    routes,
+    settings,
+    sweep_keys,
+    task_parameters,
+)
+from documentation.hooks import PAGES
+from service.cli.comparisons import FOUND
+from service.cli.main import FAILED, app
+from service.processes.children import WRONG_INPUT
+from service.settings import Settings
+
+SMALLEST = {"name": "x", "task": {"id": "polynomial"}, "estimators": ["st"], "seeds": 1}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEUNBOARD_DATA_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_begins_with_its_title(name: str) -> None:
+    assert PAGES[name]().startswith("# ")
+
+
+def test_every_command_and_option_is_there() -> None:
+    page = commands.page()
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    found = commands.every_command(group, "heunboard")
+    assert len(found) > 30
+    for name, command in found:
+        assert f"## `{name}`\n" in page
+        for parameter in command.params:
+            if not getattr(parameter, "hidden", False):
+                assert all(option in page for option in parameter.opts if option.startswith("-")), name
+    assert "--end-with-parent" not in page  # hidden: between processes of one `up`
+
+
+def test_every_route_and_parameter_is_there() -> None:
+    page, schema = routes.page(), routes.description()
+    found = routes.operations(schema)
+    assert len(found) == sum(len(methods) for methods in schema["paths"].values())
+    for method, path, operation in found:
+        section = page.partition(f"### `{method} {path}`\n")[2].partition("\n### ")[0]
+        for parameter in operation.get("parameters", []):
+            assert f"| `{parameter['name']}` | {parameter['in']} |" in section
+        for status in operation["responses"]:
+            assert f"| `{status}` |" in section or status == "default"
+
+
+def test_every_setting_is_there_with_its_sentence_and_default() -> None:
+    page = settings.page()
+    assert set(settings.described()) == set(Settings.model_fields)
+    assert "| `HEUNBOARD_LEASE_SECONDS` | Silence after which a running attempt is given up" in page
+    assert "| `30` | `number, above 0` |" in page
+    for name in Settings.model_fields:
+        assert f"| `{settings.variable(name)}` | " in page
+
+
+def test_every_key_of_a_sweep_file_is_there() -> None:
+    keys = {key for key, _, _ in sweep_keys.every_key()}
+    assert keys == set(sweep_keys.EXAMPLES)
+    assert {"name", "seeds", "grid.lr", "select.metric", "diagnostics.draws"} <= keys
+    page = sweep_keys.page()
+    assert "| `diagnostics.draws` | Repeated estimates. | whole number, at least 2, at most 65,536" in page
+    assert "| `diagnostics.epochs` |" in page.split("`diagnostics.draws`")[0]
+
+
+@pytest.mark.parametrize("key", sweep_keys.EXAMPLES)
+def test_an_example_of_a_key_uses_it_and_is_accepted(key: str) -> None:
+    example = YAML(typ="safe").load(sweep_keys.EXAMPLES[key])
+    inner: object = example
+    for part in key.split("."):
+        assert isinstance(inner, dict)
+        inner = inner[part]
+    read_sweep(SMALLEST | example)
+
+
+def test_tasks_have_their_parameters_and_metrics() -> None:
+    page = task_parameters.page()
+    for id in ("polynomial", "categorical_vae", "bernoulli_vae", "listops", "gdas"):
+        section = page.partition(f"\n## {id}\n")[2].partition("\n## ")[0]
+        info = tasks.get(id)
+        for name in (*(p.name for p in info.parameters), *(m.name for m in info.metrics)):
+            assert f"| `{name}` | " in section
+
+
+def test_exit_codes_are_those_of_the_commands() -> None:
+    codes = [code for code, _ in exit_codes.codes()]
+    assert codes == ["0", str(FAILED), str(WRONG_INPUT), str(FOUND), "130"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 500}, "whole number, at least 1, at most 500"),
+        ({"anyOf": [{"type": "string", "maxLength": 200}, {"type": "null"}]}, "text, at most 200 characters"),
+        ({"type": "array", "items": {"type": "number"}, "minItems": 1}, "list of (number), at least 1"),
+        ({"enum": ["svg", "png"]}, "svg or png"),
+        ({"$ref": "#/components/schemas/SweepState"}, "SweepState"),
+    ],
+)
+def test_schemas_in_words(schema: dict[str, object], words: str) -> None:
+    assert markdown.allowed(schema) == words
+
+
+def test_equations_are_mathematics_and_states_are_a_table() -> None:
+    assert "<msub><mi>π</mi><mrow><mi>τ</mi></mrow></msub>" in fences.equation("(1/K) pi_tau")
+    table = fences.states("stateDiagram-v2\n    [*] --> queued\n    queued --> running: claim\n")
+    assert "<tr><td>begins</td><td><code>queued</code></td><td></td></tr>" in table
+    assert "<tr><td><code>queued</code></td><td><code>running</code></td><td>claim</td></tr>" in table
