@@ -14,6 +14,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/command-line.md": commands.page,
     "reference/exit-codes.md": exit_codes.page,
     "reference/rest-api.md": routes.page,
+    "reference/rest-models.md": routes.models_page,
     "reference/settings.md": settings.page,
     "reference/sweep-keys.md": sweep_keys.page,
     "reference/task-parameters.md": task_parameters.page,

@@ -28,9 +28,21 @@ def from_docstring(text: str) -> str:
     return " ".join(re.sub(r"``(.+?)``", r"`\1`", text).split())
 
 
+_ATTRIBUTE = re.compile(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", re.MULTILINE | re.DOTALL)
+
+
+def attributes(docstring: str) -> dict[str, str]:
+    """Name -> what the section ``Attributes`` of a docstring says of it."""
+    section = docstring.partition("Attributes:\n")[2]
+    return {name: from_docstring(text) for name, text in _ATTRIBUTE.findall(section)}
+
+
 def sentence(text: str) -> str:
-    """The text with a capital letter and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
+    """The text with a full stop and, unless it begins with a name of the code, a capital letter."""
+    if not text:
+        return ""
+    first = text if "_" in text.split()[0] else text[:1].upper() + text[1:]
+    return first if first.endswith(".") else f"{first}."
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -51,21 +63,22 @@ _BOUNDS = (
 )
 
 
-def allowed(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema admits, in words."""
+def allowed(schema: Mapping[str, Any], link: str = "{name}") -> str:
+    """What a JSON schema admits, in words; ``link`` is what stands for a schema of its own."""
     if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return link.format(name=name, anchor=name.lower())
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
         return " or ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
-        choices = (allowed(one) for one in schema["anyOf"] if one.get("type") != "null")
+        choices = (allowed(one, link) for one in schema["anyOf"] if one.get("type") != "null")
         return ", or ".join(dict.fromkeys(choices))
     kinds = schema.get("type", "anything")
     kind = " or ".join(_TYPES.get(one, one) for one in ([kinds] if isinstance(kinds, str) else kinds))
     if kind == "array":
-        kind = f"list of ({allowed(schema.get('items', {}))})"
+        kind = f"list of ({allowed(schema.get('items', {}), link)})"
     if kind == "object":
         kind = f"mapping with {', '.join(schema['properties'])}" if "properties" in schema else "mapping"
     bounds = [words.format(schema[key]) for key, words in _BOUNDS if key in schema]

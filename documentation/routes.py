@@ -1,4 +1,4 @@
-"""The page on the REST API: every operation of the application's own OpenAPI description."""
+"""The pages on the REST API: operations and models of the application's own OpenAPI description."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)
 what was expected and what to do."""
 
 
+_MODELS = """\
+# Models of the REST API
+
+What the bodies of [requests and answers](rest-api.md) hold. A field that is not required may be left out of a
+request; answers have all of them."""
+_LINK = "[{name}](rest-models.md#{anchor})"
+
+
 def page() -> str:
-    """The whole page."""
+    """The page of operations."""
     schema = description()
     found = operations(schema)
     rows = (
@@ -33,6 +41,12 @@ def page() -> str:
         markdown.table(("Operation", "What it does"), rows),
         *(_group(tag, part) for tag, part in groupby(found, key=lambda one: one[2]["tags"][0])),
     )
+
+
+def models_page() -> str:
+    """The page of models."""
+    models = description()["components"]["schemas"]
+    return markdown.page(_MODELS, *(_model_section(name, models[name]) for name in sorted(models)))
 
 
 def description() -> dict[str, Any]:
@@ -80,7 +94,7 @@ def _parameters(parameters: list[dict[str, Any]]) -> str:
             markdown.code(p["name"]),
             p["in"],
             markdown.sentence(markdown.from_docstring(p.get("description", ""))),
-            markdown.allowed(p["schema"]),
+            markdown.allowed(p["schema"], _LINK),
             "required" if p.get("required") else markdown.code(_text(p["schema"].get("default"))),
         )
         for p in parameters
@@ -114,8 +128,31 @@ def _answers(responses: dict[str, Any]) -> str:
 
 
 def _model(schema: Mapping[str, Any]) -> str:
-    reference = schema.get("$ref", "")
-    return f" (`{reference.rpartition('/')[2]}`)" if reference else ""
+    named = "$ref" in schema or "items" in schema
+    return f" ({markdown.allowed(schema, _LINK)})" if named else ""
+
+
+def _model_section(name: str, schema: Mapping[str, Any]) -> str:
+    words = str(schema.get("description", "")).split("\n\n")[0]
+    parts = (f"## {name}", markdown.from_docstring(words), _fields(schema))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    if "properties" not in schema:
+        return f"One of {markdown.allowed(schema, _LINK)}." if "enum" in schema else ""
+    required = schema.get("required", ())
+    meanings = markdown.attributes(schema.get("description", ""))
+    rows = (
+        (
+            markdown.code(field),
+            markdown.sentence(markdown.from_docstring(own.get("description", meanings.get(field, "")))),
+            markdown.allowed(own, _LINK),
+            "yes" if field in required else "",
+        )
+        for field, own in schema["properties"].items()
+    )
+    return markdown.table(("Field", "Meaning", "Type", "Required"), rows)
 
 
 def _words(operation: Mapping[str, Any]) -> str:

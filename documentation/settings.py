@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -11,8 +10,7 @@ from pydantic_core import PydanticUndefined
 from documentation import markdown
 from service.settings import PREFIX, Settings
 
-_ATTRIBUTE = re.compile(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", re.MULTILINE | re.DOTALL)
-_DEFAULTS = {"data_home": "$XDG_DATA_HOME/heunboard, else ~/.local/share/heunboard"}
+_DEFAULTS = {"data_home": "~/.local/share/heunboard"}
 
 _INTRODUCTION = f"""\
 # Settings
@@ -49,7 +47,7 @@ def page() -> str:
             markdown.code(variable(name)),
             markdown.sentence(meanings[name]),
             markdown.code(default(name, field)),
-            markdown.code(allowed(name)),
+            allowed(name),
         )
         for name, field in Settings.model_fields.items()
     ]
@@ -68,8 +66,7 @@ def variable(name: str) -> str:
 
 def described() -> dict[str, str]:
     """Field -> what the docstring of the settings says of it."""
-    attributes = (inspect.getdoc(Settings) or "").partition("Attributes:\n")[2]
-    return {name: markdown.from_docstring(text) for name, text in _ATTRIBUTE.findall(attributes)}
+    return markdown.attributes(inspect.getdoc(Settings) or "")
 
 
 def default(name: str, field: FieldInfo) -> str:

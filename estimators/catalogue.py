@@ -75,7 +75,7 @@ def _row(info: EstimatorInfo) -> tuple[str, ...]:
 def _section(info: EstimatorInfo) -> str:
     parts = (
         f"## {info.id}\n\n{info.title}.",
-        f"```text\n{info.equation}\n```",
+        f"```equation\n{info.equation}\n```",
         " ".join(_sentences(info)),
         _parameters(info.parameters),
         f"Cost: {info.cost}. Version: {info.version}.",

@@ -66,11 +66,20 @@ def test_every_route_and_parameter_is_there() -> None:
             assert f"| `{status}` |" in section or status == "default"
 
 
+def test_every_model_and_field_is_there() -> None:
+    page, models = routes.models_page(), routes.description()["components"]["schemas"]
+    assert len(models) > 50
+    for name, model in models.items():
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert all(f"| `{field}` | " in section for field in model.get("properties", ())), name
+    assert "One of queued or running or paused or succeeded or failed or cancelled." in page
+
+
 def test_every_setting_is_there_with_its_sentence_and_default() -> None:
     page = settings.page()
     assert set(settings.described()) == set(Settings.model_fields)
     assert "| `HEUNBOARD_LEASE_SECONDS` | Silence after which a running attempt is given up" in page
-    assert "| `30` | `number, above 0` |" in page
+    assert "| `30` | number, above 0 |" in page
     for name in Settings.model_fields:
         assert f"| `{settings.variable(name)}` | " in page
 
