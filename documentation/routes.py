@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
@@ -25,6 +26,7 @@ _MODELS = """\
 
 What the bodies of [requests and answers](rest-api.md) hold. A field that is not required may be left out of a
 request; answers have all of them."""
+EXAMPLE_LINES = 40
 _LINK = "[{name}](rest-models.md#{anchor})"
 
 
@@ -32,6 +34,7 @@ def page() -> str:
     """The page of operations."""
     schema = description()
     found = operations(schema)
+    described = {tag["name"]: tag["description"] for tag in schema.get("tags", ())}
     rows = (
         (f"[`{method} {path}`](#{anchor(method, path)})", _first_sentence(operation))
         for method, path, operation in found
@@ -39,7 +42,10 @@ def page() -> str:
     return markdown.page(
         _INTRODUCTION,
         markdown.table(("Operation", "What it does"), rows),
-        *(_group(tag, part) for tag, part in groupby(found, key=lambda one: one[2]["tags"][0])),
+        *(
+            _group(tag, described.get(tag, ""), part)
+            for tag, part in groupby(found, key=lambda one: one[2]["tags"][0])
+        ),
     )
 
 
@@ -70,8 +76,8 @@ def anchor(method: str, path: str) -> str:
     return f"{method} {path}".lower().translate({ord(sign): None for sign in "/{}."}).replace(" ", "-")
 
 
-def _group(tag: str, found: Iterable[tuple[str, str, dict[str, Any]]]) -> str:
-    return "\n\n".join([f"## {tag.capitalize()}", *(_operation(*one) for one in found)])
+def _group(tag: str, words: str, found: Iterable[tuple[str, str, dict[str, Any]]]) -> str:
+    return markdown.page(f"## {tag.capitalize()}", words, *(_operation(*one) for one in found)).strip()
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -83,6 +89,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
             _parameters(operation.get("parameters", [])),
             _body(operation.get("requestBody")),
             _answers(operation["responses"]),
+            example(operation["responses"]),
         )
         if part
     )
@@ -116,7 +123,7 @@ def _answers(responses: dict[str, Any]) -> str:
     rows = (
         (
             markdown.code(status) if status != "default" else "any other",
-            answer.get("description", ""),
+            answer.get("description", "").replace("Successful Response", "Done."),
             ", ".join(
                 f"`{kind}`{_model(content.get('schema', {}))}"
                 for kind, content in answer.get("content", {}).items()
@@ -125,6 +132,19 @@ def _answers(responses: dict[str, Any]) -> str:
         for status, answer in responses.items()
     )
     return markdown.table(("Status", "Answer", "Content"), rows)
+
+
+def example(responses: Mapping[str, Any]) -> str:
+    """The example of what is answered when all goes well, folded and cut; nothing where there is none."""
+    for status, answer in responses.items():
+        given = answer.get("content", {}).get("application/json", {}).get("example")
+        if status.startswith("2") and given is not None:
+            lines = json.dumps(given, indent=2, ensure_ascii=False).splitlines()
+            cut = [*lines[:EXAMPLE_LINES], *["..."] * (len(lines) > EXAMPLE_LINES)]
+            return "\n".join(
+                ['??? example "An answer"\n', "    ```json", *(f"    {x}" for x in cut), "    ```"]
+            )
+    return ""
 
 
 def _model(schema: Mapping[str, Any]) -> str:
@@ -142,11 +162,10 @@ def _fields(schema: Mapping[str, Any]) -> str:
     if "properties" not in schema:
         return f"One of {markdown.allowed(schema, _LINK)}." if "enum" in schema else ""
     required = schema.get("required", ())
-    meanings = markdown.attributes(schema.get("description", ""))
     rows = (
         (
             markdown.code(field),
-            markdown.sentence(markdown.from_docstring(own.get("description", meanings.get(field, "")))),
+            markdown.sentence(markdown.from_docstring(own.get("description", ""))),
             markdown.allowed(own, _LINK),
             "yes" if field in required else "",
         )

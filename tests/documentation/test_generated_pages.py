@@ -66,6 +66,15 @@ def test_every_route_and_parameter_is_there() -> None:
             assert f"| `{status}` |" in section or status == "default"
 
 
+def test_an_example_of_an_answer_is_folded_and_cut() -> None:
+    content = {"application/json": {"example": {"names": ["a"] * 50}}}
+    text = routes.example({"201": {"content": content}, "400": {"content": content}})
+    assert text.startswith('??? example "An answer"\n\n    ```json\n    {\n      "names": [\n        "a",\n')
+    assert text.endswith('        "a",\n    ...\n    ```')
+    assert text.count('"a"') == routes.EXAMPLE_LINES - 2
+    assert routes.example({"201": {}, "400": {"content": content}}) == ""
+
+
 def test_every_model_and_field_is_there() -> None:
     page, models = routes.models_page(), routes.description()["components"]["schemas"]
     assert len(models) > 50
