@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from documentation import commands, exit_codes, routes, settings, sweep_keys, task_parameters
 
@@ -21,9 +24,22 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 """Pages that are in no file -> what writes them."""
 
+_FOREIGN = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
+
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Add the pages that are made from the code."""
     for name, write in PAGES.items():
         files.append(File.generated(config, name, content=write()))
     return files
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Refuse a page that loads something from elsewhere: the site works without a network.
+
+    Raises:
+        PluginError: naming the page and what it loads.
+    """
+    if found := _FOREIGN.search(output):
+        raise PluginError(f"{page.file.src_uri} loads something from elsewhere: {found[0]}")
+    return output

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+from mkdocs.structure.pages import Page
 from ruamel.yaml import YAML
 from typer.core import TyperGroup
 
@@ -21,10 +25,8 @@ from documentation import (
     sweep_keys,
     task_parameters,
 )
-from documentation.hooks import PAGES
-from service.cli.comparisons import FOUND
-from service.cli.main import FAILED, app
-from service.processes.children import WRONG_INPUT
+from documentation.hooks import PAGES, on_post_page
+from service.cli.main import app
 from service.settings import Settings
 
 SMALLEST = {"name": "x", "task": {"id": "polynomial"}, "estimators": ["st"], "seeds": 1}
@@ -121,9 +123,12 @@ def test_tasks_have_their_parameters_and_metrics() -> None:
             assert f"| `{name}` | " in section
 
 
-def test_exit_codes_are_those_of_the_commands() -> None:
-    codes = [code for code, _ in exit_codes.codes()]
-    assert codes == ["0", str(FAILED), str(WRONG_INPUT), str(FOUND), "130"]
+def test_exit_codes_have_their_meaning() -> None:
+    codes = dict(exit_codes.codes())
+    assert list(codes) == ["0", "1", "2", "3", "130"]
+    assert codes["2"] == "the input is wrong"
+    assert codes["3"] == "`compare` found what `--fail-on` names"
+    assert "| `2` | The input is wrong. |" in exit_codes.page()
 
 
 @pytest.mark.parametrize(
@@ -145,3 +150,14 @@ def test_equations_are_mathematics_and_states_are_a_table() -> None:
     table = fences.states("stateDiagram-v2\n    [*] --> queued\n    queued --> running: claim\n")
     assert "<tr><td>begins</td><td><code>queued</code></td><td></td></tr>" in table
     assert "<tr><td><code>queued</code></td><td><code>running</code></td><td>claim</td></tr>" in table
+
+
+def test_a_page_that_loads_something_from_elsewhere_is_refused() -> None:
+    config = MkDocsConfig()
+    config.load_dict({"site_name": "x", "docs_dir": str(Path(__file__).parent)})
+    config.validate()
+    page = Page("x", File("x.md", "docs", "site", use_directory_urls=False), config)
+    own = '<script src="assets/a.js"></script><a href="https://example.org">elsewhere</a>'
+    assert on_post_page(own, page) == own
+    with pytest.raises(PluginError, match=r"x\.md loads something from elsewhere: <script src="):
+        on_post_page('<script src="https://unpkg.com/a.js"></script>', page)
