@@ -25,12 +25,23 @@ _OTHERS = (
         "commands, the Python client",
         "Address of the server; by default that of the `heunboard up` on this machine.",
     ),
+    (
+        "`HEUNBOARD_TOKEN`, `HEUNBOARD_TOKEN_FILE`",
+        "commands, the Python client",
+        "Access token, or a file that holds it; see [security](../security.md).",
+    ),
     ("`HEUNBOARD_DATA_DIR`", "workers", "Folder with [data sets](data.md) that are there already."),
     (
         "`HEUNBOARD_SUITES`",
         "server, commands",
         "Folders with further [suites](../how-to/adding-a-suite.md), separated as in `PATH`.",
     ),
+    (
+        "`HEUNBOARD_MATMUL`",
+        "workers",
+        "What multiplies matrices on a CPU: `torch` in place of the kernels of this project.",
+    ),
+    ("`HEUNBOARD_PROGRAMS`", "workers", "Folder of compiled programs, in place of one in the cache."),
     (
         "`XDG_CACHE_HOME`",
         "workers",

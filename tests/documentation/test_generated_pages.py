@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,15 @@ def test_every_setting_is_there_with_its_sentence_and_default() -> None:
     assert "| `30` | number, above 0 |" in page
     for name in Settings.model_fields:
         assert f"| `{settings.variable(name)}` | " in page
+
+
+def test_every_variable_that_the_code_reads_is_on_the_page() -> None:
+    page = settings.page()
+    root = Path(__file__).resolve().parents[2]
+    files = [path for name in ("benchmarks", "workers", "service") for path in (root / name).rglob("*.py")]
+    read = {name for path in files for name in re.findall(r"HEUNBOARD_[A-Z_]+[A-Z]", path.read_text())}
+    assert len(read) > 10
+    assert not [name for name in read if f"`{name}`" not in page]
 
 
 def test_every_key_of_a_sweep_file_is_there() -> None:
