@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # As a module: it imports the package `documentation` from here. The variable silences an advertisement.
+# Not --quiet: warnings that are not shown do not count as errors either.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
 # Real data where it is already there; without it data sets are downloaded on first use.
@@ -45,7 +46,7 @@ e2e: $(STAMP) ## the pages in a real Chromium, with axe; part of the whole suite
 check: $(STAMP) ## format, lint, types, import contracts, links of the documentation
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(MKDOCS) build --strict --quiet
+	@$(MKDOCS) build --strict
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
@@ -54,7 +55,7 @@ format: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff format .
 
 docs: $(STAMP) ## build the site of the documentation into out/site
-	@$(MKDOCS) build --strict --quiet
+	@$(MKDOCS) build --strict
 	@echo "out/site/index.html"
 
 docs-serve: $(STAMP) ## the same on http://127.0.0.1:8001, built again when a page changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -19,7 +20,6 @@ _INTRODUCTION = """\
 Every operation of the service, from the description that the server itself gives at `/openapi.json`.
 Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): they say what came,
 what was expected and what to do."""
-
 
 _MODELS = """\
 # Models of the REST API
@@ -55,6 +55,7 @@ def models_page() -> str:
     return markdown.page(_MODELS, *(_model_section(name, models[name]) for name in sorted(models)))
 
 
+@cache
 def description() -> dict[str, Any]:
     """The OpenAPI description; the database is never asked."""
     return create_app(Settings(), create_engine("sqlite://")).openapi()
