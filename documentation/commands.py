@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import typer
 from typer.cli import get_docs_for_click
 from typer.core import TyperCommand, TyperGroup
@@ -10,6 +12,8 @@ from documentation import markdown
 from service.cli.main import app
 
 PROGRAM = "heunboard"
+
+_EXAMPLE = re.compile(rf"^\* ({PROGRAM} .+)$", re.MULTILINE)
 
 _INTRODUCTION = f"""\
 # Command line
@@ -48,7 +52,8 @@ def _section(name: str, command: object, context: typer.Context) -> str:
     assert isinstance(command, TyperCommand | TyperGroup)
     if command.hidden:
         return ""
-    return get_docs_for_click(obj=command, ctx=context, indent=1, call_prefix=PROGRAM).strip()
+    text = get_docs_for_click(obj=command, ctx=context, indent=1, call_prefix=PROGRAM).strip()
+    return _EXAMPLE.sub(r"* `\1`", text)
 
 
 def _link(name: str) -> str:

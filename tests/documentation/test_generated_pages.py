@@ -54,6 +54,7 @@ def test_every_command_and_option_is_there() -> None:
         for parameter in command.params:
             if not getattr(parameter, "hidden", False):
                 assert all(option in page for option in parameter.opts if option.startswith("-")), name
+    assert "\n* `heunboard plan --suite reinmax-2023/table2 --tier full`\n" in page
     assert "--end-with-parent" not in page  # hidden: between processes of one `up`
 
 
