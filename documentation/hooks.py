@@ -24,7 +24,11 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 """Pages that are in no file -> what writes them."""
 
-_FOREIGN = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
+_FOREIGN = re.compile(
+    r"""<(?!link\b[^>]*\brel=["']?(?:canonical|prev|next)\b)(?:script|link|img|iframe)\b"""
+    r"""[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>"""
+)
+"""What loads from another place; where a page belongs among others loads nothing."""
 
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:

@@ -168,7 +168,16 @@ def test_a_page_that_loads_something_from_elsewhere_is_refused() -> None:
     config.load_dict({"site_name": "x", "docs_dir": str(Path(__file__).parent)})
     config.validate()
     page = Page("x", File("x.md", "docs", "site", use_directory_urls=False), config)
-    own = '<script src="assets/a.js"></script><a href="https://example.org">elsewhere</a>'
+    own = (
+        '<link rel="canonical" href="http://127.0.0.1:8001/x.html"><link rel="stylesheet" href="a.css">'
+        '<script src="assets/a.js"></script><a href="https://example.org">elsewhere</a>'
+    )
     assert on_post_page(own, page) == own
-    with pytest.raises(PluginError, match=r"x\.md loads something from elsewhere: <script src="):
-        on_post_page('<script src="https://unpkg.com/a.js"></script>', page)
+    for foreign in (
+        '<script src="https://unpkg.com/a.js"></script>',
+        '<link rel="stylesheet" href="https://fonts.example.org/a.css">',
+        '<link href="//example.org" rel="preconnect">',
+        "<img src=http://example.org/a.png>",
+    ):
+        with pytest.raises(PluginError, match=r"x\.md loads something from elsewhere: <"):
+            on_post_page(own + foreign, page)
