@@ -9,12 +9,15 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# As a module: it imports the package `documentation` from here. The variable silences an advertisement.
+# Not --quiet: warnings that are not shown do not count as errors either.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
 # Real data where it is already there; without it data sets are downloaded on first use.
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test e2e check format catalogue bench bench-service bench-queue bench-board efficiency agreement chaos compose-test clean
+.PHONY: help install demo test e2e check format docs docs-serve catalogue bench bench-service bench-queue bench-board efficiency agreement chaos compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -24,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,check,docs]'
 	@touch $@
 
 install: $(STAMP) ## create .venv with everything
@@ -40,9 +43,10 @@ e2e: $(STAMP) ## the pages in a real Chromium, with axe; part of the whole suite
 	@$(BIN)/python -m tests.e2e.chromium
 	@$(BIN)/python -m pytest tests/e2e -n 2 --dist worksteal $(ARGS)
 
-check: $(STAMP) ## format, lint, types, import contracts
+check: $(STAMP) ## format, lint, types, import contracts, links of the documentation
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(MKDOCS) build --strict
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
@@ -50,7 +54,14 @@ format: $(STAMP) ## format and sort imports
 	@$(BIN)/ruff check --fix --select I .
 	@$(BIN)/ruff format .
 
-catalogue: $(STAMP) ## write docs/estimators.md from the registry
+docs: $(STAMP) ## build the site of the documentation into out/site
+	@$(MKDOCS) build --strict
+	@echo "out/site/index.html"
+
+docs-serve: $(STAMP) ## the same on http://127.0.0.1:8001, built again when a page changes
+	@$(MKDOCS) serve --dev-addr 127.0.0.1:8001 --watch documentation
+
+catalogue: $(STAMP) ## write docs/reference/estimators.md from the registry
 	@$(BIN)/python -m estimators.catalogue
 
 bench: $(STAMP) ## speed beside a plain PyTorch loop, about 25 minutes; ARGS="--quick" for six

@@ -1,6 +1,6 @@
 """The catalogue of built-in estimators as a page: what the registry says, in words. Does not import torch.
 
-``python -m estimators.catalogue`` writes ``docs/estimators.md``.
+``python -m estimators.catalogue`` writes ``docs/reference/estimators.md``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from estimators.info import EstimatorInfo, Parameter, Properties
 from estimators.path import entries as path
 from estimators.score import entries as score
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimators.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "estimators.md"
 BUILT_IN = (*score.ENTRIES, *path.ENTRIES)
 
 _INTRODUCTION = """\
@@ -75,7 +75,7 @@ def _row(info: EstimatorInfo) -> tuple[str, ...]:
 def _section(info: EstimatorInfo) -> str:
     parts = (
         f"## {info.id}\n\n{info.title}.",
-        f"```text\n{info.equation}\n```",
+        f"```equation\n{info.equation}\n```",
         " ".join(_sentences(info)),
         _parameters(info.parameters),
         f"Cost: {info.cost}. Version: {info.version}.",

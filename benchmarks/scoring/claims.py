@@ -1,6 +1,6 @@
 """Sentences of a paper as tests: how often a sentence holds in joint draws of what the seeds leave open.
 
-Pure functions of numbers, without torch. docs/statistics.md explains the verdicts with examples.
+Pure functions of numbers, without torch. docs/explanation/statistics.md explains the verdicts with examples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Successive halving: which settings of a grid deserve more seeds. A pure function of results, without torch.
 
 All cells of a group (an estimator on a board) start with few seeds. The best of them get more, until the last
-few have all (Karnin, Koren, Somekh 2013; Jamieson and Talwalkar 2016). docs/statistics.md has an example.
+few have all (Karnin, Koren, Somekh 2013; Jamieson and Talwalkar 2016). docs/explanation/statistics.md has an
+example.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A measured cell against a published number: the difference, how sure it is, and a verdict in words.
 
-Pure functions of numbers, without torch. docs/statistics.md explains the verdicts with examples.
+Pure functions of numbers, without torch. docs/explanation/statistics.md explains the verdicts with examples.
 """
 
 from __future__ import annotations

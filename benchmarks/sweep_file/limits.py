@@ -1,4 +1,4 @@
-"""Limits of a sweep file. Each is stated in ``docs/sweep-file.md``."""
+"""Limits of a sweep file. Each is stated in ``docs/reference/sweep-file.md``."""
 
 from __future__ import annotations
 

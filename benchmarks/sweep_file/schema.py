@@ -121,7 +121,7 @@ class DiagnosticsSection(Section):
 
 
 class SweepFile(Section):
-    """A sweep file, see ``docs/sweep-file.md``."""
+    """A sweep file, see ``docs/reference/sweep-file.md``."""
 
     name: Name = Field(description="what people call the sweep")
     description: Description = Field(default="", description="free text")

@@ -225,8 +225,8 @@ def _check_published(subject: str | None, settings: Sequence[str]) -> None:
     if ":" in str(subject):
         raise typer.BadParameter(
             f"--publish takes the id of a registered estimator, and {subject} is a function in a file; "
-            "register it in a package that the server has installed too (docs/adding-an-estimator.md), then "
-            "publish its id"
+            "register it in a package that the server has installed too "
+            "(docs/how-to/adding-an-estimator.md), then publish its id"
         )
     if settings:
         raise typer.BadParameter(

@@ -1,4 +1,4 @@
-"""docs/adding-a-suite.md, followed: its files make a suite."""
+"""docs/how-to/adding-a-suite.md, followed: its files make a suite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.suites import published, reading, schema
 from benchmarks.suites.reading import Suite
 from benchmarks.sweep import SpecError
 
-PAGE = Path(__file__).parents[2] / "docs" / "adding-a-suite.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "adding-a-suite.md"
 FILE = re.compile(r"^`(?P<path>[\w./-]+)`:\n\n```\w+\n(?P<text>.*?)^```", flags=re.DOTALL | re.MULTILINE)
 Change = Callable[[str], str]
 

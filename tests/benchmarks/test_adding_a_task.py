@@ -1,4 +1,4 @@
-"""The package that docs/adding-a-task.md spells out works when followed to the letter."""
+"""The package that docs/how-to/adding-a-task.md spells out works when followed to the letter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.tasks import battery
 from tests.support.processes import completed
 
 ROOT = Path(benchmarks.__file__).resolve().parents[1]
-DOCUMENT = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "how-to" / "adding-a-task.md").read_text(encoding="utf-8")
 PAGE = DOCUMENT.split("## From another package")[1]
 FILE = re.compile(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SWEEP = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

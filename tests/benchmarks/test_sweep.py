@@ -25,7 +25,7 @@ from estimators.info import Parameter
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
-DOCS = ROOT / "docs" / "sweep-file.md"
+DOCS = ROOT / "docs" / "reference" / "sweep-file.md"
 
 FULL = """
 name: vae-8x4-temperature

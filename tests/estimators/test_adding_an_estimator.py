@@ -1,4 +1,4 @@
-"""The package that docs/adding-an-estimator.md spells out works when followed to the letter."""
+"""The package that docs/how-to/adding-an-estimator.md spells out works when followed to the letter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import estimators
 
 ROOT = Path(estimators.__file__).resolve().parents[1]
 PAGE = (
-    (ROOT / "docs" / "adding-an-estimator.md").read_text(encoding="utf-8").split("## From another package")[1]
+    (ROOT / "docs" / "how-to" / "adding-an-estimator.md")
+    .read_text(encoding="utf-8")
+    .split("## From another package")[1]
 )
 FILE = re.compile(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SWEEP = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

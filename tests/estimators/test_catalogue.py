@@ -11,7 +11,7 @@ import estimators
 from estimators import catalogue
 from estimators._left_out import LEFT_OUT
 
-HOW = "docs/estimators.md is not what the registry says; run `make catalogue` and commit the page"
+HOW = "docs/reference/estimators.md is not what the registry says; run `make catalogue` and commit the page"
 
 
 def section(id: str) -> str:

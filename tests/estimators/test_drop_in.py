@@ -115,7 +115,7 @@ def test_a_sample_without_gradients(info: EstimatorInfo) -> None:
 
 
 def test_ranks_draw_as_their_generators_say() -> None:
-    """As torch: equal seeds draw equally, whatever the process; docs/using-estimators.md says what to do."""
+    """As torch: equal seeds draw equally, in any process; docs/how-to/using-estimators.md says what to do."""
     logits = torch.zeros(64, 3)
     same, other = reinmax(logits, generator=seeded(0)), reinmax(logits, generator=seeded(1))
     torch.manual_seed(0)

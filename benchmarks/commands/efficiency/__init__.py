@@ -2,5 +2,5 @@
 
 ``make efficiency``, or ``python -m benchmarks.commands.efficiency``, measures the two problems of Table 3 of
 the ReinMax paper on the device at hand and prints its figures beside the published ones.
-``docs/performance.md`` says how to read them.
+``docs/explanation/performance.md`` says how to read them.
 """
