@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 from fastapi import Depends, FastAPI
@@ -67,6 +68,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
+    app.state.leaving = threading.Event()
     app.state.telemetry = telemetry = Telemetry(engine)
     app.state.owner_trials = settings.owner_trials
     app.state.hub = Hub(partial(live.read, engine), most=settings.max_listeners)

@@ -24,6 +24,7 @@
     │   └── ForeignOrigin        another web page asks through a browser
     ├── TooManyRequests      somebody asks more often than allowed
     ├── StaleAttempt         a report of an attempt that no longer holds its cohort
+    ├── ShuttingDown         the process was asked to end
     ├── DatabaseOutOfDate    the schema is not the one this program was written for
     └── InvalidSettings      an environment variable or argument cannot be used
 """
@@ -158,6 +159,10 @@ class StaleAttempt(HeunboardError):
 
 class DatabaseOutOfDate(HeunboardError):
     """The database schema is not the one this version needs: run `heunboard db upgrade`."""
+
+
+class ShuttingDown(HeunboardError):
+    """This server is about to end; ask another one, or this one again in a while."""
 
 
 class InvalidSettings(HeunboardError):

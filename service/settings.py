@@ -31,6 +31,10 @@ class Settings(BaseSettings):
         database_password_file: a file with the password that ``database_url`` lacks; empty: it lacks none.
         lease_seconds: silence after which a running attempt is given up; it reports three times as often.
         start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
+        stop_seconds: what running attempts have to write a last checkpoint when their dispatcher is asked to
+            end; those that are not done by then are ended.
+        drain_seconds: how long the web service goes on answering, not ready any more, when it is asked to
+            end: as long as those who send it requests take to notice.
         max_attempts: attempts of a cohort that are lost after they began before its trials fail.
         backoff_seconds: pause before the second attempt; it doubles with every further one, up to 5 minutes.
         bin_days: days for which a deleted sweep can be restored.
@@ -63,6 +67,8 @@ class Settings(BaseSettings):
     database_password_file: str = ""
     lease_seconds: Seconds = 30.0
     start_seconds: Seconds = 120.0
+    stop_seconds: Seconds = 10.0
+    drain_seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
     backoff_seconds: Seconds = 5.0
     bin_days: Annotated[float, Field(ge=0, le=36500, allow_inf_nan=False)] = 7.0

@@ -47,6 +47,7 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.StaleAttempt: HTTPStatus.CONFLICT,
     errors.TooManyTrials: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NothingToDo: HTTPStatus.CONFLICT,
+    errors.ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseOutOfDate: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What an exception means over HTTP; any other of the tree is a 500."""

@@ -21,7 +21,7 @@ from service.client import default_url
 from service.errors import InvalidSettings
 from service.settings import Settings, load_settings
 
-GRACE_S = 3  # for requests under way when the web service is asked to end
+GRACE_S = 10  # for requests under way when the web service is asked to end
 
 Launcher = Literal["auto", "ray", "local"]
 
@@ -146,7 +146,13 @@ def serve(
     config = server_config(app, timeout_graceful_shutdown=GRACE_S, limit_concurrency=settings.max_connections)
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
-    WebServer(config, ending=app.state.hub.close).run(sockets=[listener])
+    server = WebServer(
+        config,
+        draining=app.state.leaving.set,
+        drain_seconds=settings.drain_seconds,
+        ending=app.state.hub.close,
+    )
+    server.run(sockets=[listener])
 
 
 def dispatch(
@@ -176,15 +182,17 @@ def dispatch(
     end_with_parent: EndWithParent = False,
 ) -> None:
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
+    from service.processes.children import STOP_LIMIT_S, keep_private
     from service.processes.children import end_with_parent as follow
-    from service.processes.children import keep_private
     from service.processes.dispatch import DispatchOptions, name_of_its_own
     from service.processes.dispatch import dispatch as run
     from service.processes.reattaching import keep_running
 
     if ray_address is not None and not end_with_parent:
         named = [] if owner else ["--owner", name_of_its_own()]
-        raise typer.Exit(keep_running([*sys.argv[1:], *named], lambda line: typer.echo(line, err=True)))
+        limit = STOP_LIMIT_S + load_settings().stop_seconds
+        again = [*sys.argv[1:], *named]
+        raise typer.Exit(keep_running(again, lambda line: typer.echo(line, err=True), stop_limit=limit))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

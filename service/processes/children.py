@@ -25,6 +25,7 @@ WRONG_INPUT = 2
 """Exit status of a command that was given something it cannot use; starting it again would not help."""
 
 STOP_LIMIT_S = 20.0
+"""What a process has to end that is asked to, besides what its settings give it."""
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 600.0
 FIRST_PAUSE_S = 0.5
@@ -107,6 +108,7 @@ class Child:
         log: where its output goes; what was there before is replaced.
         environment: variables besides those of this process.
         pass_fds: open files that it inherits.
+        stop_limit: seconds that it has to end when it is asked to.
     """
 
     def __init__(
@@ -116,11 +118,13 @@ class Child:
         log: Path,
         environment: Mapping[str, str],
         pass_fds: tuple[int, ...] = (),
+        stop_limit: float = STOP_LIMIT_S,
     ) -> None:
         self._arguments = tuple(arguments)
         self._log = log
         self._environment = environment
         self._pass_fds = pass_fds
+        self._stop_limit = stop_limit
         self._ends: list[float] = []
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
@@ -160,10 +164,10 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ask the process to end; after ``STOP_LIMIT_S`` seconds end it."""
+        """Ask the process to end; after ``stop_limit`` seconds end it."""
         self._process.terminate()
         try:
-            self._process.wait(STOP_LIMIT_S)
+            self._process.wait(self._stop_limit)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -64,7 +64,7 @@ class DispatchOptions:
 
 
 def dispatch(settings: Settings, options: DispatchOptions) -> None:
-    """Run the dispatcher until SIGINT or SIGTERM; then its attempts are ended and requeued.
+    """Run the dispatcher until SIGINT or SIGTERM; then its attempts stop, with a last checkpoint.
 
     Call it in the main thread of the process: only there signals can be received.
 
@@ -74,7 +74,10 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
     """
     owner = options.owner or name_of_its_own()
     rules = DispatcherSettings(
-        owner=owner, max_lanes=settings.max_lanes, lease_seconds=settings.lease_seconds
+        owner=owner,
+        max_lanes=settings.max_lanes,
+        lease_seconds=settings.lease_seconds,
+        stop_seconds=settings.stop_seconds,
     )
     stop = threading.Event()
     courier = delivery.Courier(options.worker_url, spool.default_folder())
