@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from service.access.authentication import Authentication
 from service.access.rates import Rates
 from service.api import openapi, problem_details
+from service.api.correlation import RequestIds
 from service.api.gate import Gate
 from service.api.live.hub import Hub
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
@@ -106,6 +107,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TimedRequests, telemetry=telemetry)
+    app.add_middleware(RequestIds)
     return app
 
 

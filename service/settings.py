@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidSettings
+from workers.logs import LogFormat
 
 PREFIX = "HEUNBOARD_"
 NO_CHECKPOINTS = "off"
@@ -57,6 +58,8 @@ class Settings(BaseSettings):
         requests_per_second: of one token, or of one address without any, on average over ten seconds; 0 for
             any number. Reports of workers do not count.
         max_connections: that are open at the same time; further ones get 503.
+        log_format: of the logs of server and workers, ``json`` or ``text``; unset for text on a terminal and
+            in the files of ``heunboard up``, and JSON elsewhere.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
@@ -85,6 +88,7 @@ class Settings(BaseSettings):
     sign_in_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
     requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500.0
     max_connections: Annotated[int, Field(ge=10)] = 2000
+    log_format: LogFormat | None = None
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")

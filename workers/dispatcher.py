@@ -238,10 +238,15 @@ class Dispatcher:
                 "attempt %d (%s) has ended for the queue, but its process holds a slot; it is ended by force",
                 attempt_id,
                 self._running[attempt_id].label,
+                extra={"attempt": attempt_id},
             )
             self._launcher.kill(attempt_id)
         for attempt_id in self._queue.overdue([id for id in self._running if id not in ended]):
-            _log.warning("attempt %d was asked to stop and has not; it is ended by force", attempt_id)
+            _log.warning(
+                "attempt %d was asked to stop and has not; it is ended by force",
+                attempt_id,
+                extra={"attempt": attempt_id},
+            )
             self._launcher.kill(attempt_id)
 
     def _free(self) -> int:
@@ -261,6 +266,8 @@ class Dispatcher:
         claims = self._queue.claim(owner=self._settings.owner, limit=self._free())
         for claim in claims:
             self._running[claim.attempt_id] = claim
+            belongs = {"attempt": claim.attempt_id, "cohort": claim.cohort_id}
+            _log.info("attempt %d begins: %s", claim.attempt_id, claim.label, extra=belongs)
             self._launcher.submit(claim)
         return len(claims)
 
@@ -282,6 +289,7 @@ class Dispatcher:
             self._deaths.remove(death)
 
     def _report(self, death: Exit) -> None:
+        _log.warning("attempt %d ended badly: %s", death.attempt_id, death.error, extra={"attempt": death.attempt_id})
         blameless = self._queue.lost(
             attempt_id=death.attempt_id, reason=str(death.error), blameless=death.infrastructure
         )
@@ -292,4 +300,5 @@ class Dispatcher:
                 death.attempt_id,
                 pause,
                 death.error,
+                extra={"attempt": death.attempt_id},
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import math
 import os
 import socket
@@ -130,8 +129,10 @@ def serve(
     from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
+    from workers.logs import configure
 
     settings = load_settings()
+    configure("web", form=settings.log_format)
     _require_loopback(host, insecure_dev, settings)
     _warn_of_missing_suites()
     keep_private(settings.data_home)
@@ -143,7 +144,13 @@ def serve(
     if end_with_parent:
         follow()
     app = create_app(settings, engine)
-    config = server_config(app, timeout_graceful_shutdown=GRACE_S, limit_concurrency=settings.max_connections)
+    config = server_config(
+        app,
+        log_config=None,  # as all processes log
+        log_level="info",
+        timeout_graceful_shutdown=GRACE_S,
+        limit_concurrency=settings.max_connections,
+    )
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     server = WebServer(
@@ -187,15 +194,13 @@ def dispatch(
     from service.processes.dispatch import DispatchOptions, name_of_its_own
     from service.processes.dispatch import dispatch as run
     from service.processes.reattaching import keep_running
+    from workers.logs import configure
 
     if ray_address is not None and not end_with_parent:
         named = [] if owner else ["--owner", name_of_its_own()]
         limit = STOP_LIMIT_S + load_settings().stop_seconds
         again = [*sys.argv[1:], *named]
         raise typer.Exit(keep_running(again, lambda line: typer.echo(line, err=True), stop_limit=limit))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for chatty in ("alembic", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     if end_with_parent:
         follow()
     options = DispatchOptions(
@@ -211,6 +216,7 @@ def dispatch(
         ready_fd=ready_fd,
     )
     settings = _settings(checkpoints)
+    configure("dispatcher", form=settings.log_format)
     keep_private(settings.data_home)
     run(settings, options)
 

@@ -171,6 +171,7 @@ def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...
         f"{PREFIX}DATABASE_URL": settings.database,
         f"{PREFIX}DATABASE_PASSWORD_FILE": "",  # it is in the URL now
         f"{PREFIX}CHECKPOINTS": settings.checkpoints,
+        f"{PREFIX}LOG_FORMAT": settings.log_format or "text",  # people read these files
     }
     log = settings.data_home / "logs" / f"{arguments[0]}.log"
     limit = STOP_LIMIT_S + settings.stop_seconds + settings.drain_seconds

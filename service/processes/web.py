@@ -97,4 +97,5 @@ class TimelyProtocol(H11Protocol):
 
 def server_config(app: Any, **options: Any) -> uvicorn.Config:
     """How the application is served, here and in tests."""
-    return uvicorn.Config(app, http=TimelyProtocol, log_level="warning", access_log=False, **options)
+    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False}  # see service.api.correlation
+    return uvicorn.Config(app, http=TimelyProtocol, **(quiet | options))

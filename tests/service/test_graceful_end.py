@@ -20,6 +20,7 @@ from service.client import Client
 from tests.support.processes import LIMIT_SECONDS, end, heunboard, until, up, working_on
 
 ENDS_WITHIN = 40.0  # it takes 3 s; the machine may be busy
+COMPILED_WITHIN = 240.0  # likewise; the programs of a step are compiled, if no process has done so before
 ENDLESS = {
     "name": "endless",
     "task": {"id": "polynomial", "latents": 4, "batch_size": 8, "epochs": 1000, "steps_per_epoch": 1000},
@@ -45,21 +46,26 @@ def web(data: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str],
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_attempts_keep_a_last_checkpoint_from_which_the_next_ones_go_on(tmp_path: Path) -> None:
     """Checkpoints are written once an hour here, so that only the last one can be found."""
     arguments = ("--launcher=local", "--slots=1")
     with up(tmp_path, *arguments, HEUNBOARD_CHECKPOINT_SECONDS="3600") as running:
         with Client(running.url) as client:
             sweep = client.submit(ENDLESS)["id"]
-            until(lambda: client.sweep(sweep)["progress"]["steps_done"], "something was computed")
+            until(lambda: _steps(client, sweep), "something was computed", limit=COMPILED_WITHIN)
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(ENDS_WITHIN) == 0
     with up(tmp_path, *arguments) as running:
         trial = httpx.get(f"{running.url}/api/v1/sweeps/{sweep}/trials").json()["trials"][0]["key"]
-        first, second = until(lambda: _begun_twice(running.url, trial), "the next attempt has begun")
+        first, second = until(lambda: _begun_twice(running.url, trial), "the next attempt has begun", limit=COMPILED_WITHIN)
     assert (first["state"], first["cause"], first["error"]) == ("finished", None, None)
     done = first["steps_done"] // ENDLESS["seeds"]  # type: ignore[operator]
     assert second["resumed_from_step"] == done > 0
+
+
+def _steps(client: Client, sweep: int) -> int:
+    return int(client.sweep(sweep)["progress"]["steps_done"])
 
 
 def _begun_twice(url: str, trial: str) -> list[dict[str, Any]] | None:

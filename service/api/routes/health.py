@@ -9,16 +9,17 @@ from pydantic import BaseModel
 from service.dependencies import EngineDep
 from service.errors import ShuttingDown
 from service.storage import migrations
-from workers.version import package_version
+from workers.version import PROTOCOL, package_version
 
 router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """Whether the service can be used."""
+    """Whether the service can be used, its version, and the protocol of the reports that it takes."""
 
     status: str
     version: str
+    protocol: int = PROTOCOL
 
 
 @router.get("/healthz")
