@@ -194,7 +194,8 @@ class EstimatorInfo:
         target: ``module:function``, imported on first use.
         contract: of plug-ins, the number that the package was written for
             (:data:`estimators.registry.CONTRACT`).
-        state_target: likewise to ``target``, for estimators that carry a state from call to call: what makes the first one.
+        state_target: like ``target``, for estimators that carry a state from call to call: what makes the
+            first one.
     """
 
     id: str

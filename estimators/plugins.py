@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+RESTART = "restart heunboard serve and heunboard dispatch, or heunboard up"
+
 
 class Entry(Protocol):
     """A line of a registry."""
@@ -124,8 +126,10 @@ class Group(Generic[E]):
                 loaded.append((entry_point, self._load(entry_point)))
             except PluginError as error:
                 broken.append(self._broken(entry_point, entry_point.name, str(error)))
-        wanted = Counter(info.id for _, info in loaded) + Counter(self.built_in)
-        broken += [self._broken(one, info.id, self._taken(info)) for one, info in loaded if wanted[info.id] > 1]
+        wanted = Counter([*self.built_in, *(info.id for _, info in loaded)])
+        broken += [
+            self._broken(one, info.id, self._taken(info)) for one, info in loaded if wanted[info.id] > 1
+        ]
         usable = [(one, info) for one, info in loaded if wanted[info.id] == 1]
         return Found(
             entries={info.id: info for _, info in usable},
@@ -141,7 +145,7 @@ class Group(Generic[E]):
         """
         for one in found.broken:
             if one.id == id:
-                return f"{one}. Then restart this server: heunboard serve and heunboard dispatch, or heunboard up."
+                return f"{one}, then {RESTART}"
         fresh = {one for one in metadata.entry_points(group=self.name) if one not in found.seen}
         named = sorted({str(_package(one)) for one in fresh if one.name == id})
         others = sorted({str(_package(one)) for one in fresh})
@@ -150,8 +154,7 @@ class Group(Generic[E]):
         whose = " and ".join(named or others)
         of_it = f"{whose} has it and was" if named else f"{whose}, which may have it, was"
         return (
-            f"{of_it} installed after this server had started: restart heunboard serve and heunboard dispatch, or "
-            "heunboard up, and install it wherever workers run"
+            f"{of_it} installed after this server had started: {RESTART}, and install it wherever workers run"
         )
 
     def _load(self, entry_point: metadata.EntryPoint) -> E:
@@ -163,21 +166,21 @@ class Group(Generic[E]):
             ) from error
         if not isinstance(info, self.kind):
             raise PluginError(
-                f"is {info!r}, expected {self.kind_name}; let the entry point name the registry entry, not the "
-                f"{self.target}"
+                f"is {info!r}, expected {self.kind_name}; let the entry point name the registry entry, not "
+                f"the {self.target}"
             )
         if info.contract != self.contract:
             raise PluginError(
-                f"was written for contract {info.contract!r} of {self.noun}s, this Heunboard has {self.contract}; "
-                "install versions of the two that go together"
+                f"was written for contract {info.contract!r} of {self.noun}s, this Heunboard has "
+                f"{self.contract}; install versions of the two that go together"
             )
         return info
 
     def _taken(self, info: E) -> str:
         article = "an" if self.noun[0] in "aeiou" else "a"
         return (
-            f"registers {article} {self.noun} {info.id!r}, an id that is already taken; uninstall one of the two "
-            f"packages or rename its {self.noun}"
+            f"registers {article} {self.noun} {info.id!r}, an id that is already taken; uninstall one of the "
+            f"two packages or rename its {self.noun}"
         )
 
     def _broken(self, entry_point: metadata.EntryPoint, id: str, reason: str) -> Broken:

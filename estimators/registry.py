@@ -32,7 +32,8 @@ __all__ = [
 GROUP = "heunboard.estimators"
 
 CONTRACT = 1
-"""What plug-ins are written for, and say in the ``contract`` of their entries; raised when they have to change."""
+"""What plug-ins are written for, and say in the ``contract`` of their entries; raised when they have to be
+changed."""
 
 _BUILT_IN = {info.id: info for info in (*score.ENTRIES, *path.ENTRIES)}
 _PLUGINS = Group(
@@ -78,8 +79,8 @@ def broken() -> tuple[Broken, ...]:
 
 
 def absence(id: str) -> str:
-    """Why this process does not have an estimator that somebody names: its plug-in is broken, or was installed
-    after the process had started. Empty where nothing is known of it."""
+    """Why this process does not have an estimator that somebody names: its plug-in is broken, or was
+    installed after the process had started. Empty where nothing is known of it."""
     return _PLUGINS.absence(id, _installed())
 
 

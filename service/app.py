@@ -38,6 +38,7 @@ from service.api.routes import (
 )
 from service.api.routes.internal import internal_router
 from service.api.telemetry import Telemetry, TimedRequests
+from service.api.versions import VersionHeaders
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
 from service.resources import certificates, live, measurements
@@ -107,6 +108,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TimedRequests, telemetry=telemetry)
+    app.add_middleware(VersionHeaders)
     app.add_middleware(RequestIds)
     return app
 

@@ -1,7 +1,7 @@
 """Whether a worker has what its trials are made of: their task and estimators, in the versions of their keys.
 
-A trial's key holds the versions of its task, estimators and optimizer. What another version computes is another result, so
-it is refused before anything is computed, with the package that has to be installed, and where.
+A trial's key holds the versions of its task, estimators and optimizer. What another version computes is
+another result, so it is refused before anything is computed, with the package to install, and where.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def require(specs: Iterable[TrialSpec], packages: Mapping[str, str], *, host: st
 
 def _distinct(specs: Iterable[TrialSpec]) -> list[Part]:
     """Each part once, whatever its parameters."""
-    return list({(noun, part.id, part.version): (noun, part) for spec in specs for noun, part in parts(spec)}.values())
+    return list(
+        {(noun, part.id, part.version): (noun, part) for spec in specs for noun, part in parts(spec)}.values()
+    )
 
 
 def _wrong(noun: Noun, part: Component) -> str:
@@ -80,14 +82,16 @@ def _wrong(noun: Noun, part: Component) -> str:
     if version == part.version:
         return ""
     package = _package(noun, part.id) or Package(HEUNBOARD, package_version())
-    return f"has version {version} of {noun} {part.id!r} (of {package}), the trial is of version {part.version}"
+    return (
+        f"has version {version} of {noun} {part.id!r} (of {package}), the trial is of version {part.version}"
+    )
 
 
 def _advice(needed: str, noun: Noun, part: Component) -> str:
     if needed == HEUNBOARD:
         return (
-            f"install the same Heunboard there as on the server, or, if the {noun} is an older one, submit the "
-            "sweep again; then restart the dispatcher"
+            f"install the same Heunboard there as on the server and restart the dispatcher, or submit the "
+            f"sweep again if the server has another version of the {noun} by now"
         )
     return f"install {needed} there (pip install {needed}), restart the dispatcher, and retry the sweep"
 

@@ -289,7 +289,9 @@ class Dispatcher:
             self._deaths.remove(death)
 
     def _report(self, death: Exit) -> None:
-        _log.warning("attempt %d ended badly: %s", death.attempt_id, death.error, extra={"attempt": death.attempt_id})
+        _log.warning(
+            "attempt %d ended badly: %s", death.attempt_id, death.error, extra={"attempt": death.attempt_id}
+        )
         blameless = self._queue.lost(
             attempt_id=death.attempt_id, reason=str(death.error), blameless=death.infrastructure
         )

@@ -97,7 +97,7 @@ def configure(process: ProcessName, *, form: LogFormat | None = None, stream: Te
 
 class JsonLines(JsonFormatter):
     """One object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, ``process``, ``pid``,
-    ``host``, ids of what the line belongs to, what else the line has, and ``exception`` with its traceback."""
+    ``host``, ids of what the line belongs to, what else it has, and ``exception`` with its traceback."""
 
     def __init__(self, process: ProcessName) -> None:
         super().__init__(
@@ -162,7 +162,7 @@ class _Handler(logging.StreamHandler[TextIO]):
     """The one that :func:`configure` has put in place."""
 
 
-_RECORD = tuple(vars(logging.makeLogRecord({}))) + ("message", "asctime", "taskName")
+_RECORD = (*vars(logging.makeLogRecord({})), "message", "asctime", "taskName")
 
 
 def _add_ids(record: logging.LogRecord) -> bool:

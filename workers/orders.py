@@ -85,9 +85,9 @@ class Order:
         if theirs != mine:
             host = socket.gethostname()
             raise VersionMismatch(
-                f"the worker on {host} has Heunboard {mine}, its dispatcher {theirs}: nothing is computed, since "
-                f"results belong to a version. Install heunboard=={theirs} on {host}, or restart the dispatcher "
-                f"with {mine}"
+                f"the worker on {host} has Heunboard {mine}, its dispatcher {theirs}: nothing is computed, "
+                f"since results belong to a version. Install heunboard=={theirs} on {host}, or restart the "
+                f"dispatcher with {mine}"
             )
         return cls(**data)
 

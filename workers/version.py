@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-
 PROTOCOL = 1
 """Of reports of workers (:mod:`workers.messages`). Raised when a worker of before could not understand a
 server of now, or the other way round; a report without a number is of protocol 1."""

@@ -52,7 +52,7 @@ def unknown(
 ) -> None:
     """Note that nothing of this id is registered, and why, where that is known."""
     if isinstance(id, str) and (why := absence(id)):
-        issues.add(path, f"no {noun} {shown(id)} here: {why}")
+        issues.add(path, f"no {noun} {shown(id)} here: {why}.", given=id, names=ids)
     else:
         issues.add(path, f"no {noun} {shown(id)}; there are {listed(ids)}.", given=id, names=ids)
 

@@ -22,7 +22,8 @@ from estimators.plugins import Broken, Found, Group, Package
 GROUP = "heunboard.tasks"
 
 CONTRACT = 1
-"""What plug-ins are written for, and say in the ``contract`` of their entries; raised when they have to change."""
+"""What plug-ins are written for, and say in the ``contract`` of their entries; raised when they have to be
+changed."""
 
 _BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE, BERNOULLI_VAE, LISTOPS, GDAS)}
 _PLUGINS = Group(

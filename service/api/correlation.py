@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import time
@@ -56,7 +57,7 @@ class RequestIds:
 def subjects(path: str) -> dict[str, str]:
     """The sweep, trial or attempt that a path names."""
     parts = path.split("/")
-    pairs = zip(parts, parts[1:], strict=False)
+    pairs = itertools.pairwise(parts)
     return {_SUBJECTS[kind]: id for kind, id in pairs if kind in _SUBJECTS and _ID.fullmatch(id)}
 
 

@@ -122,6 +122,7 @@ def serve(
 ) -> None:
     """Run the web service: REST API, pages and the reports of workers."""
     from service.app import create_app
+    from service.processes.agreement import tell_broken_plugins
     from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
     from service.processes.up import listen
@@ -151,6 +152,7 @@ def serve(
         timeout_graceful_shutdown=GRACE_S,
         limit_concurrency=settings.max_connections,
     )
+    tell_broken_plugins()
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     server = WebServer(

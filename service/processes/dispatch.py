@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from service.errors import InvalidSettings
+from service.processes.agreement import require_server, tell_broken_plugins
 from service.processes.children import stop_on_signals
 from service.settings import Settings
 from workers import delivery, spool
@@ -69,9 +70,12 @@ def dispatch(settings: Settings, options: DispatchOptions) -> None:
     Call it in the main thread of the process: only there signals can be received.
 
     Raises:
-        InvalidSettings: the launcher is not installed, or nothing that is can open the store of checkpoints.
+        InvalidSettings: the launcher is not installed, nothing that is can open the store of checkpoints, or
+            the server is of a version that does not go with this one.
         DatabaseOutOfDate: a server's database is of another version.
     """
+    tell_broken_plugins()
+    require_server(options.worker_url)
     owner = options.owner or name_of_its_own()
     rules = DispatcherSettings(
         owner=owner,

@@ -17,7 +17,6 @@ HEAD_S = 20.0
 BODY_S = 300.0
 """For how long its body may take after that: the largest report of a worker at 2 Mbit/s."""
 
-
 LOOK_SECONDS = 0.1
 
 

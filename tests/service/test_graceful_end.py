@@ -58,7 +58,9 @@ def test_attempts_keep_a_last_checkpoint_from_which_the_next_ones_go_on(tmp_path
         assert running.process.wait(ENDS_WITHIN) == 0
     with up(tmp_path, *arguments) as running:
         trial = httpx.get(f"{running.url}/api/v1/sweeps/{sweep}/trials").json()["trials"][0]["key"]
-        first, second = until(lambda: _begun_twice(running.url, trial), "the next attempt has begun", limit=COMPILED_WITHIN)
+        first, second = until(
+            lambda: _begun_twice(running.url, trial), "the next attempt has begun", limit=COMPILED_WITHIN
+        )
     assert (first["state"], first["cause"], first["error"]) == ("finished", None, None)
     done = first["steps_done"] // ENDLESS["seeds"]  # type: ignore[operator]
     assert second["resumed_from_step"] == done > 0

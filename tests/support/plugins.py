@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,3 +30,38 @@ def registered(folder: Path, entries: Mapping[str, str]) -> Iterator[None]:
         registry.forget_plugins()
         yield
     registry.forget_plugins()
+
+
+def distribution(
+    site: Path,
+    name: str,
+    *,
+    version: str = "1.0",
+    modules: Mapping[str, str] | None = None,
+    entry_points: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Install a distribution into a folder that processes find by ``PYTHONPATH``, as an installer would.
+
+    Args:
+        site: the folder.
+        name: of the distribution.
+        version: likewise.
+        modules: the texts of its Python files by their paths.
+        entry_points: by group, what they name by their names.
+    """
+    for path, text in (modules or {}).items():
+        file = site / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = []
+    for group, entries in (entry_points or {}).items():
+        lines += [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def path_with(site: Path) -> str:
+    """A ``PYTHONPATH`` of this program with a folder in front of it."""
+    return os.pathsep.join([str(site), str(Path(registry.__file__).resolve().parents[2])])

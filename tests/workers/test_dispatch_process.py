@@ -16,7 +16,7 @@ import pytest
 from service.errors import InvalidSettings
 from service.processes.dispatch import DispatchOptions, build_launcher, dispatch
 from service.settings import Settings
-from tests.support.fakes import WAIT_SECONDS, make_claim
+from tests.support.fakes import make_claim
 from tests.support.stack import LIMIT_SECONDS, Stack, stack
 from workers import local_launcher
 from workers.local_launcher import LocalLauncher

@@ -108,7 +108,9 @@ def test_text_says_what_a_line_belongs_to() -> None:
     assert stream.getvalue().endswith("INFO somewhere: hello [request r1, attempt 7]\n")
 
 
-@pytest.mark.parametrize(("variable", "json_lines"), [("text", False), ("json", True), ("odd", True), ("", True)])
+@pytest.mark.parametrize(
+    ("variable", "json_lines"), [("text", False), ("json", True), ("odd", True), ("", True)]
+)
 def test_the_environment_chooses_and_json_is_what_machines_get(
     variable: str, json_lines: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
-"""``/healthz``: the process answers. ``/readyz``: so does its database, and it is not about to end. ``/metrics``: for Prometheus."""
+"""``/healthz``: the process answers. ``/readyz``: so does its database, and it is not about to end.
+``/metrics``: for Prometheus."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def healthz() -> Health:
 
 @router.get("/readyz")
 def readyz(request: Request, engine: EngineDep) -> Health:
-    """The database answers and has the schema of this version, and the process goes on; 503 says what is not."""
+    """The database answers and has the schema of this version, and the process goes on; 503 says what is
+    missing."""
     if request.app.state.leaving.is_set():
         raise ShuttingDown
     migrations.require_current(engine)

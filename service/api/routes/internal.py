@@ -47,8 +47,8 @@ def _require_protocol(request: Request) -> None:
         version = request.headers.get(VERSION_HEADER, "unknown")
         raise OtherProtocol(
             f"the worker is Heunboard {version[:50]} and reports by protocol {given[:20]}; this server is "
-            f"{package_version()} and understands protocol {PROTOCOL}. Install the same version of heunboard on "
-            "both, and restart the dispatcher; the trials go on from their checkpoints"
+            f"{package_version()} and understands protocol {PROTOCOL}. Install the same version of heunboard "
+            "on both, and restart the dispatcher; the trials go on from their checkpoints"
         )
 
 
@@ -86,8 +86,9 @@ OutcomeBody = Annotated[Outcome, Depends(_body(Outcome))]
 def internal_router(reports: Reports) -> APIRouter:
     """The routes, which hand each message to ``reports``.
 
-    They answer 426 to a worker of another protocol, 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
-    and 422 to a report that does not fit. All may be repeated without effect.
+    They answer 426 to a worker of another protocol, 401 to a wrong secret, 404 for an unknown attempt, 409 to
+    a superseded one, which must stop, and 422 to a report that does not fit. All may be repeated without
+    effect.
     """
     router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=_secret_first(reports))
 
