@@ -98,7 +98,9 @@ def web(data: Path, site: Path) -> Iterator[str]:
 
 def ended(url: str) -> list[dict[str, Any]] | None:
     """All trials of the first sweep, when they have ended."""
-    trials: list[dict[str, Any]] = httpx.get(f"{url}/api/v1/sweeps/1/trials", timeout=LIMIT_SECONDS).json()["trials"]
+    trials: list[dict[str, Any]] = httpx.get(f"{url}/api/v1/sweeps/1/trials", timeout=LIMIT_SECONDS).json()[
+        "trials"
+    ]
     return trials if all(one["state"] in ("succeeded", "failed") for one in trials) else None
 
 
@@ -149,7 +151,9 @@ def test_the_web_process_reads_plugins_without_torch_and_says_what_was_installed
         before = httpx.post(f"{url}/api/v1/sweeps", json=sweep("halved"), timeout=LIMIT_SECONDS).json()
         install_halved(site)
         bare = httpx.post(f"{url}/api/v1/sweeps", json=sweep("halved"), timeout=LIMIT_SECONDS).json()
-        block = httpx.post(f"{url}/api/v1/sweeps", json=sweep() | {"estimators": [{"id": "halved"}]}, timeout=LIMIT_SECONDS).json()
+        block = httpx.post(
+            f"{url}/api/v1/sweeps", json=sweep() | {"estimators": [{"id": "halved"}]}, timeout=LIMIT_SECONDS
+        ).json()
         misspelt = httpx.post(f"{url}/api/v1/sweeps", json=sweep("halvd"), timeout=LIMIT_SECONDS).json()
         page = httpx.get(f"{url}/estimators/halved", headers={"Accept": "text/html"}, timeout=LIMIT_SECONDS)
     assert "no estimator 'halved'; there are" in before["detail"]
