@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from service.api.correlation import HEADER, subjects
+from tests.support.plugins import FAILING, install_halved, path_with
 from tests.support.processes import LIMIT_SECONDS, end, heunboard, until, up, working_on
 from tests.support.web import application, browser_of
 
@@ -71,7 +72,7 @@ def test_a_real_server_logs_json_with_ids_and_without_what_nobody_should_see(tmp
         url = os.read(process.stdout.fileno(), select.PIPE_BUF).decode().split()[-1]
         until(lambda: httpx.get(f"{url}/readyz").is_success, "it is ready")
         headers = {HEADER: "mine", "Authorization": f"Bearer {secret}"}
-        httpx.get(f"{url}/api/v1/sweeps/99?page_token={secret}", headers=headers)
+        httpx.get(f"{url}/api/v1/sweeps/99?page_token={secret}", headers=headers, timeout=LIMIT_SECONDS)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=LIMIT_SECONDS)
     finally:
@@ -96,30 +97,34 @@ def test_a_real_server_logs_json_with_ids_and_without_what_nobody_should_see(tmp
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_dispatcher_and_workers_log_json_with_ids(tmp_path: Path) -> None:
-    """A trial that diverges at once is told of in the log of its worker, with all that it belongs to."""
+    """A trial that fails is told of in the log of its worker, with all that it belongs to."""
+    install_halved(tmp_path / "site", function=FAILING)
+    environment = {"HEUNBOARD_LOG_FORMAT": "json", "PYTHONPATH": path_with(tmp_path / "site")}
     sweep = {
-        "name": "diverges",
+        "name": "fails",
         "task": {"id": "polynomial", "latents": 4, "batch_size": 8, "epochs": 2, "steps_per_epoch": 20},
-        "estimators": ["st"],
-        "grid": {"optimizer": {"id": "sgd"}, "lr": 1e300},
+        "estimators": ["halved"],
         "seeds": 1,
     }
-    with up(tmp_path, "--launcher=local", "--slots=1", HEUNBOARD_LOG_FORMAT="json") as running:
-        httpx.post(f"{running.url}/api/v1/sweeps", json=sweep).raise_for_status()
+    data = tmp_path / "data"
+    with up(data, "--launcher=local", "--slots=1", **environment) as running:
+        httpx.post(f"{running.url}/api/v1/sweeps", json=sweep, timeout=LIMIT_SECONDS).raise_for_status()
         trial = until(lambda: _ended(running.url), "the trial has ended", limit=240)
-        (attempt,) = httpx.get(f"{running.url}/api/v1/trials/{trial['key']}/attempts").json()["attempts"]
-    dispatched = _parsed(tmp_path / "logs" / "dispatch.log")
+        (attempt,) = httpx.get(
+            f"{running.url}/api/v1/trials/{trial['key']}/attempts", timeout=LIMIT_SECONDS
+        ).json()["attempts"]
+    dispatched = _parsed(data / "logs" / "dispatch.log")
     (begun,) = [one for one in dispatched if one.get("attempt") == attempt["id"]]
     assert (begun["process"], begun["level"]) == ("dispatcher", "INFO")
-    worked = _parsed(tmp_path / "attempts" / f"{attempt['id']}.log")
+    worked = _parsed(data / "attempts" / f"{attempt['id']}.log")
     assert {(one["process"], one["attempt"]) for one in worked} == {("worker", attempt["id"])}
     (failed,) = [one for one in worked if one.get("trial") == trial["key"]]
-    assert failed["message"].startswith("the trial failed: diverged")
+    assert failed["message"] == "the trial failed: RuntimeError: this estimator is not finished"
     assert failed["cohort"] == begun["cohort"]
 
 
 def _ended(url: str) -> dict[str, Any] | None:
-    (trial,) = httpx.get(f"{url}/api/v1/sweeps/1/trials").json()["trials"]
+    (trial,) = httpx.get(f"{url}/api/v1/sweeps/1/trials", timeout=LIMIT_SECONDS).json()["trials"]
     return trial if trial["state"] in ("failed", "succeeded") else None
 
 

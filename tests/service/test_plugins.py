@@ -13,34 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.plugins import distribution, path_with
+from tests.support.plugins import ESTIMATOR, ESTIMATORS, distribution, install_halved, path_with
 from tests.support.processes import LIMIT_SECONDS, end, heunboard, until, up, working_on
 
 COMPUTED_WITHIN = 240.0  # it takes seconds; the machine may be busy, and programs may have to be compiled
-ESTIMATORS, TASKS = "heunboard.estimators", "heunboard.tasks"
+TASKS = "heunboard.tasks"
 
-ESTIMATOR = """
-from estimators import Citation, EstimatorInfo, Properties
-from estimators.evaluations import ONE
-
-INFO = EstimatorInfo(
-    id="halved", title="Straight-through, halved", parameters=(), cost=ONE, equation="J(pi) g / 2", version=1,
-    target="halved.path:halved",
-    properties=Properties(kind="path", unbiased=False, needs_grad=True),
-    citation=Citation(key="me2026", authors="Me", title="Half", venue="unpublished", year=2026, kind="misc"),
-)
-"""
-FUNCTION = """
-from estimators import st
-
-def halved(logits, *, generator=None):
-    z = st(logits, generator=generator)
-    return z.detach() + (z - z.detach()) / 2
-"""
-FAILING = """
-def halved(logits, *, generator=None):
-    raise RuntimeError("this estimator is not finished")
-"""
 TASK = """
 from dataclasses import replace
 from benchmarks.tasks.polynomial.info import INFO as POLYNOMIAL
@@ -54,19 +32,6 @@ class Small(Polynomial):
     pass
 """
 SETTINGS = {"latents": 4, "batch_size": 8, "epochs": 2, "steps_per_epoch": 20}
-
-
-def install_halved(
-    site: Path, *, version: str = "1.2", function: str = FUNCTION, info: str = ESTIMATOR
-) -> None:
-    """A package with an estimator."""
-    distribution(
-        site,
-        "halved-estimators",
-        version=version,
-        modules={"halved/__init__.py": info, "halved/path.py": function},
-        entry_points={ESTIMATORS: {"halved": "halved:INFO"}},
-    )
 
 
 def install_small(site: Path) -> None:

@@ -11,6 +11,30 @@ import pytest
 
 from benchmarks.tasks import registry
 
+ESTIMATORS = "heunboard.estimators"
+ESTIMATOR = """
+from estimators import Citation, EstimatorInfo, Properties
+from estimators.evaluations import ONE
+
+INFO = EstimatorInfo(
+    id="halved", title="Straight-through, halved", parameters=(), cost=ONE, equation="J(pi) g / 2", version=1,
+    target="halved.path:halved",
+    properties=Properties(kind="path", unbiased=False, needs_grad=True),
+    citation=Citation(key="me2026", authors="Me", title="Half", venue="unpublished", year=2026, kind="misc"),
+)
+"""
+FUNCTION = """
+from estimators import st
+
+def halved(logits, *, generator=None):
+    z = st(logits, generator=generator)
+    return z.detach() + (z - z.detach()) / 2
+"""
+FAILING = """
+def halved(logits, *, generator=None):
+    raise RuntimeError("this estimator is not finished")
+"""
+
 
 @contextmanager
 def registered(folder: Path, entries: Mapping[str, str]) -> Iterator[None]:
@@ -65,3 +89,16 @@ def distribution(
 def path_with(site: Path) -> str:
     """A ``PYTHONPATH`` of this program with a folder in front of it."""
     return os.pathsep.join([str(site), str(Path(registry.__file__).resolve().parents[2])])
+
+
+def install_halved(
+    site: Path, *, version: str = "1.2", function: str = FUNCTION, info: str = ESTIMATOR
+) -> None:
+    """A package with an estimator, ``halved``."""
+    distribution(
+        site,
+        "halved-estimators",
+        version=version,
+        modules={"halved/__init__.py": info, "halved/path.py": function},
+        entry_points={ESTIMATORS: {"halved": "halved:INFO"}},
+    )
