@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.version import InvalidVersion, Version
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workers.version import VERSION_HEADER, package_version
+
+_CLIENT = re.compile(r"heunboard/([0-9A-Za-z.+!-]{1,50})", re.ASCII)
+"""How clients of this project begin their User-Agent."""
 
 
 class VersionHeaders:
@@ -20,7 +25,8 @@ class VersionHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        warning = skew(Headers(scope=scope).get(VERSION_HEADER, ""), self._mine)
+        client = _CLIENT.match(Headers(scope=scope).get("user-agent", ""))
+        warning = skew(client[1], self._mine) if client else ""
 
         async def amended(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -36,7 +42,7 @@ class VersionHeaders:
 def skew(client: str, server: str) -> str:
     """What a client should know; empty where its version and the server's are of one series.
 
-    A series is the first two numbers of a version. A client that does not say its version is none of ours.
+    A series is the first two numbers of a version.
     """
     try:
         theirs, ours = Version(client), Version(server)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 600.0
 FIRST_PAUSE_S = 0.5
 LOG_TAIL_CHARACTERS = 2_000
+LOG_BYTES = 20_000_000
+"""Of a child's log; beyond that it becomes the log before, ``NAME.log.1``."""
 COLLECT_AFTER = 50_000
 """Objects more than before that cycles are looked for among; Python's default is 700."""
 
@@ -146,6 +149,7 @@ class Child:
             InvalidSettings: it ended because of what it was given.
             HeunboardError: it ended more than ``MAX_RESTARTS`` times in ``RESTART_WINDOW_S`` seconds.
         """
+        turn_over(self._log)
         if self._process.poll() is None:
             return
         how = how_it_ended(self._process.returncode)
@@ -191,6 +195,16 @@ class Child:
 
     def _error(self, how: str) -> HeunboardError:
         return HeunboardError(f"`heunboard {self._arguments[0]}` {how}; {tail(self._log)}")
+
+
+def turn_over(log: Path, most: int = LOG_BYTES) -> None:
+    """Begin a log anew that has grown too long, and keep what it holds beside it.
+
+    Who writes has it open for appending, and so goes on at its new beginning.
+    """
+    if log.stat().st_size > most:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
 
 
 def how_it_ended(status: int) -> str:

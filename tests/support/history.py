@@ -31,7 +31,7 @@ from workers.messages import (
 )
 from workers.ports import Claim, NodeReport
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any] | sa.RowMapping
 
 KEPT_ELSEWHERE = frozenset({"alembic_version"})
 START = Start(host="machine", node="node", device="cpu", pid=7, heunboard="0.1.0", python="3.11")

@@ -141,9 +141,11 @@ def test_a_client_of_another_series_is_warned(client: str, server: str, warned: 
 
 def test_answers_say_the_version(tmp_path: Path) -> None:
     with stack(tmp_path) as made, browser_of(application(made.engine)) as browser:
-        same = browser.get("/healthz", headers={VERSION_HEADER: MINE})
-        older = browser.get("/api/v1/sweeps", headers={VERSION_HEADER: "0.0.1"})
+        same = browser.get("/healthz", headers={"User-Agent": f"heunboard/{MINE}"})
+        older = browser.get("/api/v1/sweeps", headers={"User-Agent": "heunboard/0.0.1 python"})
+        foreign = browser.get("/healthz", headers={"User-Agent": "curl/8.1"})
     assert (same.json()["version"], same.json()["protocol"]) == (MINE, PROTOCOL)
     assert (same.headers[VERSION_HEADER], older.headers[VERSION_HEADER]) == (MINE, MINE)
     assert "Warning" not in same.headers
+    assert "Warning" not in foreign.headers
     assert older.headers["Warning"].startswith('299 heunboard "this client is Heunboard 0.0.1, the server')
