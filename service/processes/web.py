@@ -1,4 +1,4 @@
-"""The web server of this process: uvicorn that ends in order (not ready, then without streams, then gone), and
+"""The web server of this process: uvicorn that ends in order (not ready, then without streams, then gone) and
 does not wait for ever for those who send slowly."""
 
 from __future__ import annotations

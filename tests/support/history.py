@@ -7,14 +7,17 @@ that the answers after an upgrade must be those of a database that was of today 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from service.access import tokens
 from service.queue.cohorts import Queue
 from service.queue.control import Controls
 from service.queue.submission import submit
+from service.states import Scope
 from service.storage import migrations
 from service.storage.engine import is_sqlite
 from tests.support.sweeps import FELL_BACK, PROVENANCE, SteppedClock, outcome, small_sweep
@@ -50,16 +53,26 @@ class Life:
 
     Args:
         engine: a database of today.
+
+    Attributes:
+        token: with which all of it may be read; empty where none is needed.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._clock = engine, SteppedClock()
         self._queue = Queue(engine, clock=self._clock)
         self._controls = Controls(engine, clock=self._clock)
+        self.token = ""
 
     def until(self, revision: str) -> None:
         """Do what a revision can keep, and what those before it could."""
-        for since, act in (("0001", self._first), ("0002", self._controlled), ("0003", self._described)):
+        acts = {
+            "0001": self._first,
+            "0002": self._controlled,
+            "0003": self._described,
+            "0004": self._guarded,
+        }
+        for since, act in acts.items():
             if since <= revision:
                 act()
 
@@ -111,6 +124,14 @@ class Life:
     def _described(self) -> None:
         """A sweep with a description and tags."""
         self._submit(name="described", description="why", tags=["paper", "v2"], estimators=["rloo"], seeds=1)
+
+    def _guarded(self) -> None:
+        """Two tokens, one of them revoked, and a browser that is signed in; all of it is in the audit."""
+        made = tokens.create(self._engine, name="mine", scope=Scope.ADMIN, clock=self._clock)
+        self.token = str(made.secret)
+        other = tokens.create(self._engine, name="lost", scope=Scope.READ, days=30, clock=self._clock)
+        tokens.revoke(self._engine, other.token.public_id, clock=self._clock)
+        tokens.sign_in(self._engine, made.token.public_id, lasts=timedelta(hours=24), clock=self._clock)
 
     def _submit(self, **changes: Any) -> None:
         self._clock.pass_seconds(10)
