@@ -192,7 +192,10 @@ class EstimatorInfo:
         citation: source.
         version: raised whenever the numbers that the function returns change; part of a trial's key.
         target: ``module:function``, imported on first use.
-        state_target: likewise, for estimators that carry a state from call to call: what makes the first one.
+        contract: of plug-ins, the number that the package was written for
+            (:data:`estimators.registry.CONTRACT`).
+        state_target: like ``target``, for estimators that carry a state from call to call: what makes the
+            first one.
     """
 
     id: str
@@ -205,6 +208,7 @@ class EstimatorInfo:
     version: int
     target: str
     state_target: str = ""
+    contract: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.cost, EvaluationCount):  # a text, as in plug-ins of older versions

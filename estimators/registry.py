@@ -13,12 +13,27 @@ from importlib import metadata
 
 from estimators.info import EstimatorInfo
 from estimators.path import entries as path
-from estimators.plugins import Group, PluginError
+from estimators.plugins import Broken, Found, Group, Package, PluginError
 from estimators.score import entries as score
 
-__all__ = ["GROUP", "PluginError", "available", "get", "plugins"]
+__all__ = [
+    "CONTRACT",
+    "GROUP",
+    "PluginError",
+    "absence",
+    "available",
+    "broken",
+    "forget_plugins",
+    "get",
+    "package",
+    "plugins",
+]
 
 GROUP = "heunboard.estimators"
+
+CONTRACT = 1
+"""What plug-ins are written for, and say in the ``contract`` of their entries; raised when they have to be
+changed."""
 
 _BUILT_IN = {info.id: info for info in (*score.ENTRIES, *path.ENTRIES)}
 _PLUGINS = Group(
@@ -27,17 +42,14 @@ _PLUGINS = Group(
     kind=EstimatorInfo,
     kind_name="an estimators.EstimatorInfo",
     target="function",
+    contract=CONTRACT,
     built_in=_BUILT_IN,
 )
 
 
 def available() -> tuple[str, ...]:
-    """Ids of all registered estimators, those of installed plug-ins last.
-
-    Raises:
-        PluginError: a plug-in is broken or takes an id that exists; the message names its package.
-    """
-    return (*_BUILT_IN, *_installed())
+    """Ids of all registered estimators, those of installed plug-ins last."""
+    return (*_BUILT_IN, *_installed().entries)
 
 
 def get(id: str) -> EstimatorInfo:
@@ -45,26 +57,44 @@ def get(id: str) -> EstimatorInfo:
 
     Raises:
         KeyError: no estimator has this id; the message lists those there are.
-        PluginError: as :func:`available`, for ids that are not built in.
+        PluginError: a plug-in announces it and is broken; the message names its package.
     """
     if id in _BUILT_IN:
         return _BUILT_IN[id]
-    try:
-        return _installed()[id]
-    except KeyError:
-        raise KeyError(f"no estimator {id!r}; there are {', '.join(available())}") from None
+    found = _installed()
+    if id in found.entries:
+        return found.entries[id]
+    found.require_whole(id)
+    raise KeyError(f"no estimator {id!r}; there are {', '.join(available())}")
+
+
+def package(id: str) -> Package | None:
+    """The package that an estimator comes from; ``None`` for a built-in or an unknown one."""
+    return _installed().packages.get(id)
+
+
+def broken() -> tuple[Broken, ...]:
+    """What installed packages announce and cannot be used."""
+    return _installed().broken
+
+
+def absence(id: str) -> str:
+    """Why this process does not have an estimator that somebody names: its plug-in is broken, or was
+    installed after the process had started. Empty where nothing is known of it."""
+    return _PLUGINS.absence(id, _installed())
 
 
 @functools.cache
-def _installed() -> dict[str, EstimatorInfo]:
-    """Entries of installed plug-ins, looked up once: what is installed does not change under a process."""
+def _installed() -> Found[EstimatorInfo]:
+    """What plug-ins announce, looked up once: what is installed does not change under a process."""
     return _PLUGINS.installed()
 
 
-def plugins(entry_points: Iterable[metadata.EntryPoint]) -> dict[str, EstimatorInfo]:
-    """Entries announced by ``entry_points``, by id.
-
-    Raises:
-        PluginError: one does not load, is no :class:`EstimatorInfo`, or takes an id that exists.
-    """
+def plugins(entry_points: Iterable[metadata.EntryPoint]) -> Found[EstimatorInfo]:
+    """What these entry points announce, and what of it is broken."""
     return _PLUGINS.read(entry_points)
+
+
+def forget_plugins() -> None:
+    """Look up anew what is installed, at the next question: for programs that install while they run."""
+    _installed.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 from fastapi import Depends, FastAPI
@@ -11,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from service.access.authentication import Authentication
 from service.access.rates import Rates
 from service.api import openapi, problem_details
+from service.api.correlation import RequestIds
 from service.api.gate import Gate
 from service.api.live.hub import Hub
 from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
@@ -36,6 +38,7 @@ from service.api.routes import (
 )
 from service.api.routes.internal import internal_router
 from service.api.telemetry import Telemetry, TimedRequests
+from service.api.versions import VersionHeaders
 from service.dependencies import require_text
 from service.queue.reports import QueueRules, Reports
 from service.resources import certificates, live, measurements
@@ -67,6 +70,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
+    app.state.leaving = threading.Event()
     app.state.telemetry = telemetry = Telemetry(engine)
     app.state.owner_trials = settings.owner_trials
     app.state.hub = Hub(partial(live.read, engine), most=settings.max_listeners)
@@ -104,6 +108,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TimedRequests, telemetry=telemetry)
+    app.add_middleware(VersionHeaders)
+    app.add_middleware(RequestIds)
     return app
 
 

@@ -24,6 +24,8 @@
     │   └── ForeignOrigin        another web page asks through a browser
     ├── TooManyRequests      somebody asks more often than allowed
     ├── StaleAttempt         a report of an attempt that no longer holds its cohort
+    ├── OtherProtocol        a worker whose reports this server does not understand
+    ├── ShuttingDown         the process was asked to end
     ├── DatabaseOutOfDate    the schema is not the one this program was written for
     └── InvalidSettings      an environment variable or argument cannot be used
 """
@@ -158,6 +160,14 @@ class StaleAttempt(HeunboardError):
 
 class DatabaseOutOfDate(HeunboardError):
     """The database schema is not the one this version needs: run `heunboard db upgrade`."""
+
+
+class OtherProtocol(HeunboardError):
+    """The worker and the server are of versions that do not go together."""
+
+
+class ShuttingDown(HeunboardError):
+    """This server is about to end; ask another one, or this one again in a while."""
 
 
 class InvalidSettings(HeunboardError):

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidSettings
+from workers.logs import LogFormat
 
 PREFIX = "HEUNBOARD_"
 NO_CHECKPOINTS = "off"
@@ -31,6 +32,10 @@ class Settings(BaseSettings):
         database_password_file: a file with the password that ``database_url`` lacks; empty: it lacks none.
         lease_seconds: silence after which a running attempt is given up; it reports three times as often.
         start_seconds: time that a claimed cohort may wait for its launcher before it is given up.
+        stop_seconds: what running attempts have to write a last checkpoint when their dispatcher is asked to
+            end; those that are not done by then are ended.
+        drain_seconds: how long the web service goes on answering, not ready any more, when it is asked to
+            end: as long as those who send it requests take to notice.
         max_attempts: attempts of a cohort that are lost after they began before its trials fail.
         backoff_seconds: pause before the second attempt; it doubles with every further one, up to 5 minutes.
         bin_days: days for which a deleted sweep can be restored.
@@ -53,6 +58,8 @@ class Settings(BaseSettings):
         requests_per_second: of one token, or of one address without any, on average over ten seconds; 0 for
             any number. Reports of workers do not count.
         max_connections: that are open at the same time; further ones get 503.
+        log_format: of the logs of server and workers, ``json`` or ``text``; unset for text on a terminal and
+            in the files of ``heunboard up``, and JSON elsewhere.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.
     """
 
@@ -63,6 +70,8 @@ class Settings(BaseSettings):
     database_password_file: str = ""
     lease_seconds: Seconds = 30.0
     start_seconds: Seconds = 120.0
+    stop_seconds: Seconds = 10.0
+    drain_seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
     backoff_seconds: Seconds = 5.0
     bin_days: Annotated[float, Field(ge=0, le=36500, allow_inf_nan=False)] = 7.0
@@ -79,6 +88,7 @@ class Settings(BaseSettings):
     sign_in_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
     requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500.0
     max_connections: Annotated[int, Field(ge=10)] = 2000
+    log_format: LogFormat | None = None
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
     @model_validator(mode="after")

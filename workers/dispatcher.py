@@ -34,6 +34,7 @@ class DispatcherSettings:
         lease_seconds: what an attempt has to report within. So long after the queue or the server was away no
             lease runs out, since nobody could report meanwhile; so long the process of an attempt that has
             told its end may go on, and so long what a dead attempt has left may wait for the server.
+        stop_seconds: what running attempts have for a last checkpoint when the dispatcher ends.
     """
 
     owner: str
@@ -44,6 +45,7 @@ class DispatcherSettings:
     tidy_seconds: float = 3600.0
     nodes_seconds: float = 1.0
     lease_seconds: float = 30.0
+    stop_seconds: float = 0.0
 
 
 class _NoCourier:
@@ -133,7 +135,7 @@ class Dispatcher:
         return bool(submitted or exits)
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set; then end all attempts and return their cohorts to the queue.
+        """Tick until ``stop`` is set; then :meth:`shut_down`.
 
         Between two ticks it waits for the end of an attempt, and while a slot is free no longer than
         ``look_seconds``: a look is a short read, and what is submitted to an idle dispatcher begins at once.
@@ -149,16 +151,36 @@ class Dispatcher:
             self.shut_down()
 
     def shut_down(self) -> None:
-        """End the running attempts, then return their cohorts to the queue.
-
-        If that is away, its leases end instead.
+        """Let the running attempts keep what they have, end those that go on, and return to the queue what is
+        left. If that is away, its leases end instead.
         """
-        self._launcher.close()
+        try:
+            self._let_attempts_stop()
+        finally:
+            self._launcher.close()
         self._running.clear()
         try:
             self._queue.release_owner(owner=self._settings.owner)
         except QueueUnavailable as error:
             _log.warning("cohorts could not be returned to the queue, their leases will end: %s", error)
+
+    def _let_attempts_stop(self) -> None:
+        """Ask all attempts to stop, and wait for that, no longer than ``stop_seconds``."""
+        deadline = self._clock() + self._settings.stop_seconds
+        if not self._running or not self._settings.stop_seconds:
+            return
+        try:
+            self._queue.ask_to_stop(owner=self._settings.owner)
+        except QueueUnavailable as error:
+            _log.warning("running attempts could not be asked to stop: %s", error)
+            return
+        _log.info("%d running attempts are asked to stop", len(self._running))
+        while self._running and (left := deadline - self._clock()) > 0:
+            for ended in self._launcher.poll(min(left, self._settings.longest_wait)):
+                self._running.pop(ended.attempt_id, None)
+        if self._running:
+            late = ", ".join(str(id) for id in self._running)
+            _log.warning("attempts that have not stopped in time are ended by force: %s", late)
 
     def _patiently(self, act: Callable[[], int], stop: threading.Event) -> int:
         """What ``act`` returns, again and again while the queue is away; 0 when that is told to stop."""
@@ -216,10 +238,15 @@ class Dispatcher:
                 "attempt %d (%s) has ended for the queue, but its process holds a slot; it is ended by force",
                 attempt_id,
                 self._running[attempt_id].label,
+                extra={"attempt": attempt_id},
             )
             self._launcher.kill(attempt_id)
         for attempt_id in self._queue.overdue([id for id in self._running if id not in ended]):
-            _log.warning("attempt %d was asked to stop and has not; it is ended by force", attempt_id)
+            _log.warning(
+                "attempt %d was asked to stop and has not; it is ended by force",
+                attempt_id,
+                extra={"attempt": attempt_id},
+            )
             self._launcher.kill(attempt_id)
 
     def _free(self) -> int:
@@ -239,6 +266,8 @@ class Dispatcher:
         claims = self._queue.claim(owner=self._settings.owner, limit=self._free())
         for claim in claims:
             self._running[claim.attempt_id] = claim
+            belongs = {"attempt": claim.attempt_id, "cohort": claim.cohort_id}
+            _log.info("attempt %d begins: %s", claim.attempt_id, claim.label, extra=belongs)
             self._launcher.submit(claim)
         return len(claims)
 
@@ -260,6 +289,9 @@ class Dispatcher:
             self._deaths.remove(death)
 
     def _report(self, death: Exit) -> None:
+        _log.warning(
+            "attempt %d ended badly: %s", death.attempt_id, death.error, extra={"attempt": death.attempt_id}
+        )
         blameless = self._queue.lost(
             attempt_id=death.attempt_id, reason=str(death.error), blameless=death.infrastructure
         )
@@ -270,4 +302,5 @@ class Dispatcher:
                 death.attempt_id,
                 pause,
                 death.error,
+                extra={"attempt": death.attempt_id},
             )

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 
+from workers import logs
 from workers.local_process import WARM
 from workers.orders import ATTEMPTS_PER_PROCESS, FAILED, Order, execute
 from workers.warming import warm_up
@@ -25,12 +26,13 @@ _SOCKET = 0
 
 def main(device: str) -> int:
     """Carry out orders until one fails or the process has served its time."""
-    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    logs.configure("worker")
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_orders, args=(orders,), name="orders", daemon=True).start()
     warm_up(device, wanted=lambda: not orders.empty())
     os.write(_SOCKET, WARM)
     for attempt in range(1, ATTEMPTS_PER_PROCESS + 1):
-        ending = execute(orders.get())
+        ending = execute(Order.from_json(orders.get()))
         if ending == FAILED or attempt == ATTEMPTS_PER_PROCESS:
             break
         sys.stdout.flush()  # what belongs to this attempt's log comes before the word that it has ended
@@ -38,11 +40,11 @@ def main(device: str) -> int:
     return 0
 
 
-def _read_orders(orders: queue.SimpleQueue[Order]) -> None:
+def _read_orders(orders: queue.SimpleQueue[str]) -> None:
     # Not sys.stdin: a daemon thread that holds its lock at exit makes the interpreter abort.
     with open(_SOCKET, "rb", buffering=0, closefd=False) as source:
         while line := source.readline():
-            orders.put(Order.from_json(line.decode()))
+            orders.put(line.decode())
     os._exit(ORPHANED)
 
 

@@ -7,6 +7,8 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
+from workers.logs import TextLines
+
 CHARACTERS = 8_000
 """Of the end of a log that is kept."""
 
@@ -16,7 +18,7 @@ class LogTail(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(TextLines(ids=False))
         self._lines: deque[str] = deque()
         self._length = 0
 

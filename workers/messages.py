@@ -84,13 +84,18 @@ class LaneTrial(Message):
 
 
 class StartReply(Message):
-    """What the attempt is to compute. Trials that already ended are left out."""
+    """What the attempt is to compute. Trials that already ended are left out.
+
+    ``packages`` are those of plug-ins that the trials need, as the server has them (see
+    :func:`workers.components.packages_of`); left out where there are none, as older servers do.
+    """
 
     attempt_id: int
     cohort_id: int
     number: int
     lease_seconds: float
     trials: tuple[LaneTrial, ...]
+    packages: dict[str, str] = {}
 
 
 class ResumedTrial(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from benchmarks.process import allocator, compile_cache
 from workers.checkpoints import LEAST_SECONDS
 from workers.ports import Claim
+from workers.version import VersionMismatch, package_version
 
 # Workers report over HTTP: the database's address and password stay in the dispatcher.
 WITHHELD = frozenset({"HEUNBOARD_DATABASE_URL", "HEUNBOARD_DATABASE_PASSWORD_FILE"})
@@ -43,6 +45,7 @@ class WorkerConfig:
     def order(self, claim: Claim, device: str) -> Order:
         """What a worker process on a device is told of a claim."""
         return Order(
+            heunboard=package_version(),
             url=self.url,
             attempt_id=claim.attempt_id,
             secret=claim.secret,
@@ -55,8 +58,9 @@ class WorkerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """One attempt for one worker process."""
+    """One attempt for one worker process, from a dispatcher of the version ``heunboard``."""
 
+    heunboard: str
     url: str
     attempt_id: int
     secret: str
@@ -71,8 +75,21 @@ class Order:
 
     @classmethod
     def from_json(cls, line: str) -> Order:
-        """Read what :meth:`to_json` wrote."""
-        return cls(**json.loads(line))
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            VersionMismatch: a dispatcher of another version did, whose results could be others.
+        """
+        data = json.loads(line)
+        theirs, mine = data.get("heunboard", "an unknown version"), package_version()
+        if theirs != mine:
+            host = socket.gethostname()
+            raise VersionMismatch(
+                f"the worker on {host} has Heunboard {mine}, its dispatcher {theirs}: nothing is computed, "
+                f"since results belong to a version. Install heunboard=={theirs} on {host}, or restart the "
+                f"dispatcher with {mine}"
+            )
+        return cls(**data)
 
 
 def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -95,6 +112,7 @@ def execute(order: Order, *, node: str | None = None) -> str:
     # Imported here: a dispatcher describes orders without loading what carries them out.
     from workers.checkpoint_store import opened
     from workers.log_tail import LogTail
+    from workers.logs import bound
     from workers.provenance import introduce
     from workers.reporter import HttpReporter
     from workers.runner import run_attempt
@@ -105,7 +123,7 @@ def execute(order: Order, *, node: str | None = None) -> str:
     introduction = introduce(order.device, node=node)
     reporter = HttpReporter(order.url, order.attempt_id, order.secret, introduction=introduction, spool=spool)
     try:
-        with LogTail() as log:
+        with bound(attempt=order.attempt_id), LogTail() as log:
             return run_attempt(
                 reporter,
                 device=order.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from array import array
 from collections.abc import Callable, Iterator
@@ -198,7 +199,9 @@ class Outbox:
 
     def _wake(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+            self._thread = threading.Thread(
+                target=contextvars.copy_context().run, args=(self._run,), name="reports", daemon=True
+            )
             self._thread.start()
         self._changed.notify_all()
 

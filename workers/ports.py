@@ -167,6 +167,12 @@ class CohortQueue(Protocol):
     def see_nodes(self, nodes: Sequence[NodeReport]) -> frozenset[str]:
         """Note the launcher's nodes; returns the names of all where nothing is to begin now."""
 
+    def ask_to_stop(self, *, owner: str) -> int:
+        """Ask the running attempts of a dispatcher that is about to end to stop; returns how many.
+
+        They keep a checkpoint, report what they have, and give their trials back.
+        """
+
     def release_owner(self, *, owner: str) -> int:
         """Return all running cohorts claimed by a dispatcher that is known to be gone."""
 

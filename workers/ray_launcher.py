@@ -32,7 +32,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
 )
 
 from benchmarks.process import compile_cache
-from workers import delivery, marked_logs, spool
+from workers import delivery, logs, marked_logs, spool
 from workers.orders import (
     ATTEMPTS_PER_PROCESS,
     FAILED,
@@ -98,7 +98,7 @@ def _attempt(order_json: str) -> str:
     After an error the process retires: a CUDA context may be broken or memory held, and later attempts in it
     would fail for a reason that is not their own. The failure itself is already reported.
     """
-    _set_environment()
+    _set_up()
     order = Order.from_json(order_json)
     marked_logs.mark(order.attempt_id)
     ending = execute(order, node=_here())
@@ -110,14 +110,15 @@ def _attempt(order_json: str) -> str:
 @ray.remote(max_calls=ATTEMPTS_PER_PROCESS, max_retries=0)
 def _prepare(device: str, url: str) -> None:
     """Load in a Ray worker what its attempts will need, and deliver what dead ones of its host have left."""
-    _set_environment()
+    _set_up()
     warm_up(device)
     delivery.deliver(spool.default_folder(), url)
 
 
-def _set_environment() -> None:
+def _set_up() -> None:
     # On a cluster whoever started the node decided its environment; this much can still be set in a process.
     os.environ.update(compile_cache.environment(os.environ))
+    logs.configure("worker")
 
 
 class RayLauncher:

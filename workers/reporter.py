@@ -26,6 +26,7 @@ from workers.messages import (
 from workers.outbox import Outbox
 from workers.ports import ReportError, Superseded
 from workers.spool import Entry, Kind, Spool
+from workers.version import PROTOCOL, PROTOCOL_HEADER, VERSION_HEADER, package_version
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -123,7 +124,12 @@ class HttpReporter:
         self._outbox = Outbox(self._send, most_bytes=self._patience.buffer_bytes, spool=spool)
         self._client = httpx.Client(
             base_url=f"{url.rstrip('/')}/internal/v1/attempts/{attempt_id}/",
-            headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
+            headers={
+                "Authorization": f"Bearer {secret}",
+                "Content-Type": "application/json",
+                PROTOCOL_HEADER: str(PROTOCOL),
+                VERSION_HEADER: package_version(),
+            },
             timeout=TIMEOUT,
             transport=transport,
             verify=certificates(),

@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from benchmarks.engine.stopwatch import Stopwatch
 from benchmarks.spec import TrialSpec
+from workers import logs
 from workers.bookkeeping import CurveBuffer, LaneOutcomes
 from workers.checkpoints import LEAST_SECONDS, Checkpoints, Interval, LaneStates
+from workers.components import require
 from workers.heartbeat import Heart, StopReason
-from workers.messages import CheckpointReport, News, Outcome, Provenance, Resumption, StartReply
+from workers.messages import (
+    CheckpointReport,
+    News,
+    Outcome,
+    Provenance,
+    Resumption,
+    StartReply,
+    TrialOutcome,
+)
 from workers.ports import AttemptReporter, CheckpointStore, ReportError, Superseded
 from workers.provenance import describe
 
@@ -124,6 +134,8 @@ def run_attempt(
     reply = reporter.start()
     if reply is None:
         return "superseded"
+    logs.bind(cohort=reply.cohort_id)
+    _log.info("attempt %d begins: %d trials on %s", reply.attempt_id, len(reply.trials), device)
     try:
         checkpoints = Checkpoints(
             store,
@@ -154,6 +166,7 @@ class _Run:
         self._clock, self._watch = clock, Stopwatch(clock)
         self._interval = min(LONGEST_BEAT, reply.lease_seconds / HEARTBEATS_PER_LEASE)
         self._specs = [trial.spec for trial in reply.trials]
+        self._packages = reply.packages
         self._outcomes = LaneOutcomes([trial.key for trial in reply.trials])
         self._curves = CurveBuffer([trial.key for trial in reply.trials])
         self._began = clock()
@@ -170,7 +183,7 @@ class _Run:
             self._send(self._curves.take())
             if stop is not None:
                 self._outcomes.stop_rest(self._exhausted)
-            outcomes, provenance = self._outcomes.take(), self._provenance()
+            outcomes, provenance = self._ends(), self._provenance()
             reason = stop or "asked"
             self._reporter.finish(
                 Outcome(outcomes=outcomes, provenance=provenance, reason=reason, log=self._log())
@@ -189,6 +202,7 @@ class _Run:
             states = self._resume()
             with self._watch("data"):
                 specs = [TrialSpec.from_json(spec) for spec in self._specs]
+                require(specs, self._packages)
                 self._data = {one.id: one.digest for spec in specs for one in spec.task.data()}
                 lanes = build(specs, device=self._device, data_dir=data_dir, states=states)
             return self._iterate(lanes, heart)
@@ -225,7 +239,7 @@ class _Run:
             mark = now
             stop = heart.stop_reason()
             if now - flushed >= FLUSH_SECONDS:
-                self._send(self._curves.take(self._outcomes.take()))
+                self._send(self._curves.take(self._ends()))
                 flushed = now
             if self._checkpoints.due or (stop == "asked" and self._checkpoints.unkept):
                 self._keep(lanes)
@@ -236,12 +250,20 @@ class _Run:
 
     def _keep(self, lanes: Lanes) -> None:
         """Take checkpoints, and have them told of after the curves up to them."""
-        self._send(self._curves.take(self._outcomes.take()))
+        self._send(self._curves.take(self._ends()))
         with self._watch("checkpoints"):
             taken = self._checkpoints.take(lanes, self._outcomes.seconds)
         if taken:
             report = CheckpointReport(checkpoints=taken, provenance=self._provenance())
             self._reporter.checkpoint(report, functools.partial(self._checkpoints.told, taken))
+
+    def _ends(self) -> tuple[TrialOutcome, ...]:
+        """Outcomes that have not been told of; those of failures are logged."""
+        ends = self._outcomes.take()
+        for one in ends:
+            if one.status == "failed":
+                _log.warning("the trial failed: %s", one.error, extra={"trial": one.trial})
+        return ends
 
     def _note(self, execution: Execution) -> float:
         """Keep how steps are done; say once in the worker's log when that is slower than it could be.

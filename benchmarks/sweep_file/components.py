@@ -23,6 +23,7 @@ def look_up(
     get: Callable[[str], Info],
     ids: Sequence[str],
     issues: Issues,
+    absence: Callable[[str], str] = lambda id: "",
 ) -> Info | None:
     """The registry entry a block names, ``None`` after noting that it names none.
 
@@ -33,6 +34,7 @@ def look_up(
         get: the registry.
         ids: those that may be named here.
         issues: where mistakes are noted.
+        absence: why something of this id is not in the registry, if that is known.
     """
     id = block.get("id")
     if isinstance(id, str) and id in ids:
@@ -41,8 +43,18 @@ def look_up(
     if "id" not in block:
         issues.add(at(path, "id"), f"the key 'id' is missing; write which {noun} is meant: {there_are}.")
     else:
-        issues.add(at(path, "id"), f"no {noun} {shown(id)}; {there_are}.", given=id, names=ids)
+        unknown(id, at(path, "id"), noun, ids, issues, absence)
     return None
+
+
+def unknown(
+    id: object, path: str, noun: str, ids: Sequence[str], issues: Issues, absence: Callable[[str], str]
+) -> None:
+    """Note that nothing of this id is registered, and why, where that is known."""
+    if isinstance(id, str) and (why := absence(id)):
+        issues.add(path, f"no {noun} {shown(id)} here: {why}.", given=id, names=ids)
+    else:
+        issues.add(path, f"no {noun} {shown(id)}; there are {listed(ids)}.", given=id, names=ids)
 
 
 def look_up_estimator(
@@ -60,12 +72,12 @@ def look_up_estimator(
         if entry in ids:
             return {"id": entry}, registry.get(entry)
         # The pointer of a bare id is the entry itself, there is no /id below it.
-        issues.add(path, f"no estimator {shown(entry)}; there are {listed(ids)}.", given=entry, names=ids)
+        unknown(entry, path, "estimator", ids, issues, registry.absence)
         return None
     if not isinstance(entry, dict):
         issues.add(path, f"expected an estimator's id or a mapping with an id, got {shown(entry)}.")
         return None
-    info = look_up(entry, path, "estimator", registry.get, ids, issues)
+    info = look_up(entry, path, "estimator", registry.get, ids, issues, registry.absence)
     return None if info is None else (entry, info)
 
 

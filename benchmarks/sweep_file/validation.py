@@ -88,7 +88,7 @@ def _precision(fields: Mapping[str, Any], issues: Issues) -> Precision:
 def _task_info(fields: Mapping[str, Any], issues: Issues) -> TaskInfo | None:
     if "task" not in fields:
         return None
-    return look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), issues)
+    return look_up(fields["task"], "/task", "task", tasks.get, tasks.available(), issues, tasks.absence)
 
 
 def _estimators(

@@ -185,6 +185,8 @@ class TaskInfo:
         contradiction: parameters -> why they cannot go together, as in "setting B has targets of its own";
             empty if they can.
         citations: where the task was published; the data it reads have citations of their own.
+        contract: of plug-ins, the number that the package was written for
+            (:data:`benchmarks.tasks.registry.CONTRACT`).
     """
 
     id: str
@@ -208,6 +210,7 @@ class TaskInfo:
     fixed: Mapping[str, Value] = field(default_factory=dict)
     contradiction: Callable[[Mapping[str, Value]], str] = lambda values: ""
     citations: tuple[Citation, ...] = ()
+    contract: int = 1
 
     def parameter(self, name: str) -> Parameter | None:
         """The declared parameter of that name, or ``None``."""

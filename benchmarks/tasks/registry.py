@@ -17,9 +17,13 @@ from benchmarks.tasks.gdas.info import INFO as GDAS
 from benchmarks.tasks.info import TaskInfo
 from benchmarks.tasks.listops.info import INFO as LISTOPS
 from benchmarks.tasks.polynomial.info import INFO as POLYNOMIAL
-from estimators.plugins import Group
+from estimators.plugins import Broken, Found, Group, Package
 
 GROUP = "heunboard.tasks"
+
+CONTRACT = 1
+"""What plug-ins are written for, and say in the ``contract`` of their entries; raised when they have to be
+changed."""
 
 _BUILT_IN = {info.id: info for info in (POLYNOMIAL, CATEGORICAL_VAE, BERNOULLI_VAE, LISTOPS, GDAS)}
 _PLUGINS = Group(
@@ -28,17 +32,14 @@ _PLUGINS = Group(
     kind=TaskInfo,
     kind_name="a benchmarks.tasks.info.TaskInfo",
     target="class",
+    contract=CONTRACT,
     built_in=_BUILT_IN,
 )
 
 
 def available() -> tuple[str, ...]:
-    """Ids of all registered tasks, those of installed plug-ins last.
-
-    Raises:
-        PluginError: a plug-in is broken or takes an id that exists; the message names its package.
-    """
-    return (*_BUILT_IN, *_installed())
+    """Ids of all registered tasks, those of installed plug-ins last."""
+    return (*_BUILT_IN, *_installed().entries)
 
 
 def get(id: str) -> TaskInfo:
@@ -46,28 +47,41 @@ def get(id: str) -> TaskInfo:
 
     Raises:
         KeyError: no task has this id; the message lists those there are.
-        PluginError: as :func:`available`, for ids that are not built in.
+        PluginError: a plug-in announces it and is broken; the message names its package.
     """
     if id in _BUILT_IN:
         return _BUILT_IN[id]
-    try:
-        return _installed()[id]
-    except KeyError:
-        raise KeyError(f"no task {id!r}; there are {', '.join(available())}") from None
+    found = _installed()
+    if id in found.entries:
+        return found.entries[id]
+    found.require_whole(id)
+    raise KeyError(f"no task {id!r}; there are {', '.join(available())}")
+
+
+def package(id: str) -> Package | None:
+    """The package that a task comes from; ``None`` for a built-in or an unknown one."""
+    return _installed().packages.get(id)
+
+
+def broken() -> tuple[Broken, ...]:
+    """What installed packages announce and cannot be used."""
+    return _installed().broken
+
+
+def absence(id: str) -> str:
+    """Why this process does not have a task that somebody names: its plug-in is broken, or was installed
+    after the process had started. Empty where nothing is known of it."""
+    return _PLUGINS.absence(id, _installed())
 
 
 @functools.cache
-def _installed() -> dict[str, TaskInfo]:
-    """Entries of installed plug-ins, looked up once: what is installed does not change under a process."""
+def _installed() -> Found[TaskInfo]:
+    """What plug-ins announce, looked up once: what is installed does not change under a process."""
     return _PLUGINS.installed()
 
 
-def plugins(entry_points: Iterable[metadata.EntryPoint]) -> dict[str, TaskInfo]:
-    """Entries announced by ``entry_points``, by id.
-
-    Raises:
-        PluginError: one does not load, is no :class:`TaskInfo`, or takes an id that exists.
-    """
+def plugins(entry_points: Iterable[metadata.EntryPoint]) -> Found[TaskInfo]:
+    """What these entry points announce, and what of it is broken."""
     return _PLUGINS.read(entry_points)
 
 

@@ -22,8 +22,11 @@ from starlette.routing import Match, Mount
 
 from benchmarks.sweep import Issue, SpecError
 from service import errors
+from service.api import correlation
+from service.api.correlation import current_request
 from service.resources.schemas import Place, ProblemDocument
 from service.storage.engine import is_outage
+from workers.version import PROTOCOL
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,8 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.StaleAttempt: HTTPStatus.CONFLICT,
     errors.TooManyTrials: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NothingToDo: HTTPStatus.CONFLICT,
+    errors.OtherProtocol: HTTPStatus.UPGRADE_REQUIRED,
+    errors.ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseOutOfDate: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What an exception means over HTTP; any other of the tree is a 500."""
@@ -108,7 +113,10 @@ def install(app: FastAPI, page: Render) -> Explain:
 
     def on_bug(request: Request, error: Exception) -> Response:
         detail = "Something went wrong here, not in the request; the server's log has the traceback."
-        return respond(request, document(request, 500, "internal", detail))
+        # This answer passes through no middleware any more.
+        return respond(
+            request, document(request, 500, "internal", detail), {correlation.HEADER: current_request() or ""}
+        )
 
     handlers: dict[type[Exception], Explain] = {
         SpecError: on_spec,
@@ -134,16 +142,19 @@ def document(
         status=int(status),
         detail=detail,
         instance=request.url.path,
+        request_id=current_request(),
         errors=places or [],
     )
 
 
 def _headers(error: errors.HeunboardError) -> dict[str, str]:
-    """What a client needs to know besides: how to be known, when to come again."""
+    """What a client needs to know besides: how to be known, when to come again, what to speak."""
     if isinstance(error, errors.WrongSecret | errors.NotAuthenticated):
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, errors.TooManyRequests):
         return {"Retry-After": str(math.ceil(error.wait))}
+    if isinstance(error, errors.OtherProtocol):
+        return {"Upgrade": f"heunboard-reports/{PROTOCOL}"}
     return {}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import math
 import os
 import socket
@@ -21,7 +20,7 @@ from service.client import default_url
 from service.errors import InvalidSettings
 from service.settings import Settings, load_settings
 
-GRACE_S = 3  # for requests under way when the web service is asked to end
+GRACE_S = 10  # for requests under way when the web service is asked to end
 
 Launcher = Literal["auto", "ray", "local"]
 
@@ -123,6 +122,7 @@ def serve(
 ) -> None:
     """Run the web service: REST API, pages and the reports of workers."""
     from service.app import create_app
+    from service.processes.agreement import tell_broken_plugins
     from service.processes.children import collect_garbage_rarely, keep_private
     from service.processes.children import end_with_parent as follow
     from service.processes.up import listen
@@ -130,8 +130,10 @@ def serve(
     from service.resources import certificates, keeping, measurements
     from service.storage.engine import open_engine
     from service.storage.migrations import prepare
+    from workers.logs import configure
 
     settings = load_settings()
+    configure("web", form=settings.log_format)
     _require_loopback(host, insecure_dev, settings)
     _warn_of_missing_suites()
     keep_private(settings.data_home)
@@ -143,10 +145,23 @@ def serve(
     if end_with_parent:
         follow()
     app = create_app(settings, engine)
-    config = server_config(app, timeout_graceful_shutdown=GRACE_S, limit_concurrency=settings.max_connections)
+    config = server_config(
+        app,
+        log_config=None,  # as all processes log
+        log_level="info",
+        timeout_graceful_shutdown=GRACE_S,
+        limit_concurrency=settings.max_connections,
+    )
+    tell_broken_plugins()
     collect_garbage_rarely()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
-    WebServer(config, ending=app.state.hub.close).run(sockets=[listener])
+    server = WebServer(
+        config,
+        draining=app.state.leaving.set,
+        drain_seconds=settings.drain_seconds,
+        ending=app.state.hub.close,
+    )
+    server.run(sockets=[listener])
 
 
 def dispatch(
@@ -176,18 +191,18 @@ def dispatch(
     end_with_parent: EndWithParent = False,
 ) -> None:
     """Run the dispatcher: plan queued trials into cohorts and launch them."""
+    from service.processes.children import STOP_LIMIT_S, keep_private
     from service.processes.children import end_with_parent as follow
-    from service.processes.children import keep_private
     from service.processes.dispatch import DispatchOptions, name_of_its_own
     from service.processes.dispatch import dispatch as run
     from service.processes.reattaching import keep_running
+    from workers.logs import configure
 
     if ray_address is not None and not end_with_parent:
         named = [] if owner else ["--owner", name_of_its_own()]
-        raise typer.Exit(keep_running([*sys.argv[1:], *named], lambda line: typer.echo(line, err=True)))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for chatty in ("alembic", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+        limit = STOP_LIMIT_S + load_settings().stop_seconds
+        again = [*sys.argv[1:], *named]
+        raise typer.Exit(keep_running(again, lambda line: typer.echo(line, err=True), stop_limit=limit))
     if end_with_parent:
         follow()
     options = DispatchOptions(
@@ -203,6 +218,7 @@ def dispatch(
         ready_fd=ready_fd,
     )
     settings = _settings(checkpoints)
+    configure("dispatcher", form=settings.log_format)
     keep_private(settings.data_home)
     run(settings, options)
 

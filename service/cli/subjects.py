@@ -69,6 +69,8 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 
 def check_id(id: str) -> None:
     """Refuse what is no id of the registry; the message has the nearest one."""
+    if any(one.id == id for one in registry.broken()):
+        registry.get(id)  # raises PluginError, which names its package
     if id not in registry.available():
         near = nearest(id, registry.available())
         hint = f"did you mean {near!r}? There are" if near else "there are"

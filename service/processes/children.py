@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,10 +26,13 @@ WRONG_INPUT = 2
 """Exit status of a command that was given something it cannot use; starting it again would not help."""
 
 STOP_LIMIT_S = 20.0
+"""What a process has to end that is asked to, besides what its settings give it."""
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 600.0
 FIRST_PAUSE_S = 0.5
 LOG_TAIL_CHARACTERS = 2_000
+LOG_BYTES = 20_000_000
+"""Of a child's log; beyond that it becomes the log before, ``NAME.log.1``."""
 COLLECT_AFTER = 50_000
 """Objects more than before that cycles are looked for among; Python's default is 700."""
 
@@ -107,6 +111,7 @@ class Child:
         log: where its output goes; what was there before is replaced.
         environment: variables besides those of this process.
         pass_fds: open files that it inherits.
+        stop_limit: seconds that it has to end when it is asked to.
     """
 
     def __init__(
@@ -116,11 +121,13 @@ class Child:
         log: Path,
         environment: Mapping[str, str],
         pass_fds: tuple[int, ...] = (),
+        stop_limit: float = STOP_LIMIT_S,
     ) -> None:
         self._arguments = tuple(arguments)
         self._log = log
         self._environment = environment
         self._pass_fds = pass_fds
+        self._stop_limit = stop_limit
         self._ends: list[float] = []
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
@@ -142,6 +149,7 @@ class Child:
             InvalidSettings: it ended because of what it was given.
             HeunboardError: it ended more than ``MAX_RESTARTS`` times in ``RESTART_WINDOW_S`` seconds.
         """
+        turn_over(self._log)
         if self._process.poll() is None:
             return
         how = how_it_ended(self._process.returncode)
@@ -160,10 +168,10 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ask the process to end; after ``STOP_LIMIT_S`` seconds end it."""
+        """Ask the process to end; after ``stop_limit`` seconds end it."""
         self._process.terminate()
         try:
-            self._process.wait(STOP_LIMIT_S)
+            self._process.wait(self._stop_limit)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -187,6 +195,16 @@ class Child:
 
     def _error(self, how: str) -> HeunboardError:
         return HeunboardError(f"`heunboard {self._arguments[0]}` {how}; {tail(self._log)}")
+
+
+def turn_over(log: Path, most: int = LOG_BYTES) -> None:
+    """Begin a log anew that has grown too long, and keep what it holds beside it.
+
+    Who writes has it open for appending, and so goes on at its new beginning.
+    """
+    if log.stat().st_size > most:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
 
 
 def how_it_ended(status: int) -> str:

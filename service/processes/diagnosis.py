@@ -164,18 +164,14 @@ def plugins() -> Iterator[Finding]:
     """Estimators and tasks of other packages."""
     from benchmarks.tasks import registry as tasks
     from estimators import registry as estimators
-    from estimators.plugins import PluginError
 
     groups = (("estimators", estimators), ("tasks", tasks))
     for name, registry in groups:
-        try:
-            registry.available()
-        except PluginError as error:
-            yield _wrong(f"Plug-in {name}", str(error), "mend or uninstall that package")
-        else:
-            entries = metadata.entry_points(group=registry.GROUP)
-            text = ", ".join(sorted(f"{one.name} ({one.dist.name if one.dist else '?'})" for one in entries))
-            yield _right(f"Plug-in {name}", text or "none")
+        for one in registry.broken():
+            yield _wrong(f"Plug-in {name}", str(one), "mend or uninstall that package")
+        usable = [f"{id} ({package})" for id in registry.available() if (package := registry.package(id))]
+        if usable or not registry.broken():
+            yield _right(f"Plug-in {name}", ", ".join(sorted(usable)) or "none")
 
 
 def database() -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from service.errors import InvalidSettings
+from service.processes.agreement import require_server, tell_broken_plugins
 from service.processes.children import stop_on_signals
 from service.settings import Settings
 from workers import delivery, spool
@@ -64,17 +65,23 @@ class DispatchOptions:
 
 
 def dispatch(settings: Settings, options: DispatchOptions) -> None:
-    """Run the dispatcher until SIGINT or SIGTERM; then its attempts are ended and requeued.
+    """Run the dispatcher until SIGINT or SIGTERM; then its attempts stop, with a last checkpoint.
 
     Call it in the main thread of the process: only there signals can be received.
 
     Raises:
-        InvalidSettings: the launcher is not installed, or nothing that is can open the store of checkpoints.
+        InvalidSettings: the launcher is not installed, nothing that is can open the store of checkpoints, or
+            the server is of a version that does not go with this one.
         DatabaseOutOfDate: a server's database is of another version.
     """
+    tell_broken_plugins()
+    require_server(options.worker_url)
     owner = options.owner or name_of_its_own()
     rules = DispatcherSettings(
-        owner=owner, max_lanes=settings.max_lanes, lease_seconds=settings.lease_seconds
+        owner=owner,
+        max_lanes=settings.max_lanes,
+        lease_seconds=settings.lease_seconds,
+        stop_seconds=settings.stop_seconds,
     )
     stop = threading.Event()
     courier = delivery.Courier(options.worker_url, spool.default_folder())

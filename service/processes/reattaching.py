@@ -20,6 +20,7 @@ def keep_running(
     arguments: Sequence[str],
     notify: Callable[[str], None],
     *,
+    stop_limit: float = STOP_LIMIT_S,
     program: Sequence[str] = (sys.executable, "-m", "service.cli"),
 ) -> int:
     """Run ``heunboard ARGUMENTS`` until it ends by itself in order; start it again whenever it dies.
@@ -30,6 +31,7 @@ def keep_running(
     Args:
         arguments: a command that takes ``--end-with-parent``.
         notify: called with one line for each new start.
+        stop_limit: seconds that it has to end when it is asked to.
         program: what is run, for tests.
 
     Returns:
@@ -39,7 +41,7 @@ def keep_running(
     with stop_on_signals(stop):
         while True:
             began = time.monotonic()
-            status = _run([*program, *arguments], stop)
+            status = _run([*program, *arguments], stop, stop_limit)
             if stop.is_set() or status in (0, WRONG_INPUT):
                 return status
             pause = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else pause
@@ -49,7 +51,7 @@ def keep_running(
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-def _run(command: Sequence[str], stop: threading.Event) -> int:
+def _run(command: Sequence[str], stop: threading.Event, limit: float) -> int:
     """The exit status of one process, which is asked to end when ``stop`` is set."""
     with subprocess.Popen(
         [*command, "--end-with-parent"], stdin=subprocess.PIPE, start_new_session=True
@@ -59,7 +61,7 @@ def _run(command: Sequence[str], stop: threading.Event) -> int:
                 continue
             process.terminate()
             try:
-                process.wait(STOP_LIMIT_S)
+                process.wait(limit)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

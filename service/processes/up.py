@@ -17,7 +17,7 @@ import httpx
 
 from service.client import ADDRESS_FILE
 from service.errors import HeunboardError, InvalidSettings
-from service.processes.children import Child, sole_owner, stop_on_signals
+from service.processes.children import STOP_LIMIT_S, Child, sole_owner, stop_on_signals
 from service.processes.dispatch import name_of_its_own
 from service.settings import PREFIX, Settings
 from service.storage.engine import open_engine
@@ -171,9 +171,11 @@ def _child(settings: Settings, arguments: list[str], *, pass_fds: tuple[int, ...
         f"{PREFIX}DATABASE_URL": settings.database,
         f"{PREFIX}DATABASE_PASSWORD_FILE": "",  # it is in the URL now
         f"{PREFIX}CHECKPOINTS": settings.checkpoints,
+        f"{PREFIX}LOG_FORMAT": settings.log_format or "text",  # people read these files
     }
     log = settings.data_home / "logs" / f"{arguments[0]}.log"
-    return Child(arguments, log=log, environment=environment, pass_fds=pass_fds)
+    limit = STOP_LIMIT_S + settings.stop_seconds + settings.drain_seconds
+    return Child(arguments, log=log, environment=environment, pass_fds=pass_fds, stop_limit=limit)
 
 
 def _wait_until_ready(url: str, web: Child, stop: threading.Event) -> None:

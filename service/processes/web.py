@@ -1,5 +1,5 @@
-"""The web server of this process: uvicorn, which answers that go on do not keep from ending, and which does
-not wait for ever for those who send slowly."""
+"""The web server of this process: uvicorn that ends in order (not ready, then without streams, then gone) and
+does not wait for ever for those who send slowly."""
 
 from __future__ import annotations
 
@@ -17,21 +17,37 @@ HEAD_S = 20.0
 BODY_S = 300.0
 """For how long its body may take after that: the largest report of a worker at 2 Mbit/s."""
 
+LOOK_SECONDS = 0.1
+
 
 class WebServer(uvicorn.Server):
     """A server that tells its application that it is about to end before it waits for answers under way.
 
     Args:
         config: of the server.
-        ending: called in the event loop.
+        draining: called in the event loop when the process is asked to end; requests are still answered.
+        drain_seconds: how long they are.
+        ending: called in the event loop after that, when answers that go on have to end.
     """
 
-    def __init__(self, config: uvicorn.Config, *, ending: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        draining: Callable[[], None],
+        drain_seconds: float,
+        ending: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self._ending = ending
+        self._draining, self._drain_seconds, self._ending = draining, drain_seconds, ending
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """End open streams, then as usual."""
+        """Go on for a while, end open streams, then as usual; who asks twice waits no longer."""
+        self._draining()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_seconds
+        while not self.force_exit and (left := deadline - loop.time()) > 0:
+            await asyncio.sleep(min(left, LOOK_SECONDS))
         self._ending()
         await super().shutdown(sockets)
 
@@ -80,4 +96,5 @@ class TimelyProtocol(H11Protocol):
 
 def server_config(app: Any, **options: Any) -> uvicorn.Config:
     """How the application is served, here and in tests."""
-    return uvicorn.Config(app, http=TimelyProtocol, log_level="warning", access_log=False, **options)
+    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False}  # see service.api.correlation
+    return uvicorn.Config(app, http=TimelyProtocol, **(quiet | options))

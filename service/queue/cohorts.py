@@ -199,6 +199,12 @@ class Queue(Reports):
             return node_queries.avoided(connection, now=now, latest=now + self._rules.longest_quarantine)
 
     @patient
+    def ask_to_stop(self, *, owner: str) -> int:
+        """Ask the running attempts of a dispatcher to stop; their next heartbeat is answered so."""
+        with write(self._engine) as connection:
+            return control.stop_owner(connection, owner, now=self._clock(connection))
+
+    @patient
     def release_owner(self, *, owner: str) -> int:
         """Requeue all cohorts of a dispatcher that is gone, at once and not counted as their loss."""
         with write(self._engine) as connection:

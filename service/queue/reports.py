@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
+from benchmarks.spec import TrialSpec
 from service.errors import InvalidReport, NotFound, StaleAttempt, WrongSecret
 from service.queue import outcomes, resumption
 from service.queue.control import release
@@ -26,6 +27,7 @@ from service.states import AttemptState
 from service.storage.engine import Clock, database_clock, read, write
 from service.storage.queries import control, events, nodes, reports, totals
 from service.storage.queries.reports import AttemptRecord, HeldCohort
+from workers.components import packages_of
 from workers.messages import (
     CheckpointReport,
     Heartbeat,
@@ -154,6 +156,7 @@ class Reports:
             number=held.number,
             lease_seconds=self._rules.lease.total_seconds(),
             trials=trials,
+            packages=packages_of(TrialSpec.from_json(trial.spec) for trial in trials),
         )
 
     def resume(self, attempt_id: int, secret: str, message: Resumption) -> None:
@@ -225,7 +228,10 @@ class Reports:
                 reports.finish_cohort(connection, held)
             provenance = storable_json(message.provenance.model_dump())
             log = message.log and storable(message.log[-LOG_CHARACTERS:])
-            reports.finish_attempt(connection, attempt_id, provenance=provenance, log=log, now=now)
+            whole = not stopped
+            reports.finish_attempt(
+                connection, attempt_id, provenance=provenance, log=log, whole=whole, now=now
+            )
             if fallback := provenance["fallback"]:
                 totals.note_fallback(connection, held.id, attempt_id, json.dumps(fallback))
             nodes.forgive(connection, attempt_id)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
+from estimators import registry as estimators
 from estimators.info import EstimatorInfo, Parameter
+from estimators.plugins import Broken, Package
 from service.errors import NotFound
 from service.resources import metrics
 from service.resources.near import advice, near_tasks
-from service.resources.schemas import EstimatorEntry, ParameterInfo, TaskEntry
+from service.resources.schemas import BrokenPlugin, EstimatorEntry, ParameterInfo, TaskEntry
 
 
 def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
@@ -19,6 +22,7 @@ def estimator_entry(info: EstimatorInfo) -> EstimatorEntry:
         id=info.id,
         title=info.title,
         version=info.version,
+        package=_shown(estimators.package(info.id)),
         equation=info.equation,
         cost=info.cost.text,
         parameters=[_parameter(p) for p in info.parameters],
@@ -35,7 +39,8 @@ def task(id: str) -> TaskInfo:
     """
     if id not in tasks.available():
         others = f"there are {', '.join(tasks.available())}"
-        raise NotFound(f"there is no task {id!r}; {advice(near_tasks(id), others)}")
+        why = tasks.absence(id) or advice(near_tasks(id), others)
+        raise NotFound(f"there is no task {id!r}; {why}")
     return tasks.get(id)
 
 
@@ -45,6 +50,7 @@ def task_entry(info: TaskInfo) -> TaskEntry:
         id=info.id,
         title=info.title,
         version=info.version,
+        package=_shown(tasks.package(info.id)),
         parameters=[_parameter(p) for p in info.parameters],
         metrics=metrics.known_metrics(info.id),
         select=info.select,
@@ -52,6 +58,24 @@ def task_entry(info: TaskInfo) -> TaskEntry:
         optimizers=list(info.optimizers),
         default_lr=info.default_lr,
     )
+
+
+def broken(plugins: Iterable[Broken]) -> list[BrokenPlugin]:
+    """What packages announce in vain, as an answer."""
+    return [
+        BrokenPlugin(
+            id=one.id,
+            package=one.package.name,
+            version=one.package.version,
+            entry_point=f"{one.name} = {one.value}",
+            reason=one.reason,
+        )
+        for one in plugins
+    ]
+
+
+def _shown(package: Package | None) -> str | None:
+    return None if package is None else str(package)
 
 
 def _parameter(parameter: Parameter) -> ParameterInfo:

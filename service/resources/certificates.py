@@ -45,7 +45,8 @@ def entry(id: str) -> EstimatorInfo:
     """The registry entry; raises ``NotFound`` where there is none."""
     if id not in registry.available():
         others = f"there are {', '.join(registry.available())}"
-        raise NotFound(f"there is no estimator {id!r}; {advice(near_estimators(id), others)}")
+        why = registry.absence(id) or advice(near_estimators(id), others)
+        raise NotFound(f"there is no estimator {id!r}; {why}")
     return registry.get(id)
 
 

@@ -29,13 +29,14 @@ class Place(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """The body of every error."""
+    """The body of every error; ``request_id`` is in the log lines of the server about it, too."""
 
     type: str
     title: str
     status: int
     detail: str
     instance: str
+    request_id: str | None = None
     errors: list[Place] = []
 
 
@@ -428,11 +429,12 @@ class ParameterInfo(Answer):
 
 
 class EstimatorEntry(Answer):
-    """One line of the registry of estimators."""
+    """One line of the registry of estimators; ``package`` is ``null`` for one that is built in."""
 
     id: str
     title: str
     version: int
+    package: str | None = None
     equation: str
     cost: str
     parameters: list[ParameterInfo]
@@ -440,18 +442,30 @@ class EstimatorEntry(Answer):
     citation: dict[str, Any]
 
 
+class BrokenPlugin(Answer):
+    """An entry point of an installed package that cannot be used, and why."""
+
+    id: str
+    package: str
+    version: str
+    entry_point: str
+    reason: str
+
+
 class EstimatorList(Answer):
-    """The registry of estimators."""
+    """The registry of estimators, and what plug-ins announce in vain."""
 
     estimators: list[EstimatorEntry]
+    broken: list[BrokenPlugin] = []
 
 
 class TaskEntry(Answer):
-    """One line of the registry of tasks."""
+    """One line of the registry of tasks; ``package`` is ``null`` for one that is built in."""
 
     id: str
     title: str
     version: int
+    package: str | None = None
     parameters: list[ParameterInfo]
     metrics: list[MetricInfo]
     select: str
@@ -461,9 +475,10 @@ class TaskEntry(Answer):
 
 
 class TaskList(Answer):
-    """The registry of tasks."""
+    """The registry of tasks, and what plug-ins announce in vain."""
 
     tasks: list[TaskEntry]
+    broken: list[BrokenPlugin] = []
 
 
 class TierState(Answer):

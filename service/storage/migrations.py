@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import DatabaseOutOfDate
 from service.storage.engine import is_outage, is_sqlite, read, rebuild, serialise, write
+from workers.version import package_version
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +34,14 @@ def scripts() -> Path:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Apply the revisions that are missing; an empty database gets all of them."""
+    """Apply the revisions that are missing; an empty database gets all of them.
+
+    Raises:
+        DatabaseOutOfDate: a newer version has written it.
+    """
     with rebuild(engine) as connection:
         serialise(connection, "migrate")
+        _require_known(engine, MigrationContext.configure(connection).get_current_revision())
         command.upgrade(_config(connection), revision)
 
 
@@ -74,11 +80,28 @@ def require_current(engine: Engine) -> None:
         DatabaseOutOfDate: saying what was found, what is needed and what to do.
     """
     found, needed = current(engine), head()
+    _require_known(engine, found)
     if found != needed:
         shown = engine.url.render_as_string(hide_password=True)
         raise DatabaseOutOfDate(
-            f"the database {shown} is at revision {found or 'none (empty)'}, this version of Heunboard needs "
-            f"{needed}: run `heunboard db upgrade`"
+            f"the database {shown} is at revision {found or 'none (empty)'}, this version of Heunboard "
+            f"({package_version()}) needs {needed}: run `heunboard db upgrade`"
+        )
+
+
+def revisions() -> tuple[str, ...]:
+    """All that this program knows, from the first on."""
+    walked = ScriptDirectory(str(scripts())).walk_revisions()
+    return tuple(one.revision for one in walked)[::-1]
+
+
+def _require_known(engine: Engine, found: str | None) -> None:
+    if found is not None and found not in revisions():
+        shown = engine.url.render_as_string(hide_password=True)
+        raise DatabaseOutOfDate(
+            f"the database {shown} is at revision {found}, which a newer Heunboard has written; this is "
+            f"version {package_version()}, which knows revisions up to {head()}: install the version that "
+            "was used with it last, or a newer one (`pip install --upgrade heunboard`), or restore a backup"
         )
 
 
@@ -95,7 +118,7 @@ def prepare(
         sleep: waits between two tries.
 
     Raises:
-        DatabaseOutOfDate: a server's database is of another version.
+        DatabaseOutOfDate: a server's database is of another version, or any of a newer one.
         SQLAlchemyError: it is still away.
     """
     deadline = time.monotonic() + patience

@@ -62,7 +62,14 @@ def estimators_page(published: PublishedDep) -> HTMLResponse:
         for info, certificate in zip(entries, certified, strict=True)
     ]
     columns = _columns([_figures(certificate) for certificate in certified])
-    return page("estimators.html", section="estimators", rows=rows, columns=columns, problem=COMMON_PROBLEM)
+    return page(
+        "estimators.html",
+        section="estimators",
+        rows=rows,
+        columns=columns,
+        problem=COMMON_PROBLEM,
+        broken=registry.broken(),
+    )
 
 
 @router.get("/estimators/{id}")

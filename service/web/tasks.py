@@ -25,7 +25,7 @@ SHOWN_BOARDS = 20
 def tasks_page() -> HTMLResponse:
     """All tasks."""
     entries = [catalogue.task_entry(tasks.get(id)) for id in tasks.available()]
-    return page("tasks.html", section="tasks", tasks=entries)
+    return page("tasks.html", section="tasks", tasks=entries, broken=tasks.broken())
 
 
 @router.get("/tasks/{id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -22,6 +23,7 @@ import dataclasses
 from benchmarks.tasks.polynomial.info import INFO as TAKEN
 
 INFO = dataclasses.replace(TAKEN, id="mine", target="mytask:Mine")
+NEWER = dataclasses.replace(INFO, contract=2)
 
 class Mine:
     pass
@@ -53,8 +55,9 @@ def test_an_unknown_task_is_told_with_those_there_are() -> None:
 @pytest.mark.usefixtures("plugin")
 def test_plugins_are_found() -> None:
     found = plugins([entry_point("mytask:INFO")])
-    assert list(found) == ["mine"]
-    assert isinstance(found["mine"], TaskInfo)
+    assert list(found.entries) == ["mine"]
+    assert isinstance(found.entries["mine"], TaskInfo)
+    assert not found.broken
 
 
 @pytest.mark.usefixtures("plugin")
@@ -69,8 +72,26 @@ def test_plugins_are_found() -> None:
     ],
 )
 def test_broken_plugins_are_named(values: list[str], message: str) -> None:
+    found = plugins([entry_point(value) for value in values])
+    assert not found.entries, "an id that two want belongs to neither"
+    assert len(found.broken) == len(values)
+    assert all(re.search(message, str(one)) for one in found.broken)
     with pytest.raises(PluginError, match=message):
-        plugins([entry_point(value) for value in values])
+        found.require_whole(found.broken[0].id)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_broken_plugin_leaves_the_others_alone() -> None:
+    found = plugins([entry_point("nomodule:INFO", "other"), entry_point("mytask:INFO")])
+    assert list(found.entries) == ["mine"]
+    assert [one.name for one in found.broken] == ["other"]
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plugin_for_another_contract_is_refused() -> None:
+    (one,) = plugins([entry_point("mytask:NEWER")]).broken
+    assert "was written for contract 2" in str(one)
+    assert "this Heunboard has 1; install versions of the two that go together" in str(one)
 
 
 def test_an_installed_plugin_is_available_without_torch(plugin: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -17,6 +18,7 @@ from estimators.registry import GROUP, plugins
 ROOT = Path(estimators.__file__).parent.parent
 
 PLUGIN = """
+from dataclasses import replace
 from estimators import Citation, EstimatorInfo, Properties, get
 from estimators.evaluations import ONE
 
@@ -26,6 +28,7 @@ INFO = EstimatorInfo(
     citation=Citation(key="me2024", authors="Me", title="Mine", venue="arXiv:1", year=2024, kind="misc"),
 )
 TAKEN = get("st")
+NEWER = replace(INFO, contract=2)
 
 def mine(logits, *, generator=None):
     return logits
@@ -108,8 +111,9 @@ def entry_point(value: str, name: str = "mine") -> EntryPoint:
 @pytest.mark.usefixtures("plugin")
 def test_plugins_are_found() -> None:
     found = plugins([entry_point("myplugin:INFO")])
-    assert list(found) == ["mine"]
-    assert isinstance(found["mine"], EstimatorInfo)
+    assert list(found.entries) == ["mine"]
+    assert isinstance(found.entries["mine"], EstimatorInfo)
+    assert not found.broken
 
 
 @pytest.mark.usefixtures("plugin")
@@ -127,8 +131,26 @@ def test_plugins_are_found() -> None:
     ],
 )
 def test_broken_plugins_are_named(values: list[str], message: str) -> None:
+    found = plugins([entry_point(value) for value in values])
+    assert not found.entries, "an id that two want belongs to neither"
+    assert len(found.broken) == len(values)
+    assert all(re.search(message, str(one)) for one in found.broken)
     with pytest.raises(PluginError, match=message):
-        plugins([entry_point(value) for value in values])
+        found.require_whole(found.broken[0].id)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_broken_plugin_leaves_the_others_alone() -> None:
+    found = plugins([entry_point("nomodule:INFO", "other"), entry_point("myplugin:INFO")])
+    assert list(found.entries) == ["mine"]
+    assert [one.name for one in found.broken] == ["other"]
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plugin_for_another_contract_is_refused() -> None:
+    (one,) = plugins([entry_point("myplugin:NEWER")]).broken
+    assert "was written for contract 2" in str(one)
+    assert "this Heunboard has 1; install versions of the two that go together" in str(one)
 
 
 def test_an_installed_plugin_is_available(plugin: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from service.storage.models import Base
 from service.storage.queries import board_lists, sweeps
 from service.storage.queries.board_lists import Search
 from tests.support.databases import Databases, engine_of
+from tests.support.processes import completed
+from workers.version import package_version
 
 
 @pytest.fixture
@@ -63,6 +66,38 @@ def test_embedded_database_upgrades_itself_and_a_server_does_not(empty: Engine) 
             migrations.prepare(empty)
         migrations.upgrade(empty)
         migrations.prepare(empty)
+
+
+def newer(engine: Engine) -> None:
+    """As a version of the future would leave it."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+
+def test_a_database_that_a_newer_version_has_written_is_left_alone(engine: Engine) -> None:
+    newer(engine)
+    before = _schema(engine)
+    mine = rf"version {package_version()}, .* up to {migrations.head()}: install"
+    told = rf"at revision 9999, which a newer .* {mine}"
+    for act in (migrations.prepare, migrations.upgrade, migrations.require_current):
+        with pytest.raises(DatabaseOutOfDate, match=told):
+            act(engine)
+    assert migrations.current(engine) == "9999"
+    assert _schema(engine) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("serve", "--port=0"), ("dispatch", "--launcher=local", "--slots=1", "--worker-url=http://127.0.0.1:9")],
+)
+def test_no_process_starts_on_it(command: tuple[str, ...], tmp_path: Path) -> None:
+    with engine_of(f"sqlite:///{tmp_path / 'heunboard.sqlite'}") as engine:
+        migrations.upgrade(engine)
+        newer(engine)
+    ended = completed(*command, data=tmp_path)
+    assert ended.status == 1
+    assert "at revision 9999, which a newer Heunboard has written" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_lists_find_what_was_there_before_them(empty: Engine) -> None:

@@ -17,7 +17,7 @@ from service.storage import migrations
 from service.storage.engine import open_engine
 from tests.support.web import application, browser_of
 
-MEMBERS = {"type", "title", "status", "detail", "instance", "errors"}
+MEMBERS = {"request_id", "type", "title", "status", "detail", "instance", "errors"}
 NEEDED = {"tier": "smoke", "kind": "curves", "a": "st", "b": "reinmax", "estimator": "st"}
 """Parameters without a default, of any route."""
 

@@ -99,6 +99,22 @@ class TestQueueContract:
         assert queue.ended(ids) == {first.attempt_id: False, second.attempt_id: True}
         assert queue.ended(ids[:1]) == {first.attempt_id: False}
 
+    def test_attempts_of_a_dispatcher_that_ends_stop_although_they_are_wanted(
+        self, engine: Engine, queue: Queue
+    ) -> None:
+        claim, reply = started(engine, queue)
+        (other,) = queue.claim(owner="another", limit=1)
+        queue.start(other.attempt_id, other.secret)
+        assert queue.ask_to_stop(owner="d") == 1
+        beat = Heartbeat(steps_done=0, steps_total=0)
+        assert queue.heartbeat(claim.attempt_id, claim.secret, beat).stop == "asked"
+        assert queue.heartbeat(other.attempt_id, other.secret, beat).stop is None
+        stopped = tuple(TrialOutcome(trial=trial.key, status="stopped") for trial in reply.trials)
+        queue.finish(claim.attempt_id, claim.secret, Outcome(outcomes=stopped, provenance=PROVENANCE))
+        assert states(engine) == {TrialState.QUEUED: 3, TrialState.RUNNING: 3}
+        assert queue.backlog().unplanned
+        assert queue.release_owner(owner="d") == 0
+
     def test_texts_of_workers_are_kept_whatever_they_hold(self, engine: Engine, queue: Queue) -> None:
         """NUL, half a surrogate pair, five megabytes, numbers without a JSON word: stored, and shown."""
         claim, reply = started(engine, queue)

@@ -16,7 +16,7 @@ import pytest
 from service.client import ADDRESS_FILE, Client
 from service.errors import HeunboardError, InvalidSettings
 from service.processes import children
-from service.processes.children import Child, keep_private
+from service.processes.children import Child, keep_private, turn_over
 from service.processes.up import _identity, listen
 from tests.support.processes import Up, alive, command_line, completed, family, until, up
 
@@ -132,6 +132,18 @@ def test_a_child_that_ends_again_and_again_is_given_up_with_the_end_of_its_log(
     ):
         _revive_until_it_raises(child, told)
     assert [line.partition(";")[0] for line in told] == ["`heunboard serve` ended with status 1"]
+
+
+def test_a_log_that_has_grown_too_long_begins_anew_while_it_is_written(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"1234567890")
+        turn_over(log, most=10)
+        assert log.read_bytes() == b"1234567890"
+        writer.write(b"x")
+        turn_over(log, most=10)
+        writer.write(b"after")
+    assert (log.read_bytes(), (tmp_path / "serve.log.1").read_bytes()) == (b"after", b"1234567890x")
 
 
 def _workers(running: Up) -> list[int]:

@@ -234,6 +234,11 @@ class FakeQueue:
         self.calls.append("expire_leases")
         return 0
 
+    def ask_to_stop(self, *, owner: str) -> int:
+        self._require()
+        self.calls.append(f"ask_to_stop {owner}")
+        return len(self.claimed)
+
     def release_owner(self, *, owner: str) -> int:
         self._require()
         self.calls.append(f"release_owner {owner}")

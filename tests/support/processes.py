@@ -131,9 +131,9 @@ class Up:
 
 
 @contextmanager
-def up(data: Path, *arguments: str) -> Iterator[Up]:
+def up(data: Path, *arguments: str, **environment: str) -> Iterator[Up]:
     """``heunboard up`` on a free port, ready; whatever it left is ended at the end of the block."""
-    process = heunboard("up", "--port=0", "--json", *arguments, data=data)
+    process = heunboard("up", "--port=0", "--json", *arguments, data=data, **environment)
     try:
         assert process.stdout is not None
         assert select.select([process.stdout], [], [], LIMIT_SECONDS)[0], "not ready"

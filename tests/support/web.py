@@ -110,7 +110,12 @@ def _curves(reply: StartReply) -> MetricsBatch:
 def served(app: FastAPI) -> Iterator[str]:
     """The application on a free loopback port, in a thread; yields its address."""
     with socket.create_server((HOST, 0)) as listener:
-        server = WebServer(server_config(app, lifespan="off"), ending=app.state.hub.close)
+        server = WebServer(
+            server_config(app, lifespan="off"),
+            draining=app.state.leaving.set,
+            drain_seconds=0.0,
+            ending=app.state.hub.close,
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

@@ -324,3 +324,40 @@ def test_nothing_begins_on_nodes_that_the_queue_says_to_avoid() -> None:
     clock.sleep(SETTINGS.nodes_seconds)
     dispatcher.tick()
     assert launcher.submitted == [0, 1]
+
+
+class Leaving(FakeLauncher):
+    """Attempts end one after the other, each after a second of the clock."""
+
+    def __init__(self, clock: ManualClock, stopping: list[int]) -> None:
+        super().__init__()
+        self._clock, self._stopping = clock, stopping
+
+    def poll(self, timeout: float) -> Sequence[Exit]:
+        if not timeout:
+            return ()
+        self._clock.now += 1
+        return [Exit(attempt_id=self._stopping.pop(0), error=None)] if self._stopping else ()
+
+
+@pytest.mark.parametrize(("stopping", "ends_at"), [([1, 2], 2.0), ([1], 5.0), ([], 5.0)])
+def test_attempts_are_asked_to_stop_and_waited_for_a_while(stopping: list[int], ends_at: float) -> None:
+    clock, queue = ManualClock(), FakeQueue([make_claim(1), make_claim(2)])
+    launcher = Leaving(clock, stopping)
+    settings = DispatcherSettings(owner="d1", stop_seconds=5)
+    dispatcher = Dispatcher(queue, launcher, settings, clock=clock)
+    dispatcher.tick()
+    dispatcher.shut_down()
+    assert clock.now == ends_at
+    assert launcher.closed
+    assert queue.calls[-2:] == ["ask_to_stop d1", "release_owner d1"]
+
+
+def test_nobody_is_waited_for_while_the_queue_is_away() -> None:
+    clock, queue = ManualClock(), FakeQueue([make_claim(1)])
+    launcher = Leaving(clock, [])
+    dispatcher = Dispatcher(queue, launcher, DispatcherSettings(owner="d1", stop_seconds=5), clock=clock)
+    dispatcher.tick()
+    queue.away = True
+    dispatcher.shut_down()
+    assert (clock.now, launcher.closed) == (0.0, True)

@@ -322,7 +322,7 @@ def test_workers_share_one_cache_of_compiled_programs(
 
 
 def test_worker_ends_when_its_dispatcher_is_gone() -> None:
-    order = Order(url=NOWHERE, attempt_id=1, secret="s", device="cpu", data_dir=None)
+    order = WorkerConfig(url=NOWHERE).order(make_claim(1), "cpu")
     command = [sys.executable, "-m", "workers.local_worker", "cpu"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
         assert worker.stdin is not None

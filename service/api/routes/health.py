@@ -1,4 +1,5 @@
-"""``/healthz``: the process answers. ``/readyz``: so does its database. ``/metrics``: for Prometheus."""
+"""``/healthz``: the process answers. ``/readyz``: so does its database, and it is not about to end.
+``/metrics``: for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,17 +8,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from service.dependencies import EngineDep
+from service.errors import ShuttingDown
 from service.storage import migrations
-from workers.version import package_version
+from workers.version import PROTOCOL, package_version
 
 router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """Whether the service can be used."""
+    """Whether the service can be used, its version, and the protocol of the reports that it takes."""
 
     status: str
     version: str
+    protocol: int = PROTOCOL
 
 
 @router.get("/healthz")
@@ -27,8 +30,11 @@ def healthz() -> Health:
 
 
 @router.get("/readyz")
-def readyz(engine: EngineDep) -> Health:
-    """The database answers and has the schema of this version; 503 says what is missing."""
+def readyz(request: Request, engine: EngineDep) -> Health:
+    """The database answers and has the schema of this version, and the process goes on; 503 says what is
+    missing."""
+    if request.app.state.leaving.is_set():
+        raise ShuttingDown
     migrations.require_current(engine)
     return Health(status="ready", version=package_version())
 

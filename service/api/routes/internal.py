@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
-from service.errors import NotFound, WrongSecret
+from service.errors import NotFound, OtherProtocol, WrongSecret
 from service.queue.reports import Reports
 from service.resources.paging import LARGEST_ID
 from workers.messages import (
@@ -25,6 +25,7 @@ from workers.messages import (
     Start,
     StartReply,
 )
+from workers.version import PROTOCOL, PROTOCOL_HEADER, VERSION_HEADER, package_version
 
 CHECKED_WITH_ITS_REPORT = 65_536
 """Bytes of a body up to which a report is parsed before its attempt's secret is looked up."""
@@ -37,6 +38,18 @@ def _secret(request: Request) -> str:
     if scheme.lower() != "bearer" or not secret:
         raise WrongSecret("a report needs the attempt's secret as `Authorization: Bearer SECRET`")
     return secret
+
+
+def _require_protocol(request: Request) -> None:
+    """Refuse a worker whose reports would be misunderstood; those of before there were numbers send none."""
+    given = request.headers.get(PROTOCOL_HEADER, "1")
+    if given != str(PROTOCOL):
+        version = request.headers.get(VERSION_HEADER, "unknown")
+        raise OtherProtocol(
+            f"the worker is Heunboard {version[:50]} and reports by protocol {given[:20]}; this server is "
+            f"{package_version()} and understands protocol {PROTOCOL}. Install the same version of heunboard "
+            "on both, and restart the dispatcher; the trials go on from their checkpoints"
+        )
 
 
 def _attempt(request: Request) -> int:
@@ -73,12 +86,13 @@ OutcomeBody = Annotated[Outcome, Depends(_body(Outcome))]
 def internal_router(reports: Reports) -> APIRouter:
     """The routes, which hand each message to ``reports``.
 
-    They answer 401 to a wrong secret, 404 for an unknown attempt, 409 to a superseded one, which must stop,
-    and 422 to a report that does not fit. All may be repeated without effect.
+    They answer 426 to a worker of another protocol, 401 to a wrong secret, 404 for an unknown attempt, 409 to
+    a superseded one, which must stop, and 422 to a report that does not fit. All may be repeated without
+    effect.
     """
     router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=_secret_first(reports))
 
-    @router.post("/start")
+    @router.post("/start", response_model_exclude_defaults=True)  # what older workers do not know
     def start(attempt_id: AttemptId, secret: Secret, message: Start | None = None) -> StartReply:
         return reports.start(attempt_id, secret, message)
 
@@ -118,6 +132,7 @@ def _secret_first(reports: Reports) -> type[APIRoute]:
             answer = super().get_route_handler()
 
             async def checked(request: Request) -> Response:
+                _require_protocol(request)
                 secret, attempt_id = _secret(request), _attempt(request)
                 if _is_large(request):  # a small one is checked with its report
                     await run_in_threadpool(reports.check, attempt_id, secret)

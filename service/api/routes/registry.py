@@ -35,7 +35,8 @@ CertificateBody = Annotated[bytes, Depends(_body)]
 def list_estimators() -> EstimatorList:
     """Every estimator with its declared parameters and properties."""
     return EstimatorList(
-        estimators=[catalogue.estimator_entry(estimators.get(id)) for id in estimators.available()]
+        estimators=[catalogue.estimator_entry(estimators.get(id)) for id in estimators.available()],
+        broken=catalogue.broken(estimators.broken()),
     )
 
 
@@ -75,4 +76,7 @@ def show_task(id: str) -> TaskEntry:
 @router.get("/tasks")
 def list_tasks() -> TaskList:
     """Every task with its declared parameters and metrics."""
-    return TaskList(tasks=[catalogue.task_entry(tasks.get(id)) for id in tasks.available()])
+    return TaskList(
+        tasks=[catalogue.task_entry(tasks.get(id)) for id in tasks.available()],
+        broken=catalogue.broken(tasks.broken()),
+    )

@@ -123,6 +123,13 @@ def ask_to_stop(connection: Connection, condition: ColumnElement[bool], *, now: 
     connection.execute(running.where(sa.not_(unwanted), sa.not_(draining)).values(stop_since=None))
 
 
+def stop_owner(connection: Connection, owner: str, *, now: datetime) -> int:
+    """Ask the running cohorts of a dispatcher to stop, whoever wants their trials; returns how many run."""
+    mine = sa.update(Cohort).where(Cohort.state == CohortState.RUNNING, Cohort.owner == owner)
+    asked = mine.values(stop_since=sa.func.coalesce(Cohort.stop_since, now))
+    return connection.execute(asked).rowcount
+
+
 def of_sweep(sweep_id: int) -> ColumnElement[bool]:
     """Cohorts with a running trial of the sweep."""
     running = sa.select(Trial.cohort_id).where(Trial.id.in_(_of(sweep_id)), Trial.state == TrialState.RUNNING)

@@ -227,9 +227,15 @@ def finish_cohort(connection: Connection, held: HeldCohort) -> None:
 
 
 def finish_attempt(
-    connection: Connection, attempt_id: int, *, provenance: dict[str, Any], log: str | None, now: datetime
+    connection: Connection,
+    attempt_id: int,
+    *,
+    provenance: dict[str, Any],
+    log: str | None,
+    whole: bool,
+    now: datetime,
 ) -> None:
-    """The attempt has reported its end."""
+    """The attempt has reported its end; a ``whole`` one has done all its steps."""
     finished = move(AttemptState.RUNNING, Event.FINISH).where(Attempt.id == attempt_id)
-    finished = finished.values(ended_at=now, provenance=provenance, log=log, steps_done=Attempt.steps_total)
-    connection.execute(finished)
+    finished = finished.values(ended_at=now, provenance=provenance, log=log)
+    connection.execute(finished.values(steps_done=Attempt.steps_total) if whole else finished)

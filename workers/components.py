@@ -1,0 +1,106 @@
+"""Whether a worker has what its trials are made of: their task and estimators, in the versions of their keys.
+
+A trial's key holds the versions of its task, estimators and optimizer. What another version computes is
+another result, so it is refused before anything is computed, with the package to install, and where.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from benchmarks.engine.optimizers import registry as optimizers
+from benchmarks.spec import Component, TrialSpec
+from benchmarks.tasks import registry as tasks
+from estimators import registry as estimators
+from estimators.plugins import Package
+from workers.version import package_version
+
+Noun = Literal["task", "estimator", "optimizer"]
+Part = tuple[Noun, Component]
+
+HEUNBOARD = "heunboard"
+
+
+class MissingComponent(Exception):
+    """This worker does not have what a trial is made of."""
+
+
+def parts(spec: TrialSpec) -> Iterator[Part]:
+    """What a trial is made of."""
+    yield "task", spec.task
+    yield "estimator", spec.estimator
+    yield "optimizer", spec.optimizer
+    for other in spec.diagnostics.estimators if spec.diagnostics else ():
+        yield "estimator", other
+
+
+def packages_of(specs: Iterable[TrialSpec]) -> dict[str, str]:
+    """The plug-in packages of this process that trials need: requirement by component, ``task/id``."""
+    found = {}
+    for noun, part in _distinct(specs):
+        if package := _package(noun, part.id):
+            found[_name(noun, part.id)] = f"{package.name}=={package.version}"
+    return found
+
+
+def require(specs: Iterable[TrialSpec], packages: Mapping[str, str], *, host: str | None = None) -> None:
+    """Refuse trials that are made of what this process does not have.
+
+    Args:
+        specs: of the trials.
+        packages: as :func:`packages_of` says on the server.
+        host: what this machine is called; default: by its own name.
+
+    Raises:
+        MissingComponent: saying what is missing, and what to install where.
+    """
+    for noun, part in _distinct(specs):
+        wrong = _wrong(noun, part)
+        if wrong:
+            needed = packages.get(_name(noun, part.id), HEUNBOARD)
+            raise MissingComponent(
+                f"the worker on {host or socket.gethostname()} {wrong}: {_advice(needed, noun, part)}"
+            )
+
+
+def _distinct(specs: Iterable[TrialSpec]) -> list[Part]:
+    """Each part once, whatever its parameters."""
+    return list(
+        {(noun, part.id, part.version): (noun, part) for spec in specs for noun, part in parts(spec)}.values()
+    )
+
+
+def _wrong(noun: Noun, part: Component) -> str:
+    """What is wrong with this process's own; empty when nothing is."""
+    registry = {"task": tasks, "estimator": estimators, "optimizer": optimizers}[noun]
+    if part.id not in registry.available():
+        why = "" if noun == "optimizer" else (tasks if noun == "task" else estimators).absence(part.id)
+        return f"has no {noun} {part.id!r}" + (f" ({why})" if why else "")
+    version = registry.get(part.id).version
+    if version == part.version:
+        return ""
+    package = _package(noun, part.id) or Package(HEUNBOARD, package_version())
+    return (
+        f"has version {version} of {noun} {part.id!r} (of {package}), the trial is of version {part.version}"
+    )
+
+
+def _advice(needed: str, noun: Noun, part: Component) -> str:
+    if needed == HEUNBOARD:
+        return (
+            f"install the same Heunboard there as on the server and restart the dispatcher, or submit the "
+            f"sweep again if the server has another version of the {noun} by now"
+        )
+    return f"install {needed} there (pip install {needed}), restart the dispatcher, and retry the sweep"
+
+
+def _package(noun: Noun, id: str) -> Package | None:
+    if noun == "optimizer":
+        return None
+    return tasks.package(id) if noun == "task" else estimators.package(id)
+
+
+def _name(noun: Noun, id: str) -> str:
+    return f"{noun}/{id}"
