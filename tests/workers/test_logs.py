@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -99,6 +100,16 @@ def test_configuring_again_does_not_double_lines() -> None:
     stream = lines()
     log.info("once")
     assert len(parsed(stream)) == 1
+
+
+def test_lines_go_to_what_standard_error_is_by_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as before:
+        logs.configure("worker", form="json")
+        log.info("first")
+    log.info("second")
+    assert "first" in before.getvalue()
+    assert "second" not in before.getvalue()
+    assert json.loads(capsys.readouterr().err)["message"] == "second"
 
 
 def test_text_says_what_a_line_belongs_to() -> None:
