@@ -78,12 +78,12 @@ def configure(process: ProcessName, *, form: LogFormat | None = None, stream: Te
         form: of the lines; ``None``: what the environment says, else text on a terminal and JSON elsewhere.
         stream: default: standard error.
     """
-    handler = _Handler(stream)
+    handler = Handler(stream)
     chosen = form or _from_environment() or ("text" if handler.stream.isatty() else "json")
     handler.setFormatter(JsonLines(process) if chosen == "json" else TextLines())
     handler.addFilter(_add_ids)
     root = logging.getLogger()
-    for before in [one for one in root.handlers if isinstance(one, _Handler)]:
+    for before in [one for one in root.handlers if isinstance(one, Handler)]:
         root.removeHandler(before)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
@@ -157,7 +157,7 @@ def without_secrets(text: str) -> str:
     return text
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class Handler(logging.StreamHandler[TextIO]):
     """The one that :func:`configure` has put in place.
 
     Args:

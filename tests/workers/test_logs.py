@@ -6,9 +6,7 @@ import contextlib
 import io
 import json
 import logging
-import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,17 +15,6 @@ from workers import logs
 from workers.logs import JsonLines, LogFormat, TextLines, without_secrets
 
 log = logging.getLogger("somewhere")
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Whatever a test configures, others do not see."""
-    root = logging.getLogger()
-    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
-    yield
-    root.handlers, root.level = handlers, level
-    sys.excepthook, threading.excepthook = hooks
-    logging.captureWarnings(False)
 
 
 def lines(form: LogFormat | None = "json") -> io.StringIO:
