@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from workers import logs
 
 REAL_DATA = os.environ.get("HEUNBOARD_DATA_DIR") or None
 
@@ -15,6 +21,19 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings of the person who runs it."""
     for name in [name for name in os.environ if name.startswith("HEUNBOARD_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """However a test lets this process log, others do not see it."""
+    root = logging.getLogger()
+    level, hooks = root.level, (sys.excepthook, threading.excepthook)
+    yield
+    for handler in [one for one in root.handlers if isinstance(one, logs.Handler)]:
+        root.removeHandler(handler)
+    root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
 
 
 @pytest.fixture

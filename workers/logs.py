@@ -78,13 +78,12 @@ def configure(process: ProcessName, *, form: LogFormat | None = None, stream: Te
         form: of the lines; ``None``: what the environment says, else text on a terminal and JSON elsewhere.
         stream: default: standard error.
     """
-    stream = stream or sys.stderr
-    handler = _Handler(stream)
-    chosen = form or _from_environment() or ("text" if stream.isatty() else "json")
+    handler = Handler(stream)
+    chosen = form or _from_environment() or ("text" if handler.stream.isatty() else "json")
     handler.setFormatter(JsonLines(process) if chosen == "json" else TextLines())
     handler.addFilter(_add_ids)
     root = logging.getLogger()
-    for before in [one for one in root.handlers if isinstance(one, _Handler)]:
+    for before in [one for one in root.handlers if isinstance(one, Handler)]:
         root.removeHandler(before)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
@@ -158,8 +157,22 @@ def without_secrets(text: str) -> str:
     return text
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """The one that :func:`configure` has put in place."""
+class Handler(logging.StreamHandler[TextIO]):
+    """The one that :func:`configure` has put in place.
+
+    Args:
+        stream: ``None``: whatever standard error is when something is logged.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__(stream)
+        self._follows = stream is None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        if self._follows:
+            self.stream = sys.stderr
+        super().emit(record)
 
 
 _RECORD = (*vars(logging.makeLogRecord({})), "message", "asctime", "taskName")

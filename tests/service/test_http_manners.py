@@ -58,6 +58,7 @@ def test_every_error_is_described_as_the_problem_it_is(app: FastAPI) -> None:
 def test_head_is_answered_wherever_get_is(app: FastAPI) -> None:
     """With the status and the headers of GET and without its body."""
     http = browser_of(app)
+    http.headers["X-Request-ID"] = "one"  # else each has its own
     pages = ["/", "/sweeps", "/sweeps/1", "/estimators", "/estimators/st", "/static/style.css", "/nothing"]
     gets = [(path, one["responses"]["200"]) for path, method, one in operations(app) if method == "get"]
     paths = [path for path, answer in gets if "text/event-stream" not in answer.get("content", {})]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
-import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,17 +15,6 @@ from workers import logs
 from workers.logs import JsonLines, LogFormat, TextLines, without_secrets
 
 log = logging.getLogger("somewhere")
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Whatever a test configures, others do not see."""
-    root = logging.getLogger()
-    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
-    yield
-    root.handlers, root.level = handlers, level
-    sys.excepthook, threading.excepthook = hooks
-    logging.captureWarnings(False)
 
 
 def lines(form: LogFormat | None = "json") -> io.StringIO:
@@ -99,6 +87,16 @@ def test_configuring_again_does_not_double_lines() -> None:
     stream = lines()
     log.info("once")
     assert len(parsed(stream)) == 1
+
+
+def test_lines_go_to_what_standard_error_is_by_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as before:
+        logs.configure("worker", form="json")
+        log.info("first")
+    log.info("second")
+    assert "first" in before.getvalue()
+    assert "second" not in before.getvalue()
+    assert json.loads(capsys.readouterr().err)["message"] == "second"
 
 
 def test_text_says_what_a_line_belongs_to() -> None:
