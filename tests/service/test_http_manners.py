@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from benchmarks.sweep import Sweep
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
 from service.resources import keeping
 from service.storage import migrations
@@ -108,6 +111,27 @@ def test_whoever_sends_too_much_sees_the_answer(app: FastAPI, size: int, pieces:
             answer = connection.getresponse()
             assert (answer.status, answer.getheader("content-type")) == (413, PROBLEM)
             assert b"larger than the limit" in answer.read()
+
+
+def test_sweeps_that_are_read_keep_nobody_else_waiting(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six are read, and read, until the test has had its other answers: reading is beside the event loop, and
+    beside the threads that answer everything else."""
+    answered, begun = threading.Event(), threading.Semaphore(0)
+
+    def reads(_: bytes) -> Sweep:
+        begun.release()
+        assert answered.wait(30)
+        return small_sweep()
+
+    monkeypatch.setattr("service.api.routes.sweeps.load_sweep", reads)
+    with served(app) as url, httpx.Client(base_url=url, timeout=30) as http, ThreadPoolExecutor(6) as pool:
+        six = [
+            pool.submit(httpx.post, f"{url}/api/v1/sweeps/plan", headers=YAML, timeout=60) for _ in range(6)
+        ]
+        assert begun.acquire(timeout=30)
+        assert [http.get(path).status_code for path in ("/healthz", "/api/v1/sweeps")] == [200, 200]
+        answered.set()
+        assert [one.result().status_code for one in six] == [200] * 6
 
 
 def test_what_a_killed_process_left_of_a_document_goes(tmp_path: Path) -> None:
