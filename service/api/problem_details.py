@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -59,6 +60,9 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
 
 _AWAY = "The database does not answer for now; nothing is lost. Ask again in a few seconds."
 _UNSTORABLE = "The request holds a value that the database cannot keep: a number out of range, or a sign."
+
+IN_PATHS = "/:@!$&'()*+,;=~"
+"""Signs that stand in the path of a URI as they are (RFC 3986, 3.3)."""
 
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 """Those that an application may take."""
@@ -141,7 +145,7 @@ def document(
         title=title,
         status=int(status),
         detail=detail,
-        instance=request.url.path,
+        instance=quote(request.scope["path"], safe=IN_PATHS),
         request_id=current_request(),
         errors=places or [],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 
 from benchmarks.sweep import Sweep
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
+from service.api.middleware import DISCARD_SECONDS
 from service.resources import keeping
 from service.storage import migrations
 from tests.support.databases import engine_of
@@ -111,6 +113,60 @@ def test_whoever_sends_too_much_sees_the_answer(app: FastAPI, size: int, pieces:
             answer = connection.getresponse()
             assert (answer.status, answer.getheader("content-type")) == (413, PROBLEM)
             assert b"larger than the limit" in answer.read()
+
+
+HEADS = {
+    "a host with a user": (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:80@evil.example\r\n\r\n", 421),
+    "half an address": (b"GET /healthz HTTP/1.1\r\nHost: [::1\r\n\r\n", 421),
+    "a port that is none": (b"GET /healthz HTTP/1.1\r\nHost: localhost:evil\r\n\r\n", 421),
+    "an empty host": (b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n", 421),
+    "no host in HTTP 1.0": (b"GET /healthz HTTP/1.0\r\n\r\n", 421),
+    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+    "an absolute target": (b"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    "our absolute target": (b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    "a target that is an authority": (b"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    "the right host": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+}
+
+
+def test_odd_heads_are_refused(app: FastAPI) -> None:
+    """As bytes on a connection: libraries for clients do not send all of them."""
+    with served(app) as url:
+        for what, (head, status) in HEADS.items():
+            with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=30) as connection:
+                connection.sendall(head)
+                assert connection.recv(64).split()[1] == b"%d" % status, what
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "chunked"])
+def test_a_stranger_to_an_attempt_is_refused_before_the_report_is_read(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, pieces: bool
+) -> None:
+    """And sees the answer, though all of the report was sent."""
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("the report was read")
+
+    monkeypatch.setattr("workers.messages.Outcome.model_validate_json", read)
+    body = b"[]" * 30_000_000
+    content = iter([body[:1000], body[1000:]]) if pieces else body
+    with served(app) as url:
+        address = httpx.URL(url)
+        with contextlib.closing(HTTPConnection(address.host, address.port, timeout=60)) as connection:
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer guess"}
+            connection.request("POST", "/internal/v1/attempts/1/finish", content, headers)
+            assert connection.getresponse().status == 401
+
+
+def test_who_asks_before_sending_too_much_is_told_at_once(app: FastAPI) -> None:
+    """``Expect: 100-continue``: nothing of the body is sent, and nothing of it waited for."""
+    head = b"POST /api/v1/sweeps HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/yaml\r\n"
+    head += b"Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n"
+    with served(app) as url, socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0)) as connection:
+        connection.settimeout(DISCARD_SECONDS / 2)
+        connection.sendall(head)
+        assert connection.recv(64).split()[1] == b"413"
 
 
 def test_sweeps_that_are_read_keep_nobody_else_waiting(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
