@@ -67,6 +67,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         docs_url=None,  # FastAPI's documentation pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
         responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pathlib
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy import Engine
 
 from benchmarks.scoring.seeds import Method
@@ -32,13 +32,13 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 """The database."""
 
 
-def _published(request: Request) -> Path:
-    folder: Path = request.app.state.published
+def _published(request: Request) -> pathlib.Path:
+    folder: pathlib.Path = request.app.state.published
     return folder
 
 
-def _measured(request: Request) -> Path:
-    folder: Path = request.app.state.measured
+def _measured(request: Request) -> pathlib.Path:
+    folder: pathlib.Path = request.app.state.measured
     return folder
 
 
@@ -101,10 +101,10 @@ ADMIN = Depends(_administrator)
 OWN_SWEEP = Depends(_own_sweep)
 """For the owner of the sweep, and administrators."""
 
-PublishedDep = Annotated[Path, Depends(_published)]
+PublishedDep = Annotated[pathlib.Path, Depends(_published)]
 """The folder of the certificates that were published to this server."""
 
-MeasuredDep = Annotated[Path, Depends(_measured)]
+MeasuredDep = Annotated[pathlib.Path, Depends(_measured)]
 """The folder of the measurements that were published to this server."""
 
 OwnerTrialsDep = Annotated[int | None, Depends(_owner_trials)]
@@ -163,6 +163,15 @@ Metric = Annotated[str | None, Query(max_length=200, description="Compared metri
 Margin = Annotated[
     float, Query(ge=0, allow_inf_nan=False, description="Largest difference that does not matter.")
 ]
+
+SweepId = Annotated[str, Path(description="Id of a sweep.", examples=["1"])]
+BoardId = Annotated[str, Path(description="Id of a board, or its beginning.", examples=["3f9d2c1a"])]
+TrialKey = Annotated[str, Path(description="Key of a trial, or its beginning.", examples=["8c1b7e44"])]
+EstimatorId = Annotated[str, Path(description="Id of an estimator.", examples=["reinmax"])]
+TaskId = Annotated[str, Path(description="Id of a task.", examples=["polynomial"])]
+SuiteId = Annotated[str, Path(description="Id of a suite.", examples=["reinmax-2023"])]
+ExhibitId = Annotated[str, Path(description="Id of a table or figure of the suite.", examples=["table1"])]
+NodeName = Annotated[str, Path(description="Name of a node.", examples=["127.0.0.1"])]
 
 TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
 """A tier of an exhibit."""

@@ -160,7 +160,8 @@ class _Body:
         declared = headers.get("content-length", "")
         self._declared = int(declared) if declared.isdigit() else 0
         waits = headers.get("expect", "").lower() == "100-continue"  # for us to ask for it: it sends nothing
-        self._comes = (self._declared > 0 or "transfer-encoding" in headers) and not waits
+        comes = (self._declared > 0 or "transfer-encoding" in headers) and not waits
+        self._last: Message = {"type": "http.request", "more_body": comes}
         self._seen = 0
 
     async def receive(self) -> Message:
@@ -170,20 +171,14 @@ class _Body:
             HTTPException: 413, as soon as it is known; the rest is not read yet.
         """
         self._require(self._declared)
-        message = await self._receive()
-        self._comes = bool(message.get("more_body"))
-        self._seen += len(message.get("body", b""))
+        self._last = await self._receive()
+        self._seen += len(self._last.get("body", b""))
         self._require(self._seen)
-        return message
+        return self._last
 
     async def discard(self) -> None:
-        """Read what is left, so that whoever sends it gets to the answer."""
-        seen = 0
-        with anyio.move_on_after(DISCARD_SECONDS):
-            while self._comes and seen <= MAX_DISCARDED_BYTES:
-                message = await self._receive()
-                self._comes = bool(message.get("more_body"))
-                seen += len(message.get("body", b""))
+        """Read what is left."""
+        await discard(self._last, self._receive)
 
     def _require(self, size: int) -> None:
         if size > self._limit:
@@ -192,6 +187,15 @@ class _Body:
                 f"the body is larger than the limit of {self._limit:,} bytes",
                 {"Connection": "close"},
             )
+
+
+async def discard(message: Message, receive: Receive) -> None:
+    """Read what follows ``message``, so that whoever sends it gets to the answer."""
+    seen = 0
+    with anyio.move_on_after(DISCARD_SECONDS):
+        while message.get("more_body") and seen <= MAX_DISCARDED_BYTES:
+            message = await receive()
+            seen += len(message.get("body", b""))
 
 
 def host_name(header: str) -> str:

@@ -19,7 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Mount
+from starlette.routing import BaseRoute, Match, Mount
 
 from benchmarks.sweep import Issue, SpecError
 from service import errors
@@ -173,16 +173,28 @@ def _wants_page(request: Request) -> bool:
 
 
 def _allowed(request: Request) -> str:
-    """What the path takes by all its routes; Starlette names the methods of one of them."""
+    """What the path takes by all routes of the first form that it has; Starlette names one route's methods.
+
+    ``/sweeps/plan`` is not ``/sweeps/{id}``, though it could be read so.
+    """
     scope = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
+    form = next(
+        (_form(r) for r in request.app.routes if r.matches({**scope, "method": "GET"})[0] is not Match.NONE),
+        "",
+    )
 
     def takes(method: str) -> bool:
         if method == "HEAD":  # see middleware.HeadAsGet
             return takes("GET")
         fits = [r for r in request.app.routes if r.matches({**scope, "method": method})[0] is Match.FULL]
+        fits = [route for route in fits if _form(route) == form]
         return any(not isinstance(route, Mount) or method == "GET" for route in fits)  # mounted are files
 
     return ", ".join(filter(takes, METHODS))
+
+
+def _form(route: BaseRoute) -> str:
+    return str(getattr(route, "path", ""))
 
 
 def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) -> ProblemDocument:

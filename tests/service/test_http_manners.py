@@ -79,7 +79,8 @@ def test_head_is_answered_wherever_get_is(app: FastAPI) -> None:
     ("path", "allowed"),
     [
         ("/api/v1/sweeps", "GET, HEAD, POST"),
-        ("/api/v1/sweeps/plan", "DELETE, GET, HEAD, PATCH, POST"),  # nobody's id, but a path of /sweeps/{id}
+        ("/api/v1/sweeps/plan", "POST"),  # not /sweeps/{id}
+        ("/api/v1/suites/tiny/plan", "GET, HEAD"),
         ("/api/v1/estimators/st/certificate", "GET, HEAD, PUT"),
         ("/api/v1/boards", "GET, HEAD"),
         ("/internal/v1/attempts/1/start", "POST"),
