@@ -6,7 +6,6 @@ Every operation is asked of a small world (``tests.support.seeded``), and its an
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import httpx
 from fastapi import FastAPI
 
 from service.api import openapi
+from service.api.live.stream import EventStream
 from service.resources import certificates
 from service.storage import migrations
 from tests.support.databases import engine_of
@@ -85,7 +85,7 @@ def _recorded(app: FastAPI, world: Seeded) -> Iterator[tuple[str, Any]]:
             answer = _ask(http, method, _filled(path, id, world), query, BODIES.get(id))
             assert answer.is_success, (id, answer.text)
             if (body := _body(answer)) is not None:
-                kind = re.sub("; charset=utf-8$", "", answer.headers["content-type"])
+                kind = answer.headers["content-type"].partition(";")[0]
                 answers.setdefault(str(answer.status_code), {})[kind] = body
         recorded = {"answers": answers}
         if BODIES.get(id) is not None:
@@ -96,8 +96,8 @@ def _recorded(app: FastAPI, world: Seeded) -> Iterator[tuple[str, Any]]:
 def _ask(http: httpx.Client, method: str, path: str, query: Mapping[str, str], body: Any) -> httpx.Response:
     if path.endswith("/events"):  # which has no end of its own
         latest = http.get(f"{path}/latest").json()["events"]
-        lines = (f"id: {e['id']}\nevent: {e['event']}\ndata: {json.dumps(e['data'])}\n\n" for e in latest)
-        return httpx.Response(200, text="".join(lines), headers={"Content-Type": "text/event-stream"})
+        first = latest[0] | {"data": json.dumps(latest[0]["data"])}
+        return httpx.Response(200, json=first, headers={"Content-Type": EventStream.media_type})
     return http.request(method, path, params=query, json=body)
 
 
@@ -127,7 +127,7 @@ def _filled(path: str, id: str, world: Seeded) -> str:
 def _body(answer: httpx.Response) -> Any:
     """Shortened; ``None`` for pictures and empty answers."""
     kind = answer.headers.get("content-type", "") if answer.content else ""
-    if kind == "application/json":
+    if kind in ("application/json", EventStream.media_type):
         return shortened(answer.json())
     if kind.startswith("text/html"):
         return "<!doctype html> …"

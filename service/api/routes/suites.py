@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,11 +34,12 @@ MEASUREMENTS_BODY = {
 }
 
 
-SUBMITTED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Nothing was left to submit."},
-    201: {"description": "Something was submitted."},
-    **openapi.problems(too_many_requests="The owner has as many trials that wait or run as allowed."),
-}
+def _submitted(answer: type[BaseModel]) -> openapi.Answers:
+    return {
+        200: {"description": "Nothing was left to submit."},
+        201: {"description": "Something was submitted.", "model": answer},
+        **openapi.problems(too_many_requests="The owner has as many trials that wait or run as allowed."),
+    }
 
 
 class Wanted(BaseModel):
@@ -102,7 +103,11 @@ def plan_exhibit(engine: EngineDep, exhibit: ExhibitDep, tier: TierQuery) -> sch
     return reproductions.plan(engine, [exhibit], reproductions.tier_of(exhibit, tier))
 
 
-@router.post("/{suite}", dependencies=[Depends(content_types.require_json)], responses=SUBMITTED)
+@router.post(
+    "/{suite}",
+    dependencies=[Depends(content_types.require_json)],
+    responses=_submitted(schemas.ReproductionList),
+)
 def reproduce_suite(
     engine: EngineDep,
     caller: CallerDep,
@@ -123,7 +128,11 @@ def reproduce_suite(
     return schemas.ReproductionList(reproductions=found)
 
 
-@router.post("/{suite}/{exhibit}", dependencies=[Depends(content_types.require_json)], responses=SUBMITTED)
+@router.post(
+    "/{suite}/{exhibit}",
+    dependencies=[Depends(content_types.require_json)],
+    responses=_submitted(schemas.Reproduction),
+)
 def reproduce_exhibit(
     engine: EngineDep,
     caller: CallerDep,

@@ -108,7 +108,9 @@ def show_sweep(engine: EngineDep, id: SweepId) -> schemas.SweepDetail:
     return sweeps.show_sweep(engine, id)
 
 
-@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[OWN_SWEEP])
+@router.delete(
+    "/{id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[OWN_SWEEP]
+)
 def delete_sweep(engine: EngineDep, id: SweepId, forever: bool = False) -> None:
     """Put a sweep into the bin, cancelled, from where it can be restored for some days.
 
