@@ -49,6 +49,7 @@ from service.web import boards as board_pages
 from service.web import compare as compare_pages
 from service.web import estimators as estimator_pages
 from service.web import nodes as node_pages
+from service.web import reference as reference_pages
 from service.web import sign_in as sign_in_pages
 from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
@@ -97,6 +98,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         suite_pages,
         node_pages,
         sign_in_pages,
+        reference_pages,
     ):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from benchmarks.sweep import SweepFile
-from service.api.problem_details import MEDIA_TYPE
+from service.api.problem_details import MEDIA_TYPE, TYPE_PREFIX, kinds
 from service.resources.schemas import ProblemDocument
 
 Document = dict[str, Any]
@@ -43,6 +43,9 @@ COMMON: dict[int, str] = {
     503: "The database does not answer for now; ask again after Retry-After seconds.",
 }
 """Answers that every operation has."""
+
+SUCCESS: dict[int, str] = {200: "What was asked for.", 201: "It was stored.", 204: "It is done."}
+"""In place of FastAPI's words, where a route has none of its own."""
 
 WITH_ID: dict[int, str] = {404: "There is nothing with this id."}
 WITH_PARAMETERS: dict[int, str] = {422: "A value in the request cannot be used; `errors` says where."}
@@ -98,6 +101,9 @@ def _completed(schema: Document) -> Document:
     components |= sweep.pop("$defs") | {SweepFile.__name__: sweep}
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
+    components[ProblemDocument.__name__]["properties"]["type"]["enum"] = sorted(
+        TYPE_PREFIX + one for one in kinds()
+    )
     examples = _examples()
     for _, _, operation in operations(schema):
         _summarise(operation)
@@ -117,24 +123,30 @@ def _summarise(operation: Document) -> None:
 
 def _answers(operation: Document) -> Document:
     """Its own answers and those that follow from its form, all errors as problem details."""
-    parameters = operation.get("parameters", [])
-    follow = dict(COMMON)
-    if any(one["in"] == "path" for one in parameters):
-        follow |= WITH_ID
-    if any(one["in"] != "path" for one in parameters) or "requestBody" in operation:
-        follow |= WITH_PARAMETERS
-    if any(one["name"] == "page_token" for one in parameters):
-        follow |= WITH_PAGES
-    if "requestBody" in operation:
-        follow |= WITH_BODY
     own = {status: one for status, one in operation["responses"].items() if status != "default"}
-    answers = {str(status): {"description": text} for status, text in follow.items()} | own
-    if "422" in own and "HTTPValidationError" in str(own["422"]):
-        answers["422"] = {"description": WITH_PARAMETERS[422]}
+    if "HTTPValidationError" in str(own.get("422")):
+        del own["422"]  # FastAPI's words; ours follow from the form, too
+    for status, answer in own.items():
+        if answer["description"] == "Successful Response":
+            answer["description"] = SUCCESS[int(status)]
+    answers = {str(status): {"description": text} for status, text in _following(operation).items()} | own
     for status, answer in answers.items():
         if status >= "400":
             answer["content"] = _PROBLEM
     return dict(sorted(answers.items()))
+
+
+def _following(operation: Document) -> dict[int, str]:
+    """Answers that follow from the form of an operation: its parameters and its body."""
+    parameters = operation.get("parameters", [])
+    found = dict(COMMON)
+    if any(one["in"] == "path" for one in parameters):
+        found |= WITH_ID
+    if any(one["in"] != "path" for one in parameters) or "requestBody" in operation:
+        found |= WITH_PARAMETERS
+    if any(one["name"] == "page_token" for one in parameters):
+        found |= WITH_PAGES
+    return found | WITH_BODY if "requestBody" in operation else found
 
 
 def _examples() -> dict[str, Document]:
