@@ -66,11 +66,13 @@ def server(database_url: str, folder: Path) -> Iterator[tuple[str, Seeded]]:
         process.communicate()
 
 
-def run(url: str, world: Seeded, folder: Path, arguments: Sequence[str], *, limit: float) -> Ended:
+def run(
+    url: str, world: Seeded, folder: Path, arguments: Sequence[str], *, limit: float, seed: int = SEED
+) -> Ended:
     """Schemathesis with all checks, from a fixed seed; ``arguments`` are further ones of its command."""
     settings = folder / "schemathesis.toml"
     settings.write_text(configuration(world), "utf-8")
-    command = ["--config-file", str(settings), "run", f"{url}/openapi.json", f"--seed={SEED}", *arguments]
+    command = ["--config-file", str(settings), "run", f"{url}/openapi.json", f"--seed={seed}", *arguments]
     ended = subprocess.run(
         [sys.executable, "-c", SCHEMATHESIS, *command],
         capture_output=True,
