@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match, Mount
+from starlette.routing import Match
 
 from benchmarks.sweep import Issue, SpecError
 from benchmarks.sweep_file.issues import at
@@ -86,9 +87,6 @@ _UNSTORABLE = "The request holds a value that the database cannot keep: a number
 
 IN_PATHS = "/:@!$&'()*+,;=~"
 """Signs that stand in the path of a URI as they are (RFC 3986, 3.3)."""
-
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-"""Those that an application may take."""
 
 Render = Callable[[Request, ProblemDocument], Response]
 Explain = Callable[[Request, Exception], Response]
@@ -216,28 +214,18 @@ def _wants_page(request: Request) -> bool:
 
 
 def _allowed(request: Request) -> str:
-    """What the path takes by all routes of the first form that it has; Starlette names one route's methods.
+    """What the path takes by all routes of its plainest form; Starlette names the methods of one route.
 
     ``/sweeps/plan`` is not ``/sweeps/{id}``, though it could be read so.
     """
-    scope = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
-    form = next(
-        (_form(r) for r in request.app.routes if r.matches({**scope, "method": "GET"})[0] is not Match.NONE),
-        "",
-    )
-
-    def takes(method: str) -> bool:
-        if method == "HEAD":  # see middleware.HeadAsGet
-            return takes("GET")
-        fits = [r for r in request.app.routes if r.matches({**scope, "method": method})[0] is Match.FULL]
-        fits = [route for route in fits if _form(route) == form]
-        return any(not isinstance(route, Mount) or method == "GET" for route in fits)  # mounted are files
-
-    return ", ".join(filter(takes, METHODS))
-
-
-def _form(route: BaseRoute) -> str:
-    return str(getattr(route, "path", ""))
+    forms: dict[str, set[str]] = {}
+    scope = {"type": "http", "method": "GET", "path": request.url.path, "root_path": "", "headers": []}
+    for route in iter_route_contexts(request.app.routes):
+        if route.matches(scope)[0] is not Match.NONE:
+            taken = route.methods or {"GET"}  # mounted are files
+            forms.setdefault(route.path or "", set()).update(taken)
+    plainest = forms[min(forms, key=lambda form: form.count("{"))]
+    return ", ".join(sorted(plainest | ({"HEAD"} if "GET" in plainest else set())))  # see HeadAsGet
 
 
 def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) -> ProblemDocument:

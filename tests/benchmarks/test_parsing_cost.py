@@ -124,7 +124,7 @@ def test_grids_larger_than_python_counts_are_refused_for_their_size() -> None:
     """10**4 optimizers x 999 rates x 999**4 estimators are more than ``len`` can say."""
     thousandths = [number / 1_000 for number in range(1, 1_000)]
     counts = list(range(1, 1_000))
-    nvil = {"id": "nvil", "num_samples": counts, "hidden_units": counts, "lr": thousandths}
+    nvil: dict[str, Any] = {"id": "nvil", "num_samples": counts, "hidden_units": counts, "lr": thousandths}
     nvil |= {"decay": [number / 1_001 for number in counts], "learning_rate": thousandths}
     nvil |= {"optimizer": {"id": "adam", "beta1": thousandths[:100], "beta2": thousandths[:100]}}
     with pytest.raises(SpecError, match=r"trials .*, at most 100,000 are allowed"):

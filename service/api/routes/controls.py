@@ -34,7 +34,7 @@ class NoChoice(BaseModel):
 class SweepChange(BaseModel):
     """What of a sweep can be changed; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     priority: Annotated[
         int | None, Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Higher runs first.")

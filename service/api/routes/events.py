@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from pydantic import StringConstraints
 
 from service.api import openapi
 from service.api.live.bulletin import Topics
@@ -42,7 +43,8 @@ LATEST_S = 5.0
 """How long the database may take to answer those who ask from time to time."""
 
 Sweeps = Annotated[list[str] | None, Query(max_length=MOST_SUBJECTS, description="Ids of sweeps.")]
-Boards = Annotated[list[str] | None, Query(max_length=MOST_SUBJECTS, description="Ids of boards.")]
+BoardKey = Annotated[str, StringConstraints(pattern="^[0-9a-f]{1,64}$")]
+Boards = Annotated[list[BoardKey] | None, Query(max_length=MOST_SUBJECTS, description="Ids of boards.")]
 Kinds = Annotated[list[Kind] | None, Query(max_length=MOST_SUBJECTS, description="Kinds of events.")]
 
 
