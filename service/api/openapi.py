@@ -33,12 +33,16 @@ TAGS = {
     "nodes": "Where trials are computed.",
     "attempts": "Every execution of trials, searchable.",
     "events": "What changes, as it changes.",
+    "access": "Tokens, by which programs and people are known, and the audit of what they changed.",
     "health": "Probes and numbers for those who run the service.",
 }
 """In the order in which pages show them; operations of other tags follow."""
 
 COMMON: dict[int, str] = {
+    401: "This needs a token, or the token that was sent is not valid.",
+    403: "The token does not allow this, or a page of another server asks through a browser.",
     421: "The Host header is not a name of this server.",
+    429: "More requests than allowed; ask again after Retry-After seconds.",
     500: "A mistake of the server; its log has the traceback.",
     503: "The database does not answer for now; ask again after Retry-After seconds.",
 }
@@ -54,6 +58,12 @@ WITH_BODY: dict[int, str] = {
     400: "The body cannot be read.",
     413: "The body is larger than the limit.",
     415: "The body is declared as another media type than this takes.",
+}
+
+TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token, as `heunboard token create` prints it. Where there is none, nobody needs one.",
 }
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}}
@@ -104,6 +114,8 @@ def _completed(schema: Document) -> Document:
     components[ProblemDocument.__name__]["properties"]["type"]["enum"] = sorted(
         TYPE_PREFIX + one for one in kinds()
     )
+    schema["components"]["securitySchemes"] = {"token": TOKEN}
+    schema["security"] = [{}, {"token": []}]  # the first: where everybody may do it
     examples = _examples()
     for _, _, operation in operations(schema):
         _summarise(operation)

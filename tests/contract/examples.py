@@ -19,16 +19,19 @@ from service.api import openapi
 from service.api.live.stream import EventStream
 from service.resources import certificates
 from service.storage import migrations
+from tests.support.access import known, public_id, token
 from tests.support.databases import engine_of
 from tests.support.seeded import SWEEP, Seeded, seed
 from tests.support.suites import efficiency_document
-from tests.support.web import application, browser_of
+from tests.support.web import application
 
 TARGET = Path(openapi.__file__).parent / "examples.json"
 LONGEST_TEXT = 300
 LONGEST_LIST = 2
 LONGEST_TUPLE = 4
 LINES = 4
+SECRET = "hb_…"
+"""In place of secrets."""
 
 EMPTY: dict[str, Any] = {}
 BODIES: dict[str, Any] = {
@@ -47,8 +50,12 @@ BODIES: dict[str, Any] = {
     "suites_reproduce_suite": {"tier": "smoke", "owner": "ada"},
     "suites_publish_measurements": efficiency_document(),
     "registry_publish_certificate": certificates.shipped(certificates.entry("st")).to_json(),
+    "access_create_token": {"name": "ada's laptop", "scope": "submit", "owner": "ada", "days": 90},
+    "access_list_tokens": None,
+    "access_revoke_token": None,
+    "access_list_audit": None,
 }
-"""What is sent by operations that change something, which are asked in this order, after all others."""
+"""What is sent by operations that change something or tell of it: asked in this order, after the others."""
 
 NEW = "5"
 """The id that the first sweep gets which is submitted."""
@@ -66,23 +73,23 @@ def main() -> None:
         migrations.upgrade(engine)
         world = seed(engine)
         app = application(engine, Path(folder) / "home")
-        recorded = dict(_recorded(app, world))
+        other = public_id(token(engine, "read", owner="grace"))
+        recorded = dict(_recorded(known(app, token(engine)), app, world, other))
     text = json.dumps(dict(sorted(recorded.items())), indent=1, ensure_ascii=False, allow_nan=False)
     TARGET.write_text(text + "\n", "utf-8")
     sys.stdout.write(f"{len(recorded)} operations in {TARGET}\n")
 
 
-def _recorded(app: FastAPI, world: Seeded) -> Iterator[tuple[str, Any]]:
-    http = browser_of(app)
-    known = {
+def _recorded(http: httpx.Client, app: FastAPI, world: Seeded, token: str) -> Iterator[tuple[str, Any]]:
+    described = {
         one["operationId"]: (path, method, one) for path, method, one in openapi.operations(app.openapi())
     }
-    changing = [id for id in BODIES if id in known]
-    for id in [id for id in known if id not in changing] + changing:
-        path, method, operation = known[id]
+    changing = [id for id in BODIES if id in described]
+    for id in [id for id in described if id not in changing] + changing:
+        path, method, operation = described[id]
         answers: dict[str, Any] = {}
         for query in _queries(id, operation):
-            answer = _ask(http, method, _filled(path, id, world), query, BODIES.get(id))
+            answer = _ask(http, method, _filled(path, id, world, token), query, BODIES.get(id))
             assert answer.is_success, (id, answer.text)
             if (body := _body(answer)) is not None:
                 kind = answer.headers["content-type"].partition(";")[0]
@@ -109,11 +116,11 @@ def _queries(id: str, operation: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield query | {"format": format}
 
 
-def _filled(path: str, id: str, world: Seeded) -> str:
+def _filled(path: str, id: str, world: Seeded, token: str) -> str:
     sweep = {"sweeps_retry": world.failed, "sweeps_list_causes": world.failed}
     sweep |= dict.fromkeys(("sweeps_pause", "sweeps_resume", "sweeps_cancel"), NEW)
     ids = {"/sweeps/": sweep.get(id, world.sweep), "/boards/": world.board, "/estimators/": "st"}
-    ids |= {"/tasks/": "polynomial"}
+    ids |= {"/tasks/": "polynomial", "/tokens/": token}
     values = {
         "id": next((value for part, value in ids.items() if part in path), ""),
         "key": world.trial,
@@ -139,7 +146,7 @@ def _body(answer: httpx.Response) -> Any:
 def shortened(value: Any) -> Any:
     """Long lists to their first entries, long texts to their beginning."""
     if isinstance(value, dict):
-        return {key: shortened(one) for key, one in value.items()}
+        return {key: SECRET if key == "secret" else shortened(one) for key, one in value.items()}
     if isinstance(value, list):
         simple = len(value) <= LONGEST_TUPLE and not any(isinstance(one, dict | list) for one in value)
         return [shortened(one) for one in (value if simple else value[:LONGEST_LIST])]

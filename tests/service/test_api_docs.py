@@ -29,8 +29,12 @@ def test_the_limits_are_those_of_the_code(tmp_path: Path) -> None:
     assert rows["entries on one page of a list, `limit`"] == f"1 to {dependencies.MAX_PAGE}"
     assert rows["sweeps, boards and kinds named in one request for events"] == f"{events.MOST_SUBJECTS} each"
     listeners = rows["pages that listen to events at the same time, `HEUNBOARD_MAX_LISTENERS`"]
-    assert listeners == str(Settings(data_home=tmp_path).max_listeners)
-    assert Settings(data_home=tmp_path).owner_trials is None
+    settings = Settings(data_home=tmp_path)
+    assert listeners == str(settings.max_listeners)
+    assert settings.owner_trials is None
+    rate = rows["requests a second of one token or address, `HEUNBOARD_REQUESTS_PER_SECOND`"]
+    assert rate == f"{settings.requests_per_second:.0f}"
+    assert rows["open connections, `HEUNBOARD_MAX_CONNECTIONS`"] == f"{settings.max_connections:,}"
     sweep = f"{limits.MAX_TRIALS:,} trials, {limits.MAX_NODES:,} keys and values, {limits.MAX_DEPTH} levels"
     assert rows["a sweep file"].endswith(sweep)
     assert f"for at most {middleware.DISCARD_SECONDS:.0f} seconds" in TEXT

@@ -47,8 +47,9 @@ def with_parameter(http: httpx.Client, world: Seeded, name: str) -> list[tuple[s
 
 
 def entries(path: str, page: dict[str, Any]) -> list[Any]:
-    """Of a page of ``/.../trials`` its ``trials``."""
-    return list(page[path.rpartition("/")[2]])
+    """Of a page of ``/.../trials`` its ``trials``; of the audit its ``entries``."""
+    name = path.rpartition("/")[2]
+    return list(page["entries" if name == "audit" else name])
 
 
 def wrong_tokens(kind: str) -> Iterator[str]:

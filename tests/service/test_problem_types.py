@@ -25,6 +25,7 @@ from service.resources import certificates
 from service.resources.schemas import PREFIX
 from service.settings import Settings
 from service.storage import migrations
+from tests.support.access import bearer, token
 from tests.support.databases import engine_of
 from tests.support.seeded import SWEEP, Seeded, seed
 from tests.support.suites import tiny_suite
@@ -148,6 +149,33 @@ def stale_database(server: Server, _: Patch) -> httpx.Response:
         return browser_of(create_app(Settings(data_home=server.folder), engine)).get("/readyz")
 
 
+def guarded(server: Server, what: str, **settings: Any) -> httpx.Client:
+    """A client of a server of its own, with a token that may read."""
+    with engine_of(f"sqlite:///{server.folder / what}.sqlite") as engine:
+        migrations.upgrade(engine)
+        headers = bearer(token(engine, "read"))
+        app = create_app(Settings(data_home=server.folder, **settings), engine)
+    http = browser_of(app)
+    http.headers.update(headers)
+    return http
+
+
+def without_a_token(server: Server, _: Patch) -> httpx.Response:
+    http = guarded(server, "without", anonymous_read=False)
+    del http.headers["Authorization"]
+    return http.get(SWEEPS)
+
+
+def with_a_small_token(server: Server, _: Patch) -> httpx.Response:
+    return guarded(server, "small").post(SWEEPS, json=SWEEP)
+
+
+def too_often(server: Server, _: Patch) -> httpx.Response:
+    http = guarded(server, "often", requests_per_second=0.5)
+    answers = (http.get(SWEEPS) for _ in range(50))
+    return next(answer for answer in answers if answer.status_code != 200)
+
+
 OURS = "service.api.routes.sweeps.submission.submit"
 
 CASES: dict[str, Case] = {
@@ -215,6 +243,14 @@ CASES: dict[str, Case] = {
         headers={"www-authenticate": "Bearer"},
     ),
     "stale-attempt": Case(heartbeat_after_the_end, "attempt"),
+    "not-authenticated": Case(
+        without_a_token, "this needs a token with scope read", headers={"www-authenticate": "Bearer"}
+    ),
+    "not-permitted": Case(with_a_small_token, "this needs scope submit"),
+    "foreign-origin": Case(
+        asks("POST", SWEEPS, json=SWEEP, headers={"Origin": "https://evil.example"}), "another server"
+    ),
+    "too-many-requests": Case(too_often, "HEUNBOARD_REQUESTS_PER_SECOND"),
     "too-many-trials": Case(
         asks("POST", SWEEPS, json=SWEEP | {"seeds": 9}), "at most 1 (HEUNBOARD_OWNER_TRIALS"
     ),

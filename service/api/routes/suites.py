@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,7 +38,9 @@ def _submitted(answer: type[BaseModel]) -> openapi.Answers:
     return {
         200: {"description": "Nothing was left to submit."},
         201: {"description": "Something was submitted.", "model": answer},
-        **openapi.problems(too_many_requests="The owner has as many trials that wait or run as allowed."),
+        **openapi.problems(
+            too_many_requests="More trials would wait or run than the owner may have, or more requests came than allowed."
+        ),
     }
 
 

@@ -57,7 +57,9 @@ async def _sweep(request: Request) -> Sweep:
     return await anyio.to_thread.run_sync(load_sweep, await request.body(), limiter=_PARSING)
 
 
-TOO_MANY = openapi.problems(too_many_requests="Its owner has as many trials that wait or run as allowed.")
+TOO_MANY = openapi.problems(
+    too_many_requests="More trials would wait or run than the owner may have, or more requests came than allowed."
+)
 
 SweepBody = Annotated[Sweep, Depends(_sweep)]
 IdempotencyKey = Annotated[
@@ -108,9 +110,7 @@ def show_sweep(engine: EngineDep, id: SweepId) -> schemas.SweepDetail:
     return sweeps.show_sweep(engine, id)
 
 
-@router.delete(
-    "/{id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[OWN_SWEEP]
-)
+@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[OWN_SWEEP])
 def delete_sweep(engine: EngineDep, id: SweepId, forever: bool = False) -> None:
     """Put a sweep into the bin, cancelled, from where it can be restored for some days.
 
