@@ -172,6 +172,9 @@ TaskId = Annotated[str, Path(description="Id of a task.", examples=["polynomial"
 SuiteId = Annotated[str, Path(description="Id of a suite.", examples=["reinmax-2023"])]
 ExhibitId = Annotated[str, Path(description="Id of a table or figure of the suite.", examples=["table1"])]
 NodeName = Annotated[str, Path(description="Name of a node.", examples=["127.0.0.1"])]
+TokenId = Annotated[
+    str, Path(description="Id of a token: the part that is no secret.", examples=["3f9d2c1a"])
+]
 
 TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
 """A tier of an exhibit."""

@@ -248,7 +248,8 @@ CASES: dict[str, Case] = {
     ),
     "not-permitted": Case(with_a_small_token, "this needs scope submit"),
     "foreign-origin": Case(
-        asks("POST", SWEEPS, json=SWEEP, headers={"Origin": "https://evil.example"}), "another server"
+        asks("POST", SWEEPS, json=SWEEP, headers={"Origin": "https://evil.example"}),
+        "from a page of 'https://evil.example'",
     ),
     "too-many-requests": Case(too_often, "HEUNBOARD_REQUESTS_PER_SECOND"),
     "too-many-trials": Case(

@@ -39,7 +39,7 @@ def _submitted(answer: type[BaseModel]) -> openapi.Answers:
         200: {"description": "Nothing was left to submit."},
         201: {"description": "Something was submitted.", "model": answer},
         **openapi.problems(
-            too_many_requests="More trials would wait or run than the owner may have, or more requests came than allowed."
+            too_many_requests="The owner may have no more trials that wait or run, or too many requests came."
         ),
     }
 

@@ -58,7 +58,7 @@ async def _sweep(request: Request) -> Sweep:
 
 
 TOO_MANY = openapi.problems(
-    too_many_requests="More trials would wait or run than the owner may have, or more requests came than allowed."
+    too_many_requests="The owner may have no more trials that wait or run, or too many requests came."
 )
 
 SweepBody = Annotated[Sweep, Depends(_sweep)]
