@@ -23,6 +23,19 @@ from service.storage.queries.sweeps import Search
 MAX_PAGE = 500
 
 
+SweepId = Annotated[str, Path(description="Id of a sweep.", examples=["1"])]
+BoardId = Annotated[str, Path(description="Id of a board, or its beginning.", examples=["3f9d2c1a"])]
+TrialKey = Annotated[str, Path(description="Key of a trial, or its beginning.", examples=["8c1b7e44"])]
+EstimatorId = Annotated[str, Path(description="Id of an estimator.", examples=["reinmax"])]
+TaskId = Annotated[str, Path(description="Id of a task.", examples=["polynomial"])]
+SuiteId = Annotated[str, Path(description="Id of a suite.", examples=["reinmax-2023"])]
+ExhibitId = Annotated[str, Path(description="Id of a table or figure of the suite.", examples=["table1"])]
+NodeName = Annotated[str, Path(description="Name of a node.", examples=["127.0.0.1"])]
+TokenId = Annotated[
+    str, Path(description="Id of a token: the part that is no secret.", examples=["3f9d2c1a"])
+]
+
+
 def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
@@ -64,7 +77,7 @@ def _authentication(request: Request) -> Authentication:
     return found
 
 
-def _own_sweep(engine: EngineDep, id: str) -> None:
+def _own_sweep(engine: EngineDep, id: SweepId) -> None:
     caller = callers.current()
     if caller.may(Scope.ADMIN):
         return
@@ -162,18 +175,6 @@ OtherBoard = Annotated[
 Metric = Annotated[str | None, Query(max_length=200, description="Compared metric; by default that chooses.")]
 Margin = Annotated[
     float, Query(ge=0, allow_inf_nan=False, description="Largest difference that does not matter.")
-]
-
-SweepId = Annotated[str, Path(description="Id of a sweep.", examples=["1"])]
-BoardId = Annotated[str, Path(description="Id of a board, or its beginning.", examples=["3f9d2c1a"])]
-TrialKey = Annotated[str, Path(description="Key of a trial, or its beginning.", examples=["8c1b7e44"])]
-EstimatorId = Annotated[str, Path(description="Id of an estimator.", examples=["reinmax"])]
-TaskId = Annotated[str, Path(description="Id of a task.", examples=["polynomial"])]
-SuiteId = Annotated[str, Path(description="Id of a suite.", examples=["reinmax-2023"])]
-ExhibitId = Annotated[str, Path(description="Id of a table or figure of the suite.", examples=["table1"])]
-NodeName = Annotated[str, Path(description="Name of a node.", examples=["127.0.0.1"])]
-TokenId = Annotated[
-    str, Path(description="Id of a token: the part that is no secret.", examples=["3f9d2c1a"])
 ]
 
 TierQuery = Annotated[str, Query(max_length=MAX_NAME_LENGTH, description="smoke, reduced, full or budget")]
