@@ -24,8 +24,8 @@ MAX_PAGE = 500
 
 
 SweepId = Annotated[str, Path(description="Id of a sweep.", examples=["1"])]
-BoardId = Annotated[str, Path(description="Id of a board, or its beginning.", examples=["3f9d2c1a"])]
-TrialKey = Annotated[str, Path(description="Key of a trial, or its beginning.", examples=["8c1b7e44"])]
+BoardId = Annotated[str, Path(description="Id of a board.", examples=["3f9d2c1a40b27c5e8d16af9032e47b58"])]
+TrialKey = Annotated[str, Path(description="Key of a trial.", examples=["8c1b7e44d09a35f26be1c7802f5d94a3"])]
 EstimatorId = Annotated[str, Path(description="Id of an estimator.", examples=["reinmax"])]
 TaskId = Annotated[str, Path(description="Id of a task.", examples=["polynomial"])]
 SuiteId = Annotated[str, Path(description="Id of a suite.", examples=["reinmax-2023"])]
