@@ -32,6 +32,7 @@ from tests.support.suites import tiny_suite
 from tests.support.sweeps import PROVENANCE, outcome, small_sweep
 from tests.support.web import browser_of
 from workers.messages import Heartbeat, Message, Outcome
+from workers.version import PROTOCOL_HEADER
 
 JSON = {"Content-Type": "application/json"}
 SWEEPS = f"{PREFIX}/sweeps"
@@ -176,6 +177,14 @@ def too_often(server: Server, _: Patch) -> httpx.Response:
     return next(answer for answer in answers if answer.status_code != 200)
 
 
+def leaving(server: Server, _: Patch) -> httpx.Response:
+    server.app.state.leaving.set()
+    try:
+        return server.http.get("/readyz")
+    finally:
+        server.app.state.leaving.clear()
+
+
 OURS = "service.api.routes.sweeps.submission.submit"
 
 CASES: dict[str, Case] = {
@@ -242,6 +251,15 @@ CASES: dict[str, Case] = {
         "Authorization: Bearer",
         headers={"www-authenticate": "Bearer"},
     ),
+    "other-protocol": Case(
+        asks(
+            "POST",
+            "/internal/v1/attempts/1/start",
+            headers={PROTOCOL_HEADER: "99", "Authorization": "Bearer guess"},
+        ),
+        "reports by protocol 99",
+    ),
+    "shutting-down": Case(leaving, "about to end"),
     "stale-attempt": Case(heartbeat_after_the_end, "attempt"),
     "not-authenticated": Case(
         without_a_token, "this needs a token with scope read", headers={"www-authenticate": "Bearer"}
