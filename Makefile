@@ -17,7 +17,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 export HEUNBOARD_DATA_DIR
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test e2e check format docs docs-serve catalogue bench bench-service bench-queue bench-board efficiency agreement chaos compose-test clean
+.PHONY: help install demo test e2e check format docs docs-serve catalogue bench bench-service bench-queue bench-board efficiency agreement chaos contract compose-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -90,6 +90,9 @@ agreement: $(STAMP) ## train on MNIST beside published curves, some minutes; exi
 
 chaos: $(STAMP) ## kill and freeze everything on both databases until something breaks; FAULTS=100, ARGS="--lease 15"
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),100) $(ARGS)
+
+contract: $(STAMP) ## Schemathesis at running servers on both databases, many minutes; ARGS="--examples 10"
+	@$(BIN)/python -m tests.contract $(ARGS)
 
 compose-test: $(STAMP) ## build the images, compute on two workers, kill one, restart all, look for leaks; ARGS="--patience 3" on a busy machine
 	@$(BIN)/python docker/compose_test.py $(ARGS)

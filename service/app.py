@@ -49,6 +49,7 @@ from service.web import boards as board_pages
 from service.web import compare as compare_pages
 from service.web import estimators as estimator_pages
 from service.web import nodes as node_pages
+from service.web import reference as reference_pages
 from service.web import sign_in as sign_in_pages
 from service.web import suites as suite_pages
 from service.web import sweeps as sweep_pages
@@ -67,6 +68,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         docs_url=None,  # FastAPI's documentation pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
         responses={"default": {"model": ProblemDocument, "description": "A problem (RFC 9457)."}},
     )
     app.state.engine = engine
@@ -96,6 +98,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         suite_pages,
         node_pages,
         sign_in_pages,
+        reference_pages,
     ):
         app.include_router(pages.router, dependencies=[Depends(require_text)])
     add_static(app)

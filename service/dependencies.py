@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pathlib
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy import Engine
 
 from benchmarks.scoring.seeds import Method
@@ -23,6 +23,19 @@ from service.storage.queries.sweeps import Search
 MAX_PAGE = 500
 
 
+SweepId = Annotated[str, Path(description="Id of a sweep.", examples=["1"])]
+BoardId = Annotated[str, Path(description="Id of a board.", examples=["3f9d2c1a40b27c5e8d16af9032e47b58"])]
+TrialKey = Annotated[str, Path(description="Key of a trial.", examples=["8c1b7e44d09a35f26be1c7802f5d94a3"])]
+EstimatorId = Annotated[str, Path(description="Id of an estimator.", examples=["reinmax"])]
+TaskId = Annotated[str, Path(description="Id of a task.", examples=["polynomial"])]
+SuiteId = Annotated[str, Path(description="Id of a suite.", examples=["reinmax-2023"])]
+ExhibitId = Annotated[str, Path(description="Id of a table or figure of the suite.", examples=["table1"])]
+NodeName = Annotated[str, Path(description="Name of a node.", examples=["127.0.0.1"])]
+TokenId = Annotated[
+    str, Path(description="Id of a token: the part that is no secret.", examples=["3f9d2c1a"])
+]
+
+
 def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
@@ -32,13 +45,13 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 """The database."""
 
 
-def _published(request: Request) -> Path:
-    folder: Path = request.app.state.published
+def _published(request: Request) -> pathlib.Path:
+    folder: pathlib.Path = request.app.state.published
     return folder
 
 
-def _measured(request: Request) -> Path:
-    folder: Path = request.app.state.measured
+def _measured(request: Request) -> pathlib.Path:
+    folder: pathlib.Path = request.app.state.measured
     return folder
 
 
@@ -64,7 +77,7 @@ def _authentication(request: Request) -> Authentication:
     return found
 
 
-def _own_sweep(engine: EngineDep, id: str) -> None:
+def _own_sweep(engine: EngineDep, id: SweepId) -> None:
     caller = callers.current()
     if caller.may(Scope.ADMIN):
         return
@@ -101,10 +114,10 @@ ADMIN = Depends(_administrator)
 OWN_SWEEP = Depends(_own_sweep)
 """For the owner of the sweep, and administrators."""
 
-PublishedDep = Annotated[Path, Depends(_published)]
+PublishedDep = Annotated[pathlib.Path, Depends(_published)]
 """The folder of the certificates that were published to this server."""
 
-MeasuredDep = Annotated[Path, Depends(_measured)]
+MeasuredDep = Annotated[pathlib.Path, Depends(_measured)]
 """The folder of the measurements that were published to this server."""
 
 OwnerTrialsDep = Annotated[int | None, Depends(_owner_trials)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class ComponentGrid:
         return cls(id=component.id, version=component.version, axes=axes)
 
     def __len__(self) -> int:
-        return math.prod(len(values) for _, values in self.axes)
+        return _length(*(len(values) for _, values in self.axes))
 
     def __iter__(self) -> Iterator[Component]:
         """Every combination; the last declared parameter varies fastest."""
@@ -65,7 +66,7 @@ class EstimatorGrid:
 
     def __len__(self) -> int:
         """Number of cells on one board."""
-        return len(self.estimator) * sum(map(len, self.optimizers)) * len(self.lrs)
+        return _length(len(self.estimator), sum(map(len, self.optimizers)), len(self.lrs))
 
     def __iter__(self) -> Iterator[tuple[Component, Component, float]]:
         return itertools.product(self.estimator, itertools.chain.from_iterable(self.optimizers), self.lrs)
@@ -74,6 +75,11 @@ class EstimatorGrid:
         """As a block of a sweep file, with its own optimizers and learning rates."""
         own = {"optimizer": [_optimizer_block(grid) for grid in self.optimizers], "lr": list(self.lrs)}
         return self.estimator.to_json() | own
+
+
+def _length(*factors: int) -> int:
+    """The product, as far as Python's ``len`` can say it: what is larger is refused all the same."""
+    return min(math.prod(factors), sys.maxsize)
 
 
 def _optimizer_block(grid: ComponentGrid) -> str | dict[str, Any]:

@@ -52,18 +52,24 @@ class Issues:
 
     def __init__(self) -> None:
         self._found: list[Issue] = []
+        self._left = 0
 
     def add(self, path: str, message: str, *, given: object = None, names: Sequence[str] = ()) -> None:
-        """Note an issue; the suggestion is the name among ``names`` nearest to ``given``."""
-        self._found.append(Issue(path, message, nearest(given, names)))
+        """Note an issue; the suggestion is the name among ``names`` nearest to ``given``.
+
+        Those beyond ``MAX_ISSUES`` are only counted: looking for near names takes most of the time.
+        """
+        if len(self._found) < MAX_ISSUES:
+            self._found.append(Issue(path, message, nearest(given, names)))
+        else:
+            self._left += 1
 
     def raise_if_any(self, source: str) -> None:
         """Raise :class:`SpecError` with what was collected, at most ``MAX_ISSUES`` of them."""
         if not self._found:
             return
-        left = len(self._found) - MAX_ISSUES
-        more = [Issue("", f"and {left} more issues; mend these first.")] if left > 0 else []
-        raise SpecError(self._found[:MAX_ISSUES] + more, source=source)
+        more = [Issue("", f"and {self._left} more issues; mend these first.")] if self._left else []
+        raise SpecError(self._found + more, source=source)
 
 
 def nearest(given: object, names: Sequence[str]) -> str | None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 MAX_BODY_BYTES = 1024 * 1024
 """Size of a sweep file, UTF-8."""
 
-MAX_EXCLAMATIONS = 1_000
-"""Exclamation marks in a YAML file: a row of them costs its reader the square of its length."""
-
 MAX_NODES = 50_000
 """Keys and values in a sweep file, every use of a YAML alias counted in full."""
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from benchmarks.engine.optimizers import registry
-from benchmarks.engine.optimizers.registry import OptimizerInfo
 from benchmarks.sweep_file.components import look_up, read_grid
 from benchmarks.sweep_file.grid import ComponentGrid
 from benchmarks.sweep_file.issues import Issues, at, listed, shown
-from benchmarks.sweep_file.limits import MAX_AXIS_VALUES, MAX_LR, MAX_OPTIMIZERS
+from benchmarks.sweep_file.limits import MAX_AXIS_VALUES, MAX_LR, MAX_OPTIMIZERS, MAX_TRIALS
 from benchmarks.sweep_file.parameters import read_axis
 from benchmarks.tasks import registry as tasks
 from benchmarks.tasks.info import TaskInfo
@@ -96,6 +95,7 @@ def read_optimizers(
     """
     if not isinstance(raw, list):
         grid = _read(raw, accepted, path, issues)
+        _check_contradictions([grid], [path], issues)
         return () if grid is None else (grid,)
     if not raw:
         issues.add(path, f"the list is empty; give at least one of {listed(accepted)}.")
@@ -103,7 +103,9 @@ def read_optimizers(
         most = f"at most {MAX_OPTIMIZERS:,} are allowed"
         issues.add(path, f"the list has {len(raw):,} entries, {most}; shorten it.")
         return ()
-    grids = [_read(item, accepted, at(path, i), issues) for i, item in enumerate(raw)]
+    paths = [at(path, i) for i in range(len(raw))]
+    grids = [_read(item, accepted, place, issues) for item, place in zip(raw, paths, strict=True)]
+    _check_contradictions(grids, paths, issues)
     _check_overlaps(grids, path, issues)
     return tuple(grid for grid in grids if grid is not None)
 
@@ -111,10 +113,7 @@ def read_optimizers(
 def _read(raw: Any, accepted: Sequence[str], path: str, issues: Issues) -> ComponentGrid | None:
     if isinstance(raw, dict):
         info = look_up(raw, path, "optimizer", registry.get, accepted, issues)
-        grid = None if info is None else read_grid(raw, info, path, issues)
-        if info is not None and grid is not None:
-            _check_contradictions(info, grid, path, issues)
-        return grid
+        return None if info is None else read_grid(raw, info, path, issues)
     if isinstance(raw, str) and raw in accepted:
         return read_grid({"id": raw}, registry.get(raw), path, issues)
     expected = f"expected one of {listed(accepted)}, or a mapping with such an id"
@@ -143,13 +142,19 @@ def _check_fixed(raw: Any, fixed: Mapping[str, Value], path: str, issues: Issues
                 issues.add(at(place, name), message)
 
 
-def _check_contradictions(info: OptimizerInfo, grid: ComponentGrid, path: str, issues: Issues) -> None:
-    """Note a combination of values that cannot go together."""
-    if not all(values for _, values in grid.axes):
-        return  # noted already
-    texts = (info.contradiction(component.values) for component in grid)
-    if text := next((text for text in texts if text), ""):
-        issues.add(path, f"{info.id}: {text}; change one of them.")
+def _check_contradictions(
+    grids: Sequence[ComponentGrid | None], paths: Sequence[str], issues: Issues
+) -> None:
+    """Note combinations of values that cannot go together."""
+    if sum(len(grid) for grid in grids if grid) > MAX_TRIALS:
+        return  # refused for its size, and too large to look at every setting
+    for grid, path in zip(grids, paths, strict=True):
+        if not grid:
+            continue  # noted already
+        info = registry.get(grid.id)
+        texts = (info.contradiction(component.values) for component in grid)
+        if text := next((text for text in texts if text), ""):
+            issues.add(path, f"{info.id}: {text}; change one of them.")
 
 
 def _check_overlaps(grids: Sequence[ComponentGrid | None], path: str, issues: Issues) -> None:

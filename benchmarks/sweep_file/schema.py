@@ -77,7 +77,8 @@ _PRECISION: dict[str, Any] = {"type": "string", "enum": list(PRECISIONS)}
 Values = Annotated[Any, WithJsonSchema(_VALUES)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 Tags = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH)]], Field(max_length=MAX_TAGS)
+    list[Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH)]],
+    Field(max_length=MAX_TAGS, json_schema_extra={"uniqueItems": True}),
 ]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_LENGTH)]
 

@@ -98,12 +98,25 @@ def _estimators(
     shared = section.model_dump(exclude_unset=True)
     check_names(shared, TRAINING, "/grid", issues, of="grid")
     training = Training.of_task(info).replaced(shared, "/grid", issues)
-    entries = [
-        _estimator(entry, training, at("/estimators", i), issues)
-        for i, entry in enumerate(fields.get("estimators", []))
-    ]
+    entries: list[EstimatorGrid] = []
+    settings = 0
+    for i, entry in enumerate(fields.get("estimators", [])):
+        entries.append(_estimator(entry, training, at("/estimators", i), issues))
+        settings += sum(map(len, entries[-1].optimizers))
+        if settings > MAX_TRIALS:  # before more of them are looked at one by one
+            return _too_many_optimizers(settings, i, issues)
     _check_overlaps(entries, issues)
     return tuple(entries)
+
+
+def _too_many_optimizers(settings: int, last: int, issues: Issues) -> tuple[EstimatorGrid, ...]:
+    """Note that the entries up to the last have more settings of optimizers than a sweep may have trials."""
+    issues.add(
+        "/estimators",
+        f"the first {last + 1:,} entries have {settings:,} settings of optimizers, and a sweep at most "
+        f"{MAX_TRIALS:,} trials; split the sweep.",
+    )
+    return ()
 
 
 def _estimator(entry: Any, training: Training, path: str, issues: Issues) -> EstimatorGrid:
@@ -163,7 +176,7 @@ def _rule(
     issues: Issues,
 ) -> tuple[str, Goal, tuple[str, ...]]:
     """The metric that chooses with its goal, and those that are reported."""
-    if info is None:
+    if info is None or len(task) > MAX_TRIALS:  # which is refused for its size
         return "", "minimize", ()
     metrics = {metric.name: metric for metric in info.metrics}
     if fields.get("diagnostics") is not None and all(values for _, values in task.axes):
@@ -199,11 +212,13 @@ def _select(
 def _report(
     names: list[str] | None, info: TaskInfo, metrics: Mapping[str, Metric], issues: Issues
 ) -> tuple[str, ...]:
+    seen: set[str] = set()
     for i, name in enumerate(names or ()):
         if name not in metrics:
             _note_metric(name, info, metrics, at("/report", i), issues)
-        elif names and name in names[:i]:
+        elif name in seen:
             issues.add(at("/report", i), f"{name} stands in the list twice; leave one out.")
+        seen.add(name)
     return tuple(names) if names else info.report
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header
 from starlette.responses import Response
 
 from service.api.downloads import disposition
 
-IfNoneMatch = Annotated[str | None, Header()]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(description="ETag of the answer that the client has; 304 where it is still the answer."),
+]
 """The tags that a client has."""
+
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "If-None-Match names this answer."}}
+"""For the description of what is answered by :func:`conditional`."""
 
 
 def conditional(

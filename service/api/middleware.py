@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -16,6 +17,13 @@ from service.api import problem_details
 
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 """Body of one report of a worker: a batch of curve points of a whole cohort."""
+
+LAST_PORT = 65_535
+_HOST = re.compile(
+    r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[0-9a-z_.-]+))(?::(?P<port>[0-9]{0,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+"""Nothing besides: readers of other forms (``127.0.0.1:80@evil.example``) disagree on what they name."""
 
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 DISCARD_SECONDS = 10.0
@@ -97,48 +105,91 @@ class HostCheck:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("host", "")
-        if host_name(given) in self._allowed:
+        if not (detail := self._objection(scope)):
             await self._app(scope, receive, send)
             return
-        detail = (
-            f"this server does not answer to the host {given[:200]!r}; it is known as "
-            f"{', '.join(sorted(self._allowed))}. Set HEUNBOARD_ALLOWED_HOSTS to add names."
-        )
         request = Request(scope)
         answer = problem_details.document(request, HTTPStatus.MISDIRECTED_REQUEST, "unknown-host", detail)
         body = answer.model_dump(mode="json", exclude_none=True)
         await JSONResponse(body, answer.status, media_type=problem_details.MEDIA_TYPE)(scope, receive, send)
 
+    def _objection(self, scope: Scope) -> str:
+        """Why the request is not for this server; empty where it is."""
+        if not scope["path"].startswith("/"):  # http://HOST/PATH, as proxies are asked, and CONNECT
+            return "this server is no proxy; send the path alone, and the host as Host."
+        given = Headers(scope=scope).getlist("host")
+        if len(given) == 1 and host_name(given[0]) in self._allowed:
+            return ""
+        return (
+            f"this server does not answer to the host {', '.join(given)[:200]!r}; it is known as "
+            f"{', '.join(sorted(self._allowed))}. Set HEUNBOARD_ALLOWED_HOSTS to add names."
+        )
+
 
 class BodyLimit:
-    """Refuses bodies above the limit with 413, without keeping more than the limit of them."""
+    """Refuses bodies above the limit with 413, without keeping more than the limit of them.
+
+    What an error leaves unread of a body is read and thrown away before the error is sent.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on with a counting ``receive``."""
-        limit = MAX_REPORT_BYTES if scope.get("path", "").startswith("/internal/") else MAX_BODY_BYTES
-        seen = 0
+        """Pass on with a body that counts."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(scope, receive)
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                await _discard(message, receive)
-                raise HTTPException(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"the body is larger than the limit of {limit:,} bytes",
-                    {"Connection": "close"},
-                )
-            return message
+        async def after_the_body(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= HTTPStatus.BAD_REQUEST:
+                await body.discard()
+            await send(message)
 
-        await self._app(scope, counted, send)
+        await self._app(scope, body.receive, after_the_body)
 
 
-async def _discard(message: Message, receive: Receive) -> None:
+class _Body:
+    """The body of one request."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        self._receive = receive
+        self._limit = MAX_REPORT_BYTES if scope["path"].startswith("/internal/") else MAX_BODY_BYTES
+        declared = headers.get("content-length", "")
+        self._declared = int(declared) if declared.isdigit() else 0
+        waits = headers.get("expect", "").lower() == "100-continue"  # for us to ask for it: it sends nothing
+        comes = (self._declared > 0 or "transfer-encoding" in headers) and not waits
+        self._last: Message = {"type": "http.request", "more_body": comes}
+        self._seen = 0
+
+    async def receive(self) -> Message:
+        """The next part.
+
+        Raises:
+            HTTPException: 413, as soon as it is known; the rest is not read yet.
+        """
+        self._require(self._declared)
+        self._last = await self._receive()
+        self._seen += len(self._last.get("body", b""))
+        self._require(self._seen)
+        return self._last
+
+    async def discard(self) -> None:
+        """Read what is left."""
+        await discard(self._last, self._receive)
+
+    def _require(self, size: int) -> None:
+        if size > self._limit:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body is larger than the limit of {self._limit:,} bytes",
+                {"Connection": "close"},
+            )
+
+
+async def discard(message: Message, receive: Receive) -> None:
     """Read what follows ``message``, so that whoever sends it gets to the answer."""
     seen = 0
     with anyio.move_on_after(DISCARD_SECONDS):
@@ -148,7 +199,8 @@ async def _discard(message: Message, receive: Receive) -> None:
 
 
 def host_name(header: str) -> str:
-    """The name in a Host header, without port and brackets, in lower case."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0].lower()
-    return header.partition(":")[0].lower()
+    """The name in a Host header, without port and brackets, in lower case; empty where it is malformed."""
+    found = _HOST.fullmatch(header)
+    if found is None or int(found["port"] or 0) > LAST_PORT:
+        return ""
+    return (found["address"] or found["name"]).lower()

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Mount
+from starlette.routing import Match
 
 from benchmarks.sweep import Issue, SpecError
+from benchmarks.sweep_file.issues import at
 from service import errors
 from service.api import correlation
 from service.api.correlation import current_request
@@ -31,6 +34,9 @@ from workers.version import PROTOCOL
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+TYPE_PREFIX = "urn:heunboard:problem:"
+"""How the type of every problem begins."""
 
 STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -57,11 +63,30 @@ STATUS: dict[type[errors.HeunboardError], HTTPStatus] = {
 """What an exception means over HTTP; any other of the tree is a 500."""
 
 
+HTTP_KINDS = {
+    HTTPStatus.BAD_REQUEST: "bad-request",
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "content-too-large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+    HTTPStatus.SERVICE_UNAVAILABLE: "service-unavailable",
+}
+"""What is refused as HTTP, not as something of ours. Python's phrases of statuses change."""
+
+OTHER_KINDS = {
+    "invalid-sweep": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid-request": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unknown-host": HTTPStatus.MISDIRECTED_REQUEST,
+    "database-away": HTTPStatus.SERVICE_UNAVAILABLE,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""What is no exception of ours, either."""
+
 _AWAY = "The database does not answer for now; nothing is lost. Ask again in a few seconds."
 _UNSTORABLE = "The request holds a value that the database cannot keep: a number out of range, or a sign."
 
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-"""Those that an application may take."""
+IN_PATHS = "/:@!$&'()*+,;=~"
+"""Signs that stand in the path of a URI as they are (RFC 3986, 3.3)."""
 
 Render = Callable[[Request, ProblemDocument], Response]
 Explain = Callable[[Request, Exception], Response]
@@ -131,17 +156,37 @@ def install(app: FastAPI, page: Render) -> Explain:
     return lambda request, error: next(h for k, h in handlers.items() if isinstance(error, k))(request, error)
 
 
+def kind_of(error: type[errors.HeunboardError]) -> str:
+    """The last part of the type of its problems: ``invalid-page-token``."""
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in error.__name__).lstrip("-")
+
+
+def kinds() -> dict[str, HTTPStatus]:
+    """Every type of a problem that the API answers, without what all begin with, and its status."""
+    ours = {kind_of(one): status for error, status in STATUS.items() for one in _leaves(error)}
+    return {kind: status for status, kind in HTTP_KINDS.items()} | OTHER_KINDS | ours
+
+
+def _leaves(error: type[errors.HeunboardError]) -> Iterator[type[errors.HeunboardError]]:
+    """The class, or in place of one whose kinds are told apart those kinds."""
+    kinds = error.__subclasses__()
+    if error is not errors.InvalidDocument:
+        yield error
+    for one in kinds:
+        yield from _leaves(one)
+
+
 def document(
     request: Request, status: int, kind: str, detail: str, places: list[Place] | None = None
 ) -> ProblemDocument:
     """A problem about ``request``."""
     title = kind.replace("-", " ").capitalize()
     return ProblemDocument(
-        type=f"urn:heunboard:problem:{kind}",
+        type=TYPE_PREFIX + kind,
         title=title,
         status=int(status),
         detail=detail,
-        instance=request.url.path,
+        instance=quote(request.scope["path"], safe=IN_PATHS),
         request_id=current_request(),
         errors=places or [],
     )
@@ -169,20 +214,22 @@ def _wants_page(request: Request) -> bool:
 
 
 def _allowed(request: Request) -> str:
-    """What the path takes by all its routes; Starlette names the methods of one of them."""
-    scope = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
+    """What the path takes by all routes of its plainest form; Starlette names the methods of one route.
 
-    def takes(method: str) -> bool:
-        if method == "HEAD":  # see middleware.HeadAsGet
-            return takes("GET")
-        fits = [r for r in request.app.routes if r.matches({**scope, "method": method})[0] is Match.FULL]
-        return any(not isinstance(route, Mount) or method == "GET" for route in fits)  # mounted are files
-
-    return ", ".join(filter(takes, METHODS))
+    ``/sweeps/plan`` is not ``/sweeps/{id}``, though it could be read so.
+    """
+    forms: dict[str, set[str]] = {}
+    scope = {"type": "http", "method": "GET", "path": request.url.path, "root_path": "", "headers": []}
+    for route in iter_route_contexts(request.app.routes):
+        if route.matches(scope)[0] is not Match.NONE:
+            taken = route.methods or {"GET"}  # mounted are files
+            forms.setdefault(route.path or "", set()).update(taken)
+    plainest = forms[min(forms, key=lambda form: form.count("{"))]
+    return ", ".join(sorted(plainest | ({"HEAD"} if "GET" in plainest else set())))  # see HeadAsGet
 
 
 def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) -> ProblemDocument:
-    kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    kind = HTTP_KINDS[HTTPStatus(error.status_code)]
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
         advice = "" if _wants_page(request) else "; /openapi.json lists every route"
@@ -193,12 +240,20 @@ def _http(request: Request, error: HTTPException, headers: Mapping[str, str]) ->
 
 
 def _request(request: Request, error: RequestValidationError) -> ProblemDocument:
-    places = [
-        Place(pointer="".join(f"/{part}" for part in one["loc"]), message=one["msg"])
-        for one in error.errors()
-    ]
+    found: dict[str, str] = {}
+    for one in error.errors():
+        found.setdefault(_pointer(one["loc"]), one["msg"])
+    places = [Place(pointer=pointer, message=message) for pointer, message in found.items()]
     detail = "; ".join(f"{place.pointer}: {place.message}" for place in places)
     return document(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", detail, places)
+
+
+def _pointer(location: tuple[str | int, ...]) -> str:
+    """Where in the request; pydantic appends the kinds of value that a parameter could have had."""
+    part, *inner = location
+    if part != "body":
+        inner = [one for i, one in enumerate(inner) if i == 0 or isinstance(one, int)]
+    return "".join(at("", step) for step in (part, *inner))
 
 
 def _ours(request: Request, error: errors.HeunboardError) -> ProblemDocument:
@@ -207,6 +262,6 @@ def _ours(request: Request, error: errors.HeunboardError) -> ProblemDocument:
     )
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
-    kind = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(error).__name__).lstrip("-")
+    kind = kind_of(type(error))
     places = _places(error.issues) if isinstance(error, errors.InvalidDocument) else []
     return document(request, status, kind, str(error), places)

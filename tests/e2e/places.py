@@ -48,4 +48,6 @@ PLACES = (
     Place("/?q=nothing+like+it"),
     Place("/nodes"),
     Place("/sign-in"),
+    Place("/docs", "details.operation"),
+    Place("/docs#sweeps_submit", "details.operation"),
 )

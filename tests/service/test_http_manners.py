@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from benchmarks.sweep import Sweep
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
+from service.api.middleware import DISCARD_SECONDS
 from service.resources import keeping
 from service.storage import migrations
 from tests.support.databases import engine_of
@@ -66,7 +71,9 @@ def test_head_is_answered_wherever_get_is(app: FastAPI) -> None:
     for path in [p.replace("{id}", "1").replace("{key}", "1") for p in paths] + pages:
         get, head = http.get(path), http.head(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
-        changing = {"content-length"} if path == "/metrics" else set()  # it has counted the GET before
+        changing = {"x-request-id"} | (
+            {"content-length"} if path == "/metrics" else set()
+        )  # it has counted GET
         same = [{k: v for k, v in one.headers.items() if k not in changing} for one in (head, get)]
         assert same[0] == same[1], path
 
@@ -75,7 +82,8 @@ def test_head_is_answered_wherever_get_is(app: FastAPI) -> None:
     ("path", "allowed"),
     [
         ("/api/v1/sweeps", "GET, HEAD, POST"),
-        ("/api/v1/sweeps/plan", "DELETE, GET, HEAD, PATCH, POST"),  # nobody's id, but a path of /sweeps/{id}
+        ("/api/v1/sweeps/plan", "POST"),  # not /sweeps/{id}
+        ("/api/v1/suites/tiny/plan", "GET, HEAD"),
         ("/api/v1/estimators/st/certificate", "GET, HEAD, PUT"),
         ("/api/v1/boards", "GET, HEAD"),
         ("/internal/v1/attempts/1/start", "POST"),
@@ -109,6 +117,81 @@ def test_whoever_sends_too_much_sees_the_answer(app: FastAPI, size: int, pieces:
             answer = connection.getresponse()
             assert (answer.status, answer.getheader("content-type")) == (413, PROBLEM)
             assert b"larger than the limit" in answer.read()
+
+
+HEADS = {
+    "a host with a user": (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:80@evil.example\r\n\r\n", 421),
+    "half an address": (b"GET /healthz HTTP/1.1\r\nHost: [::1\r\n\r\n", 421),
+    "a port that is none": (b"GET /healthz HTTP/1.1\r\nHost: localhost:evil\r\n\r\n", 421),
+    "an empty host": (b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n", 421),
+    "no host in HTTP 1.0": (b"GET /healthz HTTP/1.0\r\n\r\n", 421),
+    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+    "an absolute target": (b"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    "our absolute target": (b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    "a target that is an authority": (b"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    "the right host": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+}
+
+
+def test_odd_heads_are_refused(app: FastAPI) -> None:
+    """As bytes on a connection: libraries for clients do not send all of them."""
+    with served(app) as url:
+        for what, (head, status) in HEADS.items():
+            with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=30) as connection:
+                connection.sendall(head)
+                assert connection.recv(64).split()[1] == b"%d" % status, what
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "chunked"])
+def test_a_stranger_to_an_attempt_is_refused_before_the_report_is_read(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, pieces: bool
+) -> None:
+    """And sees the answer, though all of the report was sent."""
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("the report was read")
+
+    monkeypatch.setattr("workers.messages.Outcome.model_validate_json", read)
+    body = b"[]" * 30_000_000
+    content = iter([body[:1000], body[1000:]]) if pieces else body
+    with served(app) as url:
+        address = httpx.URL(url)
+        with contextlib.closing(HTTPConnection(address.host, address.port, timeout=60)) as connection:
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer guess"}
+            connection.request("POST", "/internal/v1/attempts/1/finish", content, headers)
+            assert connection.getresponse().status == 401
+
+
+def test_who_asks_before_sending_too_much_is_told_at_once(app: FastAPI) -> None:
+    """``Expect: 100-continue``: nothing of the body is sent, and nothing of it waited for."""
+    head = b"POST /api/v1/sweeps HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/yaml\r\n"
+    head += b"Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n"
+    with served(app) as url, socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0)) as connection:
+        connection.settimeout(DISCARD_SECONDS / 2)
+        connection.sendall(head)
+        assert connection.recv(64).split()[1] == b"413"
+
+
+def test_sweeps_that_are_read_keep_nobody_else_waiting(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six are read, and read, until the test has had its other answers: reading is beside the event loop, and
+    beside the threads that answer everything else."""
+    answered, begun = threading.Event(), threading.Semaphore(0)
+
+    def reads(_: bytes) -> Sweep:
+        begun.release()
+        assert answered.wait(30)
+        return small_sweep()
+
+    monkeypatch.setattr("service.api.routes.sweeps.load_sweep", reads)
+    with served(app) as url, httpx.Client(base_url=url, timeout=30) as http, ThreadPoolExecutor(6) as pool:
+        six = [
+            pool.submit(httpx.post, f"{url}/api/v1/sweeps/plan", headers=YAML, timeout=60) for _ in range(6)
+        ]
+        assert begun.acquire(timeout=30)
+        assert [http.get(path).status_code for path in ("/healthz", "/api/v1/sweeps")] == [200, 200]
+        answered.set()
+        assert [one.result().status_code for one in six] == [200] * 6
 
 
 def test_what_a_killed_process_left_of_a_document_goes(tmp_path: Path) -> None:

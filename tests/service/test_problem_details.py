@@ -137,10 +137,39 @@ def test_a_database_of_another_version_is_not_ready(tmp_path: Any) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"])
-def test_a_foreign_host_is_refused(app: FastAPI, host: str) -> None:
-    answer = browser_of(app).get("/api/v1/sweeps", headers={"Host": host})
-    assert "HEUNBOARD_ALLOWED_HOSTS" in require_problem(answer, 421)["detail"]
+FOREIGN = [
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "",
+    ":80",
+    "localhost.evil.example:80",
+    "127.0.0.1:80@evil.example",
+    "user@127.0.0.1",
+    "[::1",
+    "[::1]x",
+    "[::1]:80:80",
+    "::1",
+    "localhost:evil",
+    "localhost:80 ",
+    "localhost:-1",
+    "127.0.0.1:99999",
+    "127.0.0.1:800000",
+    "127.0.0.1/",
+    "localhost, evil.example",
+    "localh\u00f6st",
+]
+
+
+def test_foreign_hosts_are_refused(app: FastAPI) -> None:
+    http = browser_of(app)
+    for host in FOREIGN:
+        answer = http.get("/api/v1/sweeps", headers=[(b"Host", host.encode())])
+        assert "HEUNBOARD_ALLOWED_HOSTS" in require_problem(answer, 421)["detail"], host
+
+
+def test_of_two_hosts_none_is_believed(app: FastAPI) -> None:
+    answer = browser_of(app).get("/healthz", headers=[("Host", "localhost"), ("Host", "localhost")])
+    assert "'localhost, localhost'" in require_problem(answer, 421)["detail"]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +178,8 @@ def test_a_foreign_host_is_refused(app: FastAPI, host: str) -> None:
         ("localhost:80", "localhost"),
         ("127.0.0.1", "127.0.0.1"),
         ("[::1]:8000", "::1"),
+        ("localhost:", "localhost"),
+        ("localhost:65535", "localhost"),
         ("LOCALHOST", "localhost"),
     ],
 )

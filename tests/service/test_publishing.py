@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from estimators import available, get
@@ -43,7 +44,14 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def browser(engine: Engine, tmp_path: Path) -> httpx.Client:
     """The application with a data directory of its own."""
-    return browser_of(application(engine, tmp_path))
+    return sender(application(engine, tmp_path))
+
+
+def sender(app: FastAPI) -> httpx.Client:
+    """A client that declares every body as JSON."""
+    http = browser_of(app)
+    http.headers["Content-Type"] = "application/json"
+    return http
 
 
 @pytest.fixture
@@ -244,7 +252,7 @@ def test_a_body_above_the_limit_and_an_unknown_estimator_are_refused(browser: ht
 
 
 def test_a_server_without_a_data_directory_says_so(engine: Engine) -> None:
-    answer = browser_of(application(engine)).put(URL, content=json.dumps(document()))
+    answer = sender(application(engine)).put(URL, content=json.dumps(document()))
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "data directory" in answer.json()["detail"]
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from service.api.conditional import IfNoneMatch, conditional
+from service.api.conditional import NOT_MODIFIED, IfNoneMatch, conditional
 from service.api.downloads import file_name, streamed
-from service.dependencies import EngineDep, Report, Select
+from service.dependencies import BoardId, EngineDep, Report, Select
 from service.resources import board_figures, boards, describe, drawing, tables, tidy
 from service.resources.colours import Scheme
 from service.resources.tables import Table
@@ -27,8 +27,6 @@ CellsQuery = Annotated[
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 PICTURES = {"svg": "image/svg+xml", "png": "image/png"}
 
-NOT_MODIFIED = {"description": "If-None-Match names the current state."}
-
 TABLES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
@@ -42,7 +40,11 @@ TABLES: dict[int | str, dict[str, Any]] = {
 
 @router.get("/{id}/trials", response_class=Response, responses=TABLES)
 def show_trials(
-    engine: EngineDep, id: str, select: Select = None, cells: CellsQuery = "all", format: FormatQuery = "csv"
+    engine: EngineDep,
+    id: BoardId,
+    select: Select = None,
+    cells: CellsQuery = "all",
+    format: FormatQuery = "csv",
 ) -> Response:
     """Every trial of a board, a row each: setting, seed, state, final metrics, what it took."""
     source = tidy.source(engine, id, select=select, cells=cells)
@@ -51,7 +53,11 @@ def show_trials(
 
 @router.get("/{id}/curves", response_class=Response, responses=TABLES)
 def show_curves(
-    engine: EngineDep, id: str, select: Select = None, cells: CellsQuery = "all", format: FormatQuery = "csv"
+    engine: EngineDep,
+    id: BoardId,
+    select: Select = None,
+    cells: CellsQuery = "all",
+    format: FormatQuery = "csv",
 ) -> Response:
     """Every curve of a board's trials, a row for each metric and epoch."""
     source = tidy.source(engine, id, select=select, cells=cells)
@@ -61,11 +67,11 @@ def show_curves(
 @router.get(
     "/{id}/figure",
     response_class=Response,
-    responses={200: {"content": {name: {} for name in PICTURES.values()}}, 304: NOT_MODIFIED},
+    responses={200: {"content": {name: {} for name in PICTURES.values()}}, **NOT_MODIFIED},
 )
 def show_figure(
     engine: EngineDep,
-    id: str,
+    id: BoardId,
     kind: board_figures.Kind,
     select: Select = None,
     report: Report = None,

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from service.api.board_texts import TEXTS, Format
-from service.api.conditional import IfNoneMatch, conditional
+from service.api.conditional import NOT_MODIFIED, IfNoneMatch, conditional
 from service.api.downloads import file_name
-from service.dependencies import EngineDep, IntervalQuery, Limit, PageToken, Report, Select
+from service.dependencies import BoardId, EngineDep, IntervalQuery, Limit, PageToken, Report, Select
 from service.resources import boards
 from service.resources.board_schemas import Board, BoardCellList
 
@@ -27,14 +27,11 @@ TEXT_ANSWERS: dict[str, Any] = {
 @router.get(
     "/{id}",
     response_model=Board,
-    responses={
-        200: {"content": TEXT_ANSWERS},
-        304: {"description": "If-None-Match names the current state."},
-    },
+    responses={200: {"content": TEXT_ANSWERS}, **NOT_MODIFIED},
 )
 def show_board(
     engine: EngineDep,
-    id: str,
+    id: BoardId,
     select: Select = None,
     report: Report = None,
     interval: IntervalQuery = "t",
@@ -53,7 +50,7 @@ def show_board(
 @router.get("/{id}/cells")
 def list_cells(
     engine: EngineDep,
-    id: str,
+    id: BoardId,
     select: Select = None,
     report: Report = None,
     estimator: Annotated[str | None, Query(max_length=64, description="Only its settings.")] = None,

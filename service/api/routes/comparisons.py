@@ -5,8 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from service.api.conditional import IfNoneMatch, conditional
-from service.dependencies import ComparedFirst, ComparedOthers, EngineDep, Margin, Metric, OtherBoard, Select
+from service.api.conditional import NOT_MODIFIED, IfNoneMatch, conditional
+from service.dependencies import (
+    BoardId,
+    ComparedFirst,
+    ComparedOthers,
+    EngineDep,
+    Margin,
+    Metric,
+    OtherBoard,
+    Select,
+)
 from service.resources import comparisons
 from service.resources.comparison_schemas import Comparison
 from service.resources.comparisons import Question
@@ -17,11 +26,11 @@ router = APIRouter(prefix="/boards", tags=["boards"])
 @router.get(
     "/{id}/compare",
     response_model=Comparison,
-    responses={304: {"description": "If-None-Match names the current state."}},
+    responses=NOT_MODIFIED,
 )
 def show_comparison(
     engine: EngineDep,
-    id: str,
+    id: BoardId,
     a: ComparedFirst,
     b: ComparedOthers,
     board: OtherBoard = None,

@@ -11,12 +11,18 @@ from sqlalchemy import Engine
 
 from benchmarks.sweep_file.limits import MAX_PRIORITY, MIN_PRIORITY
 from benchmarks.sweep_file.schema import Description, Name, Tags
+from service.api import openapi
 from service.api.content_types import require_json
-from service.dependencies import OWN_SWEEP, EngineDep
+from service.dependencies import OWN_SWEEP, EngineDep, SweepId
 from service.queue.control import Controls
 from service.resources import schemas, sweeps
 
-router = APIRouter(prefix="/sweeps/{id}", tags=["sweeps"], dependencies=[OWN_SWEEP, Depends(require_json)])
+router = APIRouter(
+    prefix="/sweeps/{id}",
+    tags=["sweeps"],
+    dependencies=[OWN_SWEEP, Depends(require_json)],
+    responses=openapi.problems(conflict="The sweep is so already, or can no longer become so."),
+)
 
 
 class NoChoice(BaseModel):
@@ -28,7 +34,7 @@ class NoChoice(BaseModel):
 class SweepChange(BaseModel):
     """What of a sweep can be changed; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     priority: Annotated[
         int | None, Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Higher runs first.")
@@ -45,37 +51,37 @@ class SweepChange(BaseModel):
 
 
 @router.post("/pause")
-def pause(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
+def pause(engine: EngineDep, id: SweepId, _body: NoChoice) -> schemas.SweepLine:
     """Compute nothing more of a sweep for now. What runs stops at its next segment and keeps its place."""
     return _done(engine, id, Controls.pause)
 
 
 @router.post("/resume")
-def resume(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
+def resume(engine: EngineDep, id: SweepId, _body: NoChoice) -> schemas.SweepLine:
     """Go on with a sweep that is paused or cancelled."""
     return _done(engine, id, Controls.resume)
 
 
 @router.post("/cancel")
-def cancel(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
+def cancel(engine: EngineDep, id: SweepId, _body: NoChoice) -> schemas.SweepLine:
     """Give up the trials that have no outcome; those that other sweeps want go on."""
     return _done(engine, id, Controls.cancel)
 
 
 @router.post("/retry")
-def retry(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
+def retry(engine: EngineDep, id: SweepId, _body: NoChoice) -> schemas.SweepLine:
     """Queue the trials again that failed or were cancelled."""
     return _done(engine, id, Controls.retry)
 
 
 @router.post("/restore")
-def restore(engine: EngineDep, id: str, _body: NoChoice) -> schemas.SweepLine:
+def restore(engine: EngineDep, id: SweepId, _body: NoChoice) -> schemas.SweepLine:
     """Take a deleted sweep out of the bin."""
     return _done(engine, id, Controls.restore)
 
 
 @router.patch("")
-def change(engine: EngineDep, id: str, body: SweepChange) -> schemas.SweepLine:
+def change(engine: EngineDep, id: SweepId, body: SweepChange) -> schemas.SweepLine:
     """Change the priority of a sweep, or what it says of itself; what runs is not disturbed."""
     said = body.model_dump(exclude={"priority"}, exclude_none=True)
 

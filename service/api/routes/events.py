@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from pydantic import StringConstraints
 
+from service.api import openapi
 from service.api.live.bulletin import Topics
 from service.api.live.hub import Hub, Listener
 from service.api.live.stream import EventStream
@@ -16,12 +18,33 @@ from service.resources.sweeps import sweep_id
 
 router = APIRouter(prefix="/events", tags=["events"])
 
+EVENTS: openapi.Answers = {
+    200: {
+        "content": {
+            EventStream.media_type: {
+                "schema": {
+                    "type": "object",
+                    "description": "One event; streams begin with `retry`, and comments keep them alive.",
+                    "properties": {
+                        "id": {"type": "string"},
+                        "event": {"type": "string", "enum": list(get_args(Kind))},
+                        "data": {"type": "string", "contentMediaType": "application/json"},
+                    },
+                    "required": ["event", "data"],
+                }
+            }
+        }
+    }
+}
+NOT_THERE = openapi.problems(not_found="What is named as a sweep cannot be the id of one.")
+
 MOST_SUBJECTS = 100
 LATEST_S = 5.0
 """How long the database may take to answer those who ask from time to time."""
 
 Sweeps = Annotated[list[str] | None, Query(max_length=MOST_SUBJECTS, description="Ids of sweeps.")]
-Boards = Annotated[list[str] | None, Query(max_length=MOST_SUBJECTS, description="Ids of boards.")]
+BoardKey = Annotated[str, StringConstraints(pattern="^[0-9a-f]{1,64}$")]
+Boards = Annotated[list[BoardKey] | None, Query(max_length=MOST_SUBJECTS, description="Ids of boards.")]
 Kinds = Annotated[list[Kind] | None, Query(max_length=MOST_SUBJECTS, description="Kinds of events.")]
 
 
@@ -46,7 +69,7 @@ async def _asker(request: Request, topics: Annotated[Topics, Depends(_topics)]) 
         yield listener
 
 
-@router.get("", status_code=HTTPStatus.OK, response_class=EventStream)
+@router.get("", status_code=HTTPStatus.OK, response_class=EventStream, responses=EVENTS | NOT_THERE)
 async def events(listener: Annotated[Listener, Depends(_listener)]) -> EventStream:
     """What changes: first how everything stands that is asked for, then every change.
 
@@ -57,7 +80,7 @@ async def events(listener: Annotated[Listener, Depends(_listener)]) -> EventStre
     return EventStream(listener)
 
 
-@router.get("/latest")
+@router.get("/latest", responses=NOT_THERE)
 async def latest(listener: Annotated[Listener, Depends(_asker)]) -> Latest:
     """How everything stands that is asked for: the first events of the stream, for who cannot listen."""
     try:

@@ -39,7 +39,11 @@ def readyz(request: Request, engine: EngineDep) -> Health:
     return Health(status="ready", version=package_version())
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 def metrics(request: Request) -> Response:
     """Depth of the queue, lost attempts, speed, slots, times of requests, in Prometheus' text format."""
     return Response(request.app.state.telemetry.text(), media_type=CONTENT_TYPE_LATEST)

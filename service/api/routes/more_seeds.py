@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from service.dependencies import EngineDep, Select
+from service.api import content_types, openapi
+from service.dependencies import BoardId, EngineDep, Select
 from service.resources import boards, more_seeds
 
 router = APIRouter(prefix="/boards", tags=["boards"])
 
 
-@router.get("/{id}/more-seeds")
+@router.get("/{id}/more-seeds", responses={200: {"content": {content_types.JSON: openapi.SWEEP_FILE}}})
 def show_more_seeds(
     engine: EngineDep,
-    id: str,
+    id: BoardId,
     estimator: Annotated[str, Query(max_length=64, description="The row that is held against the best.")],
     select: Select = None,
 ) -> dict[str, Any]:

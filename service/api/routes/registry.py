@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Request
 
 from benchmarks.tasks import registry as tasks
 from estimators import registry as estimators
-from service.dependencies import EngineDep, PublishedDep
+from service.api import content_types
+from service.dependencies import EngineDep, EstimatorId, PublishedDep, TaskId
 from service.resources import catalogue, certificates, standing
 from service.resources.board_list_schemas import Standing
 from service.resources.schemas import EstimatorEntry, EstimatorList, TaskEntry, TaskList
@@ -25,6 +26,7 @@ CERTIFICATE_BODY = {
 
 
 async def _body(request: Request) -> bytes:
+    content_types.require_json(request)
     return await request.body()
 
 
@@ -41,13 +43,13 @@ def list_estimators() -> EstimatorList:
 
 
 @router.get("/estimators/{id}")
-def show_estimator(id: str) -> EstimatorEntry:
+def show_estimator(id: EstimatorId) -> EstimatorEntry:
     """One estimator."""
     return catalogue.estimator_entry(certificates.entry(id))
 
 
 @router.get("/estimators/{id}/certificate")
-def show_certificate(id: str, published: PublishedDep) -> dict[str, Any]:
+def show_certificate(id: EstimatorId, published: PublishedDep) -> dict[str, Any]:
     """The stored certificate of this version of an estimator: its declared properties, measured.
 
     ``published_at`` is when it was published to this server; null for one that is shipped with its package.
@@ -56,19 +58,19 @@ def show_certificate(id: str, published: PublishedDep) -> dict[str, Any]:
 
 
 @router.put("/estimators/{id}/certificate", openapi_extra=CERTIFICATE_BODY)
-def publish_certificate(id: str, published: PublishedDep, body: CertificateBody) -> dict[str, Any]:
+def publish_certificate(id: EstimatorId, published: PublishedDep, body: CertificateBody) -> dict[str, Any]:
     """Publish what ``heunboard certify ID --publish`` measured; it replaces what was published before."""
     return certificates.publish(certificates.entry(id), body, published).to_json()
 
 
 @router.get("/estimators/{id}/standing")
-def show_standing(engine: EngineDep, id: str) -> Standing:
+def show_standing(engine: EngineDep, id: EstimatorId) -> Standing:
     """Where an estimator stands over the boards that it is on, those with the newest results first."""
     return standing.show_standing(engine, certificates.entry(id).id)
 
 
 @router.get("/tasks/{id}")
-def show_task(id: str) -> TaskEntry:
+def show_task(id: TaskId) -> TaskEntry:
     """One task."""
     return catalogue.task_entry(catalogue.task(id))
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from service.api import report_texts
-from service.api.conditional import IfNoneMatch, conditional
-from service.dependencies import EngineDep, MeasuredDep, TierQuery
+from service.api.conditional import NOT_MODIFIED, IfNoneMatch, conditional
+from service.dependencies import EngineDep, ExhibitId, MeasuredDep, SuiteId, TierQuery
 from service.resources import drawing, figures, reproductions, suite_reports
 from service.resources.colours import Scheme
 from service.resources.suite_schemas import SuiteReport
@@ -24,19 +24,17 @@ MEDIA_TYPES = {
     "png": "image/png",
 }
 
-NOT_MODIFIED = {"description": "If-None-Match names the current state."}
-
 
 @router.get(
     "/report",
     response_model=SuiteReport,
-    responses={200: {"content": {"text/markdown": {}, "application/x-latex": {}}}, 304: NOT_MODIFIED},
+    responses={200: {"content": {"text/markdown": {}, "application/x-latex": {}}}, **NOT_MODIFIED},
 )
 def show_report(
     engine: EngineDep,
     measured: MeasuredDep,
-    suite: str,
-    exhibit: str,
+    suite: SuiteId,
+    exhibit: ExhibitId,
     tier: TierQuery,
     format: Literal["json", "markdown", "latex"] = "json",
     if_none_match: IfNoneMatch = None,
@@ -53,12 +51,12 @@ def show_report(
 @router.get(
     "/figure",
     response_class=Response,
-    responses={200: {"content": {"image/svg+xml": {}, "image/png": {}}}, 304: NOT_MODIFIED},
+    responses={200: {"content": {"image/svg+xml": {}, "image/png": {}}}, **NOT_MODIFIED},
 )
 def show_figure(
     engine: EngineDep,
-    suite: str,
-    exhibit: str,
+    suite: SuiteId,
+    exhibit: ExhibitId,
     tier: TierQuery,
     format: drawing.Format = "svg",
     scheme: Scheme = "light",

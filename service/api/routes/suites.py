@@ -11,8 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmarks.suites.reading import Exhibit
 from benchmarks.sweep_file.limits import MAX_NAME_LENGTH, MAX_PRIORITY, MIN_PRIORITY
 from service.access.callers import Caller
-from service.api import content_types
-from service.dependencies import CallerDep, EngineDep, MeasuredDep, OwnerTrialsDep, TierQuery
+from service.api import content_types, openapi
+from service.dependencies import (
+    CallerDep,
+    EngineDep,
+    ExhibitId,
+    MeasuredDep,
+    OwnerTrialsDep,
+    SuiteId,
+    TierQuery,
+)
 from service.resources import measurements, reproductions, schemas, suites
 
 router = APIRouter(prefix="/suites", tags=["suites"])
@@ -24,6 +32,16 @@ MEASUREMENTS_BODY = {
         "description": "What `python -m benchmarks.commands.efficiency --json FILE` wrote.",
     }
 }
+
+
+def _submitted(answer: type[BaseModel]) -> openapi.Answers:
+    return {
+        200: {"description": "Nothing was left to submit."},
+        201: {"description": "Something was submitted.", "model": answer},
+        **openapi.problems(
+            too_many_requests="The owner may have no more trials that wait or run, or too many requests came."
+        ),
+    }
 
 
 class Wanted(BaseModel):
@@ -43,7 +61,7 @@ class Wanted(BaseModel):
     )
 
 
-def _exhibit(suite: str, exhibit: str) -> Exhibit:
+def _exhibit(suite: SuiteId, exhibit: ExhibitId) -> Exhibit:
     return reproductions.exhibit(f"{suite}/{exhibit}")
 
 
@@ -63,13 +81,13 @@ def list_suites(engine: EngineDep, measured: MeasuredDep) -> schemas.SuiteList:
 
 
 @router.get("/{suite}")
-def show_suite(engine: EngineDep, measured: MeasuredDep, suite: str) -> schemas.SuiteDetail:
+def show_suite(engine: EngineDep, measured: MeasuredDep, suite: SuiteId) -> schemas.SuiteDetail:
     """A paper with its tables and figures."""
     return suites.show_suite(engine, suite, measured)
 
 
 @router.get("/{suite}/plan")
-def plan_suite(engine: EngineDep, suite: str, tier: TierQuery) -> schemas.Plan:
+def plan_suite(engine: EngineDep, suite: SuiteId, tier: TierQuery) -> schemas.Plan:
     """What a tier of all tables and figures would compute; trials that two of them share count once."""
     having = suites.with_tier(reproductions.suite(suite), tier)
     return reproductions.plan(engine, [one for one, _ in having], having[0][1])
@@ -87,12 +105,16 @@ def plan_exhibit(engine: EngineDep, exhibit: ExhibitDep, tier: TierQuery) -> sch
     return reproductions.plan(engine, [exhibit], reproductions.tier_of(exhibit, tier))
 
 
-@router.post("/{suite}", dependencies=[Depends(content_types.require_json)])
+@router.post(
+    "/{suite}",
+    dependencies=[Depends(content_types.require_json)],
+    responses=_submitted(schemas.ReproductionList),
+)
 def reproduce_suite(
     engine: EngineDep,
     caller: CallerDep,
     owner_trials: OwnerTrialsDep,
-    suite: str,
+    suite: SuiteId,
     wanted: Wanted,
     response: Response,
 ) -> schemas.ReproductionList:
@@ -108,7 +130,11 @@ def reproduce_suite(
     return schemas.ReproductionList(reproductions=found)
 
 
-@router.post("/{suite}/{exhibit}", dependencies=[Depends(content_types.require_json)])
+@router.post(
+    "/{suite}/{exhibit}",
+    dependencies=[Depends(content_types.require_json)],
+    responses=_submitted(schemas.Reproduction),
+)
 def reproduce_exhibit(
     engine: EngineDep,
     caller: CallerDep,

@@ -10,7 +10,7 @@ import anyio
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from benchmarks.sweep import Sweep, load_sweep
-from service.api import content_types
+from service.api import content_types, openapi
 from service.dependencies import (
     OWN_SWEEP,
     CallerDep,
@@ -19,6 +19,7 @@ from service.dependencies import (
     NameQuery,
     OwnerTrialsDep,
     PageToken,
+    SweepId,
     SweepSearch,
 )
 from service.queue import bin, limits, submission
@@ -34,7 +35,7 @@ MEDIA_TYPES = (content_types.JSON, "application/yaml", "application/x-yaml", "te
 SWEEP_BODY = {
     "requestBody": {
         "required": True,
-        "content": {name: {"schema": {"type": "object"}} for name in MEDIA_TYPES[:2]},
+        "content": {name: dict(openapi.SWEEP_FILE) for name in MEDIA_TYPES[:2]},
         "description": "A sweep file, YAML or JSON.",
     }
 }
@@ -56,6 +57,10 @@ async def _sweep(request: Request) -> Sweep:
     return await anyio.to_thread.run_sync(load_sweep, await request.body(), limiter=_PARSING)
 
 
+TOO_MANY = openapi.problems(
+    too_many_requests="The owner may have no more trials that wait or run, or too many requests came."
+)
+
 SweepBody = Annotated[Sweep, Depends(_sweep)]
 IdempotencyKey = Annotated[
     str | None,
@@ -63,7 +68,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("", status_code=HTTPStatus.CREATED, openapi_extra=SWEEP_BODY)
+@router.post("", status_code=HTTPStatus.CREATED, openapi_extra=SWEEP_BODY, responses=TOO_MANY)
 def submit(
     engine: EngineDep,
     caller: CallerDep,
@@ -100,13 +105,13 @@ def list_sweeps(
 
 
 @router.get("/{id}")
-def show_sweep(engine: EngineDep, id: str) -> schemas.SweepDetail:
+def show_sweep(engine: EngineDep, id: SweepId) -> schemas.SweepDetail:
     """A sweep with its progress, first boards and first failures."""
     return sweeps.show_sweep(engine, id)
 
 
-@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[OWN_SWEEP])
-def delete_sweep(engine: EngineDep, id: str, forever: bool = False) -> None:
+@router.delete("/{id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[OWN_SWEEP])
+def delete_sweep(engine: EngineDep, id: SweepId, forever: bool = False) -> None:
     """Put a sweep into the bin, cancelled, from where it can be restored for some days.
 
     With ``forever`` it goes at once, with the trials that no other sweep wants; a trial that still runs goes
@@ -120,7 +125,7 @@ def delete_sweep(engine: EngineDep, id: str, forever: bool = False) -> None:
 
 @router.get("/{id}/boards")
 def list_boards(
-    engine: EngineDep, id: str, limit: Limit = 100, page_token: PageToken = None
+    engine: EngineDep, id: SweepId, limit: Limit = 100, page_token: PageToken = None
 ) -> schemas.SweepBoardList:
     """The boards of a sweep."""
     return sweeps.list_boards(engine, id, limit=limit, page_token=page_token)
@@ -128,7 +133,11 @@ def list_boards(
 
 @router.get("/{id}/cells")
 def list_cells(
-    engine: EngineDep, id: str, estimator: NameQuery = "", limit: Limit = 100, page_token: PageToken = None
+    engine: EngineDep,
+    id: SweepId,
+    estimator: NameQuery = "",
+    limit: Limit = 100,
+    page_token: PageToken = None,
 ) -> schemas.CellList:
     """The cells of a sweep, all or those of one estimator, with the states of their seeds."""
     return sweeps.list_cells(
@@ -139,7 +148,7 @@ def list_cells(
 @router.get("/{id}/trials")
 def list_trials(
     engine: EngineDep,
-    id: str,
+    id: SweepId,
     limit: Limit = 100,
     page_token: PageToken = None,
     state: TrialState | None = None,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.access import tokens
 from service.access.tokens import MAX_DAYS, MAX_TEXT, Source
 from service.api.content_types import require_json
-from service.dependencies import ADMIN, AuthenticationDep, CallerDep, EngineDep, Limit, PageToken
+from service.dependencies import ADMIN, AuthenticationDep, CallerDep, EngineDep, Limit, PageToken, TokenId
 from service.errors import NotPermitted
 from service.resources import access
 from service.resources.access_schemas import NewToken, Token, TokenList
@@ -76,7 +76,9 @@ def create_token(
 
 
 @router.delete("/{id}")
-def revoke_token(engine: EngineDep, authentication: AuthenticationDep, source: SourceDep, id: str) -> Token:
+def revoke_token(
+    engine: EngineDep, authentication: AuthenticationDep, source: SourceDep, id: TokenId
+) -> Token:
     """Refuse a token from now on, and whoever signed in with it: here at once, elsewhere within 5 seconds."""
     row = tokens.revoke(engine, id, source=source)
     authentication.forget()
