@@ -251,7 +251,7 @@ def _check_server(url: str | None, subjects: Sequence[EstimatorInfo]) -> None:
     """Refuse before measuring what a server would not take after it."""
     with Client(url) as client:
         for info in subjects:
-            there = client.estimator(info.id)["version"]
+            there = client.estimator(info.id).version
             if there != info.version:
                 raise typer.BadParameter(
                     f"{client.url} has version {there} of {info.id!r}, this machine has {info.version}; "

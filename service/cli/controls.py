@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,7 @@ from rich.markup import escape
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json
 from service.cli.sweeps import conclude, wait_for
 from service.client import Client
+from service.resources.schemas import SweepLine
 
 SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep.")]
 
@@ -31,7 +32,7 @@ def watch(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
             print_json(found)
         else:
             conclude(client, found)
-    if found["state"] != "succeeded":
+    if found.state != "succeeded":
         raise typer.Exit(1)
 
 
@@ -89,16 +90,16 @@ def priority(
     _act(url, as_json, lambda client: client.set_priority(sweep, value))
 
 
-def _act(url: str | None, as_json: bool, act: Callable[[Client], dict[str, Any]]) -> None:
+def _act(url: str | None, as_json: bool, act: Callable[[Client], SweepLine]) -> None:
     with Client(url) as client:
         sweep = act(client)
     if as_json:
         print_json(sweep)
         return
-    counts = sweep["progress"]["counts"]
-    state = f"[{STATE_STYLES.get(sweep['state'], 'default')}]{sweep['state']}[/]"
-    text = f"Sweep [bold]{sweep['id']}[/] {escape(sweep['name'])}: {state}"
-    text += f", priority {sweep['priority']}: {counts_text(counts)}"
-    if sweep["held"] != "active" and counts["running"]:
+    counts = sweep.progress.counts
+    state = f"[{STATE_STYLES.get(sweep.state, 'default')}]{sweep.state}[/]"
+    text = f"Sweep [bold]{sweep.id}[/] {escape(sweep.name)}: {state}"
+    text += f", priority {sweep.priority}: {counts_text(counts)}"
+    if sweep.held != "active" and counts["running"]:
         text += "; what runs stops at its next segment"
     console().print(text, highlight=False)

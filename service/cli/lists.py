@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.output import STATE_STYLES, AsJson, Url, console, print_json
-from service.client import Client, Document
+from service.client import Client
 from service.resources import numbers
+from service.resources.board_list_schemas import BoardLine
 
 Words = Annotated[str, typer.Option("-q", "--search", help="Words that all must be there, in any case.")]
 
@@ -38,17 +39,15 @@ def boards(
         console().print("No such board" if search or task else "No boards yet: heunboard submit FILE")
 
 
-def board_table(found: list[Document]) -> Table:
+def board_table(found: list[BoardLine]) -> Table:
     """Boards as they are listed."""
     table = _table("board", "title", "best", "mean", "estimators", "trials", right={"mean", "estimators"})
     for one in found:
-        best = one["best"]
-        mean = "–" if best is None else numbers.five_digits(best["mean"])
-        name = "no result yet" if best is None else best["title"]
-        trials = f"{one['succeeded']:,} of {one['trials']:,}"
-        table.add_row(
-            one["id"][:12], escape(one["title"]), escape(name), mean, str(one["estimators"]), trials
-        )
+        best = one.best
+        mean = "–" if best is None else numbers.five_digits(best.mean)
+        name = "no result yet" if best is None else best.title
+        trials = f"{one.succeeded:,} of {one.trials:,}"
+        table.add_row(one.id[:12], escape(one.title), escape(name), mean, str(one.estimators), trials)
     return table
 
 
@@ -59,16 +58,16 @@ def estimators(
 ) -> None:
     """List the estimators that the server knows, with their kind, bias and cost."""
     with Client(url) as client:
-        found = [one for one in client.estimators() if kind in str(one["properties"]["kind"])]
+        found = [one for one in client.estimators() if kind in str(one.properties["kind"])]
     if as_json:
         print_json({"estimators": found})
         return
     table = _table("id", "title", "kind", "unbiased", "parameters")
     for one in found:
-        named = ", ".join(f"{p['name']} {p['default']}" for p in one["parameters"])
-        said = one["properties"]
+        named = ", ".join(f"{p.name} {p.default}" for p in one.parameters)
+        said = one.properties
         unbiased = "yes" if said["unbiased"] else "no"
-        table.add_row(one["id"], escape(one["title"]), said["kind"], unbiased, escape(named))
+        table.add_row(one.id, escape(one.title), said["kind"], unbiased, escape(named))
     console().print(table)
 
 
@@ -81,8 +80,8 @@ def tasks(url: Url = None, as_json: AsJson = False) -> None:
         return
     table = _table("id", "title", "chosen by", "parameters")
     for one in found:
-        named = ", ".join(p["name"] for p in one["parameters"])
-        table.add_row(one["id"], escape(one["title"]), one["select"], escape(named))
+        named = ", ".join(p.name for p in one.parameters)
+        table.add_row(one.id, escape(one.title), one.select, escape(named))
     console().print(table)
 
 
@@ -96,7 +95,7 @@ def trials(
     if state and state not in STATE_STYLES:
         raise typer.BadParameter(f"--state is {state!r}; states are {', '.join(STATE_STYLES)}")
     with Client(url) as client:
-        found = [one for one in client.trials(sweep) if state in ("", one["state"])]
+        found = [one for one in client.trials(sweep) if state in ("", one.state)]
     if as_json:
         print_json({"trials": found})
         return
@@ -105,10 +104,10 @@ def trials(
         return
     table = _table("trial", "of", "state", "seconds", "error", right={"seconds"})
     for one in found:
-        style = STATE_STYLES[one["state"]]
-        seconds = "" if one["seconds"] is None else f"{one['seconds']:,.1f}"
-        error = (one["error"] or "").partition("\n")[0]
-        table.add_row(one["key"], escape(one["label"]), f"[{style}]{one['state']}[/]", seconds, escape(error))
+        style = STATE_STYLES[one.state]
+        seconds = "" if one.seconds is None else f"{one.seconds:,.1f}"
+        error = (one.error or "").partition("\n")[0]
+        table.add_row(one.key, escape(one.label), f"[{style}]{one.state}[/]", seconds, escape(error))
     console().print(table)
 
 
@@ -123,9 +122,9 @@ def logs(
     if not found:
         out.print("Nobody has begun with it yet")
     for one in found:
-        head = f"attempt {one['number']} of cohort {one['cohort']} on {one['host'] or '?'}, {one['state']}"
+        head = f"attempt {one.number} of cohort {one.cohort} on {one.host or '?'}, {one.state}"
         out.print(f"[bold]{escape(head)}[/]", highlight=False)
-        typer.echo(one["log"] or one["error"] or "(no log was kept)")
+        typer.echo(one.log or one.error or "(no log was kept)")
 
 
 def _table(*names: str, right: set[str] | None = None) -> Table:

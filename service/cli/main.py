@@ -89,9 +89,7 @@ def main() -> None:
     except SpecError as error:
         _end(WRONG_INPUT, [str(issue) for issue in error.issues])
     except ApiError as error:
-        places = [
-            Issue(e["pointer"], e["message"], e.get("suggestion")) for e in error.problem.get("errors", [])
-        ]
+        places = [Issue(one.pointer, one.message, one.suggestion) for one in error.problem.errors]
         wrong_input = error.status in (400, 404, 413, 422)
         _end(WRONG_INPUT if wrong_input else FAILED, [str(place) for place in places] or [str(error)])
     except (InvalidSettings, PluginError) as error:

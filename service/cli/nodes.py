@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.output import AsJson, Url, console, print_json
-from service.client import Client, Document
+from service.cli.output import AsJson, Url, console, moment_text, print_json
+from service.client import Client
+from service.resources.schemas import Node
 
 STYLES = {"ready": "green", "draining": "cyan", "drained": "dim", "quarantined": "red", "away": "yellow"}
 
@@ -45,14 +46,14 @@ def undrain(node: NodeName, url: Url = None, as_json: AsJson = False) -> None:
         _tell(client.undrain(node), as_json)
 
 
-def _tell(node: Document, as_json: bool) -> None:
+def _tell(node: Node, as_json: bool) -> None:
     if as_json:
         print_json(node)
     else:
         _show([node])
 
 
-def _show(found: list[Document]) -> None:
+def _show(found: list[Node]) -> None:
     out = console()
     if not found:
         out.print("No node has been heard of within a day: heunboard up, or heunboard dispatch")
@@ -61,14 +62,12 @@ def _show(found: list[Document]) -> None:
     for name in ("node", "state", "device", "busy", "idle", "last heard of"):
         table.add_column(name)
     for node in found:
-        state = f"[{STYLES[node['state']]}]{node['state']}[/]"
-        if node["quarantined_until"]:
-            state += f" until {node['quarantined_until']}"
-        cells = (str(node["busy"]), str(node["idle"]), node["heard_at"])
-        table.add_row(escape(node["name"]), state, escape(node["device"]), *cells)
+        state = f"[{STYLES[node.state]}]{node.state}[/]"
+        if node.quarantined_until:
+            state += f" until {moment_text(node.quarantined_until)}"
+        cells = (str(node.busy), str(node.idle), moment_text(node.heard_at))
+        table.add_row(escape(node.name), state, escape(node.device), *cells)
     out.print(table)
     for node in found:
-        if node["warning"]:
-            out.print(
-                f"[yellow]warning[/] {escape(node['name'])}: {escape(node['warning'])}", highlight=False
-            )
+        if node.warning:
+            out.print(f"[yellow]warning[/] {escape(node.name)}: {escape(node.warning)}", highlight=False)

@@ -235,7 +235,7 @@ def data_sets() -> Iterator[Finding]:
 def room() -> Iterator[Finding]:
     """Free space where data, caches and Ray's objects lie."""
     from benchmarks.datasets.files import cache_dir
-    from service.settings import default_data_home
+    from service.home import default_data_home
 
     home = Path(os.environ.get("HEUNBOARD_DATA_HOME") or default_data_home())
     for what, folder in (("data", home), ("cache", cache_dir())):

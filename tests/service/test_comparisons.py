@@ -212,7 +212,7 @@ def test_the_command_prints_the_verdict_or_the_answer(run: Run, board: str) -> N
 def test_the_client_compares(engine: Engine, board: str) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(engine))) as client:
         found = client.compare("reinmax", "st", "gst", board=board, margin=2.0)
-    assert [one["verdict"] for one in found["comparisons"]] == ["equivalent", "equivalent"]
+    assert [one.verdict for one in found.comparisons] == ["equivalent", "equivalent"]
 
 
 @pytest.mark.browser
