@@ -33,7 +33,11 @@ from service.processes.server import server
 from service.resources.numbers import counted
 from service.resources.schemas import SweepLine
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+_SERVICE = Path(__file__).resolve().parents[1]
+EXAMPLES = next(
+    folder for folder in (_SERVICE / "_examples", _SERVICE.parent / "examples") if folder.is_dir()
+)
+"""In the installed package, else in the checkout."""
 POLYNOMIAL = EXAMPLES / "polynomial.yaml"
 VAE = EXAMPLES / "categorical_vae_8x4.yaml"
 FETCH_LIMIT_S = 8.0

@@ -20,7 +20,7 @@ _LEFT, _RIGHT = "text-align:left", "text-align:right"
 
 
 class Board(board_schemas.Board):
-    __doc__ = board_schemas.Board.__doc__
+    """The answer of the API, with what Python does with one: data frames, pictures, notebooks."""
 
     @property
     def has_ties(self) -> bool:
