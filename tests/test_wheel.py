@@ -1,4 +1,4 @@
-"""The wheel as somebody has it who never saw this checkout: built, installed, and used from an empty folder."""
+"""The wheel as somebody has it who never saw this checkout: installed, and used from an empty folder."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli import completion
 from service.cli.output import AsJson, Url, console, moment_text, print_json
 from service.client import Client
 from service.resources.schemas import Attempt
@@ -26,9 +27,17 @@ def register(app: typer.Typer) -> None:
 
 def attempts(
     of: Annotated[
-        str | None, typer.Argument(metavar="SWEEP|TRIAL", help="Id of a sweep or key of a trial.")
+        str | None,
+        typer.Argument(
+            metavar="SWEEP|TRIAL",
+            help="Id of a sweep or key of a trial.",
+            autocompletion=completion.sweep_ids,
+        ),
     ] = None,
-    state: Annotated[str | None, typer.Option(help="claimed, running, finished or lost.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="claimed, running, finished or lost.", autocompletion=completion.attempt_states),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Name of a machine or node.")] = None,
     text: Annotated[str | None, typer.Option(help="Part of error, log or label.")] = None,
     url: Url = None,
@@ -37,6 +46,12 @@ def attempts(
     """List who tried to compute trials, where, and what became of it: of a sweep, a trial, or all.
 
     The newest come first; of more than 50 the first are shown.
+
+    Examples:
+
+    * heunboard attempts 7
+    * heunboard attempts --state lost --host gpu-3
+    * heunboard attempts --text OutOfMemory
     """
     sweep = None if of is None or len(of) > 9 or not of.isdigit() else of
     with Client(url) as client:

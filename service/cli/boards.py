@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli import board_files
+from service.cli import board_files, completion
 from service.cli.board_files import Wanted
 from service.cli.lists import board_table
 from service.cli.output import AsJson, Url, console, print_json, print_warning
@@ -32,7 +32,11 @@ def register(app: typer.Typer) -> None:
 
 def board(
     id: Annotated[
-        str | None, typer.Argument(help="Board id or its first letters; without it boards are listed.")
+        str | None,
+        typer.Argument(
+            help="Board id or its first letters; without it boards are listed.",
+            autocompletion=completion.board_ids,
+        ),
     ] = None,
     select: Annotated[
         str | None, typer.Option(help="Metric that chooses the setting of each estimator.")
@@ -42,7 +46,10 @@ def board(
     ] = None,
     sweep: Annotated[
         str | None,
-        typer.Option(help="Sweep id: its boards, with its select and report unless others are given."),
+        typer.Option(
+            help="Sweep id: its boards, with its select and report unless others are given.",
+            autocompletion=completion.sweep_ids,
+        ),
     ] = None,
     interval: Annotated[
         Literal["t", "bootstrap"], typer.Option(help="Of means over seeds: Student's t, or BCa bootstrap.")
@@ -66,7 +73,17 @@ def board(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a leaderboard, or those of a sweep, or write one to a file; without an id list them all."""
+    """Show a leaderboard, or those of a sweep, or write one to a file; without an id list them all.
+
+    Examples:
+
+    * heunboard board
+    * heunboard board 3fa2
+    * heunboard board --sweep 7 --select test_loss --report train_loss
+    * heunboard board 3fa2 --latex -o table.tex
+    * heunboard board 3fa2 --figure curves -o curves.svg
+    * heunboard board 3fa2 --trials -o trials.parquet
+    """
     flags = {"csv": csv, "markdown": markdown, "latex": latex, "bibtex": bibtex}
     formats = [name for name, asked in flags.items() if asked]
     asked = board_files.wanted(formats=formats, trials=trials, curves=curves, figure=figure, out=out)

@@ -9,20 +9,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli import completion
 from service.cli.output import AsJson, Url, console, print_json
 from service.client import Client
+from service.exit_status import ExitStatus
 from service.resources import numbers
 from service.resources.comparison_schemas import Comparison, HeldAgainst
 from service.resources.comparison_words import p_text
-
-FOUND = 3
-"""Status of a process that found what ``--fail-on`` names."""
 
 STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow"}
 
 
 class FailOn(StrEnum):
-    """What ends the command with :data:`FOUND`."""
+    """What ends the command with :attr:`ExitStatus.FOUND`."""
 
     REGRESSION = "regression"
     UNDECIDED = "undecided"
@@ -34,9 +33,20 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="Estimator, ESTIMATOR@VERSION, or the key of a setting.")],
-    others: Annotated[list[str], typer.Argument(help="What it is held against, likewise.")],
-    board: Annotated[str, typer.Option(help="Board id or its first letters.")],
+    first: Annotated[
+        str,
+        typer.Argument(
+            help="Estimator, ESTIMATOR@VERSION, or the key of a setting.",
+            autocompletion=completion.estimator_ids,
+        ),
+    ],
+    others: Annotated[
+        list[str],
+        typer.Argument(help="What it is held against, likewise.", autocompletion=completion.estimator_ids),
+    ],
+    board: Annotated[
+        str, typer.Option(help="Board id or its first letters.", autocompletion=completion.board_ids)
+    ],
     other_board: Annotated[str | None, typer.Option(help="Board of the others; by default the same.")] = None,
     metric: Annotated[
         str | None, typer.Option(help="Compared metric; by default the one that chooses.")
@@ -57,7 +67,13 @@ def compare(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare estimators seed by seed: differences, intervals, p-values, and what can be concluded."""
+    """Compare estimators seed by seed: differences, intervals, p-values, and what can be concluded.
+
+    Examples:
+
+    * heunboard compare reinmax st --board 3fa2
+    * heunboard compare reinmax@2 reinmax@1 --board 3fa2 --margin 0.5 --fail-on regression
+    """
     with Client(url) as client:
         places = [None if name is None else _board(client, name) for name in (board, other_board)]
         found = client.compare(
@@ -74,7 +90,7 @@ def compare(
     else:
         _show(found)
     if fail_on is not None and any(_is_found(one, fail_on) for one in found.comparisons):
-        raise typer.Exit(FOUND)
+        raise typer.Exit(ExitStatus.FOUND)
 
 
 def _is_found(comparison: HeldAgainst, fail_on: FailOn) -> bool:

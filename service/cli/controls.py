@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from service.cli import completion
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json
 from service.cli.sweeps import conclude, wait_for
 from service.client import Client
 from service.resources.schemas import SweepLine
 
-SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep.")]
+SweepId = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="Id of the sweep.", autocompletion=completion.sweep_ids)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
-    """Wait for the end of a sweep, with its progress; the exit status is the outcome."""
+    """Wait for the end of a sweep, with its progress; the exit status is the outcome.
+
+    Examples:
+
+    * heunboard watch 7
+    """
     with Client(url) as client:
         found = wait_for(client, sweep, quiet=as_json)
         if as_json:
@@ -39,6 +47,8 @@ def watch(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
 def pause(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
     """Compute nothing more of a sweep for now; what runs stops at its next segment and keeps its place.
 
+    Examples:
+
     * heunboard pause 7
     * heunboard resume 7
     """
@@ -46,17 +56,32 @@ def pause(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def resume(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
-    """Go on with a sweep that is paused or cancelled."""
+    """Go on with a sweep that is paused or cancelled.
+
+    Examples:
+
+    * heunboard resume 7
+    """
     _act(url, as_json, lambda client: client.resume(sweep))
 
 
 def cancel(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
-    """Give up what a sweep has not computed yet. Results stay; trials that other sweeps want go on."""
+    """Give up what a sweep has not computed yet. Results stay; trials that other sweeps want go on.
+
+    Examples:
+
+    * heunboard cancel 7
+    """
     _act(url, as_json, lambda client: client.cancel(sweep))
 
 
 def retry(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
-    """Queue the trials of a sweep again that failed or were cancelled."""
+    """Queue the trials of a sweep again that failed or were cancelled.
+
+    Examples:
+
+    * heunboard retry 7
+    """
     _act(url, as_json, lambda client: client.retry(sweep))
 
 
@@ -66,17 +91,32 @@ def delete(
         bool, typer.Option("--forever", help="At once, with the trials that no other sweep wants.")
     ] = False,
     url: Url = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Put a sweep into the bin, cancelled; `heunboard restore` takes it out again, for some days."""
+    """Put a sweep into the bin, cancelled; `heunboard restore` takes it out again, for some days.
+
+    Examples:
+
+    * heunboard delete 7
+    * heunboard delete 7 --forever
+    """
     with Client(url) as client:
         client.delete(sweep, forever=forever)
+    if as_json:
+        print_json({"id": sweep, "forever": forever})
+        return
     gone = f"Sweep {escape(sweep)} is gone, with the trials that no other sweep wants."
     binned = f"Sweep {escape(sweep)} is in the bin: heunboard restore {escape(sweep)}"
     console().print(gone if forever else binned, highlight=False)
 
 
 def restore(sweep: SweepId, url: Url = None, as_json: AsJson = False) -> None:
-    """Take a deleted sweep out of the bin; what it lacked when it was deleted stays cancelled."""
+    """Take a deleted sweep out of the bin; what it lacked when it was deleted stays cancelled.
+
+    Examples:
+
+    * heunboard restore 7
+    """
     _act(url, as_json, lambda client: client.restore(sweep))
 
 
@@ -86,7 +126,13 @@ def priority(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a sweep go before those of lower priority, or after those of higher; what runs is not disturbed."""
+    """Let a sweep go before those of lower priority, or after those of higher; what runs is not disturbed.
+
+    Examples:
+
+    * heunboard priority 7 10
+    * heunboard priority 7 -1
+    """
     _act(url, as_json, lambda client: client.set_priority(sweep, value))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli import completion
 from service.cli.output import STATE_STYLES, AsJson, Url, console, print_json
 from service.client import Client
 from service.resources import numbers
 from service.resources.board_list_schemas import BoardLine
+from service.resources.schemas import Attempt
 
 Words = Annotated[str, typer.Option("-q", "--search", help="Words that all must be there, in any case.")]
 
@@ -24,11 +26,17 @@ def register(app: typer.Typer) -> None:
 
 def boards(
     search: Words = "",
-    task: Annotated[str, typer.Option(help="Id of a task.")] = "",
+    task: Annotated[str, typer.Option(help="Id of a task.", autocompletion=completion.task_ids)] = "",
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """List boards, those with the newest results first: who is best, and how many trials are done."""
+    """List boards, those with the newest results first: who is best, and how many trials are done.
+
+    Examples:
+
+    * heunboard boards
+    * heunboard boards --task polynomial -q "L = 128"
+    """
     with Client(url) as client:
         found = client.boards(q=search, task=task)
     if as_json:
@@ -56,7 +64,13 @@ def estimators(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the estimators that the server knows, with their kind, bias and cost."""
+    """List the estimators that the server knows, with their kind, bias and cost.
+
+    Examples:
+
+    * heunboard estimators
+    * heunboard estimators --kind score --json
+    """
     with Client(url) as client:
         found = [one for one in client.estimators() if kind in str(one.properties["kind"])]
     if as_json:
@@ -72,7 +86,12 @@ def estimators(
 
 
 def tasks(url: Url = None, as_json: AsJson = False) -> None:
-    """List the tasks that the server knows, with the metric that chooses settings, and their parameters."""
+    """List the tasks that the server knows, with the metric that chooses settings, and their parameters.
+
+    Examples:
+
+    * heunboard tasks
+    """
     with Client(url) as client:
         found = client.tasks()
     if as_json:
@@ -86,12 +105,25 @@ def tasks(url: Url = None, as_json: AsJson = False) -> None:
 
 
 def trials(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of a sweep.")],
-    state: Annotated[str, typer.Option(help="queued, running, succeeded, failed or cancelled.")] = "",
+    sweep: Annotated[
+        str, typer.Argument(metavar="SWEEP", help="Id of a sweep.", autocompletion=completion.sweep_ids)
+    ],
+    state: Annotated[
+        str,
+        typer.Option(
+            help="queued, running, succeeded, failed or cancelled.", autocompletion=completion.trial_states
+        ),
+    ] = "",
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the trials of a sweep, a line each; `heunboard attempts TRIAL` tells what became of one."""
+    """List the trials of a sweep, a line each; `heunboard attempts TRIAL` tells what became of one.
+
+    Examples:
+
+    * heunboard trials 7
+    * heunboard trials 7 --state failed
+    """
     if state and state not in STATE_STYLES:
         raise typer.BadParameter(f"--state is {state!r}; states are {', '.join(STATE_STYLES)}")
     with Client(url) as client:
@@ -114,10 +146,19 @@ def trials(
 def logs(
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Key of a trial: `heunboard trials`.")],
     url: Url = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the ends of the logs of everybody who tried to compute a trial, oldest first."""
+    """Print the ends of the logs of everybody who tried to compute a trial, oldest first.
+
+    Examples:
+
+    * heunboard logs 4be1c0a96f2d
+    """
     with Client(url) as client:
         found = client.attempts(trial)
+    if as_json:
+        print_json({"logs": [_log(one) for one in found]})
+        return
     out = console()
     if not found:
         out.print("Nobody has begun with it yet")
@@ -125,6 +166,11 @@ def logs(
         head = f"attempt {one.number} of cohort {one.cohort} on {one.host or '?'}, {one.state}"
         out.print(f"[bold]{escape(head)}[/]", highlight=False)
         typer.echo(one.log or one.error or "(no log was kept)")
+
+
+def _log(attempt: Attempt) -> dict[str, Any]:
+    where = {"attempt": attempt.id, "number": attempt.number, "cohort": attempt.cohort, "host": attempt.host}
+    return {**where, "state": attempt.state, "log": attempt.log, "error": attempt.error}
 
 
 def _table(*names: str, right: set[str] | None = None) -> Table:

@@ -8,13 +8,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli import completion
 from service.cli.output import AsJson, Url, console, moment_text, print_json
 from service.client import Client
 from service.resources.schemas import Node
 
 STYLES = {"ready": "green", "draining": "cyan", "drained": "dim", "quarantined": "red", "away": "yellow"}
 
-NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A name that `heunboard nodes` lists.")]
+NodeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NODE", help="A name that `heunboard nodes` lists.", autocompletion=completion.node_names
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +31,13 @@ def register(app: typer.Typer) -> None:
 
 
 def nodes(url: Url = None, as_json: AsJson = False) -> None:
-    """List where trials are computed: device, slots, state."""
+    """List where trials are computed: device, slots, state.
+
+    Examples:
+
+    * heunboard nodes
+    * heunboard nodes --json
+    """
     with Client(url) as client:
         found = client.nodes()
     if as_json:
@@ -35,13 +47,23 @@ def nodes(url: Url = None, as_json: AsJson = False) -> None:
 
 
 def drain(node: NodeName, url: Url = None, as_json: AsJson = False) -> None:
-    """Let a node become idle: its attempts stop and go on elsewhere, nothing begins there."""
+    """Let a node become idle: its attempts stop and go on elsewhere, nothing begins there.
+
+    Examples:
+
+    * heunboard drain gpu-3
+    """
     with Client(url) as client:
         _tell(client.drain(node), as_json)
 
 
 def undrain(node: NodeName, url: Url = None, as_json: AsJson = False) -> None:
-    """Let a node take attempts again, whether it was drained or under quarantine."""
+    """Let a node take attempts again, whether it was drained or under quarantine.
+
+    Examples:
+
+    * heunboard undrain gpu-3
+    """
     with Client(url) as client:
         _tell(client.undrain(node), as_json)
 

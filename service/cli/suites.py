@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from benchmarks.suites.schema import TIERS
-from service.cli import exhibits, measuring, plans, suite_reports, suite_states
+from service.cli import completion, exhibits, measuring, plans, suite_reports, suite_states
 from service.cli.exhibits import Exhibit
 from service.cli.output import AsJson, Url, console, counts_text, print_json
 from service.cli.progress_bar import watch
@@ -52,9 +52,15 @@ class Wish:
 def reproduce(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="SUITE[/EXHIBIT]", help="A table or figure of a paper, or all of them."),
+        typer.Argument(
+            metavar="SUITE[/EXHIBIT]",
+            help="A table or figure of a paper, or all of them.",
+            autocompletion=completion.exhibit_names,
+        ),
     ] = None,
-    tier: Annotated[str | None, typer.Option(help=f"How much of it: {', '.join(TIERS)}.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help=f"How much of it: {', '.join(TIERS)}.", autocompletion=completion.tiers)
+    ] = None,
     every: Annotated[
         bool, typer.Option("--list", help="Show all tables and figures and how far each tier is.")
     ] = False,
@@ -82,11 +88,6 @@ def reproduce(
 ) -> None:
     """Reproduce a table or figure of a paper: submit, wait, write the report.
 
-    * heunboard reproduce --list
-    * heunboard reproduce --list reinmax-2023
-    * heunboard reproduce reinmax-2023/figure1 --tier smoke
-    * heunboard reproduce reinmax-2023 --tier smoke
-
     What is known already is not computed again.
 
     Ctrl-C leaves the sweeps to go on: the same command resumes.
@@ -94,6 +95,13 @@ def reproduce(
     The report goes to DIR/SUITE/EXHIBIT-TIER.md, .tex and .json, a figure's picture beside it.
 
     Status 0: every trial succeeded, whatever the verdicts.
+
+    Examples:
+
+    * heunboard reproduce --list
+    * heunboard reproduce --list reinmax-2023
+    * heunboard reproduce reinmax-2023/figure1 --tier smoke
+    * heunboard reproduce reinmax-2023 --tier smoke
     """
     _check(name, tier, every)
     with Client(url) as client:

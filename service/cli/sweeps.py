@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.suites.schema import TIERS
 from benchmarks.sweep import load_sweep
-from service.cli import exhibits, plans
+from service.cli import completion, exhibits, plans
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json, print_warning
 from service.cli.progress_bar import watch
 from service.client import Client, Sweep
@@ -52,6 +52,12 @@ def submit(
     """Submit a sweep; trials that are known already are not computed again.
 
     Of more than a day of device time there is a warning, and on a terminal a question before.
+
+    Examples:
+
+    * heunboard submit examples/polynomial.yaml
+    * heunboard submit examples/polynomial.yaml --wait
+    * heunboard submit - --yes --json < sweep.yaml
     """
     text = checked(file)
     with Client(url) as client:
@@ -77,15 +83,23 @@ def plan(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(metavar="SUITE[/EXHIBIT]", help="A table or figure of a paper, or all of them."),
+        typer.Option(
+            metavar="SUITE[/EXHIBIT]",
+            help="A table or figure of a paper, or all of them.",
+            autocompletion=completion.exhibit_names,
+        ),
     ] = None,
-    tier: Annotated[str | None, typer.Option(help=f"With --suite: {', '.join(TIERS)}.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help=f"With --suite: {', '.join(TIERS)}.", autocompletion=completion.tiers)
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what submitting would compute and how long one device takes; nothing is stored.
 
-    Of a sweep file, or of a tier of a suite:
+    It is of a sweep file, or of a tier of a suite.
+
+    Examples:
 
     * heunboard plan examples/polynomial.yaml
     * heunboard plan --suite reinmax-2023/table2 --tier full
@@ -129,12 +143,22 @@ def _planned(file: str | None, suite: str | None, tier: str | None) -> str | Non
 
 def status(
     sweep: Annotated[
-        str | None, typer.Argument(help="Sweep id; without it the newest sweeps are listed.")
+        str | None,
+        typer.Argument(
+            help="Sweep id; without it the newest sweeps are listed.", autocompletion=completion.sweep_ids
+        ),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one sweep, or the newest ones."""
+    """Show one sweep, or the newest ones.
+
+    Examples:
+
+    * heunboard status
+    * heunboard status 7
+    * heunboard status 7 --json
+    """
     with Client(url) as client:
         if sweep is None:
             _list_sweeps(client, as_json)

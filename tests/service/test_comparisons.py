@@ -13,8 +13,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from service.cli.comparisons import FOUND
 from service.client import Client
+from service.exit_status import ExitStatus
 from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.scores import score
@@ -187,10 +187,10 @@ def run(engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     ("arguments", "status"),
     [
         (["st", "reinmax"], 0),
-        (["st", "reinmax", "--fail-on", "regression"], FOUND),
+        (["st", "reinmax", "--fail-on", "regression"], ExitStatus.FOUND),
         (["reinmax", "st", "--fail-on", "regression"], 0),
         (["reinmax", "st", "--fail-on", "undecided"], 0),
-        (["reinmax", "gst", "--fail-on", "undecided"], FOUND),
+        (["reinmax", "gst", "--fail-on", "undecided"], ExitStatus.FOUND),
         (["st", "reinmax", "--margin", "1.5", "--fail-on", "undecided"], 0),
         (["reinmax", "nobody"], 2),
     ],
