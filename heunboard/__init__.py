@@ -28,19 +28,21 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from workers.version import package_version
+if not TYPE_CHECKING:  # a checker knows the names above, and sees what is misspelt
 
-        found: Any = package_version()
-    elif name == "estimators":
-        found = import_module(name)
-    elif name in _HOMES:
-        found = getattr(import_module(_HOMES[name]), name)
-    else:
-        raise AttributeError(f"module 'heunboard' has no {name!r}; it has {', '.join(__all__)}")
-    globals()[name] = found  # asked once
-    return found
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from workers.version import package_version
+
+            found: Any = package_version()
+        elif name == "estimators":
+            found = import_module(name)
+        elif name in _HOMES:
+            found = getattr(import_module(_HOMES[name]), name)
+        else:
+            raise AttributeError(f"module 'heunboard' has no {name!r}; it has {', '.join(__all__)}")
+        globals()[name] = found  # asked once
+        return found
 
 
 def __dir__() -> list[str]:

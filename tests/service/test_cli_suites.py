@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from benchmarks.suites import reading
@@ -289,7 +290,7 @@ def test_list_shows_every_tier_and_the_verdicts_of_those_that_are_done(
     assert [line.split() for line in lines] == [line.split() for line in expected]
     status, out, _ = run("reproduce", "--list", "--json")
     with Client(url) as client:
-        assert (status, json.loads(out)) == (0, client.suites())
+        assert (status, json.loads(out)) == (0, to_jsonable_python(client.suites()))
 
 
 def test_list_of_a_suite_or_an_exhibit_has_nothing_else(run: Run, url: str, tmp_path: Path) -> None:
@@ -377,7 +378,7 @@ def test_plan_of_a_tier_is_that_of_the_api(run: Run, url: str) -> None:
     ]
     with Client(url) as client:
         printed = json.loads(run("plan", "--suite", "tiny", "--tier", "smoke", "--json")[1])
-        assert printed == client.plan_suite("tiny", "smoke")
+        assert printed == to_jsonable_python(client.plan_suite("tiny", "smoke"))
 
 
 @pytest.mark.parametrize(
@@ -430,7 +431,7 @@ def test_more_than_a_day_is_asked_about_on_a_terminal(
 def test_with_json_there_is_one_document_on_standard_output(run: Run, url: str, worker: Any) -> None:
     with Client(url) as client:
         submitted = json.loads(run("reproduce", "tiny/figure1", "--tier", "smoke", "--no-wait", "--json")[1])
-        assert [submitted | {"added": 0}] == client.reproduce("tiny/figure1", "smoke")
+        assert [submitted | {"added": 0}] == to_jsonable_python(client.reproduce("tiny/figure1", "smoke"))
     worker(by_seed)
     status, out, err = run("reproduce", "tiny/figure1", "--tier", "smoke", "--json")
     assert (status, SuiteReport.model_validate_json(out), err) == (0, report("tiny/figure1", "smoke"), "")
