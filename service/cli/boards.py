@@ -25,32 +25,36 @@ from service.resources.schemas import BoardLink, MetricInfo
 LAST_COLUMNS = ("seeds", "reference", "difference")
 
 
+BoardId = Annotated[
+    str | None,
+    typer.Argument(
+        help="Board id or its first letters; without it boards are listed.",
+        autocompletion=completion.board_ids,
+    ),
+]
+OfSweep = Annotated[
+    str | None,
+    typer.Option(
+        help="Sweep id: its boards, with its select and report unless others are given.",
+        autocompletion=completion.sweep_ids,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(board)
 
 
 def board(
-    id: Annotated[
-        str | None,
-        typer.Argument(
-            help="Board id or its first letters; without it boards are listed.",
-            autocompletion=completion.board_ids,
-        ),
-    ] = None,
+    id: BoardId = None,
     select: Annotated[
         str | None, typer.Option(help="Metric that chooses the setting of each estimator.")
     ] = None,
     report: Annotated[
         list[str] | None, typer.Option(help="Metric shown beside it; may be given several times.")
     ] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option(
-            help="Sweep id: its boards, with its select and report unless others are given.",
-            autocompletion=completion.sweep_ids,
-        ),
-    ] = None,
+    sweep: OfSweep = None,
     interval: Annotated[
         Literal["t", "bootstrap"], typer.Option(help="Of means over seeds: Student's t, or BCa bootstrap.")
     ] = "t",
