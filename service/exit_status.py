@@ -26,3 +26,8 @@ class ExitStatus(IntEnum):
     WRONG_INPUT = 2, "the input is wrong"
     FOUND = 3, "`compare` found what `--fail-on` names"
     INTERRUPTED = 130, "interrupted"
+
+
+def in_words() -> str:
+    """All of them in a sentence: ``0 done; 1 ...``."""
+    return "; ".join(f"{status.value} {status.meaning}" for status in ExitStatus) + "."

@@ -33,12 +33,13 @@ from service.cli import (
 )
 from service.client import ApiError, ClientError, InvalidAddress
 from service.errors import HeunboardError, InvalidSettings
-from service.exit_status import ExitStatus
+from service.exit_status import ExitStatus, in_words
 from workers.version import package_version
 
 app = typer.Typer(
     name="heunboard",
     help="Compare gradient estimators for discrete latent variables.",
+    epilog=f"Exit status: {in_words()}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -102,7 +102,7 @@ class Core:
                 if response.is_success:
                     return response
                 failure = refusal(response, now=self._retry.now())
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = error
             pause = None
             if is_passing(failure) and (call.repeatable or never_left(failure)):

@@ -86,7 +86,7 @@ Flow = Generator[Step, Any, T]
 """Steps to a result."""
 Stream = Generator[Step | Item[T], Any, None]
 """Steps with results between them."""
-Outcome = httpx.Response | httpx.TransportError | None
+Outcome = httpx.Response | httpx.RequestError | None
 """How a step went."""
 
 
@@ -135,7 +135,7 @@ class Sender:
             response = self._http.send(_request(self._http, step), stream=isinstance(step, Download))
             if not response.is_success:
                 response.read()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return error
         return response
 
@@ -143,7 +143,7 @@ class Sender:
         with closing(response):
             try:
                 yield from response.iter_bytes()
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 raise _torn(error) from error
 
 
@@ -196,7 +196,7 @@ class AsyncSender:
             response = await self._http.send(_request(self._http, step), stream=isinstance(step, Download))
             if not response.is_success:
                 await response.aread()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return error
         return response
 
@@ -205,7 +205,7 @@ class AsyncSender:
             try:
                 async for piece in response.aiter_bytes():
                     yield piece
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 raise _torn(error) from error
 
 
@@ -266,7 +266,7 @@ def drained(items: Stream[T], take: Callable[[T], object]) -> Flow[None]:
             else:
                 try:
                     outcome = yield step
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
                     outcome = error
             step = _tell(items, outcome)
     except StopIteration:
@@ -308,5 +308,5 @@ def _request(http: httpx.Client | httpx.AsyncClient, step: Call | Download) -> h
     )
 
 
-def _torn(error: httpx.TransportError) -> ClientError:
+def _torn(error: httpx.RequestError) -> ClientError:
     return ClientError(f"the connection ended before the whole file was there ({error}); ask for it again")

@@ -19,7 +19,7 @@ from estimators import registry
 from service.cli import completion
 from service.cli.main import app
 from service.client import Client
-from service.exit_status import ExitStatus
+from service.exit_status import in_words
 from service.resources.schemas import SweepList
 from tests.support.answers import sweep_answer
 
@@ -159,5 +159,8 @@ def test_a_server_that_is_away_suggests_nothing_and_is_not_waited_for(
 def test_exit_statuses_are_stated_once() -> None:
     """The module of the command line says what the enumeration has."""
     stated = (inspect.getdoc(import_module("service.cli.main")) or "").partition("Exit status: ")[2]
-    meanings = "; ".join(f"{status.value} {status.meaning}" for status in ExitStatus)
-    assert " ".join(stated.split()).replace("``", "`") == f"{meanings}."
+    assert " ".join(stated.split()).replace("``", "`") == in_words()
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--help"]).stdout
+    assert f"Exit status: {in_words()}" in shown
+    assert in_words().startswith("0 done; 1 the sweep failed")
+    assert in_words().endswith("; 130 interrupted.")

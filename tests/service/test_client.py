@@ -249,6 +249,15 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
         Client(url)
 
 
+def test_an_answer_that_cannot_be_unpacked_is_named() -> None:
+    broken = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    with (
+        _client(lambda _: httpx.Response(200, headers=broken, stream=httpx.ByteStream(b"no gzip"))) as made,
+        pytest.raises(ServerUnreachable, match="no Heunboard server answers at http://there"),
+    ):
+        made.sweeps()
+
+
 def test_a_newer_server_may_say_more_and_an_unknown_one_is_named() -> None:
     more: dict[str, Any] = {"sweeps": [], "next_page_token": None, "news": {"deep": [1]}}
     with _client(lambda _: httpx.Response(200, json=more)) as made:
