@@ -1,8 +1,4 @@
-"""The commands, and how their errors end the process: see :mod:`service.exit_status`.
-
-Exit status: 0 done; 1 the sweep failed or the server refused; 2 the input is wrong; 3 ``compare`` found what
-``--fail-on`` names; 130 interrupted.
-"""
+"""The commands, and how their errors end the process: see :mod:`service.exit_status`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -17,6 +18,8 @@ from service.resources.board_list_schemas import BoardList
 from service.resources.board_schemas import BoardCellList
 from service.resources.schemas import PREFIX, AttemptPage, CellList, SweepBoardList, SweepList, TrialList
 from workers.version import package_version
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -33,6 +36,7 @@ class Core:
 
     _address: Address
     _retry: Retry
+    _warned_of: str | None = None
 
     @property
     def url(self) -> str:
@@ -100,6 +104,7 @@ class Core:
             try:
                 response: httpx.Response = yield step(call)
                 if response.is_success:
+                    self._pass_on(response)
                     return response
                 failure = refusal(response, now=self._retry.now())
             except httpx.RequestError as error:
@@ -111,6 +116,13 @@ class Core:
             if pause is None:
                 raise self._told(failure) from failure.__cause__
             yield Pause(pause)
+
+    def _pass_on(self, response: httpx.Response) -> None:
+        """Log what the server warns of, as of a client of another version, once."""
+        warning = response.headers.get("Warning")
+        if warning is not None and warning != self._warned_of:
+            self._warned_of = warning
+            logger.warning("%s warns: %s", self.url, warning)
 
     def _told(self, failure: Exception) -> Exception:
         return failure if isinstance(failure, ApiError) else self._unreachable(failure)

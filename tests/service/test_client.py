@@ -249,6 +249,15 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
         Client(url)
 
 
+def test_what_the_server_warns_of_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    warning = {"Warning": '299 heunboard "install 0.2"'}
+    with _client(lambda _: httpx.Response(200, json=NO_SWEEPS, headers=warning)) as made:
+        made.sweeps()
+        made.sweeps()
+    warned = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert [record.getMessage() for record in warned] == ['http://there warns: 299 heunboard "install 0.2"']
+
+
 def test_an_answer_that_cannot_be_unpacked_is_named() -> None:
     broken = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     with (
