@@ -67,7 +67,7 @@ def test_attempts_keep_a_last_checkpoint_from_which_the_next_ones_go_on(tmp_path
     assert second["resumed_from_step"] == first["steps_done"] >= seen > 0
 
 
-def _steps(client: Client, sweep: int) -> int:
+def _steps(client: Client, sweep: str) -> int:
     return int(client.sweep(sweep).progress.steps_done)
 
 
