@@ -1,15 +1,9 @@
-"""The page on exit codes: what the module of the command line says of them."""
+"""The page on exit codes, made of their enumeration."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import re
-
 from documentation import markdown
-
-_MODULE = importlib.import_module("service.cli.main")  # its package has a function of this name
-_CODE = re.compile(r"(\d+) ([^;]+?)(?:;|\.$)")
+from service.exit_status import ExitStatus
 
 _INTRODUCTION = """\
 # Exit codes
@@ -26,11 +20,5 @@ something wrong, `heunboard compare --fail-on` with 3 when it found what it was 
 
 def page() -> str:
     """The whole page."""
-    rows = ((markdown.code(code), markdown.sentence(meaning)) for code, meaning in codes())
+    rows = ((markdown.code(str(one.value)), markdown.sentence(one.meaning)) for one in ExitStatus)
     return markdown.page(_INTRODUCTION, markdown.table(("Code", "Meaning"), rows), _NOTES)
-
-
-def codes() -> list[tuple[str, str]]:
-    """Code and meaning, as the docstring of the command line has them."""
-    stated = (inspect.getdoc(_MODULE) or "").partition("Exit status: ")[2].split("\n\n")[0]
-    return _CODE.findall(markdown.from_docstring(stated))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,17 +9,13 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidSettings
+from service.home import default_data_home
 from workers.logs import LogFormat
 
 PREFIX = "HEUNBOARD_"
 NO_CHECKPOINTS = "off"
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def default_data_home() -> Path:
-    """``$XDG_DATA_HOME/heunboard``, by default ``~/.local/share/heunboard``."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "heunboard"
 
 
 class Settings(BaseSettings):

@@ -15,7 +15,7 @@ import pytest
 from service.states import MACHINES, mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("estimators", "benchmarks", "workers", "service")
+PACKAGES = ("estimators", "benchmarks", "workers", "service", "heunboard")
 ALL = (*PACKAGES, "documentation")  # which is not installed: it makes pages of the site
 
 TORCH_FREE = (
@@ -44,6 +44,7 @@ TORCH_FREE = (
     "service.app",
     "service.cli",
     "service.client",
+    "heunboard",
 )
 
 

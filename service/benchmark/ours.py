@@ -17,12 +17,11 @@ from service.benchmark.phases import spent
 from service.client import Client
 from service.processes.children import tail
 from service.processes.server import server
+from service.resources.schemas import Attempt, SweepDetail
 from service.states import FINAL
 
 SHARE_OF_ELAPSED = 0.02
 SHORTEST_WAIT, LONGEST_WAIT = 0.02, 0.5
-
-Document = dict[str, Any]
 
 
 class SweepFailed(Exception):
@@ -72,32 +71,32 @@ def compute(client: Client, document: Mapping[str, Any], *, slots: int) -> Turn:
         SweepFailed: not all of its trials succeeded.
     """
     submitted, began = time.time(), time.monotonic()
-    id = client.submit(document)["id"]
-    sweep = awaited(lambda: client.sweep(id))
+    id = client.submit(document).id
+    sweep = awaited(lambda: client.sweep(id).answer)
     seconds = time.monotonic() - began
-    if sweep["state"] != "succeeded":
-        failures = "; ".join(failure["error"] for failure in sweep["failures"])
-        raise SweepFailed(f"the sweep {sweep['name']} {sweep['state']}: {failures}")
+    if sweep.state != "succeeded":
+        failures = "; ".join(failure.error for failure in sweep.failures)
+        raise SweepFailed(f"the sweep {sweep.name} {sweep.state}: {failures}")
     attempts = _attempts(client, id)
     return Turn(
         seconds=seconds,
         phases=spent(attempts, submitted=submitted, seen=submitted + seconds, slots=slots),
-        executors=tuple(sorted({str(one["provenance"]["executor"]) for one in attempts})),
+        executors=tuple(sorted({str((one.provenance or {})["executor"]) for one in attempts})),
     )
 
 
 def awaited(
-    look: Callable[[], Document],
+    look: Callable[[], SweepDetail],
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Document:
+) -> SweepDetail:
     """Look at a sweep until it is done; between two looks lies a fiftieth of the time that has passed.
 
     So waiting adds at most a fiftieth to what is measured, and looking costs the server little.
     """
     began = clock()
-    while (sweep := look())["state"] not in FINAL:
+    while (sweep := look()).state not in FINAL:
         passed = clock() - began
         sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, SHARE_OF_ELAPSED * passed)))
     return sweep
@@ -111,9 +110,9 @@ def _environment(cache: Cache, home: Path) -> dict[str, str]:
     return own | compile_cache.environment({compile_cache.VARIABLE: str(home / "compiled")})
 
 
-def _attempts(client: Client, sweep: str) -> list[Document]:
+def _attempts(client: Client, sweep: str) -> list[Attempt]:
     """The finished attempts of all its trials, each once."""
-    found: dict[int, Document] = {}
+    found: dict[int, Attempt] = {}
     for trial in client.trials(sweep):
-        found |= {one["id"]: one for one in client.attempts(trial["key"]) if one["state"] == "finished"}
+        found |= {one.id: one for one in client.attempts(trial.key) if one.state == "finished"}
     return list(found.values())

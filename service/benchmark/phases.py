@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from service.resources.schemas import Attempt
+
 ATTEMPT = ("imports", "data", "first_step", "compiling", "steps", "evaluation", "reports")
 """Phases of an attempt; ``reports`` has whatever lies between its start and its finish besides the others."""
 NAMES = ("queue", "start", *ATTEMPT, "visible", "idle")
 
 
-def spent(
-    attempts: Sequence[Mapping[str, Any]], *, submitted: float, seen: float, slots: int
-) -> dict[str, float]:
+def spent(attempts: Sequence[Attempt], *, submitted: float, seen: float, slots: int) -> dict[str, float]:
     """Seconds of the sweep by phase; they add up to ``seen - submitted``.
 
     What happens in attempts is divided by the slots, which work at the same time. ``queue`` is the time until
@@ -28,8 +28,7 @@ def spent(
         slots: attempts that could run at the same time.
     """
     times = [
-        (_moment(one["claimed_at"]), _moment(one["started_at"]), _moment(one["finished_at"]))
-        for one in attempts
+        (_seconds(one.claimed_at), _seconds(one.started_at), _seconds(one.finished_at)) for one in attempts
     ]
     found = {
         "queue": min(claimed for claimed, _, _ in times) - submitted,
@@ -37,7 +36,7 @@ def spent(
         **dict.fromkeys(ATTEMPT, 0.0),
     }
     for one, (_, started, finished) in zip(attempts, times, strict=True):
-        for name, seconds in _inside(one["provenance"], finished - started).items():
+        for name, seconds in _inside(one.provenance or {}, finished - started).items():
             found[name] += seconds / slots
     found["visible"] = seen - max(finished for _, _, finished in times)
     found["idle"] = seen - submitted - math.fsum(found.values())
@@ -51,5 +50,6 @@ def _inside(provenance: Mapping[str, Any], seconds: float) -> dict[str, float]:
     return known | {"reports": seconds - math.fsum(known.values()) + known["reports"]}
 
 
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+def _seconds(moment: datetime | None) -> float:
+    assert moment is not None, "a finished attempt has all its times"
+    return moment.timestamp()

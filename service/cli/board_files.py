@@ -105,7 +105,6 @@ def _pieces(
     elif asked.what == "curves":
         yield from client.curves_file(board, format=asked.format, select=select)
     elif asked.what == "figure":
-        chosen = {"select": select, "report": report}
-        yield client.board_figure(board, asked.kind, format=asked.format, **chosen)
+        yield client.board_figure(board, asked.kind, format=asked.format, select=select, report=report)
     else:
         yield client.board_text(board, asked.format, select=select, report=report).encode()

@@ -16,6 +16,7 @@ from estimators import registry
 from estimators.certification import picture
 from estimators.certification.record import COMMON_PROBLEM, Certificate, Finding
 from estimators.info import EstimatorInfo
+from service.cli import completion
 from service.cli.output import AsJson, Url, console, print_json
 from service.cli.subjects import check_id, load, read_settings
 from service.client import Client
@@ -29,7 +30,12 @@ VERDICT_STYLES = {
 }
 
 Subject = Annotated[
-    str | None, typer.Argument(help="Estimator id, or path/to/file.py:function.", show_default=False)
+    str | None,
+    typer.Argument(
+        help="Estimator id, or path/to/file.py:function.",
+        show_default=False,
+        autocompletion=completion.estimator_ids,
+    ),
 ]
 Tell = Callable[[float, str], None]
 
@@ -65,6 +71,13 @@ def certify(
     """Measure bias, order of accuracy, variance and cost of an estimator; status 1 if it is not as declared.
 
     A file named as FILE:FUNCTION is executed. Nothing is sent to a server without --publish.
+
+    Examples:
+
+    * heunboard certify reinmax
+    * heunboard certify stgs --set temperature=0.5 --picture bias.svg
+    * heunboard certify my_estimators.py:halved --like st
+    * heunboard certify --all --json
     """
     _check(subject, every, like, settings or [])
     if publish:
@@ -251,7 +264,7 @@ def _check_server(url: str | None, subjects: Sequence[EstimatorInfo]) -> None:
     """Refuse before measuring what a server would not take after it."""
     with Client(url) as client:
         for info in subjects:
-            there = client.estimator(info.id)["version"]
+            there = client.estimator(info.id).version
             if there != info.version:
                 raise typer.BadParameter(
                     f"{client.url} has version {there} of {info.id!r}, this machine has {info.version}; "

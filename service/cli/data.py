@@ -14,7 +14,10 @@ from benchmarks.datasets.files import DatasetUnavailable, WrongChecksum
 from benchmarks.datasets.inventory import Entry, fetch, inventory
 from service.cli.output import AsJson, console, print_json
 
-Names = Annotated[list[str] | None, typer.Argument(help="Data sets; without a name all of them.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Data sets; without a name all of them.", autocompletion=lambda: [*CATALOGUE]),
+]
 
 _STYLES = {"here": "green", "right": "green", "wrong": "red", "missing": "yellow"}
 
@@ -33,7 +36,12 @@ def register(app: typer.Typer) -> None:
 
 @_app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """Show all data sets, and what of them is on this machine."""
+    """Show all data sets, and what of them is on this machine.
+
+    Examples:
+
+    * heunboard data list
+    """
     _show(_chosen(None), check=False, as_json=as_json)
 
 
@@ -42,6 +50,11 @@ def check(names: Names = None, as_json: AsJson = False) -> None:
     """Read files and compare their contents with the checksums of the catalogue.
 
     The status is 1 if a file that is here is wrong; one that is missing is no error unless it was named.
+
+    Examples:
+
+    * heunboard data check
+    * heunboard data check mnist
     """
     found = _show(_chosen(names), check=True, as_json=as_json)
     bad = ("wrong", "missing") if names else ("wrong",)
@@ -50,19 +63,29 @@ def check(names: Names = None, as_json: AsJson = False) -> None:
 
 
 @_app.command("fetch")
-def fetch_missing(names: Names = None) -> None:
-    """Fetch what is missing into the cache; the status is 1 if something cannot be had."""
-    failed = False
+def fetch_missing(names: Names = None, as_json: AsJson = False) -> None:
+    """Fetch what is missing into the cache; the status is 1 if something cannot be had.
+
+    Examples:
+
+    * heunboard data fetch
+    * heunboard data fetch mnist
+    """
+    errors: dict[str, str | None] = {}
     for data_set in _chosen(names):
+        errors[data_set.id] = None
         try:
             with console(stderr=True).status(f"{data_set.title}..."):
                 fetch(data_set)
         except (DatasetUnavailable, WrongChecksum) as error:
-            failed = True
+            errors[data_set.id] = str(error)
             console(stderr=True).print(f"[bold red]error[/] {escape(str(error))}", highlight=False)
         else:
-            console().print(f"[green]here[/] {escape(data_set.title)}", highlight=False)
-    if failed:
+            if not as_json:
+                console().print(f"[green]here[/] {escape(data_set.title)}", highlight=False)
+    if as_json:
+        print_json([{"id": id, "here": error is None, "error": error} for id, error in errors.items()])
+    if any(errors.values()):
         raise typer.Exit(1)
 
 

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
@@ -32,8 +31,13 @@ from service.client import Client, ClientError
 from service.errors import HeunboardError
 from service.processes.server import server
 from service.resources.numbers import counted
+from service.resources.schemas import SweepLine
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+_SERVICE = Path(__file__).resolve().parents[1]
+EXAMPLES = next(
+    folder for folder in (_SERVICE / "_examples", _SERVICE.parent / "examples") if folder.is_dir()
+)
+"""In the installed package, else in the checkout."""
 POLYNOMIAL = EXAMPLES / "polynomial.yaml"
 VAE = EXAMPLES / "categorical_vae_8x4.yaml"
 FETCH_LIMIT_S = 8.0
@@ -59,15 +63,15 @@ def demonstrate(client: Client, files: Sequence[Path], out: Console) -> bool:
     started = time.monotonic()
     sweeps = [client.submit(file.read_text()) for file in files]
     for sweep in sweeps:
-        name = escape(sweep["name"])
-        out.print(f"submitted {name}: {client.url}/sweeps/{sweep['id']}", highlight=False)
-    ended = watch(client, [sweep["id"] for sweep in sweeps])
-    for sweep in ended:
-        for link, board in zip(sweep["boards"], client.sweep_boards(sweep["id"]), strict=True):
+        name = escape(sweep.name)
+        out.print(f"submitted {name}: {client.url}/sweeps/{sweep.id}", highlight=False)
+    ended = watch(client, [sweep.id for sweep in sweeps])
+    for answer in ended:
+        for link, board in zip(answer.boards, client.sweep_boards(answer.id), strict=True):
             boards.show(out, board)
-            out.print(f"{client.url}{link['page']}", highlight=False, soft_wrap=True)
+            out.print(f"{client.url}{link.page}", highlight=False, soft_wrap=True)
     out.print(f"\n{_outcome(ended)} in {time.monotonic() - started:.0f} s", highlight=False)
-    return all(sweep["state"] == "succeeded" for sweep in ended)
+    return all(sweep.state == "succeeded" for sweep in ended)
 
 
 def _options() -> argparse.Namespace:
@@ -140,10 +144,10 @@ def _some_mirror_answers() -> bool:
     return answered.wait(MIRROR_LIMIT_S)
 
 
-def _outcome(sweeps: list[dict[str, Any]]) -> str:
-    states = ", ".join(f"{sweep['name']} {sweep['state']}" for sweep in sweeps)
-    trials = sum(sweep["trials"] for sweep in sweeps)
-    failed = sum(sweep["progress"]["counts"].get("failed", 0) for sweep in sweeps)
+def _outcome(sweeps: Sequence[SweepLine]) -> str:
+    states = ", ".join(f"{sweep.name} {sweep.state}" for sweep in sweeps)
+    trials = sum(sweep.trials for sweep in sweeps)
+    failed = sum(sweep.progress.counts.get("failed", 0) for sweep in sweeps)
     return f"{states}: {counted(trials, 'trial')}" + (f", {failed} failed" if failed else "")
 
 

@@ -28,6 +28,11 @@ def doctor(
     """Check Python, PyTorch, CUDA, compiler, Ray, database, data sets, disk and port; say what to do.
 
     Nothing is changed. The status is 1 where something is wrong; notes do not count.
+
+    Examples:
+
+    * heunboard doctor
+    * heunboard doctor --port 9000 --json
     """
     from service.processes.diagnosis import diagnose
 

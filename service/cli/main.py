@@ -1,8 +1,4 @@
-"""The commands, and how their errors end the process.
-
-Exit status: 0 done; 1 the sweep failed or the server refused; 2 the input is wrong; 3 ``compare`` found what
-``--fail-on`` names; 130 interrupted.
-"""
+"""The commands, and how their errors end the process: see :mod:`service.exit_status`."""
 
 from __future__ import annotations
 
@@ -31,18 +27,16 @@ from service.cli import (
     sweeps,
     tokens,
 )
-from service.client import ApiError, ClientError
+from service.client import ApiError, ClientError, InvalidAddress
 from service.errors import HeunboardError, InvalidSettings
-from service.processes.children import WRONG_INPUT
+from service.exit_status import ExitStatus, in_words
 from workers.version import package_version
-
-FAILED = 1
 
 app = typer.Typer(
     name="heunboard",
     help="Compare gradient estimators for discrete latent variables.",
+    epilog=f"Exit status: {in_words()}",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -87,20 +81,21 @@ def main() -> None:
     try:
         app()
     except SpecError as error:
-        _end(WRONG_INPUT, [str(issue) for issue in error.issues])
+        _end(ExitStatus.WRONG_INPUT, [str(issue) for issue in error.issues])
     except ApiError as error:
-        places = [
-            Issue(e["pointer"], e["message"], e.get("suggestion")) for e in error.problem.get("errors", [])
-        ]
+        places = [Issue(one.pointer, one.message, one.suggestion) for one in error.problem.errors]
         wrong_input = error.status in (400, 404, 413, 422)
-        _end(WRONG_INPUT if wrong_input else FAILED, [str(place) for place in places] or [str(error)])
-    except (InvalidSettings, PluginError) as error:
-        _end(WRONG_INPUT, [str(error)])
+        _end(
+            ExitStatus.WRONG_INPUT if wrong_input else ExitStatus.FAILED,
+            [str(place) for place in places] or [str(error)],
+        )
+    except (InvalidSettings, InvalidAddress, PluginError) as error:
+        _end(ExitStatus.WRONG_INPUT, [str(error)])
     except (HeunboardError, ClientError) as error:
-        _end(FAILED, [str(error)])
+        _end(ExitStatus.FAILED, [str(error)])
 
 
-def _end(status: int, lines: list[str]) -> None:
+def _end(status: ExitStatus, lines: list[str]) -> None:
     console = Console(stderr=True, soft_wrap=True)
     for line in lines:
         console.print(f"[bold red]error[/] {escape(line)}", highlight=False)

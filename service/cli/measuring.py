@@ -12,6 +12,7 @@ from typing import Any
 
 from service.client import Client
 from service.errors import HeunboardError
+from service.resources.schemas import TierLine
 
 MODULES = {"efficiency": "benchmarks.commands.efficiency"}
 """Command of an exhibit -> module that is run."""
@@ -19,9 +20,7 @@ OPTIONS = ("epochs", "warm_up", "seconds", "threads")
 """What a tier may set of a command; nothing else that a server says becomes an argument."""
 
 
-def measure(
-    client: Client, name: str, tier: Mapping[str, Any], command: str, *, device: str, quiet: bool
-) -> bool:
+def measure(client: Client, name: str, tier: TierLine, command: str, *, device: str, quiet: bool) -> bool:
     """Run the command of an exhibit and publish its measurements; whether all could be measured.
 
     Args:
@@ -37,13 +36,13 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "measured.json"
-        arguments = [*_module(command), "--json", str(file), "--device", device, *_options(tier["options"])]
+        arguments = [*_module(command), "--json", str(file), "--device", device, *_options(tier.options)]
         ended = subprocess.run(
             [sys.executable, *arguments], stdout=sys.stderr if quiet else None, check=False
         )
         if not file.is_file():
             raise HeunboardError(f"python {' '.join(arguments)} ended with status {ended.returncode}")
-        client.publish_measurements(name, tier["tier"], json.loads(file.read_text("utf-8")))
+        client.publish_measurements(name, tier.tier, json.loads(file.read_text("utf-8")))
     return ended.returncode == 0
 
 

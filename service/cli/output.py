@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markup import escape
 
 from service.resources import fallbacks
+from service.resources.schemas import Fallback
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
 Url = Annotated[
@@ -36,11 +40,16 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_json(answer: Any) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(answer, indent=2))
+    """One JSON document on standard output: models as the API answers them, and what holds them."""
+    typer.echo(json.dumps(to_jsonable_python(answer), indent=2))
 
 
-def print_warning(out: Console, found: list[dict[str, Any]]) -> None:
+def moment_text(moment: datetime | None) -> str:
+    """``2026-11-26 19:33:27 UTC``; empty when there is none."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def print_warning(out: Console, found: Sequence[Fallback]) -> None:
     """Say that attempts were slower than they could be (``fallbacks`` of a sweep or board), if any were."""
     if warning := fallbacks.warning(found):
         sentence, failures = warning

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import typer
 from rich.markup import escape
@@ -12,8 +11,7 @@ from rich.table import Table
 
 from service.cli.output import console
 from service.resources.numbers import counted, duration
-
-Plan = dict[str, Any]
+from service.resources.schemas import DeviceTime, EstimatorPlan, Plan
 
 
 def show(plan: Plan, cheaper: Sequence[str] = ()) -> None:
@@ -22,33 +20,33 @@ def show(plan: Plan, cheaper: Sequence[str] = ()) -> None:
     ``cheaper`` are tiers that take less.
     """
     console().print(counts(plan))
-    if plan["to_compute"]:
-        console().print(f"device time {device_time(plan['device_seconds'])}", highlight=False)
-        console().print(_table(plan["estimators"]))
+    if plan.to_compute:
+        console().print(f"device time {device_time(plan.device_seconds)}", highlight=False)
+        console().print(_table(plan.estimators))
     warn(plan, cheaper)
 
 
 def counts(plan: Plan) -> str:
     """``96 trials: 6 already known, 90 to compute``, in rich markup."""
     return (
-        f"{counted(plan['trials'], 'trial')}: {plan['known']:,} already known, "
-        f"[bold]{plan['to_compute']:,}[/] to compute"
+        f"{counted(plan.trials, 'trial')}: {plan.known:,} already known, "
+        f"[bold]{plan.to_compute:,}[/] to compute"
     )
 
 
-def device_time(time: dict[str, Any]) -> str:
+def device_time(time: DeviceTime) -> str:
     """``about 3 h 10 min (2 h 5 min to 5 h 0 min; from 12 finished attempts)``."""
-    attempts = time["attempts"]
+    attempts = time.attempts
     basis = "shipped rates of another machine" if not attempts else counted(attempts, "finished attempt")
-    low, expected, high = (duration(time[name]) for name in ("low", "expected", "high"))
+    low, expected, high = map(duration, (time.low, time.expected, time.high))
     return f"about {expected} ({low} to {high}; from {basis})"
 
 
 def warn(plan: Plan, cheaper: Sequence[str] = ()) -> None:
     """Say on standard error that it is much, if it is, and which tiers are less."""
-    if plan["warning"]:
+    if plan.warning:
         less = f", as in --tier {' or --tier '.join(cheaper)}" if cheaper else ""
-        text = f"[yellow]warning[/] {escape(plan['warning'])}{less}"
+        text = f"[yellow]warning[/] {escape(plan.warning)}{less}"
         console(stderr=True).print(text, highlight=False)
 
 
@@ -59,7 +57,7 @@ def confirmed(plan: Plan, cheaper: Sequence[str] = ()) -> bool:
         typer.Abort: it was answered with no.
     """
     warn(plan, cheaper)
-    if not plan["warning"]:
+    if not plan.warning:
         return False
     typer.confirm("Submit it?", abort=True, err=True)
     return True
@@ -70,16 +68,16 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _table(estimators: list[dict[str, Any]]) -> Table:
+def _table(estimators: list[EstimatorPlan]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("estimator")
     for name in ("trials", "known", "to compute", "device time", "from", "to"):
         table.add_column(name, justify="right")
     for line in estimators:
-        time = line["device_seconds"]
+        time = line.device_seconds
         table.add_row(
-            escape(line["estimator"]),
-            *(f"{line[name]:,}" for name in ("trials", "known", "to_compute")),
-            *(duration(time[name]) for name in ("expected", "low", "high")),
+            escape(line.estimator),
+            *(f"{number:,}" for number in (line.trials, line.known, line.to_compute)),
+            *map(duration, (time.expected, time.low, time.high)),
         )
     return table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress
@@ -12,16 +11,16 @@ from rich.progress import BarColumn, Progress
 from service.cli.output import console, counts_text
 from service.client import Client
 from service.resources.numbers import duration, duration_between
+from service.resources.schemas import Progress as Measured
+from service.resources.schemas import SweepDetail, SweepLine
 from service.states import FINAL
-
-Sweep = dict[str, Any]
 
 LOOK_S = 0.5
 EACH_S = 0.1  # more between two looks for every sweep: looking must not take the machine from computing
 ALMOST = 0.99  # of a sweep whose steps are done and whose results are not stored yet
 
 
-def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[Sweep]:
+def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[SweepDetail]:
     """Wait until all sweeps are done, with a bar on standard error; returns them whatever their outcome."""
     err = Console(stderr=True, quiet=True) if quiet else console(stderr=True)
     display = _Bar(err) if err.is_terminal else _Lines(err)
@@ -31,7 +30,7 @@ def watch(client: Client, ids: Sequence[str], *, quiet: bool = False) -> list[Sw
     return sweeps
 
 
-def share(sweeps: Sequence[Sweep]) -> float:
+def share(sweeps: Sequence[SweepLine]) -> float:
     """Which part is done, from 0 to 1: steps within a sweep, the mean over sweeps.
 
     Steps of different tasks cost too differently to be added up. A sweep is done when its results are
@@ -40,31 +39,35 @@ def share(sweeps: Sequence[Sweep]) -> float:
     return sum(_share(sweep) for sweep in sweeps) / len(sweeps)
 
 
-def time_left(sweeps: Sequence[Sweep]) -> str:
+def time_left(sweeps: Sequence[SweepLine]) -> str:
     """The server's estimate in words; that of the longest sweep, a lower bound when some have none yet."""
-    pending = [sweep["progress"] for sweep in sweeps if sweep["state"] not in FINAL]
-    known = [one for one in pending if one["seconds_left"] is not None]
-    if not known:
+    pending = [sweep.progress for sweep in sweeps if sweep.state not in FINAL]
+    longest = max(pending, key=_seconds_left, default=None)
+    if longest is None or longest.seconds_left is None:
         return ""
-    if len(known) < len(pending):
-        return f"more than {duration(max(one['seconds_left'] for one in known))} left"
-    longest = max(known, key=lambda one: one["seconds_left"])
-    return f"{duration_between(longest['seconds_left_low'], longest['seconds_left_high'])} left"
+    if any(one.seconds_left is None for one in pending):
+        return f"more than {duration(longest.seconds_left)} left"
+    return f"{duration_between(longest.seconds_left_low, longest.seconds_left_high)} left"
 
 
-def _share(sweep: Sweep) -> float:
-    progress = sweep["progress"]
-    if sweep["state"] in FINAL or not progress["steps_total"]:
+def _seconds_left(progress: Measured) -> float:
+    """For comparisons: what is not known is less than everything else."""
+    return -1.0 if progress.seconds_left is None else progress.seconds_left
+
+
+def _share(sweep: SweepLine) -> float:
+    progress = sweep.progress
+    if sweep.state in FINAL or not progress.steps_total:
         return 1.0
-    done: float = progress["steps_done"] / progress["steps_total"]
+    done = progress.steps_done / progress.steps_total
     return min(done, ALMOST)
 
 
-def _description(sweeps: Sequence[Sweep]) -> str:
+def _description(sweeps: Sequence[SweepLine]) -> str:
     counts: Counter[str] = Counter()
     for sweep in sweeps:
-        counts.update(sweep["progress"]["counts"])
-    name = f"sweep {sweeps[0]['id']}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
+        counts.update(sweep.progress.counts)
+    name = f"sweep {sweeps[0].id}" if len(sweeps) == 1 else f"{len(sweeps)} sweeps"
     return f"{name}: {counts_text(counts)}"
 
 
@@ -87,7 +90,7 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, sweeps: Sequence[Sweep]) -> None:
+    def show(self, sweeps: Sequence[SweepLine]) -> None:
         """Draw what is known now."""
         done = share(sweeps)
         self._progress.update(
@@ -112,7 +115,7 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, sweeps: Sequence[Sweep]) -> None:
+    def show(self, sweeps: Sequence[SweepLine]) -> None:
         """Print when another tenth is done."""
         done = share(sweeps)
         if int(10 * done) > self._tenths:

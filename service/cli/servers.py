@@ -67,7 +67,14 @@ def up(
     checkpoints: Checkpoints = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it."""
+    """Start everything on this machine: pages, API, dispatcher and a local Ray. Ctrl-C ends it.
+
+    Examples:
+
+    * heunboard up
+    * heunboard up --port 0 --slots 2 --launcher local
+    * heunboard up --data ~/results --checkpoints off
+    """
     from service.processes.children import keep_private
     from service.processes.up import Tell, UpOptions
     from service.processes.up import up as run
@@ -120,7 +127,13 @@ def serve(
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     end_with_parent: EndWithParent = False,
 ) -> None:
-    """Run the web service: REST API, pages and the reports of workers."""
+    """Run the web service: REST API, pages and the reports of workers.
+
+    Examples:
+
+    * heunboard serve
+    * heunboard serve --host 0.0.0.0 --port 8080
+    """
     from service.app import create_app
     from service.processes.agreement import tell_broken_plugins
     from service.processes.children import collect_garbage_rarely, keep_private
@@ -190,7 +203,13 @@ def dispatch(
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     end_with_parent: EndWithParent = False,
 ) -> None:
-    """Run the dispatcher: plan queued trials into cohorts and launch them."""
+    """Run the dispatcher: plan queued trials into cohorts and launch them.
+
+    Examples:
+
+    * heunboard dispatch --worker-url http://web:8000 --launcher ray --ray-address auto
+    * heunboard dispatch --worker-url http://127.0.0.1:8000 --launcher local --slots 4
+    """
     from service.processes.children import STOP_LIMIT_S, keep_private
     from service.processes.children import end_with_parent as follow
     from service.processes.dispatch import DispatchOptions, name_of_its_own
@@ -225,7 +244,13 @@ def dispatch(
 
 @database.command()
 def upgrade(as_json: AsJson = False) -> None:
-    """Bring the database to the version of this program."""
+    """Bring the database to the version of this program.
+
+    Examples:
+
+    * heunboard db upgrade
+    * HEUNBOARD_DATABASE_URL=postgresql://db/heunboard heunboard db upgrade --json
+    """
     from service.processes.children import keep_private
     from service.storage.engine import open_engine
     from service.storage.migrations import current
@@ -251,7 +276,12 @@ def backup(
     file: Annotated[Path, typer.Argument(help="A new file; its owner alone can read it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy the whole database into a file, while it is in use."""
+    """Copy the whole database into a file, while it is in use.
+
+    Examples:
+
+    * heunboard db backup monday.backup
+    """
     from service.storage.backup import backup as copy
     from service.storage.engine import open_engine
     from service.storage.migrations import require_current
@@ -273,6 +303,10 @@ def restore(
     """Fill an empty database from a copy; one of an earlier version is upgraded.
 
     Published certificates, measurements and checkpoints are files of the data directory: copy them, too.
+
+    Examples:
+
+    * heunboard db restore monday.backup
     """
     from service.processes.children import keep_private
     from service.storage.backup import restore as fill

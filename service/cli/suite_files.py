@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from benchmarks.suites import reading
-from service.cli.output import console
+from benchmarks.sweep_file.issues import SpecError
+from service.cli.output import AsJson, console, print_json
 from service.resources.numbers import counted
 
 _app = typer.Typer(name="suite", help="Check files of suites on this machine.", no_args_is_help=True)
@@ -32,16 +33,25 @@ def _group() -> None:
 
 
 @_app.command()
-def check(folder: Folder) -> None:
+def check(folder: Folder, as_json: AsJson = False) -> None:
     """List everything that is wrong with a suite: file, JSON pointer, what, and the nearest right name.
 
     Every tier's sweeps are made, and metrics, estimators, boards, levels and columns looked up. No server is
     asked, nothing is stored.
 
     Status 1 if something is wrong.
+
+    Examples:
+
+    * heunboard suite check benchmarks/suites/reinmax-2023
     """
-    good = [_check(one) for one in _suites(folder)]
-    if not all(good):
+    wrong = {one: reading.mistakes(one.resolve()) for one in _suites(folder)}
+    if as_json:
+        print_json([_issues(one, mistakes) for one, mistakes in wrong.items()])
+    else:
+        for one, mistakes in wrong.items():
+            _tell(one, mistakes)
+    if any(wrong.values()):
         raise typer.Exit(1)
 
 
@@ -51,9 +61,23 @@ def _suites(folder: Path) -> Iterator[Path]:
     yield from [folder] if (folder / "suite.yaml").exists() or not inside else inside
 
 
-def _check(folder: Path) -> bool:
-    """Print what is wrong with a suite, or that nothing is; whether nothing is."""
-    wrong = reading.mistakes(folder.resolve())
+def _issues(folder: Path, wrong: Sequence[SpecError]) -> dict[str, Any]:
+    """What is wrong with a suite as one document."""
+    issues = [
+        {
+            "file": error.source,
+            "pointer": issue.path,
+            "message": issue.message,
+            "suggestion": issue.suggestion,
+        }
+        for error in wrong
+        for issue in error.issues
+    ]
+    return {"folder": str(folder), "issues": issues}
+
+
+def _tell(folder: Path, wrong: Sequence[SpecError]) -> None:
+    """Print what is wrong with a suite, or that nothing is."""
     for error in wrong:
         for issue in error.issues:
             line = f"[red]{escape(error.source)}[/] {escape(str(issue))}"
@@ -67,4 +91,3 @@ def _check(folder: Path) -> bool:
             f"{counted(numbers, 'published number')}: nothing wrong"
         )
         console().print(escape(text), highlight=False, soft_wrap=True)
-    return not wrong

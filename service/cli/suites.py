@@ -6,18 +6,19 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from benchmarks.suites.schema import TIERS
-from service.cli import exhibits, measuring, plans, suite_reports, suite_states
+from service.cli import completion, exhibits, measuring, plans, suite_reports, suite_states
+from service.cli.exhibits import Exhibit
 from service.cli.output import AsJson, Url, console, counts_text, print_json
 from service.cli.progress_bar import watch
 from service.client import Client
-
-Document = dict[str, Any]
+from service.resources.schemas import Plan, Reproduction, SweepLine
+from service.resources.suite_schemas import SuiteReport
 
 REPORTS = Path("reports")
 
@@ -51,9 +52,15 @@ class Wish:
 def reproduce(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="SUITE[/EXHIBIT]", help="A table or figure of a paper, or all of them."),
+        typer.Argument(
+            metavar="SUITE[/EXHIBIT]",
+            help="A table or figure of a paper, or all of them.",
+            autocompletion=completion.exhibit_names,
+        ),
     ] = None,
-    tier: Annotated[str | None, typer.Option(help=f"How much of it: {', '.join(TIERS)}.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help=f"How much of it: {', '.join(TIERS)}.", autocompletion=completion.tiers)
+    ] = None,
     every: Annotated[
         bool, typer.Option("--list", help="Show all tables and figures and how far each tier is.")
     ] = False,
@@ -81,11 +88,6 @@ def reproduce(
 ) -> None:
     """Reproduce a table or figure of a paper: submit, wait, write the report.
 
-    * heunboard reproduce --list
-    * heunboard reproduce --list reinmax-2023
-    * heunboard reproduce reinmax-2023/figure1 --tier smoke
-    * heunboard reproduce reinmax-2023 --tier smoke
-
     What is known already is not computed again.
 
     Ctrl-C leaves the sweeps to go on: the same command resumes.
@@ -93,6 +95,13 @@ def reproduce(
     The report goes to DIR/SUITE/EXHIBIT-TIER.md, .tex and .json, a figure's picture beside it.
 
     Status 0: every trial succeeded, whatever the verdicts.
+
+    Examples:
+
+    * heunboard reproduce --list
+    * heunboard reproduce --list reinmax-2023
+    * heunboard reproduce reinmax-2023/figure1 --tier smoke
+    * heunboard reproduce reinmax-2023 --tier smoke
     """
     _check(name, tier, every)
     with Client(url) as client:
@@ -143,9 +152,9 @@ def _reproduce(client: Client, wish: Wish, out: Path, *, check: bool, wait: bool
     wanted = exhibits.having(client, wish.name, wish.tier)
     if not wish.quiet:
         exhibits.announce(wanted, wish.tier)
-    good = all([_measured(client, wish, one) for one in wanted if one["command"] is not None])
-    found: list[Document] = []
-    if any(one["command"] is None for one in wanted):
+    good = all([_measured(client, wish, one) for one in wanted if one.line.command is not None])
+    found: list[Reproduction] = []
+    if any(one.line.command is None for one in wanted):
         found = _submit(client, wish, exhibits.cheaper(wanted, wish.tier))
         if not wait:
             _tell_submitted(client, wish, found)
@@ -156,18 +165,18 @@ def _reproduce(client: Client, wish: Wish, out: Path, *, check: bool, wait: bool
     return good and not (check and any(map(suite_reports.is_doubtful, reports)))
 
 
-def _measured(client: Client, wish: Wish, exhibit: Document) -> bool:
+def _measured(client: Client, wish: Wish, exhibit: Exhibit) -> bool:
     return measuring.measure(
         client,
-        exhibit["name"],
+        exhibit.name,
         exhibits.tier_of(exhibit, wish.tier),
-        exhibit["command"],
+        str(exhibit.line.command),
         device=wish.device,
         quiet=wish.quiet,
     )
 
 
-def _submit(client: Client, wish: Wish, cheaper: Sequence[str]) -> list[Document]:
+def _submit(client: Client, wish: Wish, cheaper: Sequence[str]) -> list[Reproduction]:
     """Submit what is wanted by now, after a question if it is much."""
     plan = client.plan_suite(wish.name, wish.tier)
     if not wish.quiet:
@@ -177,30 +186,30 @@ def _submit(client: Client, wish: Wish, cheaper: Sequence[str]) -> list[Document
     return client.reproduce(wish.name, wish.tier, retry=wish.retry)
 
 
-def _show_plan(plan: Document) -> None:
+def _show_plan(plan: Plan) -> None:
     console().print(plans.counts(plan))
-    if plan["to_compute"]:
-        console().print(f"device time {plans.device_time(plan['device_seconds'])}", highlight=False)
+    if plan.to_compute:
+        console().print(f"device time {plans.device_time(plan.device_seconds)}", highlight=False)
 
 
-def _tell_submitted(client: Client, wish: Wish, found: list[Document]) -> None:
+def _tell_submitted(client: Client, wish: Wish, found: list[Reproduction]) -> None:
     if wish.quiet:
         print_json(found[0] if "/" in wish.name else found)
         return
     for sweep in _sweeps(found):
-        console().print(f"sweep {sweep['id']} {escape(sweep['name'])}  {client.url}/sweeps/{sweep['id']}")
+        console().print(f"sweep {sweep.id} {escape(sweep.name)}  {client.url}/sweeps/{sweep.id}")
     for one in found:
-        if one["rungs"] > 1:
-            more = "; the same command goes on to the next" if one["rung"] < one["rungs"] else ""
-            text = f"{escape(one['exhibit'])}: rung {one['rung']} of {one['rungs']}{more}"
+        if one.rungs > 1:
+            more = "; the same command goes on to the next" if one.rung < one.rungs else ""
+            text = f"{escape(one.exhibit)}: rung {one.rung} of {one.rungs}{more}"
             console().print(text, highlight=False)
 
 
-def _follow(client: Client, wish: Wish, found: list[Document]) -> list[Document]:
+def _follow(client: Client, wish: Wish, found: list[Reproduction]) -> list[Reproduction]:
     """Wait, and submit the next rung, until nothing is left to wait for."""
-    while not all(one["finished"] for one in found):
-        pending = [sweep["id"] for sweep in _sweeps(found) if sweep["finished_at"] is None]
-        if not pending and not any(one["added"] for one in found):
+    while not all(one.finished for one in found):
+        pending = [sweep.id for sweep in _sweeps(found) if sweep.finished_at is None]
+        if not pending and not any(one.added for one in found):
             break  # what is missing was cancelled
         if pending:
             watch(client, pending, quiet=wish.quiet)
@@ -208,26 +217,24 @@ def _follow(client: Client, wish: Wish, found: list[Document]) -> list[Document]
     return found
 
 
-def _outcome(found: list[Document], *, quiet: bool) -> bool:
+def _outcome(found: list[Reproduction], *, quiet: bool) -> bool:
     """Whether every trial succeeded; what did not is told on standard error."""
-    bad = [sweep for sweep in _sweeps(found) if sweep["state"] != "succeeded"]
+    bad = [sweep for sweep in _sweeps(found) if sweep.state != "succeeded"]
     for sweep in [] if quiet else bad:
-        counts = counts_text(sweep["progress"]["counts"])
-        text = (
-            f"{escape(sweep['name'])}: {counts}; heunboard status {sweep['id']} says why, --retry tries again"
-        )
+        counts = counts_text(sweep.progress.counts)
+        text = f"{escape(sweep.name)}: {counts}; heunboard status {sweep.id} says why, --retry tries again"
         console(stderr=True).print(text, highlight=False)
-    return not bad and all(one["finished"] for one in found)
+    return not bad and all(one.finished for one in found)
 
 
-def _sweeps(found: list[Document]) -> list[Document]:
+def _sweeps(found: list[Reproduction]) -> list[SweepLine]:
     """The sweeps of all exhibits, each once."""
-    return list({sweep["id"]: sweep for one in found for sweep in one["sweeps"]}.values())
+    return list({sweep.id: sweep for one in found for sweep in one.sweeps}.values())
 
 
-def _report(client: Client, wish: Wish, wanted: Sequence[Document], out: Path) -> list[Document]:
+def _report(client: Client, wish: Wish, wanted: Sequence[Exhibit], out: Path) -> list[SuiteReport]:
     """Write the reports and print what they say."""
-    written = [suite_reports.write(client, one["name"], wish.tier, out) for one in wanted]
+    written = [suite_reports.write(client, one.name, wish.tier, out) for one in wanted]
     reports = [report for report, _ in written]
     if wish.quiet:
         print_json(reports[0] if "/" in wish.name else reports)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,12 +14,13 @@ from rich.table import Table
 
 from benchmarks.suites.schema import TIERS
 from benchmarks.sweep import load_sweep
-from service.cli import exhibits, plans
+from service.cli import completion, exhibits, plans
 from service.cli.output import STATE_STYLES, AsJson, Url, console, counts_text, print_json, print_warning
 from service.cli.progress_bar import watch
-from service.client import Client
+from service.client import Client, Sweep
 from service.errors import InvalidSettings
 from service.resources.numbers import counted, duration
+from service.resources.schemas import Plan, SweepDetail, SweepLine
 
 LISTED = 20
 TRACEBACK_LINES = 12
@@ -50,22 +52,27 @@ def submit(
     """Submit a sweep; trials that are known already are not computed again.
 
     Of more than a day of device time there is a warning, and on a terminal a question before.
+
+    Examples:
+
+    * heunboard submit examples/polynomial.yaml
+    * heunboard submit examples/polynomial.yaml --wait
+    * heunboard submit - --yes --json < sweep.yaml
     """
     text = checked(file)
     with Client(url) as client:
         asked = not yes and plans.is_terminal() and plans.confirmed(client.plan(text))
         sweep = client.submit(text)
-        if not asked:
-            plans.warn(sweep["plan"])
+        if sweep.plan is not None and not asked:
+            plans.warn(sweep.plan)
         if not as_json:
-            _announce(client, sweep)
-        if wait:
-            sweep = wait_for(client, sweep["id"], quiet=as_json)
+            _announce(sweep)
+        answer = wait_for(client, sweep.id, quiet=as_json) if wait else sweep.answer
         if as_json:
-            print_json(sweep)
+            print_json(answer)
         elif wait:
-            conclude(client, sweep)
-    if wait and sweep["state"] != "succeeded":
+            conclude(client, answer)
+    if wait and answer.state != "succeeded":
         raise typer.Exit(1)
 
 
@@ -76,15 +83,23 @@ def plan(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(metavar="SUITE[/EXHIBIT]", help="A table or figure of a paper, or all of them."),
+        typer.Option(
+            metavar="SUITE[/EXHIBIT]",
+            help="A table or figure of a paper, or all of them.",
+            autocompletion=completion.exhibit_names,
+        ),
     ] = None,
-    tier: Annotated[str | None, typer.Option(help=f"With --suite: {', '.join(TIERS)}.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(help=f"With --suite: {', '.join(TIERS)}.", autocompletion=completion.tiers)
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what submitting would compute and how long one device takes; nothing is stored.
 
-    Of a sweep file, or of a tier of a suite:
+    It is of a sweep file, or of a tier of a suite.
+
+    Examples:
 
     * heunboard plan examples/polynomial.yaml
     * heunboard plan --suite reinmax-2023/table2 --tier full
@@ -109,10 +124,10 @@ def _plan_suite(client: Client, name: str, tier: str, *, as_json: bool) -> None:
         return
     exhibits.announce(wanted, tier)
     for one in wanted:
-        if one["command"] is not None:
-            text = f"{escape(one['name'])} is measured by a command on the device at hand: it has no trials"
+        if one.line.command is not None:
+            text = f"{escape(one.name)} is measured by a command on the device at hand: it has no trials"
             console().print(text, highlight=False)
-    if any(one["command"] is None for one in wanted):
+    if any(one.line.command is None for one in wanted):
         plans.show(client.plan_suite(name, tier), exhibits.cheaper(wanted, tier))
 
 
@@ -128,17 +143,27 @@ def _planned(file: str | None, suite: str | None, tier: str | None) -> str | Non
 
 def status(
     sweep: Annotated[
-        str | None, typer.Argument(help="Sweep id; without it the newest sweeps are listed.")
+        str | None,
+        typer.Argument(
+            help="Sweep id; without it the newest sweeps are listed.", autocompletion=completion.sweep_ids
+        ),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one sweep, or the newest ones."""
+    """Show one sweep, or the newest ones.
+
+    Examples:
+
+    * heunboard status
+    * heunboard status 7
+    * heunboard status 7 --json
+    """
     with Client(url) as client:
         if sweep is None:
             _list_sweeps(client, as_json)
             return
-        answer = client.sweep(sweep)
+        answer = client.sweep(sweep).answer
     if as_json:
         print_json(answer)
     else:
@@ -161,7 +186,7 @@ def checked(file: str) -> str:
     return text
 
 
-def wait_for(client: Client, sweep: str, *, quiet: bool) -> dict[str, Any]:
+def wait_for(client: Client, sweep: str, *, quiet: bool) -> SweepDetail:
     """Wait for the end of a sweep, with its progress; Ctrl-C ends the waiting and not the sweep."""
     try:
         return watch(client, [sweep], quiet=quiet)[0]
@@ -173,48 +198,46 @@ def wait_for(client: Client, sweep: str, *, quiet: bool) -> dict[str, Any]:
         raise
 
 
-def _announce(client: Client, sweep: dict[str, Any]) -> None:
-    known = sweep["progress"]["counts"].get("succeeded", 0)
+def _announce(sweep: Sweep) -> None:
+    known = sweep.progress.counts.get("succeeded", 0)
+    cost = "" if sweep.plan is None else _cost(sweep.plan)
     console().print(
-        f"Sweep [bold]{sweep['id']}[/] {escape(sweep['name'])}: "
-        f"{counted(sweep['trials'], 'trial')}, {known:,} already known{_cost(sweep['plan'])}"
-        f"\n{client.url}/sweeps/{sweep['id']}",
+        f"Sweep [bold]{sweep.id}[/] {escape(sweep.name)}: "
+        f"{counted(sweep.answer.trials, 'trial')}, {known:,} already known{cost}\n{sweep.url}",
         highlight=False,
     )
 
 
-def _cost(plan: dict[str, Any]) -> str:
+def _cost(plan: Plan) -> str:
     """The device time as a line of its own, if there is anything to compute."""
-    return f"\ndevice time {plans.device_time(plan['device_seconds'])}" if plan["to_compute"] else ""
+    return f"\ndevice time {plans.device_time(plan.device_seconds)}" if plan.to_compute else ""
 
 
-def conclude(client: Client, sweep: dict[str, Any]) -> None:
+def conclude(client: Client, sweep: SweepDetail) -> None:
     """Print the outcome of a sweep, its first failures, and where its boards are."""
     out = console()
-    if sweep["finished_at"] is not None:
-        out.print(_outcome(sweep), highlight=False)
-    print_warning(out, sweep["fallbacks"])
-    for failure in sweep["failures"]:
-        what = "failed" if failure["diverged_at"] is None else "diverged"
-        out.print(f"[red]{what}[/] {escape(failure['label'])}: {escape(failure['error'])}", highlight=False)
-        for line in (failure["traceback"] or "").splitlines()[-TRACEBACK_LINES:]:
+    if sweep.finished_at is not None:
+        out.print(_outcome(sweep, sweep.finished_at), highlight=False)
+    print_warning(out, sweep.fallbacks)
+    for failure in sweep.failures:
+        what = "failed" if failure.diverged_at is None else "diverged"
+        out.print(f"[red]{what}[/] {escape(failure.label)}: {escape(failure.error)}", highlight=False)
+        for line in (failure.traceback or "").splitlines()[-TRACEBACK_LINES:]:
             out.print(f"    {escape(line)}", style="dim", highlight=False)
-    if sweep["failures_left_out"]:
-        out.print(f"and {sweep['failures_left_out']:,} more failures")
-    for board in sweep["boards"]:
-        command = f"heunboard board {board['id'][:SHORT_ID]} --sweep {sweep['id']}"
-        out.print(f"{command}   [dim]{escape(board['title'])}[/]", highlight=False)
-        out.print(f"    {client.url}{board['page']}", style="dim", highlight=False, soft_wrap=True)
-    if more := sweep["boards_total"] - len(sweep["boards"]):
-        out.print(
-            f"and {more:,} more boards: {client.url}/api/v1/sweeps/{sweep['id']}/boards", highlight=False
-        )
+    if sweep.failures_left_out:
+        out.print(f"and {sweep.failures_left_out:,} more failures")
+    for board in sweep.boards:
+        command = f"heunboard board {board.id[:SHORT_ID]} --sweep {sweep.id}"
+        out.print(f"{command}   [dim]{escape(board.title)}[/]", highlight=False)
+        out.print(f"    {client.url}{board.page}", style="dim", highlight=False, soft_wrap=True)
+    if more := sweep.boards_total - len(sweep.boards):
+        out.print(f"and {more:,} more boards: {client.url}/api/v1/sweeps/{sweep.id}/boards", highlight=False)
 
 
-def _outcome(sweep: dict[str, Any]) -> str:
-    taken = datetime.fromisoformat(sweep["finished_at"]) - datetime.fromisoformat(sweep["created_at"])
-    state = f"[{STATE_STYLES[sweep['state']]}]{sweep['state']}[/]"
-    return f"{state}: {counts_text(sweep['progress']['counts'])} in {duration(taken.total_seconds())}"
+def _outcome(sweep: SweepDetail, finished_at: datetime) -> str:
+    taken = finished_at - sweep.created_at
+    state = f"[{STATE_STYLES[sweep.state]}]{sweep.state}[/]"
+    return f"{state}: {counts_text(sweep.progress.counts)} in {duration(taken.total_seconds())}"
 
 
 def _list_sweeps(client: Client, as_json: bool) -> None:
@@ -222,27 +245,27 @@ def _list_sweeps(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(page)
         return
-    if not page["sweeps"]:
+    if not page.sweeps:
         console().print("No sweeps yet: heunboard submit FILE")
         return
-    console().print(_sweep_table(page["sweeps"]))
-    if page["next_page_token"]:
+    console().print(_sweep_table(page.sweeps))
+    if page.next_page_token:
         console().print(f"and older ones: {client.url}/sweeps")
 
 
-def _sweep_table(sweeps: list[dict[str, Any]]) -> Table:
+def _sweep_table(sweeps: Sequence[SweepLine]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "name", "state", "trials", "progress", "time left"):
         table.add_column(name)
     for sweep in sweeps:
-        progress = sweep["progress"]
-        share = 100 * progress["steps_done"] // progress["steps_total"] if progress["steps_total"] else 0
+        progress = sweep.progress
+        share = 100 * progress.steps_done // progress.steps_total if progress.steps_total else 0
         table.add_row(
-            str(sweep["id"]),
-            escape(sweep["name"]),
-            sweep["state"],
-            counts_text(progress["counts"]),
+            str(sweep.id),
+            escape(sweep.name),
+            sweep.state,
+            counts_text(progress.counts),
             f"{share} %",
-            duration(progress["seconds_left"]),
+            duration(progress.seconds_left),
         )
     return table

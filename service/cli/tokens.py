@@ -84,7 +84,13 @@ def create(
 
 @_app.command("list")
 def list_tokens(as_json: AsJson = False) -> None:
-    """List tokens, newest first: whose, what they allow, until when, when they were used last."""
+    """List tokens, newest first: whose, what they allow, until when, when they were used last.
+
+    Examples:
+
+    * heunboard token list
+    * heunboard token list --json
+    """
     from service.resources import access
 
     found = access.list_tokens(_database(), limit=MOST).model_dump(mode="json")["tokens"]
@@ -106,7 +112,12 @@ def revoke(
     id: Annotated[str, typer.Argument(metavar="ID", help="As `heunboard token list` shows it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Refuse a token from now on, and whoever signed in with it. A running server knows within 5 seconds."""
+    """Refuse a token from now on, and whoever signed in with it. A running server knows within 5 seconds.
+
+    Examples:
+
+    * heunboard token revoke 3f9a1c
+    """
     from service.access import tokens
     from service.resources import access
 
@@ -122,7 +133,13 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show who changed what, when and from where, and what was refused; from the database itself."""
+    """Show who changed what, when and from where, and what was refused; from the database itself.
+
+    Examples:
+
+    * heunboard audit
+    * heunboard audit --outcome refused --limit 200
+    """
     from service.resources import access
 
     found = access.list_audit(_database(), limit=limit, outcome=outcome).model_dump(mode="json")["entries"]

@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import TextIO
 
 from service.errors import HeunboardError, InvalidSettings
-
-WRONG_INPUT = 2
-"""Exit status of a command that was given something it cannot use; starting it again would not help."""
+from service.exit_status import ExitStatus
 
 STOP_LIMIT_S = 20.0
 """What a process has to end that is asked to, besides what its settings give it."""
@@ -153,7 +151,7 @@ class Child:
         if self._process.poll() is None:
             return
         how = how_it_ended(self._process.returncode)
-        if self._process.returncode == WRONG_INPUT:
+        if self._process.returncode == ExitStatus.WRONG_INPUT:
             raise InvalidSettings(str(self._error(how)))
         now = time.monotonic()
         self._ends = [at for at in self._ends if now - at < RESTART_WINDOW_S] + [now]

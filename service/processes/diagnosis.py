@@ -11,7 +11,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ State = Literal["right", "note", "wrong"]
 """``note``: works, but something is slower, missing or less safe than it could be."""
 
 LEAST_PYTHON, LEAST_TORCH, SAFE_RAY = (3, 11), "2.6", "2.60.1"
-PACKAGES = ("estimators", "benchmarks", "workers", "service")
+PACKAGES = ("estimators", "benchmarks", "workers", "service", "heunboard")
 ROOM_GB = 2.0
 """Free space below which a run of a day may end for the lack of it."""
 
@@ -79,7 +79,7 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Whether the four packages are those of one installation: their names are common words."""
+    """Whether the packages are those of one installation: their names are common words."""
     from workers.version import package_version
 
     home = Path(__file__).resolve().parents[2]
@@ -93,6 +93,27 @@ def packages() -> Iterator[Finding]:
             )
     if all(place == home / name for name, place in places.items()):
         yield _right("Heunboard", f"{package_version()} in {home}")
+    folders = [Path.cwd(), *(Path(one) for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one)]
+    yield from hidden(folders, home)
+
+
+def hidden(folders: Iterable[Path], home: Path) -> Iterator[Finding]:
+    """Modules of the user's own that hide Heunboard's from what is started in their folder.
+
+    Args:
+        folders: where Python looks before it looks where packages are installed: scripts, notebooks, ``python
+            -m`` and the processes of ``heunboard up`` begin with their working directory.
+        home: where Heunboard's packages are.
+    """
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+        for name in PACKAGES if folder != home else ():
+            for own in (folder / f"{name}.py", folder / name / "__init__.py"):
+                if own.is_file():
+                    yield _wrong(
+                        "Heunboard",
+                        f"{own} hides Heunboard's {name} from what is started in {folder}",
+                        "rename it, or work in another folder",
+                    )
 
 
 def torch() -> Iterator[Finding]:
@@ -235,7 +256,7 @@ def data_sets() -> Iterator[Finding]:
 def room() -> Iterator[Finding]:
     """Free space where data, caches and Ray's objects lie."""
     from benchmarks.datasets.files import cache_dir
-    from service.settings import default_data_home
+    from service.home import default_data_home
 
     home = Path(os.environ.get("HEUNBOARD_DATA_HOME") or default_data_home())
     for what, folder in (("data", home), ("cache", cache_dir())):

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from service.processes.children import STOP_LIMIT_S, WRONG_INPUT, how_it_ended, stop_on_signals
+from service.exit_status import ExitStatus
+from service.processes.children import STOP_LIMIT_S, how_it_ended, stop_on_signals
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 STEADY_S = 60.0
@@ -42,7 +43,7 @@ def keep_running(
         while True:
             began = time.monotonic()
             status = _run([*program, *arguments], stop, stop_limit)
-            if stop.is_set() or status in (0, WRONG_INPUT):
+            if stop.is_set() or status in (ExitStatus.DONE, ExitStatus.WRONG_INPUT):
                 return status
             pause = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else pause
             notify(f"`heunboard {arguments[0]}` {how_it_ended(status)}; starting it again")

@@ -33,13 +33,9 @@ def sentence(attempts: int) -> str:
     )
 
 
-def warning(found: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]] | None:
-    """The sentence and, each once, what failed; ``None`` without a fallback.
-
-    Args:
-        found: :class:`service.resources.schemas.Fallback` as the API answers it.
-    """
+def warning(found: Sequence[Fallback]) -> tuple[str, list[str]] | None:
+    """The sentence and, each once, what failed; ``None`` without a fallback."""
     if not found:
         return None
-    lines = dict.fromkeys(line for one in found for line in one["failures"])
-    return sentence(sum(one["attempts"] for one in found)), list(lines)
+    lines = dict.fromkeys(line for one in found for line in one.failures)
+    return sentence(sum(one.attempts for one in found)), list(lines)

@@ -17,7 +17,7 @@ PREFIX = "/api/v1"
 class Answer(BaseModel):
     """Base of all answers. Numbers that are not finite are ``null`` unless a field says otherwise."""
 
-    model_config = ConfigDict(frozen=True, from_attributes=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
 
 
 class Place(BaseModel):

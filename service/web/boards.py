@@ -101,7 +101,7 @@ def board_context(board: Board, address: Address) -> dict[str, Any]:
         "provenance": provenance(board, chosen),
         "repeat_time": numbers.duration(board.repeat.device_seconds) if board.repeat else "",
         "empty": [] if board.rows else empty_state(board),
-        "warning": fallbacks.warning([dict(one) for one in board.fallbacks]),
+        "warning": fallbacks.warning(board.fallbacks),
         **leaderboard(board, address),
         **tuning(board, named),
         **luck(board),

@@ -146,7 +146,7 @@ def sweep_context(
         "priorities": (MIN_PRIORITY, MAX_PRIORITY),
         "time_left": f"{left} left" if left else "",
         "counts": {state: sweep.progress.counts.get(state, 0) for state in STATES},
-        "warning": fallbacks.warning([dict(one) for one in sweep.fallbacks]),
+        "warning": fallbacks.warning(sweep.fallbacks),
         "causes": causes,
         "groups": [
             {"of": one, "colour": styles[one.estimator], "cells": by_estimator.get(one.estimator, [])}

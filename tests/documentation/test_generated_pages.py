@@ -135,11 +135,10 @@ def test_tasks_have_their_parameters_and_metrics() -> None:
 
 
 def test_exit_codes_have_their_meaning() -> None:
-    codes = dict(exit_codes.codes())
-    assert list(codes) == ["0", "1", "2", "3", "130"]
-    assert codes["2"] == "the input is wrong"
-    assert codes["3"] == "`compare` found what `--fail-on` names"
-    assert "| `2` | The input is wrong. |" in exit_codes.page()
+    page = exit_codes.page()
+    assert re.findall(r"^\| `(\d+)` \|", page, re.MULTILINE) == ["0", "1", "2", "3", "130"]
+    assert "| `2` | The input is wrong. |" in page
+    assert "| `3` | `compare` found what `--fail-on` names. |" in page
 
 
 @pytest.mark.parametrize(

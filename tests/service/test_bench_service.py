@@ -18,6 +18,8 @@ from service.benchmark.ours import Turn, awaited
 from service.benchmark.phases import NAMES, spent
 from service.benchmark.report import Report, Row, tables, to_json
 from service.benchmark.scripts import ScriptFailed
+from service.resources.schemas import Attempt, SweepDetail
+from tests.support.answers import filled, sweep_answer
 from tests.support.fakes import ManualClock
 
 TINY = Case(
@@ -88,12 +90,10 @@ def test_tables_say_what_was_scaled_and_how_ratios_spread() -> None:
     assert (first["ratio"], first["verdict"], first["trials_as_scripts"]) == (1.2, "must", 2)
 
 
-def attempt(claimed: float, started: float, finished: float, **phases: float) -> dict[str, Any]:
+def attempt(claimed: float, started: float, finished: float, **phases: float) -> Attempt:
     times = {"claimed_at": claimed, "started_at": started, "finished_at": finished}
-    return {
-        **{name: f"2030-01-01T00:00:{second:06.3f}Z" for name, second in times.items()},
-        "provenance": {"phases": phases},
-    }
+    told = {name: f"2030-01-01T00:00:{second:06.3f}Z" for name, second in times.items()}
+    return filled(Attempt, {**told, "provenance": {"phases": phases or None}})
 
 
 def test_phases_are_per_slot_and_add_up_to_the_whole() -> None:
@@ -121,7 +121,7 @@ def test_phases_are_per_slot_and_add_up_to_the_whole() -> None:
 
 
 def test_attempts_without_phases_count_as_reports() -> None:
-    old = attempt(0, 1, 5) | {"provenance": {"phases": None}}
+    old = attempt(0, 1, 5)
     found = spent([old], submitted=1893456000.0, seen=1893456005.0, slots=1)
     assert (found["start"], found["reports"], found["idle"]) == (1, 4, 0)
 
@@ -193,11 +193,11 @@ def test_looks_at_a_sweep_lie_a_fiftieth_of_the_time_apart() -> None:
     clock = ManualClock()
     states = iter(["queued", "running", "running", "running", "succeeded"])
 
-    def look() -> dict[str, Any]:
+    def look() -> SweepDetail:
         clock.now += {0: 0, 1: 2, 2: 8, 3: 90}.get(len(clock.slept), 0)
-        return {"state": next(states)}
+        return sweep_answer(next(states))
 
-    assert awaited(look, clock=clock, sleep=clock.sleep)["state"] == "succeeded"
+    assert awaited(look, clock=clock, sleep=clock.sleep).state == "succeeded"
     assert clock.slept == pytest.approx([0.02, 0.02 * 2.02, 0.02 * (10.02 + 0.0404), 0.5])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from sqlalchemy import Engine
 
@@ -17,6 +18,7 @@ from benchmarks.sweep import load_sweep
 from benchmarks.tasks.info import Reference
 from service.cli.boards import show
 from service.cli.main import main
+from service.client import Board as ClientBoard
 from service.client import Client
 from service.errors import InvalidPageToken, NotFound
 from service.queue.cohorts import Queue
@@ -422,7 +424,7 @@ def heunboard(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_the_command_shows_ranks_ties_and_those_without_a_place(engine: Engine) -> None:
     board = computed(engine, {**CLOSE, ("gst", 1.0): [None, None, None]})
     out = io.StringIO()
-    show(Console(file=out, width=240), board.model_dump())
+    show(Console(file=out, width=240), ClientBoard.model_validate(dict(board)))
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     assert (
         next(line for line in lines if line.startswith("1–2 ≈ Straight"))
@@ -440,12 +442,12 @@ def test_the_client_and_the_command_have_every_setting(
     with served(application(engine)) as url:
         with Client(url) as client:
             cells = list(client.board_cells(board.id))
-            assert [cell["chosen"] for cell in cells] == [False, True, False, True, False]
+            assert [cell.chosen for cell in cells] == [False, True, False, True, False]
             assert len(list(client.board_cells(board.id, estimator="reinmax"))) == 2
         monkeypatch.setenv("HEUNBOARD_URL", url)
         monkeypatch.setenv("COLUMNS", "200")
         assert heunboard(monkeypatch, "board", board.id[:6], "--cells", "--json") == 0
-        assert json.loads(capsys.readouterr().out) == {"board": board.id, "cells": cells}
+        assert json.loads(capsys.readouterr().out) == {"board": board.id, "cells": to_jsonable_python(cells)}
         assert heunboard(monkeypatch, "board", board.id, "--cells") == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert sum(line.startswith("* ") for line in lines) == 2

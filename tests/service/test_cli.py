@@ -15,15 +15,18 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from benchmarks.datasets import files
 from service.cli import main
 from service.cli.progress_bar import share, time_left
-from service.client import Client
+from service.client import Client, Sweep
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
+from service.resources.schemas import SweepDetail
 from service.storage import migrations
+from tests.support.answers import sweep_answer
 from tests.support.databases import engine_of
 from tests.support.sweeps import FELL_BACK, small_sweep
 from tests.support.web import application, compute, fail, served
@@ -178,42 +181,30 @@ def test_with_json_every_command_prints_the_answer_of_the_api(run: Run, engine: 
         return json.loads(out)
 
     with Client(url) as client:
-        assert printed("plan", "-") == client.plan(GOOD)
-        assert printed("submit", "-", "--wait") == client.sweep("2")
-        assert printed("status") == client.newest_sweeps(20)
-        assert printed("status", "1") == client.sweep("1")
+        assert printed("plan", "-") == to_jsonable_python(client.plan(GOOD))
+        assert printed("submit", "-", "--wait") == to_jsonable_python(client.sweep("2").answer)
+        assert printed("status") == to_jsonable_python(client.newest_sweeps(20))
+        assert printed("status", "1") == to_jsonable_python(client.sweep("1").answer)
         (link,) = client.boards()
-        assert printed("board") == [client.board(link["id"])]
-        assert printed("board", link["id"][:6]) == client.board(link["id"])
+        assert printed("board") == [to_jsonable_python(client.board(link.id))]
+        assert printed("board", link.id[:6]) == to_jsonable_python(client.board(link.id))
 
 
 def test_wait_ends_with_1_and_shows_the_error_when_the_sweep_failed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = {
-        "id": "1",
-        "name": "small",
-        "state": "failed",
-        "trials": 1,
-        "created_at": "2030-01-01T00:00:00Z",
-        "finished_at": "2030-01-01T00:03:20Z",
-        "progress": {"counts": {"failed": 1}, "steps_done": 1, "steps_total": 1, "seconds_left": None},
-        "failures": [
-            {
-                "label": "st, seed 0",
-                "error": "NaN [in loss]",
-                "traceback": "Traceback\n  boom",
-                "diverged_at": None,
-            }
-        ],
-        "failures_left_out": 7,
-        "fallbacks": [],
-        "boards": [],
-        "boards_total": 0,
-        "plan": {"to_compute": 0, "warning": None},
-    }
-    monkeypatch.setattr(Client, "submit", lambda *_: failed)
-    monkeypatch.setattr(Client, "sweep", lambda *_: failed)
+    failure = {"label": "st, seed 0", "error": "NaN [in loss]", "traceback": "Traceback\n  boom"}
+    failed = sweep_answer(
+        "failed",
+        trials=1,
+        created_at="2030-01-01T00:00:00Z",
+        finished_at="2030-01-01T00:03:20Z",
+        progress={"counts": {"failed": 1}, "steps_done": 1, "steps_total": 1},
+        failures=[failure],
+        failures_left_out=7,
+    )
+    monkeypatch.setattr(Client, "submit", lambda client, _: Sweep(client, failed))
+    monkeypatch.setattr(Client, "follow", lambda *_, **__: iter([[failed]]))
     status, out, _ = run("submit", "-", "--wait", stdin=GOOD)
     assert status == 1
     assert "failed: 1 failed in 3 min 20 s" in out
@@ -251,7 +242,7 @@ def test_ctrl_c_while_waiting_leaves_the_sweep_and_says_how_to_look_again(
         "To stop it: heunboard pause 1, or heunboard cancel 1\n"
     )
     with Client(url) as client:
-        assert client.sweep("1")["state"] == "queued"
+        assert client.sweep("1").state == "queued"
 
 
 def test_what_is_not_there_is_wrong_input(run: Run, engine: Engine, url: str, tmp_path: Path) -> None:
@@ -286,7 +277,7 @@ def test_nodes_are_listed_drained_and_taken_back(run: Run, engine: Engine, url: 
 def test_attempts_of_a_sweep_of_a_trial_and_of_all(run: Run, engine: Engine, url: str) -> None:
     sweep = compute(engine, small_sweep(estimators=["st"]))
     with Client(url) as client:
-        key = client.trials(sweep)[0]["key"]
+        key = client.trials(sweep)[0].key
     for arguments in ([sweep], [key], [], ["--state", "finished"]):
         assert re.search(
             r"1 +polynomial st x3 \(1, attempt 1\) +finished", run("attempts", *arguments, "--url", url)[1]
@@ -316,10 +307,10 @@ def test_without_tokens_other_addresses_are_refused(run: Run) -> None:
 
 
 def test_progress_of_several_sweeps_is_the_mean_share_and_the_longest_time() -> None:
-    def sweep(state: str, done: int, total: int, left: float | None) -> dict[str, Any]:
+    def sweep(state: str, done: int, total: int, left: float | None) -> SweepDetail:
         ends = {"seconds_left_low": left and 0.5 * left, "seconds_left_high": left and 2 * left}
         progress = {"steps_done": done, "steps_total": total, "seconds_left": left, **ends}
-        return {"state": state, "progress": progress}
+        return sweep_answer(state, progress=progress)
 
     done, quick = sweep("succeeded", 9, 9, None), sweep("running", 5, 10, 20.0)
     slow, waiting = sweep("running", 0, 1000, 200.0), sweep("queued", 0, 10, None)

@@ -9,19 +9,24 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from benchmarks.suites import reading
 from service.cli import main
 from service.cli.output import console
 from service.cli.suite_reports import claims_text, is_doubtful, show, verdicts_text
-from service.client import ApiError, Client
+from service.client import ApiError, Client, Problem
 from service.processes.server import server
+from service.resources.schemas import ExhibitDetail, SweepLine
+from service.resources.suite_schemas import ReportFigure, SuiteReport
 from service.storage import migrations
+from tests.support.answers import filled, sweep_answer
 from tests.support.databases import engine_of
 from tests.support.suites import FIGURE, GRID, SUITE, efficiency_document, tiny_suite, work_off
 from tests.support.web import application, served
@@ -31,7 +36,7 @@ LOOK_SECONDS = 0.02
 WRONG_TIER = "tiny/figure1 has no tier 'ful'; there are smoke, full; did you mean 'full'?"
 
 
-def report(name: str, tier: str, **changed: Any) -> dict[str, Any]:
+def report(name: str, tier: str, **changed: Any) -> SuiteReport:
     """A report with two numbers, a level and two claims, as far as the command line reads it."""
     quoted = {"exhibit": name}
     level = {"verdict": "not comparable", "exhibit": ""}
@@ -42,7 +47,8 @@ def report(name: str, tier: str, **changed: Any) -> dict[str, Any]:
     ]
     page = f"/suites/{name}?tier={tier}"
     found = {"name": name, "tier": tier, "title": "Two estimators", "page": page, "figure": None}
-    return found | {"claims": claims, "boards": [{"rows": [{"published": numbers}]}]} | changed
+    boards = [{"rows": [{"published": numbers}]}]
+    return filled(SuiteReport, found | {"claims": claims, "boards": boards} | changed)
 
 
 @pytest.fixture
@@ -69,10 +75,11 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Fields of every report that the server is made to answer."""
     changed: dict[str, Any] = {}
 
-    def answer(_: Client, name: str, tier: str, *, format: str = "json") -> str:
-        return json.dumps(report(name, tier, **changed)) if format == "json" else f"{format} of {name}"
+    def text(_: Client, name: str, tier: str, *, format: str) -> str:
+        return report(name, tier, **changed).model_dump_json() if format == "json" else f"{format} of {name}"
 
-    monkeypatch.setattr(Client, "suite_report", answer)
+    monkeypatch.setattr(Client, "suite_report", lambda _, name, tier: report(name, tier, **changed))
+    monkeypatch.setattr(Client, "suite_report_text", text)
     monkeypatch.setattr(Client, "suite_figure", lambda *_, format: f"a {format}".encode())
     return changed
 
@@ -115,7 +122,7 @@ def by_seed(spec: Any) -> float:
     return float(spec["seed"])
 
 
-def sweeps(url: str) -> list[dict[str, Any]]:
+def sweeps(url: str) -> list[SweepLine]:
     with Client(url) as client:
         return client.sweeps()
 
@@ -134,7 +141,7 @@ def test_from_one_command_to_the_report(run: Run, url: str, worker: Any, tmp_pat
     assert f"{url}/suites/tiny/figure1?tier=smoke" in out
     assert "4 succeeded, 100 %" in err
     written = {path.name: path.read_text() for path in (tmp_path / "reports" / "tiny").iterdir()}
-    assert written.pop("figure1-smoke.json") == json.dumps(report("tiny/figure1", "smoke"))
+    assert written.pop("figure1-smoke.json") == report("tiny/figure1", "smoke").model_dump_json()
     assert written == {
         "figure1-smoke.md": "markdown of tiny/figure1",
         "figure1-smoke.tex": "latex of tiny/figure1",
@@ -148,7 +155,7 @@ def test_from_one_command_to_the_report(run: Run, url: str, worker: Any, tmp_pat
 def test_a_figure_has_its_picture_beside_the_report(
     run: Run, url: str, engine: Engine, reports: dict[str, Any], tmp_path: Path
 ) -> None:
-    reports["figure"] = {"kind": "curves"}
+    reports["figure"] = filled(ReportFigure)
     with Client(url) as client:
         client.reproduce("tiny/figure1", "smoke")
     work_off(engine)
@@ -172,11 +179,15 @@ def test_a_number_or_a_claim_makes_a_report_doubtful() -> None:
     def boards(verdict: str) -> list[dict[str, Any]]:
         return [{"rows": [{"published": [{"verdict": verdict, "exhibit": "a/table1"}]}]}]
 
-    good = {"boards": boards("within noise"), "claims": []}
+    def saying(number: str, *claims: str) -> SuiteReport:
+        told = {"boards": boards(number), "claims": [{"verdict": verdict} for verdict in claims]}
+        return filled(SuiteReport, told)
+
+    good = saying("within noise")
     assert not is_doubtful(good)
-    assert not is_doubtful(good | {"claims": [{"verdict": "undecided"}]})
-    assert is_doubtful(good | {"claims": [{"verdict": "contradicted"}]})
-    assert is_doubtful(good | {"boards": boards("not reproduced")})
+    assert not is_doubtful(saying("within noise", "undecided"))
+    assert is_doubtful(saying("within noise", "contradicted"))
+    assert is_doubtful(saying("not reproduced"))
     assert (verdicts_text(good), claims_text(good)) == ("[cyan]1 within noise[/]", "")
 
 
@@ -187,15 +198,15 @@ def test_the_report_of_the_server_is_what_the_commands_read(
     with Client(url) as client:
         client.reproduce("tiny/figure1", "smoke")
         work_off(engine)
-        found = json.loads(client.suite_report("tiny/figure1", "smoke"))
+        found = client.suite_report("tiny/figure1", "smoke")
     show(console(), found, [Path("figure1-smoke.md")], url)
-    (claim,) = found["claims"]
+    (claim,) = found.claims
     out = capsys.readouterr().out
     assert "tiny/figure1 smoke: Two estimators" in out
-    assert f"{claim['verdict']}  ReinMax is best." in out
+    assert f"{claim.verdict}  ReinMax is best." in out
     assert f"{url}/suites/tiny/figure1?tier=smoke" in out
-    numbers = [one for board in found["boards"] for row in board["rows"] for one in row["published"]]
-    assert {one["exhibit"] for one in numbers} == {""}  # nothing but levels that are known
+    numbers = [one for board in found.boards for row in board.rows for one in row.published]
+    assert {one.exhibit for one in numbers} == {""}  # nothing but levels that are known
     assert verdicts_text(found) == ""
     assert not is_doubtful(found)
 
@@ -205,7 +216,7 @@ def test_rungs_follow_each_other_until_the_grid_is_halved(run: Run, url: str, wo
     worker(lambda spec: spec["estimator"]["parameters"]["temperature"] + spec["seed"] / 100)
     status, _, err = run("reproduce", "tiny/grid", "--tier", "budget")
     assert status == 0, err
-    assert [(one["name"], one["trials"]) for one in sweeps(url)[::-1]] == [
+    assert [(one.name, one.trials) for one in sweeps(url)[::-1]] == [
         ("tiny/grid rung 1", 8),
         ("tiny/grid rung 2", 8),
         ("tiny/grid rung 3", 8),
@@ -232,9 +243,10 @@ def test_failed_trials_give_1_and_retry_tries_them_again(run: Run, url: str, eng
 def test_what_was_cancelled_is_not_waited_for(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client(url) as client:
         (one,) = client.reproduce("tiny/figure1", "smoke")
-    sweep = one["sweeps"][0] | {"state": "cancelled", "finished_at": "2030-01-01T00:00:00Z"}
-    sweep["progress"]["counts"] = {"cancelled": 4}
-    stuck = one | {"sweeps": [sweep], "added": 0, "finished": False}
+    sweep = sweep_answer(
+        "cancelled", finished_at=datetime(2030, 1, 1, tzinfo=UTC), progress={"counts": {"cancelled": 4}}
+    )
+    stuck = one.model_copy(update={"sweeps": [sweep], "added": 0, "finished": False})
     monkeypatch.setattr(Client, "reproduce", lambda *_, **__: [stuck])
     status, _, err = run("reproduce", "tiny/figure1", "--tier", "smoke")
     assert (status, "4 cancelled; heunboard status 1" in err) == (1, True)
@@ -251,7 +263,7 @@ def test_ctrl_c_leaves_the_sweeps_and_says_how_to_resume(
     assert status == 130
     again = f"heunboard reproduce tiny/figure1 --tier smoke --out 'a b' --url {url}"
     assert err == f"Sweeps that were submitted go on. To resume: {again}\n"
-    assert [one["state"] for one in sweeps(url)] == ["queued"]
+    assert [one.state for one in sweeps(url)] == ["queued"]
 
 
 @pytest.mark.usefixtures("reports")
@@ -278,7 +290,7 @@ def test_list_shows_every_tier_and_the_verdicts_of_those_that_are_done(
     assert [line.split() for line in lines] == [line.split() for line in expected]
     status, out, _ = run("reproduce", "--list", "--json")
     with Client(url) as client:
-        assert (status, json.loads(out)) == (0, client.suites())
+        assert (status, json.loads(out)) == (0, to_jsonable_python(client.suites()))
 
 
 def test_list_of_a_suite_or_an_exhibit_has_nothing_else(run: Run, url: str, tmp_path: Path) -> None:
@@ -305,10 +317,10 @@ def test_list_of_a_suite_or_an_exhibit_has_nothing_else(run: Run, url: str, tmp_
 def test_list_goes_on_after_a_report_that_the_server_cannot_make(
     run: Run, url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(_: Client, name: str, tier: str) -> str:
+    def answer(_: Client, name: str, tier: str) -> SuiteReport:
         if (name, tier) == ("tiny/figure1", "smoke"):
-            raise ApiError(503, {"title": "Broken", "detail": "no report can be made"})
-        return json.dumps(report(name, tier))
+            raise ApiError(503, Problem(title="Broken", detail="no report can be made"))
+        return report(name, tier)
 
     monkeypatch.setattr(Client, "suite_report", answer)
     with Client(url) as client:
@@ -366,7 +378,7 @@ def test_plan_of_a_tier_is_that_of_the_api(run: Run, url: str) -> None:
     ]
     with Client(url) as client:
         printed = json.loads(run("plan", "--suite", "tiny", "--tier", "smoke", "--json")[1])
-        assert printed == client.plan_suite("tiny", "smoke")
+        assert printed == to_jsonable_python(client.plan_suite("tiny", "smoke"))
 
 
 @pytest.mark.parametrize(
@@ -419,10 +431,10 @@ def test_more_than_a_day_is_asked_about_on_a_terminal(
 def test_with_json_there_is_one_document_on_standard_output(run: Run, url: str, worker: Any) -> None:
     with Client(url) as client:
         submitted = json.loads(run("reproduce", "tiny/figure1", "--tier", "smoke", "--no-wait", "--json")[1])
-        assert [submitted | {"added": 0}] == client.reproduce("tiny/figure1", "smoke")
+        assert [submitted | {"added": 0}] == to_jsonable_python(client.reproduce("tiny/figure1", "smoke"))
     worker(by_seed)
     status, out, err = run("reproduce", "tiny/figure1", "--tier", "smoke", "--json")
-    assert (status, json.loads(out), err) == (0, report("tiny/figure1", "smoke"), "")
+    assert (status, SuiteReport.model_validate_json(out), err) == (0, report("tiny/figure1", "smoke"), "")
 
 
 def measuring_command(monkeypatch: pytest.MonkeyPatch, *, writes: bool = True) -> list[list[str]]:
@@ -474,7 +486,8 @@ def test_no_option_but_the_known_ones_reaches_a_command(
     run: Run, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called = measuring_command(monkeypatch)
-    exhibit = {"command": "efficiency", "tiers": [{"tier": "smoke", "changes": "", "options": {"json": 1}}]}
+    told = {"command": "efficiency", "tiers": [{"tier": "smoke", "options": {"json": 1}}]}
+    exhibit = filled(ExhibitDetail, told)
     monkeypatch.setattr(Client, "exhibit", lambda *_: exhibit)
     status, _, err = run("reproduce", "tiny/table3", "--tier", "smoke")
     assert (status, "a tier sets 'json' of its command" in err, called) == (1, True, [])
@@ -502,8 +515,8 @@ def test_a_tiny_paper_is_computed_by_real_workers_after_ctrl_c(
         assert status == 0, err
         with Client(up["url"]) as client:
             (one,) = client.reproduce("tiny/grid", "budget")
-            grid = client.suite("tiny")["exhibits"][1]
-    assert (one["rung"], one["eliminated"], one["added"], one["finished"]) == (3, 6, 0, True)
+            grid = client.suite("tiny").exhibits[1]
+    assert (one.rung, one.eliminated, one.added, one.finished) == (3, 6, 0, True)
     assert (tmp_path / "reports/tiny/grid-budget.md").read_text().startswith("# ")
     assert "\\toprule" in (tmp_path / "reports/tiny/grid-budget.tex").read_text()
-    assert [tier["ended"] for tier in grid["tiers"] if tier["tier"] == "budget"] == [16]
+    assert [tier.ended for tier in grid.tiers if tier.tier == "budget"] == [16]

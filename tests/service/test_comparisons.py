@@ -13,8 +13,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from service.cli.comparisons import FOUND
 from service.client import Client
+from service.exit_status import ExitStatus
 from service.storage import migrations
 from tests.support.databases import engine_of
 from tests.support.scores import score
@@ -187,10 +187,10 @@ def run(engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     ("arguments", "status"),
     [
         (["st", "reinmax"], 0),
-        (["st", "reinmax", "--fail-on", "regression"], FOUND),
+        (["st", "reinmax", "--fail-on", "regression"], ExitStatus.FOUND),
         (["reinmax", "st", "--fail-on", "regression"], 0),
         (["reinmax", "st", "--fail-on", "undecided"], 0),
-        (["reinmax", "gst", "--fail-on", "undecided"], FOUND),
+        (["reinmax", "gst", "--fail-on", "undecided"], ExitStatus.FOUND),
         (["st", "reinmax", "--margin", "1.5", "--fail-on", "undecided"], 0),
         (["reinmax", "nobody"], 2),
     ],
@@ -212,7 +212,7 @@ def test_the_command_prints_the_verdict_or_the_answer(run: Run, board: str) -> N
 def test_the_client_compares(engine: Engine, board: str) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(engine))) as client:
         found = client.compare("reinmax", "st", "gst", board=board, margin=2.0)
-    assert [one["verdict"] for one in found["comparisons"]] == ["equivalent", "equivalent"]
+    assert [one.verdict for one in found.comparisons] == ["equivalent", "equivalent"]
 
 
 @pytest.mark.browser

@@ -88,14 +88,14 @@ def test_a_form_of_a_foreign_page_controls_nothing(
 def test_the_client_does_the_same(engine: Engine) -> None:
     submit(engine, small_sweep())
     with Client("http://127.0.0.1", transport=InProcess(application(engine))) as client:
-        assert client.pause(1)["state"] == "paused"
-        assert client.resume("1")["state"] == "queued"
-        assert client.set_priority(1, -3)["priority"] == -3
-        assert client.cancel(1)["progress"]["counts"]["cancelled"] == 6
-        assert client.retry(1)["progress"]["counts"]["queued"] == 6
+        assert client.pause(1).state == "paused"
+        assert client.resume("1").state == "queued"
+        assert client.set_priority(1, -3).priority == -3
+        assert client.cancel(1).progress.counts["cancelled"] == 6
+        assert client.retry(1).progress.counts["queued"] == 6
         client.delete(1)
-        assert [sweep["id"] for sweep in client.deleted_sweeps()] == ["1"]
-        assert client.restore(1)["state"] == "cancelled"
+        assert [sweep.id for sweep in client.deleted_sweeps()] == ["1"]
+        assert client.restore(1).state == "cancelled"
         with pytest.raises(ApiError, match="not in the bin") as refused:
             client.restore(1)
         assert refused.value.status == 409

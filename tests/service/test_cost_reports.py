@@ -19,8 +19,11 @@ from benchmarks.suites import reading
 from service.cli import suite_reports, suite_states
 from service.resources.cost_reports import title
 from service.resources.cost_tables import three_digits
+from service.resources.schemas import ExhibitLine, TierLine
+from service.resources.suite_schemas import SuiteReport
 from service.storage import migrations
 from service.storage.engine import open_engine
+from tests.support.answers import filled
 from tests.support.suites import COSTS, COSTS_TABLE, efficiency_document, tiny_suite
 from tests.support.web import application, browser_of
 
@@ -225,16 +228,17 @@ def printed(show: Callable[[Console], None]) -> str:
 
 def test_the_command_prints_claims_by_device_and_words_by_number(client: httpx.Client) -> None:
     publish(client, device="[red]cpu")
-    report = client.get(REPORT).json()
+    report = SuiteReport.model_validate(client.get(REPORT).json())
     text = printed(lambda out: suite_reports.show(out, report, [], "http://x"))
     assert "supported  ReinMax takes more memory. ([red]cpu)" in text
     assert "ratios to ReinMax: 2 compatible" in text
 
 
 def test_the_list_names_the_devices() -> None:
-    exhibit = {"command": "efficiency"}
-    assert suite_states.state(exhibit, {"measured_on": []}) == "never tried"
-    assert suite_states.state(exhibit, {"measured_on": ["[b]", "cpu"]}) == "measured on \\[b], cpu"
+    exhibit = filled(ExhibitLine, {"command": "efficiency"})
+    assert suite_states.state(exhibit, filled(TierLine)) == "never tried"
+    measured = filled(TierLine, {"measured_on": ["[b]", "cpu"]})
+    assert suite_states.state(exhibit, measured) == "measured on \\[b], cpu"
 
 
 @pytest.mark.parametrize(

@@ -142,3 +142,27 @@ def test_a_port_that_is_taken_is_noted() -> None:
     assert found.state == "note"
     (free,) = diagnosis.listening(port)
     assert free.state == "right"
+
+
+@pytest.mark.parametrize("own", ["service.py", "heunboard.py", "estimators/__init__.py"])
+def test_a_module_of_ones_own_in_the_working_directory_is_named(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heunboard itself is found, and what is started in that folder would find the other."""
+    (tmp_path / own).parent.mkdir(exist_ok=True)
+    (tmp_path / own).touch()
+    (tmp_path / "workers").mkdir()  # without __init__.py it hides nothing
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    good, found = diagnosis.packages()
+    assert (good.state, found.state) == ("right", "wrong")
+    assert f"{tmp_path / own} hides Heunboard's {own.partition('/')[0].removesuffix('.py')}" in found.text
+    assert found.advice == "rename it, or work in another folder"
+    assert CliRunner().invoke(app, ["doctor", "--port", "1"]).exit_code == 1
+
+
+def test_a_module_on_the_python_path_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "workers.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert [one.state for one in diagnosis.packages()] == ["right", "wrong"]

@@ -95,7 +95,7 @@ def test_attempts_that_failed_alike_are_counted_together() -> None:
     one, two = {"fallback": ["loop: x"]}, {"fallback": ["loop: x", "steps: y"]}
     found = fallbacks([one, two, None, {"fallback": None}, {}, two])
     assert [(f.attempts, f.failures) for f in found] == [(2, ["loop: x", "steps: y"]), (1, ["loop: x"])]
-    assert warning([dict(f) for f in found]) == (sentence(3), ["loop: x", "steps: y"])
+    assert warning(found) == (sentence(3), ["loop: x", "steps: y"])
 
 
 def test_sentence_says_what_it_means_and_what_to_do() -> None:

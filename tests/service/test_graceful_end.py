@@ -52,7 +52,7 @@ def test_attempts_keep_a_last_checkpoint_from_which_the_next_ones_go_on(tmp_path
     arguments = ("--launcher=local", "--slots=1")
     with up(tmp_path, *arguments, HEUNBOARD_CHECKPOINT_SECONDS="3600") as running:
         with Client(running.url) as client:
-            sweep = client.submit(ENDLESS)["id"]
+            sweep = client.submit(ENDLESS).id
             seen = until(lambda: _steps(client, sweep), "something was computed", limit=COMPILED_WITHIN)
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(ENDS_WITHIN) == 0
@@ -67,8 +67,8 @@ def test_attempts_keep_a_last_checkpoint_from_which_the_next_ones_go_on(tmp_path
     assert second["resumed_from_step"] == first["steps_done"] >= seen > 0
 
 
-def _steps(client: Client, sweep: int) -> int:
-    return int(client.sweep(sweep)["progress"]["steps_done"])
+def _steps(client: Client, sweep: str) -> int:
+    return int(client.sweep(sweep).progress.steps_done)
 
 
 def _begun_twice(url: str, trial: str) -> list[dict[str, Any]] | None:

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import Engine
 
 from service.cli import boards as cli_boards
+from service.client import Board
 from service.resources import numbers
 from service.resources.board_schemas import ReferenceNumber, SeedValue, Summary
 from service.resources.labels import metric_label
 from service.resources.schemas import MetricInfo
 from service.web import leaderboard, rail
+from tests.support.answers import filled
 from tests.support.boards import board_row
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, fail
@@ -210,9 +212,9 @@ def test_footnotes_give_seeds_and_slips() -> None:
 
 def test_a_slip_gets_a_footnote_of_its_own_on_page_and_command_line() -> None:
     table = [_printed("st", 104.0, slip="printed as 104"), _printed("stgs", 99.3), _printed("gst", 98.3)]
-    data = {"rows": [{"references": [r.model_dump()]} for r in table], "references": [], "select": "loss"}
+    board = filled(Board, {"rows": [{"references": [r]} for r in table], "select": "loss"})
     origins = ["Doe, Table 2, 10 seeds; known slip: printed as 104", "Doe, Table 2, 10 seeds"]
-    assert sorted(cli_boards.source_lines(data)) == sorted(f"Table 2: {origin}." for origin in origins)
+    assert sorted(cli_boards.source_lines(board)) == sorted(f"Table 2: {origin}." for origin in origins)
     notes = leaderboard.footnotes(table)
     assert [leaderboard.footnote(r, mark) for r, mark in notes] == [
         {"mark": mark, "label": "Table 2", "source": origin, "comparable": ""}

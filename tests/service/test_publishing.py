@@ -24,7 +24,9 @@ from service.client import ApiError, Client
 from service.errors import InvalidCertificate, NotFound
 from service.resources import certificates, publication
 from service.resources.certificates import publish, stored
+from service.resources.schemas import EstimatorEntry
 from service.storage import migrations
+from tests.support.answers import filled
 from tests.support.databases import engine_of
 from tests.support.web import InProcess, application, browser_of, served
 
@@ -114,7 +116,7 @@ def test_from_the_command_to_the_page(
 
 def test_the_client_publishes(engine: Engine, tmp_path: Path) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(engine, tmp_path))) as made:
-        assert made.estimator("st")["version"] == get("st").version
+        assert made.estimator("st").version == get("st").version
         answer = made.publish_certificate(document())
         assert answer.pop("published_at").endswith("+00:00")
         assert answer == document()
@@ -124,7 +126,7 @@ def test_the_client_publishes(engine: Engine, tmp_path: Path) -> None:
             made.publish_certificate(changed("id", "../st"))
         with pytest.raises(ApiError, match="finite number, got nan") as refused:
             made.publish_certificate(changed("seconds", float("nan")))
-        assert refused.value.problem["errors"][0]["pointer"] == "/seconds"
+        assert refused.value.problem.errors[0].pointer == "/seconds"
 
 
 def test_a_published_certificate_wins_until_the_version_rises(tmp_path: Path) -> None:
@@ -318,7 +320,7 @@ def test_a_contradicting_certificate_may_be_published_and_its_failures_come_firs
 def test_another_version_at_the_server_is_seen_before_measuring(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(client.Client, "estimator", lambda self, id: {"version": 99})
+    monkeypatch.setattr(client.Client, "estimator", lambda self, id: filled(EstimatorEntry, {"version": 99}))
     monkeypatch.setattr(
         "sys.argv", ["heunboard", "certify", "st", "--publish", "--url", "http://127.0.0.1:9"]
     )

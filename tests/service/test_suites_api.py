@@ -324,17 +324,17 @@ def test_measurements_need_an_exhibit_of_a_command_and_a_folder(engine: Engine, 
 
 def test_the_client_has_every_door(engine: Engine, tmp_path: Path, folder: Path) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(engine, tmp_path / "home"))) as client:
-        assert "tiny" in {one["id"] for one in client.suites()["suites"]}
-        assert client.suite("tiny")["exhibits"][0].items() <= client.exhibit("tiny/figure1").items()
-        assert client.plan_suite("tiny/figure1", "full")["trials"] == 6
-        assert client.plan_suite("tiny", "smoke")["trials"] == 6
+        assert "tiny" in {one.id for one in client.suites().suites}
+        assert dict(client.suite("tiny").exhibits[0]).items() <= dict(client.exhibit("tiny/figure1")).items()
+        assert client.plan_suite("tiny/figure1", "full").trials == 6
+        assert client.plan_suite("tiny", "smoke").trials == 6
         (one,) = client.reproduce("tiny/figure1", "smoke", owner="ann", priority=3)
-        assert (one["sweeps"][0]["owner"], one["sweeps"][0]["priority"]) == ("ann", 3)
-        assert [one["added"] for one in client.reproduce("tiny", "smoke")] == [0, 1]
+        assert (one.sweeps[0].owner, one.sweeps[0].priority) == ("ann", 3)
+        assert [one.added for one in client.reproduce("tiny", "smoke")] == [0, 1]
         work_off(engine)
-        assert all(one["finished"] for one in client.reproduce("tiny", "smoke", retry=True))
+        assert all(one.finished for one in client.reproduce("tiny", "smoke", retry=True))
         document = efficiency_document()
-        assert client.publish_measurements("tiny/table3", "smoke", document)["measurements"] == [document]
+        assert client.publish_measurements("tiny/table3", "smoke", document) == [document]
         assert client.measurements("tiny/table3", "smoke") == [document]
         with pytest.raises(ApiError, match="did you mean 'figure1'"):
             client.exhibit("tiny/figure")

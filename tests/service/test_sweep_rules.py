@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Engine
 
 from benchmarks.tasks import registry as tasks
@@ -178,7 +179,7 @@ def test_the_board_command_shows_the_boards_of_a_sweep(
     assert heunboard(monkeypatch, "board", KEY[:8], "--sweep", "1", "--json") == 0
     with Client(url) as client:
         asked = client.board(KEY, select="train_loss", report=["expected_loss"])
-        assert json.loads(capsys.readouterr().out) == asked
+        assert json.loads(capsys.readouterr().out) == to_jsonable_python(asked)
         assert client.sweep_boards(1) == [asked]
     assert heunboard(monkeypatch, "board", "--sweep", "1") == 0
     out = capsys.readouterr().out

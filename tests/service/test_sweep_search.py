@@ -79,13 +79,13 @@ def test_what_a_sweep_says_of_itself_is_shown(three: Engine) -> None:
 def test_what_a_sweep_says_of_itself_can_be_changed(three: Engine) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(three))) as client:
         changed = client.describe(1, name="Pilot, again", tags=["new", "vae"])
-        assert (changed["name"], changed["description"], changed["tags"]) == (
+        assert (changed.name, changed.description, changed.tags) == (
             "Pilot, again",
             "A first look",
             ["new", "vae"],
         )
-        assert client.describe(2, description="now\nit says")["description"] == "now\nit says"
-        assert client.set_priority(2, 7)["name"] == "100 % more"
+        assert client.describe(2, description="now\nit says").description == "now\nit says"
+        assert client.set_priority(2, 7).name == "100 % more"
     assert names(three, tag="new") == ["Pilot, again"]
     assert names(three, tag="früh") == []
     assert sweep_parts.sweep_file(three, "1")["name"] == "Pilot"  # as it was submitted
@@ -173,11 +173,11 @@ def test_the_states_are_those_of_the_rule(engine: Engine) -> None:
 
 def test_the_client_searches(three: Engine) -> None:
     with Client("http://127.0.0.1", transport=InProcess(application(three))) as client:
-        assert [one["name"] for one in client.sweeps(tag="vae", state="queued")] == ["100 % more", "Pilot"]
+        assert [one.name for one in client.sweeps(tag="vae", state="queued")] == ["100 % more", "Pilot"]
         assert len(client.sweeps()) == 3
         assert len(client.boards(q="polynomial", task="polynomial")) == 1
         assert client.boards(q="nothing") == []
-        assert client.standing("st")["ranked"] == 0
+        assert client.standing("st").ranked == 0
 
 
 def test_the_search_over_rest(three: Engine) -> None:

@@ -40,7 +40,7 @@ def test_computes_guards_its_directory_and_port_and_ends_on_ctrl_c(tmp_path: Pat
         assert json.loads(said) == {"workers": "ready"}
         assert _workers(running), "a worker has started although there is nothing to do"
         with Client(running.url) as client:
-            assert client.wait(client.submit(TINY)["id"], timeout=60)["state"] == "succeeded"
+            assert client.wait(client.submit(TINY).id, timeout=60).state == "succeeded"
 
         second = completed("up", "--port=0", data=tmp_path)
         assert second.status == 2
@@ -81,9 +81,9 @@ def test_children_that_are_killed_start_again_and_end_with_their_parent(tmp_path
         _kill_child(running, "serve")
         _kill_child(running, "dispatch")
         with Client(running.url) as client:
-            assert client.wait(client.submit(TINY)["id"], timeout=60)["state"] == "succeeded"
-            long = client.submit(LONG)["id"]
-            until(lambda: client.sweep(long)["progress"]["steps_done"], "a worker computes")
+            assert client.wait(client.submit(TINY).id, timeout=60).state == "succeeded"
+            long = client.submit(LONG).id
+            until(lambda: client.sweep(long).progress.steps_done, "a worker computes")
         members = family(running.process.pid)
         assert _workers(running)
         running.process.kill()
@@ -101,7 +101,7 @@ def test_children_that_are_killed_start_again_and_end_with_their_parent(tmp_path
 def test_with_ray_it_computes_and_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
     with up(tmp_path, "--launcher=ray", "--slots=1") as running:
         with Client(running.url) as client:
-            assert client.wait(client.submit(TINY)["id"], timeout=90)["state"] == "succeeded"
+            assert client.wait(client.submit(TINY).id, timeout=90).state == "succeeded"
         members = family(running.process.pid)
         assert any("raylet" in command_line(pid) for pid in members)
         running.process.kill()

@@ -65,8 +65,8 @@ def _sweep(kind: Kind, shape: str, trials: int, options: argparse.Namespace) -> 
     """One wide sweep: stored, read, planned."""
     with stage(kind, postgresql=options.postgresql) as made:
         yield from submitting(made, shape, trials)
-        newest = made.client.newest_sweeps(100)["sweeps"]
-        id = next(int(one["id"]) for one in newest if one["trials"] == trials)
+        newest = made.client.newest_sweeps(100).sweeps
+        id = next(int(one.id) for one in newest if one.trials == trials)
         yield from reading(made, id, f"{trials:,} {shape}")
         yield from boards(made, id)
         yield from planning(made)

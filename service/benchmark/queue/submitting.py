@@ -51,7 +51,7 @@ def submitting(stage: Stage, shape: str, trials: int) -> Iterator[Figure]:
     stored = stage.client.submit(wide(shape, trials))
     seconds = time.perf_counter() - began
     others.end()
-    assert stored["trials"] == trials, stored["trials"]
+    assert stored.answer.trials == trials, stored
     what = f"{trials:,} {shape}"
     yield Figure(what=f"submit {what}", where=stage.kind, value=seconds, target=STORED)
     yield Figure(what="  others wait", where=stage.kind, value=max(others.waits), target=WAIT)
