@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.databases import engine_of
-from tests.support.processes import LIMIT_SECONDS, Ended, end, family, heunboard
+from tests.support.processes import Ended, end, family, until
 from tests.support.seeded import Seeded, seed
 from tests.support.suites import tiny_suite
 
@@ -21,6 +20,8 @@ SCHEMATHESIS = "from schemathesis.cli import schemathesis; schemathesis()"
 """Its command, which cannot be run as a module."""
 
 SEED = 1
+
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 TIERS = ["smoke"]
 
@@ -47,23 +48,21 @@ def server(database_url: str, folder: Path) -> Iterator[tuple[str, Seeded]]:
     with engine_of(database_url) as engine:
         world = seed(engine)
     suites = tiny_suite(folder / "suites").parent
-    process = heunboard(
-        "serve",
-        "--port=0",
-        data=folder / "home",
-        HEUNBOARD_DATABASE_URL=database_url,
-        HEUNBOARD_SUITES=str(suites),
-    )
+    log = folder / "serve.log"  # a pipe that nobody reads would stop it when it is full
+    command = [sys.executable, "-m", "service.cli", "serve", "--port=0"]
+    environment = {
+        "HEUNBOARD_DATA_HOME": str(folder / "home"),
+        "HEUNBOARD_DATABASE_URL": database_url,
+        "HEUNBOARD_SUITES": str(suites),
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | environment)
     try:
-        assert process.stdout is not None
-        assert select.select([process.stdout], [], [], LIMIT_SECONDS)[0], "not ready"
-        said = os.read(process.stdout.fileno(), select.PIPE_BUF).decode()
-        found = re.search(r"http://\S+", said)
-        assert found is not None, said + process.communicate()[1]
+        found = until(lambda: _ADDRESS.search(log.read_text("utf-8")), f"an address in {log}")
         yield found[0], world
     finally:
         end(family(process.pid))
-        process.communicate()
+        process.wait()
 
 
 def run(
