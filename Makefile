@@ -31,6 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 install: $(STAMP) ## create .venv with everything
+	@echo "Installed. Next: . $(BIN)/activate && heunboard doctor"
 
 demo: $(STAMP) ## from nothing to two leaderboards; KEEP=1 leaves the server running
 	@$(BIN)/python -m service.cli.demo $(if $(KEEP),--keep)

@@ -80,9 +80,9 @@ class Caller:
         """
         self.require(Scope.SUBMIT)
         if not self.owns(owner):
-            whose = "nobody's" if owner is None else f"{owner!r}'s"
+            whose = "nobody" if owner is None else repr(owner)
             raise NotPermitted(
-                f"this sweep is {whose}, and token {self.token} is {self.owner!r}'s: its owner or an "
+                f"this sweep belongs to {whose}, and token {self.token} to {self.owner!r}: its owner or an "
                 "administrator can do that. You may submit it again as your own"
             )
 

@@ -29,8 +29,9 @@ def token(request: Request) -> Credential | None:
     found = credentials.read(text.strip(), TOKEN) if scheme.lower() == "bearer" else None
     if found is None:
         raise NotAuthenticated(
-            "the Authorization header holds no token of this service; it is `Bearer hb_...`, as "
-            "`heunboard token create` printed it"
+            "what was sent as a token is none of this service: one begins with hb_, as "
+            "`heunboard token create` printed it. Commands and the client send HEUNBOARD_TOKEN, or what is "
+            "in HEUNBOARD_TOKEN_FILE; others the header `Authorization: Bearer hb_...`"
         )
     return found
 

@@ -98,8 +98,12 @@ def up(
     def notify(line: str) -> None:
         err.print(f"[bold yellow]warning[/] {escape(line)}", highlight=False)
 
+    def ending() -> None:
+        if not as_json:
+            console().print("[dim]Ending: what runs keeps its last checkpoint, some seconds.[/]")
+
     _warn_of_missing_suites()
-    tell = Tell(ready=ready, workers_ready=workers_ready, warning=notify)
+    tell = Tell(ready=ready, workers_ready=workers_ready, warning=notify, ending=ending)
     run(settings, UpOptions(port=port, launcher=launcher, slots=slots), tell)
     if not as_json:
         console().print("Heunboard has ended; its data stay.")

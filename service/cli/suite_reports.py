@@ -62,8 +62,10 @@ def show(out: Console, report: SuiteReport, files: list[Path], url: str) -> None
     for claim in report.claims:
         verdict, device = claim.verdict, claim.device
         on = f" ({escape(device)})" if device else ""
+        why = f" [dim]({escape(claim.reason)})[/]" if verdict == "not tried" and claim.reason else ""
         out.print(
-            f"  [{CLAIMS.get(verdict, 'dim')}]{verdict}[/]  {escape(claim.sentence)}{on}", highlight=False
+            f"  [{CLAIMS.get(verdict, 'dim')}]{verdict}[/]  {escape(claim.sentence)}{on}{why}",
+            highlight=False,
         )
     if text := verdicts_text(report):
         what = "ratios to ReinMax" if report.devices else "numbers"

@@ -195,6 +195,12 @@ def _tell(shown: dict[str, Any], first: bool) -> None:
             "HEUNBOARD_TOKEN or HEUNBOARD_TOKEN_FILE, pages from /sign-in.",
             highlight=False,
         )
+    if first and shown["scope"] != "admin":
+        err.print(
+            "It is no administrator's: sweeps of others, and those from before, which belong to nobody, are "
+            "steered with a token of scope admin: heunboard token create NAME --scope admin",
+            highlight=False,
+        )
 
 
 def _day(moment: str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote
 
+from benchmarks.spec import KEY_LENGTH
 from service.client.board import Board
 from service.client.core import Core
 from service.client.flows import Flow, Stream, method, stream
@@ -45,13 +46,22 @@ class BoardMethods(Core):
         """A leaderboard.
 
         Args:
-            id: the board.
+            id: the board, or the first letters of its id.
             select: metric that chooses the settings.
             report: metrics that are shown beside it.
             interval: of means over seeds.
         """
         chosen = {"select": select, "report": _listed(report), "interval": interval}
-        return self._get(Board, board_path(id), chosen)
+        whole = yield from self._whole(str(id))
+        return (yield from self._get(Board, board_path(whole), chosen))
+
+    def _whole(self, id: str) -> Flow[str]:
+        """The id that begins so; what is the beginning of none or of several the server refuses."""
+        if len(id) >= KEY_LENGTH:
+            return id
+        lines = yield from self._all(BoardList, "/boards", lambda page: page.boards, q="", task="")
+        found = [line.id for line in lines if line.id.startswith(id)]
+        return found[0] if len(found) == 1 else id
 
     @method
     def board_text(

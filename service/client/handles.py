@@ -105,7 +105,8 @@ class SweepHandle(Generic[H]):
             there = ", ".join(f"{link.id[:8]} ({link.title})" for link in links) or "none"
             wanted = "one board" if id is None else f"one board whose id begins with {id!r}"
             raise ClientError(
-                f"expected {wanted} of sweep {self.id}, found {len(found)}; its boards: {there}"
+                f"expected {wanted} of sweep {self.id}, found {len(found)}; name one by the beginning of its "
+                f"id, or take all with boards(). Its boards: {there}"
             )
         return (yield from board_of(self._client, self.answer, found[0].id))
 

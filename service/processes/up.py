@@ -51,11 +51,13 @@ class Tell:
         workers_ready: called once after that, when the workers' processes have loaded what they need. Sweeps
             may be submitted before; their first trials then wait for that.
         warning: called with one line for each child that is started again.
+        ending: called when everything is about to end, which takes as long as attempts need to stop.
     """
 
     ready: Callable[[str], None]
     workers_ready: Callable[[], None]
     warning: Callable[[str], None]
+    ending: Callable[[], None]
 
 
 def up(settings: Settings, options: UpOptions, tell: Tell) -> None:
@@ -92,6 +94,7 @@ def up(settings: Settings, options: UpOptions, tell: Tell) -> None:
                 tell.workers_ready()
             web.revive(tell.warning, stop)
             dispatcher.revive(tell.warning, stop)
+        tell.ending()
 
 
 def listen(host: str, port: int) -> socket.socket:

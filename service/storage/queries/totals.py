@@ -63,7 +63,8 @@ def recount(connection: Connection, sweep_id: int, *, now: datetime) -> None:
 
     Its row is locked first: ends that are noted meanwhile are added afterwards.
     """
-    connection.execute(sa.select(Sweep.id).where(Sweep.id == sweep_id).with_for_update())
+    locked = sa.select(Sweep.created_at).where(Sweep.id == sweep_id).with_for_update()
+    created = connection.execute(locked).scalar_one()
     everything = connection.execute(
         sa.select(sa.func.count(), _sum(Trial.steps), sa.func.max(Trial.ended_at))
         .join(SweepTrial, SweepTrial.trial_id == Trial.id)
@@ -74,7 +75,7 @@ def recount(connection: Connection, sweep_id: int, *, now: datetime) -> None:
     done = counted.succeeded + counted.failed + counted.cancelled == trials
     values = counted._asdict() | {"trials": trials, "steps": steps}
     del values["sweep_id"]
-    finished = (last or now) if done else None
+    finished = max(last or now, created) if done else None  # all of it may have been known before
     connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(**values, finished_at=finished))
 
 
