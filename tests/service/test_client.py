@@ -126,6 +126,13 @@ def test_a_handle_names_its_boards_where_one_is_to_be_chosen(served: Client) -> 
     assert wide.board(second.id[:12]).title == second.title
 
 
+def test_a_board_is_found_by_the_beginning_of_its_id(served: Client) -> None:
+    first, second = served.submit({**SWEEP, "task": {"id": "polynomial", "latents": [4, 8]}}).boards()
+    assert served.board(second.id[:8]).title == second.title != first.title
+    with pytest.raises(ApiError, match="there is no board 'zzz'"):
+        served.board("zzz")
+
+
 def test_the_asynchronous_client_has_the_same_methods(engine: Engine) -> None:
     compute(engine, small_sweep())
     transport = httpx.ASGITransport(application(engine))
