@@ -1,4 +1,4 @@
-"""Which temperature: what every setting says, not only the chosen ones; as maps, curves and tables."""
+"""Which setting: what every setting says, not only the chosen ones; as maps, curves and tables."""
 
 from __future__ import annotations
 
