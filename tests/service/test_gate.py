@@ -222,7 +222,7 @@ def test_sweeps_are_controlled_by_their_owner_and_administrators(
     id = submit(engine, small_sweep(owner="ada")).sweep_id
     nobodys = submit(engine, small_sweep()).sweep_id
     bob = known(app, token(engine, "submit", "bob"))
-    for sweep, whose in ((id, "'ada'"), (nobodys, "nobody's")):
+    for sweep, whose in ((id, "'ada'"), (nobodys, "nobody")):
         refused = bob.request(method, f"/api/v1/sweeps/{sweep}{part}", content=body, headers=JSON)
         assert whose in require_problem(refused, 403)["detail"]
     assert bob.get(f"/api/v1/sweeps/{id}").json()["state"] == "queued"
