@@ -129,7 +129,7 @@ def test_while_postgresql_is_away_everything_answers_503_and_nothing_is_lost(
             server.start()
             assert waiting.result(60).state == "succeeded"
             assert submitting.result(60).answer.trials == 6
-        assert {path: http.get(path, headers=PAGE).status_code for path in known} == known
+            assert {path: http.get(path, headers=PAGE).status_code for path in known} == known
 
 
 @pytest.mark.pg
