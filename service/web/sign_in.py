@@ -109,7 +109,8 @@ def _set_cookie(request: Request, answer: Response, value: str, ends: datetime |
     answer.set_cookie(
         cookie_name(request),
         value,
-        expires=ends if ends is not None else 0,
+        max_age=0 if ends is None else None,  # "gone", whatever time the browser thinks that it is
+        expires=ends,
         path="/",
         secure=request.scope["scheme"] == "https",
         httponly=True,
