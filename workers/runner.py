@@ -134,19 +134,19 @@ def run_attempt(
     reply = reporter.start()
     if reply is None:
         return "superseded"
-    logs.bind(cohort=reply.cohort_id)
-    _log.info("attempt %d begins: %d trials on %s", reply.attempt_id, len(reply.trials), device)
-    try:
-        checkpoints = Checkpoints(
-            store,
-            attempt=reply.attempt_id,
-            trials=reply.trials,
-            interval=Interval(checkpoint_seconds),
-            clock=clock,
-        )
-        return _Run(reply, reporter, checkpoints, device, clock, log).execute(build, data_dir)
-    except Superseded:
-        return "superseded"
+    with logs.bound(cohort=reply.cohort_id):
+        _log.info("attempt %d begins: %d trials on %s", reply.attempt_id, len(reply.trials), device)
+        try:
+            checkpoints = Checkpoints(
+                store,
+                attempt=reply.attempt_id,
+                trials=reply.trials,
+                interval=Interval(checkpoint_seconds),
+                clock=clock,
+            )
+            return _Run(reply, reporter, checkpoints, device, clock, log).execute(build, data_dir)
+        except Superseded:
+            return "superseded"
 
 
 class _Run:
