@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +25,7 @@ from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
 from tests.support.sweeps import small_sweep
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.local_launcher import LocalLauncher
+from workers.messages import CheckpointReport
 from workers.orders import WorkerConfig
 from workers.ports import CheckpointName
 
@@ -44,13 +47,24 @@ class Machine:
         self.dispatcher = Dispatcher(made.queue, self.launcher, DispatcherSettings(owner="d"))
 
     def kill_after(self, checkpoints: int) -> None:
-        """Let attempts run until the first trial has so many checkpoints, then kill -9 the worker."""
+        """Let attempts run until so many checkpoints are known, then kill -9 the worker.
+
+        It dies within the report of the last of them, so that it cannot tell of its end before.
+        """
+        queue, died = self.made.queue, threading.Event()
+        store = queue.checkpoint
+
+        def checkpoint(attempt_id: int, secret: str, message: CheckpointReport) -> None:
+            store(attempt_id, secret, message)
+            if len(self.kept()) >= checkpoints and not died.is_set():
+                os.kill(self.launcher.pid(attempt_id), signal.SIGKILL)
+                died.set()
+
         deadline = time.monotonic() + LIMIT_SECONDS
-        while len(self.kept()) < checkpoints:
-            assert time.monotonic() < deadline, self.made.attempts()
-            self.dispatcher.tick(POLL_SECONDS)
-        (claim,) = self.dispatcher.running
-        os.kill(self.launcher.pid(claim.attempt_id), signal.SIGKILL)
+        with mock.patch.object(queue, "checkpoint", checkpoint):
+            while not died.is_set():
+                assert time.monotonic() < deadline, self.made.attempts()
+                self.dispatcher.tick(POLL_SECONDS)
 
     def kept(self) -> list[CheckpointName]:
         """The checkpoints that the database knows of, oldest first."""
