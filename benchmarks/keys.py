@@ -6,14 +6,12 @@ estimator and its optimizer. Tens of thousands of cells a second get their keys 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from benchmarks.datasets.catalogue import DataSet
 from benchmarks.spec import (
-    KEY_LENGTH,
     CellSpec,
     Component,
     Kind,
@@ -21,6 +19,7 @@ from benchmarks.spec import (
     neutral_values,
     optimizer_to_json,
     shared_of_optimizer,
+    shortened_hash,
 )
 from benchmarks.tasks import registry as tasks
 from estimators.info import Value
@@ -51,10 +50,6 @@ class KeyedCell(NamedTuple):
     seeds: dict[str, int]
     text: str
     task_text: str
-
-    def without_texts(self) -> KeyedCell:
-        """To keep: of a hundred thousand cells the texts are most of the memory."""
-        return KeyedCell(*self[:-2], text="", task_text="")
 
 
 class _Fields(dict[tuple[str, Value], str]):
@@ -88,10 +83,8 @@ class _Declared:
         stand_ins = {one.id: one.digest for one in self._data(component.values) if one.stand_in}
         data = f'"data":{_written(stand_ins)},' if stand_ins else ""
         head, tail = f'{{{data}"id":{self._id},"parameters":{{', f'}},"version":{component.version}}}'
-        full, shared = (
-            ",".join(filter(None, map(fields.__getitem__, component.parameters)))
-            for fields in (self._all, self._shared)
-        )
+        full = ",".join(filter(None, map(self._all.__getitem__, component.parameters)))
+        shared = ",".join(filter(None, map(self._shared.__getitem__, component.parameters)))
         return _Part(component, head + full + tail, head + shared + tail)
 
 
@@ -137,11 +130,11 @@ class KeyMaker:
         text = head + tail
         return KeyedCell(
             spec=spec,
-            key=_hash(text),
+            key=shortened_hash(text),
             task_key=task.key,
             signature=self._signature(spec, estimator, optimizer, task),
             steps=task.steps,
-            seeds={_hash(f'{head},"seed":{seed}{tail}'): seed for seed in seeds},
+            seeds={shortened_hash(f'{head},"seed":{seed}{tail}'): seed for seed in seeds},
             text=text,
             task_text=task.part.text,
         )
@@ -151,7 +144,7 @@ class KeyMaker:
         if self._task is None or self._task.part.component is not task:
             info = tasks.get(task.id)
             part = self._declaration("task", task.id, info.data).part(task)
-            self._task = _Task(part, _hash(part.text), info.total_steps(task.values))
+            self._task = _Task(part, shortened_hash(part.text), info.total_steps(task.values))
             self._signatures.clear()
         return self._task
 
@@ -183,7 +176,7 @@ class KeyMaker:
         if found is None:
             first, last = _extras(spec)
             extra = f"{last[1:]}," if last else ""
-            found = self._signatures[key] = _hash(
+            found = self._signatures[key] = shortened_hash(
                 f'{{{first}"estimator":{estimator.shared},{optimizer.shared}{extra}"task":{task.part.shared}}}'
             )
         return found
@@ -203,7 +196,3 @@ def _extras(spec: CellSpec) -> tuple[str, str]:
 
 def _written(value: object) -> str:
     return _ENCODER.encode(value)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

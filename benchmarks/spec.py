@@ -288,4 +288,9 @@ def digest(data: dict[str, Any]) -> str:
     Whether 1 and 1.0 differ is decided before: validation turns every value into its declared type.
     """
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    return shortened_hash(text)
+
+
+def shortened_hash(text: str) -> str:
+    """SHA-256 of a text, shortened to 128 bits."""
+    return hashlib.sha256(text.encode()).digest()[: KEY_LENGTH // 2].hex()

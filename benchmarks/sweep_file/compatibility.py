@@ -53,7 +53,7 @@ class Demands:
 
 def check_compatibility(sweep: Sweep, task: TaskInfo, issues: Issues) -> None:
     """Note every estimator that cannot be computed on the sweep's boards, and what could."""
-    demands = Demands.of(task.facts(board.values) for board in sweep.boards())
+    demands = Demands.of(task.facts(values) for values in sweep.task.settings())
     for i, entry in enumerate(sweep.estimators):
         _check(entry.estimator, demands, at("/estimators", i), issues)
     for other in sweep.diagnostics.estimators if sweep.diagnostics else ():

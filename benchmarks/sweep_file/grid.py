@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,10 +40,18 @@ class ComponentGrid:
         """Every combination; the last declared parameter varies fastest."""
         by_name = sorted(range(len(self.axes)), key=lambda axis: self.axes[axis][0])
         names = [self.axes[axis][0] for axis in by_name]
-        for combination in itertools.product(*(values for _, values in self.axes)):
-            sorted_values = [combination[axis] for axis in by_name]
-            pairs = tuple(zip(names, sorted_values, strict=True))
+        in_order = operator.itemgetter(*by_name) if len(by_name) > 1 else tuple
+        for combination in self._combinations():
+            pairs = tuple(zip(names, in_order(combination), strict=True))
             yield Component(id=self.id, version=self.version, parameters=pairs)
+
+    def settings(self) -> Iterator[dict[str, Value]]:
+        """The parameters of every combination, in the same order, for those who need no more of it."""
+        names = [name for name, _ in self.axes]
+        return (dict(zip(names, combination, strict=True)) for combination in self._combinations())
+
+    def _combinations(self) -> Iterator[tuple[Value, ...]]:
+        return itertools.product(*(values for _, values in self.axes))
 
     def overlaps(self, other: ComponentGrid) -> bool:
         """Whether a combination belongs to both: products meet where every axis does."""

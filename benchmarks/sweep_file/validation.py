@@ -156,7 +156,7 @@ def _check_overlaps(entries: Sequence[EstimatorGrid], issues: Issues) -> None:
 
 def _check_contradictions(sweep: Sweep, info: TaskInfo, issues: Issues) -> None:
     """Note why parameters of a board cannot go together, each reason once."""
-    texts = (info.contradiction(board.values) for board in sweep.boards())
+    texts = (info.contradiction(values) for values in sweep.task.settings())
     for text in dict.fromkeys(text for text in texts if text):
         issues.add("/task", f"{info.id}: {text}; change one of them.")
 

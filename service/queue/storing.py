@@ -4,7 +4,7 @@ what. One piece of it is one transaction, in which nobody else submits."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,20 +17,28 @@ from benchmarks.tasks import registry as tasks
 from estimators.info import Value
 from service.errors import SubmissionGivenUp
 from service.queue.control import settle
-from service.states import ENDED_BADLY, TrialState
+from service.queue.workload import Workload
+from service.states import ENDED_BADLY
 from service.storage.engine import serialise
 from service.storage.queries import cells, control, events, submission, totals
 from service.storage.queries.submission import KnownTrial, NewBoard, NewCell, NewTrial
 
-Piece = Sequence[KeyedCell]
-"""Cells that are stored in one transaction."""
 
+class Piece(NamedTuple):
+    """Cells that are stored in one transaction, and the boards that they stand on, by key."""
 
-class PlannedCell(NamedTuple):
-    """A cell of a sweep, and how many of its trials nobody has computed."""
+    cells: Sequence[KeyedCell]
+    boards: Mapping[str, NewBoard]
 
-    cell: KeyedCell
-    to_compute: int
+    @classmethod
+    def of(cls, cells: Sequence[KeyedCell]) -> Piece:
+        """What can be made ready before the transaction, which others wait for."""
+        first = {cell.task_key: cell for cell in cells}
+        boards = {
+            key: NewBoard(key, cell.task_text, cell.spec.task.id, words(cell.spec.task))
+            for key, cell in first.items()
+        }
+        return cls(cells, boards)
 
 
 class Storing:
@@ -41,7 +49,7 @@ class Storing:
         id, until: primary key of the sweep, and how long it counts as being stored; once it is held.
         began: when.
         new, known: trials that were added and nobody wanted before, and the others.
-        planned: the cells that were added.
+        work: what the cells that were added have to do.
     """
 
     id: int
@@ -52,7 +60,7 @@ class Storing:
         self._sweep, self._key = sweep, idempotency_key
         self._boards: dict[str, int] = {}
         self._steps = self._cells = self.new = self.known = 0
-        self.planned: list[PlannedCell] = []
+        self.work = Workload()
 
     @property
     def trials(self) -> int:
@@ -90,28 +98,29 @@ class Storing:
 
     def add(self, connection: Connection, piece: Piece) -> None:
         """Store some of its cells with their trials."""
-        fresh = self._add_boards(connection, piece)
-        stored = submission.cell_ids(connection, [cell.key for cell in piece if cell.task_key not in fresh])
+        cells = piece.cells
+        fresh = self._add_boards(connection, piece.boards)
+        stored = submission.cell_ids(connection, [cell.key for cell in cells if cell.task_key not in fresh])
         known = submission.known_trials(
-            connection, [key for cell in piece if cell.key in stored for key in cell.seeds]
+            connection, [key for cell in cells if cell.key in stored for key in cell.seeds]
         )
-        cell_ids = stored | self._add_cells(connection, piece, stored, known)
+        cell_ids = stored | self._add_cells(connection, cells, stored, known)
         new = [
             NewTrial(key, cell_ids[cell.key], seed, cell.signature, cell.steps)
-            for cell in piece
+            for cell in cells
             for key, seed in cell.seeds.items()
             if key not in known
         ]
         added = submission.insert_trials(connection, new, priority=self._sweep.priority, sweep_id=self.id)
         submission.lock_pending(connection, known.values())
         wanted = [*added, *(trial.id for trial in known.values())]
-        places = [(self._boards[cell.task_key], cell_ids[cell.key]) for cell in piece]
+        places = [(self._boards[cell.task_key], cell_ids[cell.key]) for cell in cells]
         submission.want(connection, self.id, wanted, places)
         self.new += len(new)
         self.known += len(known)
-        self._cells += len(piece)
+        self._cells += len(cells)
         self._steps += sum(trial.steps for trial in new)
-        self.planned += planned([cell.without_texts() for cell in piece], known)
+        self.work.add(cells, known)
 
     def publish(self, connection: Connection, *, now: datetime) -> None:
         """From now on the sweep is seen and its trials are computed."""
@@ -138,15 +147,11 @@ class Storing:
         totals.recount(connection, self.id, now=now)
         totals.recount_fallbacks(connection, self.id)
 
-    def _add_boards(self, connection: Connection, piece: Piece) -> Container[str]:
+    def _add_boards(self, connection: Connection, boards: Mapping[str, NewBoard]) -> Container[str]:
         """Keys of those that were added: nobody has asked for a cell of them before."""
-        wanted = {cell.task_key: cell for cell in piece if cell.task_key not in self._boards}
-        found = submission.board_ids(connection, list(wanted))
-        missing = [
-            NewBoard(key, cell.task_text, cell.spec.task.id, words(cell.spec.task))
-            for key, cell in wanted.items()
-            if key not in found
-        ]
+        wanted = [key for key in boards if key not in self._boards]
+        found = submission.board_ids(connection, wanted)
+        missing = [boards[key] for key in wanted if key not in found]
         added = submission.insert_boards(connection, missing, now=self.began)
         self._boards |= found | added
         return added
@@ -154,14 +159,14 @@ class Storing:
     def _add_cells(
         self,
         connection: Connection,
-        piece: Piece,
+        wanted: Sequence[KeyedCell],
         stored: Mapping[str, int],
         known: Mapping[str, KnownTrial],
     ) -> dict[str, int]:
         """Ids of the new ones by key; those that are stored count their new trials, too."""
         more = {
             stored[cell.key]: sum(key not in known for key in cell.seeds)
-            for cell in piece
+            for cell in wanted
             if cell.key in stored
         }
         cells.add_trials(connection, {id: count for id, count in more.items() if count})
@@ -174,7 +179,7 @@ class Storing:
                 cell.text,
                 len(cell.seeds),
             )
-            for cell in piece
+            for cell in wanted
             if cell.key not in stored
         ]
         return submission.insert_cells(connection, missing)
@@ -195,9 +200,3 @@ def _listed(parameters: tuple[tuple[str, Value], ...]) -> str:
 def _template(names: tuple[str, ...]) -> str:
     """How parameters of these names are listed: boards of a sweep differ in the values alone."""
     return " ".join(f"{name}=%s" for name in names)
-
-
-def planned(wanted: Sequence[KeyedCell], known: Mapping[str, KnownTrial]) -> Iterator[PlannedCell]:
-    """The cells, with what nobody has computed of each."""
-    done = {key for key, trial in known.items() if trial.state is TrialState.SUCCEEDED}
-    return (PlannedCell(cell, len(cell.seeds.keys() - done)) for cell in wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +15,9 @@ from benchmarks.keys import KeyedCell, KeyMaker
 from benchmarks.spec import CellSpec
 from benchmarks.sweep import SpecError, Sweep, read_sweep
 from service.errors import IdempotencyKeyReused
-from service.queue.storing import Piece, PlannedCell, Storing, planned
-from service.storage.engine import Clock, database_clock, others_first, read, serialise, write
+from service.queue.storing import Piece, Storing
+from service.queue.workload import Workload
+from service.storage.engine import Clock, database_clock, flushed_later, others_first, read, serialise, write
 from service.storage.queries import submission
 from service.storage.queries.submission import StoredSweep
 
@@ -42,14 +43,14 @@ class SubmitResult:
         trials: trials that the sweep wants.
         new: trials that nobody wanted before.
         known: the rest: computed, queued or running already, or queued again after a failure.
-        planned: its cells, with what was left to compute of each.
+        work: what was left to compute of its cells.
     """
 
     sweep_id: int
     trials: int
     new: int
     known: int
-    planned: tuple[PlannedCell, ...] = field(default=(), compare=False)
+    work: Workload = field(default_factory=Workload, compare=False)
 
 
 def submit(
@@ -75,16 +76,19 @@ def submit(
     return stored
 
 
-def plan(engine: Engine, sweep: Sweep) -> tuple[PlannedCell, ...]:
-    """The sweep's cells, with what is left to compute of each."""
-    return plan_cells(engine, list(expand(sweep)))
+def plan(engine: Engine, sweep: Sweep) -> Workload:
+    """What is left to compute of a sweep."""
+    return plan_cells(engine, expand(sweep))
 
 
-def plan_cells(engine: Engine, wanted: Sequence[KeyedCell]) -> tuple[PlannedCell, ...]:
-    """These cells, with what is left to compute of each."""
+def plan_cells(engine: Engine, wanted: Iterable[KeyedCell]) -> Workload:
+    """What is left to compute of these cells."""
+    work = Workload()
     with read(engine) as connection:
-        known = submission.known_trials(connection, [key for cell in wanted for key in cell.seeds])
-    return tuple(planned(wanted, known))
+        for cells in _parts(wanted):
+            known = submission.known_trials(connection, [key for cell in cells for key in cell.seeds])
+            work.add(cells, known)
+    return work
 
 
 def expand(sweep: Sweep) -> Iterator[KeyedCell]:
@@ -114,7 +118,9 @@ def _store(
     storing = Storing(sweep, idempotency_key)
     begun = False
     try:
-        for piece in _ahead(_pieces(expand(sweep))):  # keys are made while the database works
+        for piece in _ahead(
+            map(Piece.of, _parts(expand(sweep)))
+        ):  # keys and words are made while the database works
             with others_first(engine, pause=PAUSE):
                 with write(engine) as connection:
                     serialise(connection, "submit")
@@ -131,6 +137,7 @@ def _store(
                         storing.publish(connection, now=now)
                     else:
                         storing.hold(connection, until)
+                        flushed_later(connection)
                 begun, storing.until = True, until
     except BaseException:
         if begun:
@@ -141,7 +148,7 @@ def _store(
         trials=storing.trials,
         new=storing.new,
         known=storing.known,
-        planned=tuple(storing.planned),
+        work=storing.work,
     )
 
 
@@ -170,17 +177,17 @@ def _forget(engine: Engine, sweep_id: int, storing_until: datetime, clock: Clock
                 submission.forget_sweep(connection, sweep_id)
 
 
-def _pieces(wanted: Iterable[KeyedCell]) -> Iterator[Piece]:
+def _parts(wanted: Iterable[KeyedCell]) -> Iterator[list[KeyedCell]]:
     """Cells in order, together as many trials as one transaction stores."""
-    piece: list[KeyedCell] = []
+    cells: list[KeyedCell] = []
     trials = 0
     for cell in wanted:
-        if piece and trials + len(cell.seeds) > PIECE:
-            yield piece
-            piece, trials = [], 0
-        piece.append(cell)
+        if cells and trials + len(cell.seeds) > PIECE:
+            yield cells
+            cells, trials = [], 0
+        cells.append(cell)
         trials += len(cell.seeds)
-    yield piece
+    yield cells
 
 
 def _earlier(connection: Connection, sweep: Sweep, idempotency_key: str | None) -> StoredSweep | None:
@@ -191,14 +198,14 @@ def _earlier(connection: Connection, sweep: Sweep, idempotency_key: str | None) 
     return stored
 
 
-def _repeated(stored: StoredSweep, planned: tuple[PlannedCell, ...]) -> SubmitResult:
+def _repeated(stored: StoredSweep, work: Workload) -> SubmitResult:
     """The first answer, with what is left to compute now."""
     return SubmitResult(
         sweep_id=stored.id,
         trials=stored.trials,
         new=stored.new_trials,
         known=stored.trials - stored.new_trials,
-        planned=planned,
+        work=work,
     )
 
 

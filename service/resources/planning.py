@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 from sqlalchemy import Engine
 
 from benchmarks.cost.compiling import worth_compiling
 from benchmarks.cost.prediction import DeviceTime, Finished, Load, Predictor
-from service.queue.storing import PlannedCell
+from service.queue.workload import EstimatorWork, Program, Workload
 from service.resources import schemas
 from service.storage.engine import read
 from service.storage.queries import history
 
 DAY = 24 * 3600.0
 """Device time from which a sweep is warned of, seconds."""
-MOST_PROGRAMS = 300
-"""Of an estimator, that are thought about: a tenth of a second."""
 REMEMBERED = 1_000
 """Finished attempts that are looked at, newest first."""
 ONCE = ("imports", "data", "compiling", "first_step")
 """What an attempt spends time on once, however many steps it has."""
 
 
-def plan(engine: Engine, planned: Sequence[PlannedCell]) -> schemas.Plan:
+def plan(engine: Engine, work: Workload) -> schemas.Plan:
     """What these cells have to do, all together and by estimator."""
     predictor = Predictor(_finished(engine))
-    by_estimator: dict[str, list[PlannedCell]] = defaultdict(list)
-    for one in planned:
-        by_estimator[one.cell.spec.estimator.id].append(one)
-    times = {id: _device_time(cells, predictor) for id, cells in by_estimator.items()}
+    times = {id: _device_time(one, predictor) for id, one in work.estimators.items()}
     total = sum(times.values(), DeviceTime())
-    lines = [_line(id, cells, times[id]) for id, cells in by_estimator.items()]
+    lines = [_line(id, one, times[id]) for id, one in work.estimators.items()]
     return schemas.Plan(
         trials=sum(line.trials for line in lines),
         known=sum(line.known for line in lines),
@@ -44,54 +37,36 @@ def plan(engine: Engine, planned: Sequence[PlannedCell]) -> schemas.Plan:
     )
 
 
-def _line(id: str, cells: Sequence[PlannedCell], time: DeviceTime) -> schemas.EstimatorPlan:
-    trials, to_compute = sum(len(one.cell.seeds) for one in cells), sum(one.to_compute for one in cells)
+def _line(id: str, work: EstimatorWork, time: DeviceTime) -> schemas.EstimatorPlan:
     return schemas.EstimatorPlan(
         estimator=id,
-        trials=trials,
-        known=trials - to_compute,
-        to_compute=to_compute,
+        trials=work.trials,
+        known=work.trials - work.to_compute,
+        to_compute=work.to_compute,
         device_seconds=schemas.DeviceTime.model_validate(time),
     )
 
 
-def _device_time(cells: Iterable[PlannedCell], predictor: Predictor) -> DeviceTime:
-    """Of many programs every so manieth is thought about, and stands for those after it by its steps."""
-    programs: dict[str, list[PlannedCell]] = defaultdict(list)
-    for one in cells:
-        if one.to_compute:
-            programs[one.cell.signature].append(one)
-    every = max(1, math.ceil(len(programs) / MOST_PROGRAMS))
-    some = list(programs.values())[::every]
-    time = sum((predictor.device_time(load) for members in some for load in _loads(members)), DeviceTime())
-    if every == 1:
-        return time
-    return time.times(sum(map(_steps, programs.values())) / sum(map(_steps, some)))
+def _device_time(work: EstimatorWork, predictor: Predictor) -> DeviceTime:
+    """Programs that are not kept are taken to cost a step what the others do."""
+    loads = [load for program in work.programs for load in _loads(program)]
+    time = sum(map(predictor.device_time, loads), DeviceTime())
+    steps = sum(load.steps for load in loads)
+    return time if steps == work.steps else time.times(work.steps / steps)
 
 
-def _loads(members: Sequence[PlannedCell]) -> Iterator[Load]:
-    """What is to compute of one program; trials too short to be compiled apart from the others.
-
-    What differs inside a cohort changes how many steps there are, not what one of them takes.
-    """
-    first = members[0].cell
-    compiled = {
-        steps: worth_compiling(first.spec.task, first.spec.estimator, steps)
-        for steps in {one.cell.steps for one in members}
-    }
-    for kind in dict.fromkeys(compiled[one.cell.steps] for one in members):
-        alike = [one for one in members if compiled[one.cell.steps] is kind]
+def _loads(program: Program) -> Iterator[Load]:
+    """What is to compute of one program; trials too short to be compiled apart from the others."""
+    compiled = {steps: worth_compiling(program.task, program.estimator, steps) for steps in program.trials}
+    for kind in dict.fromkeys(compiled.values()):
+        alike = {steps: trials for steps, trials in program.trials.items() if compiled[steps] is kind}
         yield Load(
-            task=alike[0].cell.spec.task,
-            estimator=alike[0].cell.spec.estimator,
-            signature=first.signature,
-            steps=_steps(alike),
-            trials=sum(one.to_compute for one in alike),
+            task=program.task,
+            estimator=program.estimator,
+            signature=program.signature,
+            steps=sum(steps * trials for steps, trials in alike.items()),
+            trials=sum(alike.values()),
         )
-
-
-def _steps(cells: Iterable[PlannedCell]) -> int:
-    return sum(one.to_compute * one.cell.steps for one in cells)
 
 
 def _finished(engine: Engine) -> Iterator[Finished]:

@@ -137,7 +137,7 @@ def plan(engine: Engine, exhibits: Sequence[Exhibit], tier: Tier) -> schemas.Pla
         for spec, seeds in most(exhibit, tier):
             wanted.setdefault(spec.cell_key, (spec, set()))[1].update(seeds)
     cells = submission.key_cells((spec, sorted(seeds)) for spec, seeds in wanted.values())
-    return planning.plan(engine, submission.plan_cells(engine, list(cells)))
+    return planning.plan(engine, submission.plan_cells(engine, cells))
 
 
 def advance(

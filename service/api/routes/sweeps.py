@@ -83,7 +83,7 @@ def submit(
     stored = submission.submit(engine, sweep, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/sweeps/{stored.sweep_id}"
     shown = sweeps.show_sweep(engine, str(stored.sweep_id))
-    return schemas.SubmittedSweep(**dict(shown), plan=planning.plan(engine, stored.planned))
+    return schemas.SubmittedSweep(**dict(shown), plan=planning.plan(engine, stored.work))
 
 
 @router.post("/plan", openapi_extra=SWEEP_BODY)
