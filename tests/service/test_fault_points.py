@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -20,11 +21,13 @@ from tests.support.fault_points import (
     InlineLauncher,
     Killed,
     ProbedQueue,
+    ProbedStore,
     ProbedTransport,
 )
 from tests.support.stack import make_app
 from tests.support.sweeps import small_sweep
 from tests.support.web import InProcess
+from workers.checkpoint_store import FsspecStore
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.ports import Claim
 from workers.reporter import HttpReporter
@@ -39,19 +42,23 @@ TWO_DEATHS = [
     ("after finish", "before lost"),
     ("before finish", "after claim"),
     ("after submit", "before release_owner"),
+    ("after checkpoint", "before resume"),
+    ("after checkpoint", "after resume"),
+    ("amid write", "amid write"),
 ]
 
 
-def computed(engine: Engine, points: FaultPoints) -> dict[str, Result]:
-    """A small sweep, run by dispatchers that follow each other."""
+def computed(engine: Engine, points: FaultPoints, folder: Path) -> dict[str, Result]:
+    """A small sweep, run by dispatchers that follow each other; after every segment comes a checkpoint."""
     submit(engine, small_sweep())
     queue = Queue(engine, rules=RULES)
     line = ProbedTransport(InProcess(make_app(queue)), points)
+    store = ProbedStore(FsspecStore(str(folder)), points)
 
     def execute(claim: Claim) -> None:
         reporter = HttpReporter("http://127.0.0.1", claim.attempt_id, claim.secret, transport=line)
         with contextlib.closing(reporter):
-            run_attempt(reporter)
+            run_attempt(reporter, store=store, checkpoint_seconds=0, clock=lambda: 0.0)
 
     def begin() -> Dispatcher:
         settings = DispatcherSettings(owner="d", max_lanes=2)
@@ -81,9 +88,11 @@ def require_whole(engine: Engine, found: Mapping[str, Result], points: FaultPoin
 
 
 @pytest.mark.parametrize("deaths", [*((point,) for point in POINTS), *TWO_DEATHS], ids=" then ".join)
-def test_a_death_at_a_named_point_changes_no_result(engine: Engine, deaths: tuple[str, ...]) -> None:
+def test_a_death_at_a_named_point_changes_no_result(
+    engine: Engine, deaths: tuple[str, ...], tmp_path: Path
+) -> None:
     points = FaultPoints(*deaths)
-    found = computed(engine, points)
+    found = computed(engine, points, tmp_path)
     require_whole(engine, found, points)
     UNDISTURBED.update({} if UNDISTURBED else found)
     assert found == UNDISTURBED

@@ -1,21 +1,27 @@
 """Named points at which a process may die: wrappers around the ports, which production knows nothing of.
 
 A point is ``before`` or ``after`` something: before a call of the queue, after its commit and before its
-answer; before a report is received, after it was stored and before the worker knows.
+answer; before a report is received, after it was stored and before the worker knows; before and after the
+file of a checkpoint is written, of which ``amid write`` leaves half.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import httpx
 
-from workers.ports import Claim, Exit, NodeReport
+from workers.ports import CheckpointName, CheckpointStore, Claim, Exit, NodeReport
 
 QUEUE = ("release_owner", "expire_leases", "backlog", "plan", "claim")
-REPORTS = ("start", "metrics", "finish")
-POINTS = tuple(f"{when} {what}" for what in (*QUEUE, "submit", *REPORTS) for when in ("before", "after"))
+REPORTS = ("start", "metrics", "checkpoint", "finish")
+"""And ``resume``, where an attempt before has left checkpoints."""
+FILES = ("write", "remove")
+POINTS = (
+    *(f"{when} {what}" for what in (*QUEUE, "submit", *REPORTS, *FILES) for when in ("before", "after")),
+    "amid write",
+)
 
 
 class Killed(BaseException):
@@ -69,6 +75,34 @@ class ProbedTransport(httpx.BaseTransport):
         name = request.url.path.rsplit("/", 1)[-1]
         answer: httpx.Response = self._points.around(name, lambda: self._line.handle_request(request))
         return answer
+
+
+class ProbedStore:
+    """A store of checkpoints with fault points around every change of its files."""
+
+    def __init__(self, store: CheckpointStore, points: FaultPoints) -> None:
+        self._store, self._points = store, points
+
+    def write(self, name: CheckpointName, content: bytes) -> None:
+        """Keep it, or die before, after, or when half of it is there."""
+        try:
+            self._points.reach("amid write")
+        except Killed:
+            self._store.write(name, content[: len(content) // 2])
+            raise
+        self._points.around("write", lambda: self._store.write(name, content))
+
+    def read(self, name: CheckpointName) -> bytes:
+        """As it is there."""
+        return self._store.read(name)
+
+    def remove(self, names: Iterable[CheckpointName]) -> None:
+        """Forget them, or die before or after."""
+        self._points.around("remove", lambda: self._store.remove(names))
+
+    def names(self) -> Sequence[CheckpointName]:
+        """All that there is."""
+        return self._store.names()
 
 
 class InlineLauncher:
