@@ -30,6 +30,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
     AuthenticationTokenLoader,
     Config,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmarks.process import compile_cache
 from workers import delivery, logs, marked_logs, spool
@@ -76,6 +77,8 @@ ERROR_CHARACTERS = 4_000
 WORKER_LOGS = "worker-*.err"
 LOOKS_AT_LOG, LOG_PAUSE = 5, 0.2
 """How often the log of a process that died is looked into, and the seconds between."""
+LOG_SECONDS = 5.0
+"""In which the nodes of a cluster say whether they have it."""
 NODE_ID = "ray.io/node-id"
 """The label by which tasks keep away from nodes."""
 LOG_LIMITS = {"RAY_ROTATION_MAX_BYTES": "10000000", "RAY_ROTATION_BACKUP_COUNT": "1"}
@@ -503,14 +506,14 @@ def _exit(attempt_id: int, ref: ray.ObjectRef[str]) -> Exit:
         ray.get(ref, timeout=RESULT_SECONDS)
     except ray.exceptions.RayError as error:
         fault = isinstance(error, INFRASTRUCTURE)
-        end = None if fault else _end_of_log(attempt_id)
+        end = None if fault else _end_of_log(attempt_id) or _end_of_log_elsewhere(attempt_id)
         told = _describe(error) + (f"; its log ends:\n{end}" if end else "")
         return Exit(attempt_id=attempt_id, error=told, infrastructure=fault)
     return Exit(attempt_id=attempt_id, error=None)
 
 
 def _end_of_log(attempt_id: int) -> str | None:
-    """What the attempt's process wrote last, if it ran on this machine.
+    """What the attempt's process wrote last, if it ran on this node.
 
     Ray passes it on through a pipe: a moment after the process has died the end may not be in the file yet.
     """
@@ -522,6 +525,32 @@ def _end_of_log(attempt_id: int) -> str | None:
         if (end := marked_logs.tail(folder, WORKER_LOGS, attempt_id)) is not None:
             return end
         time.sleep(LOG_PAUSE)
+    return None
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _end_of_log_there(attempt_id: int) -> str | None:
+    """The same on the node where this task runs."""
+    return _end_of_log(attempt_id)
+
+
+def _end_of_log_elsewhere(attempt_id: int) -> str | None:
+    """The same of whichever other node has it and answers in time."""
+    here = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call] # untyped in Ray
+    others = [node["NodeID"] for node in nodes if node["Alive"] and node["NodeID"] != here]
+    asked = [
+        _end_of_log_there.options(scheduling_strategy=NodeAffinitySchedulingStrategy(id, soft=False)).remote(
+            attempt_id
+        )
+        for id in others
+    ]
+    answered = ray.wait(asked, num_returns=len(asked), timeout=LOG_SECONDS)[0] if asked else []
+    for answer in answered:
+        with contextlib.suppress(ray.exceptions.RayError):
+            end: str | None = ray.get(answer, timeout=RESULT_SECONDS)
+            if end is not None:
+                return end
     return None
 
 

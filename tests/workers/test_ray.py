@@ -146,6 +146,9 @@ def test_an_attempt_whose_node_died_is_told_from_one_whose_process_did(
         until(lambda: all(workers_of(claim) for claim in claims), "both nodes have an attempt")
         (here,) = [claim for claim in claims if workers_of(claim)[0] in own_workers()]
         (away,) = [claim for claim in claims if claim is not here]
+        with open(f"/proc/{workers_of(here)[0]}/fd/2", "w") as its_log:
+            its_log.write("still here\n")
+        until(lambda: ray_launcher._end_of_log_elsewhere(here.attempt_id), "the other node finds its log")
         os.kill(raylet, signal.SIGKILL)
         (ended,) = until(lambda: launcher.poll(1.0), "its attempt is lost")
         assert (ended.attempt_id, ended.infrastructure) == (away.attempt_id, True), ended.error
