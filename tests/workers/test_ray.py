@@ -177,6 +177,8 @@ def test_the_end_of_its_log_is_told_of_a_process_that_died(
     assert str(ended.error).endswith("; its log ends:\nlast words")
 
 
+# Ray kills what is left of its processes and does not wait until they are gone.
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
 def test_a_local_ray_that_dies_is_replaced(
     made: Stack, dispatcher: Dispatcher, launcher: RayLauncher, victim: str
