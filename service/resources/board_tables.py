@@ -193,6 +193,7 @@ def _provenance(board: Board) -> list[tuple[str, str]]:
         ("Versions", "; ".join(f"{row.title} {row.version}" for row in board.rows)),
     ]
     pairs += [(name.capitalize(), "; ".join(found)) for name, found in board.versions.items() if found]
+    pairs.append(("Different code", " ".join(board.mixed_code)))
     if board.repeat is not None:
         pairs += [("Data", f"{one.name}, {one.digest[:16]}…") for one in board.repeat.data]
         pairs.append(("Device time", numbers.duration(board.repeat.device_seconds_spent)))
