@@ -99,8 +99,10 @@ def _caption(board: Board) -> list[str]:
     if len(board.rows) > 1:
         parts.append(
             "Bold: the best and all that cannot be told apart from it (paired over common seeds, 5 % after "
-            "Holm). Ranks are intervals."
+            "Holm)."
         )
+    if any(row.standing.rank_low < row.standing.rank_high for row in board.rows):
+        parts.append("Ranks are intervals.")
     return parts
 
 
