@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from estimators.fingerprints import fingerprint
+
 RESTART = "restart heunboard serve and heunboard dispatch, or heunboard up"
 
 
@@ -21,6 +23,10 @@ class Entry(Protocol):
     @property
     def contract(self) -> int:
         """The contract that it was written for."""
+
+    @property
+    def target(self) -> str:
+        """What computes it, ``module:name``."""
 
 
 E = TypeVar("E", bound=Entry)
@@ -71,12 +77,14 @@ class Found(Generic[E]):
     Attributes:
         entries: those that can be used, by id.
         packages: where they come from, by id.
+        modules: those that announce and that compute them, by id.
         broken: those that cannot.
         seen: all entry points that were looked at, broken or not.
     """
 
     entries: dict[str, E]
     packages: dict[str, Package]
+    modules: dict[str, tuple[str, ...]]
     broken: tuple[Broken, ...]
     seen: frozenset[metadata.EntryPoint]
 
@@ -85,6 +93,10 @@ class Found(Generic[E]):
         for one in self.broken:
             if one.id == id:
                 raise PluginError(str(one))
+
+    def fingerprint(self, id: str) -> str | None:
+        """Of the code of an entry; ``None`` where there is none, or its files cannot be read."""
+        return fingerprint(self.modules[id]) if id in self.modules else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +146,7 @@ class Group(Generic[E]):
         return Found(
             entries={info.id: info for _, info in usable},
             packages={info.id: _package(one) for one, info in usable},
+            modules={info.id: (one.module, info.target.partition(":")[0]) for one, info in usable},
             broken=tuple(broken),
             seen=frozenset(looked_at),
         )

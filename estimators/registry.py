@@ -73,6 +73,12 @@ def package(id: str) -> Package | None:
     return _installed().packages.get(id)
 
 
+def fingerprint(id: str) -> str | None:
+    """A digest of the sources of the package that an estimator comes from; ``None`` for a built-in or an
+    unknown one, and where they cannot be read."""
+    return _installed().fingerprint(id)
+
+
 def broken() -> tuple[Broken, ...]:
     """What installed packages announce and cannot be used."""
     return _installed().broken

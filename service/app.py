@@ -15,7 +15,7 @@ from service.api import openapi, problem_details
 from service.api.correlation import RequestIds
 from service.api.gate import Gate
 from service.api.live.hub import Hub
-from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, SecurityHeaders
+from service.api.middleware import BodyLimit, HeadAsGet, HostCheck, RequestLimit, SecurityHeaders
 from service.api.routes import (
     attempts,
     audit,
@@ -105,6 +105,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     openapi.install(app)
     # The last one added is the outermost.
     _add_gate(app, settings, explain)
+    app.add_middleware(RequestLimit, most=settings.max_connections, explain=explain)
     app.add_middleware(BodyLimit)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # 9 takes three times as long
     app.add_middleware(HeadAsGet)

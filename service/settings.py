@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         sign_in_hours: how long a browser stays signed in.
         requests_per_second: of one token, or of one address without any, on average over ten seconds; 0 for
             any number. Reports of workers do not count.
-        max_connections: that are open at the same time; further ones get 503.
+        max_connections: with a request under way, streams of events among them; further requests get 503.
         log_format: of the logs of server and workers, ``json`` or ``text``; unset for text on a terminal and
             in the files of ``heunboard up``, and JSON elsewhere.
         allowed_hosts: names in the Host header that the web service answers to, as a JSON list.

@@ -204,6 +204,8 @@ class Provenance(Message):
             ``data`` (making the cohort: data sets, first parameters, on a GPU the search for its width),
             ``first_step``, ``compiling``, ``steps``, ``evaluation``, ``checkpoints``, reading and writing
             them, and ``reports``, handing over the curves before this. On a GPU, time of the host.
+        plugins: packages of plug-ins and the fingerprints of their code, by what of the trials they compute
+            (see :func:`workers.components.plugins_of`).
     """
 
     heunboard: str
@@ -225,6 +227,7 @@ class Provenance(Message):
     evaluations: int | None = None
     data: dict[str, str] | None = None
     phases: dict[str, float] | None = None
+    plugins: dict[str, str] | None = None
 
 
 class CheckpointReport(Message):

@@ -33,6 +33,7 @@ def describe(
     first_step_seconds: float | None,
     phases: Mapping[str, float],
     data: Mapping[str, str],
+    plugins: Mapping[str, str],
     execution: Execution | None,
 ) -> Provenance:
     """The provenance of an attempt.
@@ -43,6 +44,7 @@ def describe(
         first_step_seconds: as in :class:`workers.messages.Provenance`.
         phases: likewise, those outside of segments.
         data: likewise.
+        plugins: likewise.
         execution: how it did its steps; ``None`` when it did none.
     """
     import torch  # here, so that an attempt announces itself before it pays for this import
@@ -67,6 +69,7 @@ def describe(
         evaluations=(execution.evaluations or None) if execution else None,
         data=dict(data),
         phases={**phases, **(execution.seconds if execution else {})},
+        plugins=dict(plugins),
     )
 
 

@@ -16,7 +16,7 @@ from benchmarks.spec import TrialSpec
 from workers import logs
 from workers.bookkeeping import CurveBuffer, LaneOutcomes
 from workers.checkpoints import LEAST_SECONDS, Checkpoints, Interval, LaneStates
-from workers.components import require
+from workers.components import changed, plugins_of, require
 from workers.heartbeat import Heart, StopReason
 from workers.messages import (
     CheckpointReport,
@@ -174,6 +174,7 @@ class _Run:
         self._execution: Execution | None = None
         self._exhausted: Exception | None = None
         self._data: dict[str, str] = {}
+        self._plugins: dict[str, str] = {}
 
     def execute(self, build: BuildCohort, data_dir: Path | None) -> Ending:
         with Heart(self._reporter, interval=self._interval, progress=self._curves.progress) as heart:
@@ -202,7 +203,7 @@ class _Run:
             states = self._resume()
             with self._watch("data"):
                 specs = [TrialSpec.from_json(spec) for spec in self._specs]
-                require(specs, self._packages)
+                self._require(specs)
                 self._data = {one.id: one.digest for spec in specs for one in spec.task.data()}
                 lanes = build(specs, device=self._device, data_dir=data_dir, states=states)
             return self._iterate(lanes, heart)
@@ -214,6 +215,13 @@ class _Run:
                 return "memory"
             self._outcomes.fail_rest(error)
             return None
+
+    def _require(self, specs: Sequence[TrialSpec]) -> None:
+        """Look at what the trials are made of before anything is computed."""
+        require(specs, self._packages)
+        self._plugins = plugins_of(specs)
+        for line in changed(specs, self._packages):
+            _log.warning("%s", line)
 
     def _resume(self) -> dict[int, LaneState]:
         """Lane -> the state it goes on from, which the server knows of before anything else is told."""
@@ -288,6 +296,7 @@ class _Run:
             first_step_seconds=self._first_step_seconds,
             phases=self._watch.seconds,
             data=self._data,
+            plugins=self._plugins,
             execution=self._execution,
         )
 

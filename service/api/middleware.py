@@ -1,4 +1,5 @@
-"""What every request and answer passes through: Host check, HEAD, body limit, security headers."""
+"""What every request and answer passes through: Host check, HEAD, limits of bodies and of
+requests at the same time, security headers."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
+from service.access import callers
 from service.api import problem_details
 
 MAX_REPORT_BYTES = 64 * 1024 * 1024
@@ -29,6 +31,9 @@ MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 DISCARD_SECONDS = 10.0
 """How much of a body that is too large is read all the same, and for how long. A connection that is closed
 with something unread is reset, and who was still sending never sees the answer."""
+
+FULL_S = 5
+"""After how many seconds a server that was busy is asked again."""
 
 # Plotly writes a <style> element; scripts come from this server only, and none is inline.
 CONTENT_SECURITY_POLICY = (
@@ -148,6 +153,46 @@ class BodyLimit:
             await send(message)
 
         await self._app(scope, body.receive, after_the_body)
+
+
+class RequestLimit:
+    """Answers 503 while as many requests as allowed are under way; streams of events are under way for long.
+
+    It stands within :class:`BodyLimit`, which reads what a refused request sends, and outside of all that
+    asks the database.
+
+    Args:
+        app: what is protected.
+        most: how many may be under way.
+        explain: makes the answer of an error.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int, explain: problem_details.Explain) -> None:
+        self._app, self._most, self._explain = app, most, explain
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on and count, or refuse."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._under_way >= self._most:
+            callers.set_current(callers.NOBODY)  # for the page that says so: who asks was not looked up
+            await self._explain(Request(scope), self._full())(scope, receive, send)
+            return
+        self._under_way += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+
+    def _full(self) -> HTTPException:
+        return HTTPException(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{self._most:,} requests are under way here already, and more are not taken "
+            f"(HEUNBOARD_MAX_CONNECTIONS); ask again in {FULL_S} seconds",
+            {"Retry-After": str(FULL_S)},
+        )
 
 
 class _Body:

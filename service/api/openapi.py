@@ -44,7 +44,7 @@ COMMON: dict[int, str] = {
     421: "The Host header is not a name of this server.",
     429: "More requests than allowed; ask again after Retry-After seconds.",
     500: "A mistake of the server; its log has the traceback.",
-    503: "The database does not answer for now; ask again after Retry-After seconds.",
+    503: "The database is away, or too much is asked at once; ask again after Retry-After seconds.",
 }
 """Answers that every operation has."""
 

@@ -152,6 +152,8 @@ def show(out: Console, board: Board) -> None:
     for line in lines:
         out.print(f"[dim]{escape(line)}[/]", highlight=False)
     print_warning(out, board.fallbacks)
+    for sentence in board.mixed_code:
+        out.print(f"[yellow]mixed[/] {escape(sentence)}", highlight=False)
 
 
 def standing_lines(board: Board) -> list[str]:

@@ -10,8 +10,7 @@ from rich.progress import BarColumn, Progress
 
 from service.cli.output import console, counts_text
 from service.client import Client
-from service.resources.numbers import duration, duration_between
-from service.resources.schemas import Progress as Measured
+from service.resources.numbers import duration_between
 from service.resources.schemas import SweepDetail, SweepLine
 from service.states import FINAL
 
@@ -40,19 +39,15 @@ def share(sweeps: Sequence[SweepLine]) -> float:
 
 
 def time_left(sweeps: Sequence[SweepLine]) -> str:
-    """The server's estimate in words; that of the longest sweep, a lower bound when some have none yet."""
+    """The server's estimate in words, that of the longest sweep; it says of how many, where others have not
+    been measured yet and may take far longer."""
     pending = [sweep.progress for sweep in sweeps if sweep.state not in FINAL]
-    longest = max(pending, key=_seconds_left, default=None)
-    if longest is None or longest.seconds_left is None:
+    measured = [(one.seconds_left, one) for one in pending if one.seconds_left is not None]
+    if not measured:
         return ""
-    if any(one.seconds_left is None for one in pending):
-        return f"more than {duration(longest.seconds_left)} left"
-    return f"{duration_between(longest.seconds_left_low, longest.seconds_left_high)} left"
-
-
-def _seconds_left(progress: Measured) -> float:
-    """For comparisons: what is not known is less than everything else."""
-    return -1.0 if progress.seconds_left is None else progress.seconds_left
+    _, longest = max(measured, key=lambda one: one[0])
+    left = f"{duration_between(longest.seconds_left_low, longest.seconds_left_high)} left"
+    return left if len(measured) == len(pending) else f"{left} for {len(measured)} of {len(pending)} sweeps"
 
 
 def _share(sweep: SweepLine) -> float:

@@ -167,7 +167,6 @@ def serve(
         log_config=None,  # as all processes log
         log_level="info",
         timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=settings.max_connections,
     )
     tell_broken_plugins()
     collect_garbage_rarely()

@@ -389,7 +389,8 @@ class Board(Answer):
     it is ranked, else the cheapest; null where no cost is known. ``steps_per_epoch`` and ``steps`` of a
     trial are null for a task that this version cannot describe.
 
-    ``sweeps`` are the newest of ``sweeps_total`` that asked for cells of the board.
+    ``sweeps`` are the newest of ``sweeps_total`` that asked for cells of the board. ``mixed_code`` has a
+    sentence for each version of a plug-in's estimator or task whose shown results different code computed.
     """
 
     id: str
@@ -425,6 +426,7 @@ class Board(Answer):
     counts: dict[str, int]
     versions: dict[str, list[str]]
     fallbacks: list[Fallback]
+    mixed_code: list[str]
 
 
 class BoardCell(Answer):

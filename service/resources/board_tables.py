@@ -99,8 +99,10 @@ def _caption(board: Board) -> list[str]:
     if len(board.rows) > 1:
         parts.append(
             "Bold: the best and all that cannot be told apart from it (paired over common seeds, 5 % after "
-            "Holm). Ranks are intervals."
+            "Holm)."
         )
+    if any(row.standing.rank_low < row.standing.rank_high for row in board.rows):
+        parts.append("Ranks are intervals.")
     return parts
 
 
@@ -193,6 +195,7 @@ def _provenance(board: Board) -> list[tuple[str, str]]:
         ("Versions", "; ".join(f"{row.title} {row.version}" for row in board.rows)),
     ]
     pairs += [(name.capitalize(), "; ".join(found)) for name, found in board.versions.items() if found]
+    pairs.append(("Different code", " ".join(board.mixed_code)))
     if board.repeat is not None:
         pairs += [("Data", f"{one.name}, {one.digest[:16]}…") for one in board.repeat.data]
         pairs.append(("Device time", numbers.duration(board.repeat.device_seconds_spent)))

@@ -44,6 +44,7 @@ from service.resources.board_schemas import BoardRow as Row
 from service.resources.board_tuning import tuning
 from service.resources.fallbacks import fallbacks
 from service.resources.kept import Kept
+from service.resources.plugin_code import mixed_code
 from service.storage.engine import read
 from service.storage.queries import boards, curves
 from service.storage.queries.boards import BoardRow, CellRow, SeedRow
@@ -230,6 +231,7 @@ class _Making:
             counts=_counts(self.row, self.running),
             versions=versions(provenances),
             fallbacks=fallbacks(provenances),
+            mixed_code=mixed_code(provenances),
         )
 
     def _rule(self) -> dict[str, Any]:

@@ -58,9 +58,12 @@ def _verdict(one: str, other: str, held: HeldAgainst, metric: MetricInfo, margin
 
 def _numbers(one: str, held: HeldAgainst, metric: MetricInfo, several: bool) -> str:
     assert held.mean is not None
-    low, high = _ends(held, metric)
+    assert held.low is not None
+    assert held.high is not None
+    # How far in the direction that the words name, which the interval shares.
+    low, high = (-held.high, -held.low) if held.mean < 0 else (held.low, held.high)
     decimals = numbers.decimals_for((high - low) / 2, held.mean)
-    ends = " to ".join(numbers.text(end, decimals, signed=True) for end in (low, high))
+    ends = " to ".join(numbers.text(end, decimals) for end in (low, high))
     p = p_text(held.p_adjusted) + (" by Holm" if several else "")
     return (
         f"Over {held.seeds:,} common seeds the mean of {one} is {_by(held.mean, metric, decimals)} "
@@ -74,13 +77,6 @@ def _by(mean: float, metric: MetricInfo, decimals: int) -> str:
         return "the same"
     word = "higher" if (mean > 0) == (metric.goal == "maximize") else "lower"
     return f"{word} by {numbers.text(abs(mean), decimals)}"
-
-
-def _ends(held: HeldAgainst, metric: MetricInfo) -> tuple[float, float]:
-    """The interval of the difference of the metric itself, low end first."""
-    assert held.low is not None
-    assert held.high is not None
-    return (held.low, held.high) if metric.goal == "maximize" else (-held.high, -held.low)
 
 
 def p_text(p: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from service.access import callers
@@ -20,6 +22,8 @@ from workers.version import package_version
 
 PAGE = 50
 """Entries of a list on one page."""
+
+_CODE = re.compile(r"`([^`\n]+)`")
 
 FOLDER = Path(__file__).resolve().parent / "templates"
 
@@ -39,7 +43,13 @@ def templates() -> Environment:
     environment.globals.update(
         static=static_url, percent=numbers.percent, counted=numbers.counted, version=package_version()
     )
+    environment.filters["with_code"] = with_code
     return environment
+
+
+def with_code(text: str) -> Markup:
+    """A sentence in which what stands between backticks is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _short_json(value: Any) -> str:

@@ -14,6 +14,7 @@ from service.dependencies import AddressDep, EngineDep
 from service.resources import metrics, numbers, trials
 from service.resources.colours import colours
 from service.resources.labels import metric_header
+from service.resources.plugin_code import mixed_code
 from service.resources.schemas import Attempt, Curve, MetricInfo
 from service.resources.trial_schemas import TrialDetail
 from service.web.render import page
@@ -59,6 +60,7 @@ def trial_context(
         "goes_on": trial.state in ("queued", "running"),
         "absurd": [(metrics.metric_info(trial.task, m).title, since) for m, since in trial.absurd.items()],
         "attempts": [_attempt(one) for one in attempts],
+        "mixed_code": mixed_code(one.provenance for one in _of_result(attempts)),
         "events": [(one.at, one.kind.replace("_", " "), one.detail) for one in trial.events],
         "chips": CHIPS,
         **_curves(trial, found, metric, style),
@@ -103,6 +105,12 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
             (name, _plain(value)) for name, value in provenance.items() if value not in (None, {}, [])
         ],
     }
+
+
+def _of_result(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Those that the result is of: the last that began anew, and those that went on from it."""
+    begun = [place for place, one in enumerate(attempts) if not one.resumed_from_step]
+    return attempts[max(begun, default=0) :]
 
 
 def _seconds(began: datetime | None, ended: datetime | None) -> float | None:

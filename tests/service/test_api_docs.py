@@ -34,7 +34,8 @@ def test_the_limits_are_those_of_the_code(tmp_path: Path) -> None:
     assert settings.owner_trials is None
     rate = rows["requests a second of one token or address, `HEUNBOARD_REQUESTS_PER_SECOND`"]
     assert rate == f"{settings.requests_per_second:.0f}"
-    assert rows["open connections, `HEUNBOARD_MAX_CONNECTIONS`"] == f"{settings.max_connections:,}"
+    connections = rows["connections with a request under way, `HEUNBOARD_MAX_CONNECTIONS`"]
+    assert connections == f"{settings.max_connections:,}"
     sweep = f"{limits.MAX_TRIALS:,} trials, {limits.MAX_NODES:,} keys and values, {limits.MAX_DEPTH} levels"
     assert rows["a sweep file"].endswith(sweep)
     assert f"for at most {middleware.DISCARD_SECONDS:.0f} seconds" in TEXT

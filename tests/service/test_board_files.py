@@ -39,6 +39,7 @@ ST = [4.1, 4.9, 6.1, 6.9, 8.1, 8.9]
 """Ties with ReinMax."""
 GST = [9.0, 10.0, 11.0, 12.0, 13.0, None]
 """Is worse; one seed fails."""
+OTHER_TASK = {"id": "polynomial", "latents": 8, "epochs": 2, "steps_per_epoch": 5}
 HOSTILE = r"=HYPERLINK(1) <script>alert(1)</script> | `x` **y** $\frac{1}{0}$ \input{secret} 100% #1 & ~^ { é"
 
 
@@ -228,6 +229,15 @@ def test_latex_is_a_booktabs_table_with_caption_and_label(http: httpx.Client, id
     assert bold[0] == "6.5"
     assert source.count("\\textbf{6.5}") >= 2  # both that tie
     assert "\\textbf{11.0}" not in source
+
+
+def test_a_caption_speaks_of_intervals_of_ranks_where_there_is_one(engine: Engine, id: str) -> None:
+    assert board_tables.table(boards.show_board(engine, id)).caption.endswith("Ranks are intervals.")
+    apart = [value + 100 for value in REINMAX]
+    sure = score(engine, {("reinmax", 1.0): REINMAX, ("st", 1.0): apart}, task=OTHER_TASK, name="apart")
+    table = board_tables.table(boards.show_board(engine, sure))
+    assert [row.rank for row in table.rows] == ["1", "2"]
+    assert table.caption.endswith("Holm).")
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_an_estimator_without_a_certificate_has_a_page(
     monkeypatch.setattr(certificates, "FOLDER", "nowhere")
     pages = [browser.get(path, headers={"Accept": "text/html"}) for path in ("/estimators", "/estimators/st")]
     assert [page.status_code for page in pages] == [200, 200]
-    assert "heunboard certify st --publish" in pages[1].text
+    assert "<code>heunboard certify st --publish</code> measures one" in pages[1].text
     assert browser.get("/api/v1/estimators/st/certificate").status_code == 404
 
 

@@ -317,7 +317,7 @@ def test_progress_of_several_sweeps_is_the_mean_share_and_the_longest_time() -> 
     assert share([done, quick]) == pytest.approx(0.75)
     assert share([done, quick, slow]) == pytest.approx(0.5)
     assert time_left([done, quick, slow]) == "1 min 40 s to 6 min 40 s left"
-    assert time_left([quick, waiting]) == "more than 20 s left"
+    assert time_left([quick, waiting, done]) == "10 s to 40 s left for 1 of 2 sweeps", "not of both"
     assert time_left([waiting]) == time_left([done]) == ""
 
 

@@ -64,7 +64,7 @@ def test_numbers_by_hand(http: httpx.Client, board: str) -> None:
     assert (one["verdict"], one["regression"], one["no_worse"]) == ("better", False, True)
     assert one["sentence"] == (
         "ReinMax is better than Straight-through in expected loss. Over 6 common seeds the mean of ReinMax "
-        "is lower by 1.00 (95 % interval −1.15 to −0.85; permutation test, p = 0.031)."
+        "is lower by 1.00 (95 % interval 0.85 to 1.15; permutation test, p = 0.031)."
     )
 
 
@@ -73,6 +73,21 @@ def test_what_is_worse_is_a_regression(http: httpx.Client, board: str) -> None:
     assert (one["verdict"], one["regression"], one["mean"]) == ("worse", True, pytest.approx(-1.0))
     (inside,) = answer(http, board, "a=st&b=reinmax&margin=1.5")["comparisons"]
     assert (inside["verdict"], inside["regression"], inside["no_worse"]) == ("equivalent", False, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("a=st&b=reinmax", "of Straight-through is higher by 1.00 (95 % interval 0.85 to 1.15;"),
+        ("a=gst&b=reinmax", "higher by 0.06 (95 % interval −0.44 to 0.56;"),
+        ("a=reinmax&b=gst", "lower by 0.06 (95 % interval −0.44 to 0.56;"),
+    ],
+)
+def test_an_interval_is_of_what_the_words_name(http: httpx.Client, board: str, query: str, said: str) -> None:
+    """Both have one sign and as many digits; ends below zero are in the other direction. GST less ReinMax is
+    0.3, 0.5, -0.5, 0.2, -0.2: mean 0.06, sample variance 0.163."""
+    (one,) = answer(http, board, query)["comparisons"]
+    assert said in one["sentence"]
 
 
 def test_a_seed_that_failed_here_only_is_a_regression(http: httpx.Client, board: str) -> None:

@@ -68,6 +68,16 @@ def test_near_names_are_links(engine: Engine, path: str, link: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["/estimators/mnist", "/estimators/adam", "/estimators/", "/tasks/gaps.1", "/status", "/test"]
+)
+def test_what_is_not_near_is_no_guess(engine: Engine, path: str) -> None:
+    """``status`` shares five letters with ``estimators``, ``test`` three with ``suites``."""
+    answer = browser_of(application(engine)).get(path, headers=HTML)
+    assert answer.status_code == 404
+    assert "Did you mean" not in answer.text
+
+
+@pytest.mark.parametrize(
     "path", ["/boards/%00aaaa", "/trials/%25%25%25%25", "/estimators/%3Cb%3E", "/tasks/" + "x" * 5000]
 )
 def test_strange_names_are_not_found(engine: Engine, path: str) -> None:

@@ -19,10 +19,11 @@ from fastapi import FastAPI
 
 from benchmarks.sweep import Sweep
 from benchmarks.sweep_file.limits import MAX_BODY_BYTES
-from service.api.middleware import DISCARD_SECONDS
+from service.api.middleware import DISCARD_SECONDS, FULL_S
 from service.resources import keeping
 from service.storage import migrations
 from tests.support.databases import engine_of
+from tests.support.processes import until
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, served
 
@@ -192,6 +193,29 @@ def test_sweeps_that_are_read_keep_nobody_else_waiting(app: FastAPI, monkeypatch
         assert [http.get(path).status_code for path in ("/healthz", "/api/v1/sweeps")] == [200, 200]
         answered.set()
         assert [one.result().status_code for one in six] == [200] * 6
+
+
+def test_beyond_the_most_requests_under_way_the_answer_is_a_problem(tmp_path: Path) -> None:
+    """Streams of events count; whoever sends a body sees the answer; as some end, others are taken."""
+    with engine_of(f"sqlite:///{tmp_path / 'board.sqlite'}") as engine, contextlib.ExitStack() as stack:
+        migrations.upgrade(engine)
+        url = stack.enter_context(served(application(engine, max_connections=10)))
+        http = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+        with contextlib.ExitStack() as listening:
+            streams = [listening.enter_context(http.stream("GET", "/api/v1/events")) for _ in range(10)]
+            assert {one.status_code for one in streams} == {200}
+            sent = httpx.post(f"{url}/api/v1/sweeps", content=bytes(5_000_000), headers=YAML)
+            page = httpx.get(f"{url}/sweeps", headers={"Accept": "text/html"})
+            for one in (httpx.get(f"{url}/api/v1/sweeps"), sent):
+                assert (one.status_code, one.headers["content-type"]) == (503, PROBLEM)
+                assert (one.headers["retry-after"], one.json()["type"]) == (
+                    str(FULL_S),
+                    "urn:heunboard:problem:service-unavailable",
+                )
+                assert one.json()["request_id"] == one.headers["x-request-id"]
+            assert (page.status_code, page.headers["retry-after"]) == (503, str(FULL_S))
+            assert "10 requests are under way here already" in page.text
+        until(lambda: httpx.get(f"{url}/api/v1/sweeps").status_code == 200, "those that listened are gone")
 
 
 def test_what_a_killed_process_left_of_a_document_goes(tmp_path: Path) -> None:

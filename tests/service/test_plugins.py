@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -93,11 +94,14 @@ def test_an_estimator_and_a_task_of_other_packages_come_to_a_board(tmp_path: Pat
         api.post("/sweeps", json=sweep("st", "halved", task="small_polynomial")).raise_for_status()
         trials = until(lambda: ended(running.url), "the trials have ended", limit=COMPUTED_WITHIN)
         assert [(one["state"], one["error"]) for one in trials] == [("succeeded", None)] * 2
+        attempts = [api.get(f"/trials/{one['key']}/attempts").json()["attempts"][-1] for one in trials]
+        codes = dict(code for one in attempts for code in one["provenance"]["plugins"].items())
         (board,) = api.get("/boards").json()["boards"]
         rows = api.get(f"/boards/{board['id']}").json()["rows"]
         assert {row["estimator"] for row in rows} == {"st", "halved"}
         refused = api.post("/sweeps", json=sweep("sad"))
         api.close()
+    assert re.fullmatch(r"halved-estimators 1\.2, code [0-9a-f]{16}", codes["estimator/halved@1"])
     assert refused.status_code == 422
     assert "entry point sad = 'nowhere:INFO' of sad 0.3" in refused.json()["detail"]
     assert "a plug-in cannot be used: entry point sad" in (data / "logs" / "serve.log").read_text()
