@@ -89,7 +89,7 @@ def test_stored_specifications_read_back_as_those_of_today(old: Engine) -> None:
 def test_submitting_again_computes_nothing(old: Engine) -> None:
     for sweep in sweeps():
         trials = sweep.count()
-        assert sum(one.to_compute for one in plan(old, sweep)) == 0
+        assert sum(work.to_compute for work in plan(old, sweep).estimators.values()) == 0
         result = submit(old, sweep)
         assert (result.trials, result.new, result.known) == (trials, 0, trials)
         assert show_sweep(old, str(result.sweep_id)).state == "succeeded"
