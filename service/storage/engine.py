@@ -167,9 +167,9 @@ def is_sqlite(bind: Engine | Connection) -> bool:
 def database_clock(connection: Connection) -> datetime:
     """The database's own clock, not that of the transaction's start."""
     if is_sqlite(connection):
-        text = connection.scalar(sa.text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"))
+        text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
         return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
-    now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    now: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
     return now.astimezone(UTC)
 
 
