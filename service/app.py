@@ -79,6 +79,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.state.published = settings.data_home / certificates.FOLDER
     app.state.measured = settings.data_home / measurements.FOLDER
     explain = problem_details.install(app, problem_page)
+    # First what is asked for most: of a request the routes are tried one after the other.
+    app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
     of_boards = (board_lists, boards, board_files, comparisons, more_seeds)
     of_sweeps = (sweeps, sweep_parts, controls)
     of_access = (tokens, audit)
@@ -86,7 +88,6 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     for module in (*of_sweeps, *of_boards, *others, *of_access):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(require_text)])
     app.include_router(health.router)
-    app.include_router(internal_router(Reports(engine, rules=QueueRules.of(settings))))
     for pages in (
         board_list_pages,
         board_pages,

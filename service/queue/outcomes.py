@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -33,11 +33,9 @@ def store_curves(
     Raises:
         InvalidReport: a segment of another trial.
     """
-    lanes = _lanes(connection, cohort_id)
-    _refuse_strangers({segment.trial for segment in segments}, lanes)
-    rows = [
-        (lanes[one.trial].id, one.metric, attempt_id, one.first, one.values) for one in segments if one.values
-    ]
+    ids = reports.running_ids(connection, cohort_id)
+    _refuse_strangers({segment.trial for segment in segments}, ids.keys())
+    rows = [(ids[one.trial], one.metric, attempt_id, one.first, one.values) for one in segments if one.values]
     curves.insert(connection, rows)
 
 
@@ -48,7 +46,7 @@ def require_all(connection: Connection, cohort_id: int, outcomes: Sequence[Trial
         InvalidReport: it is not.
     """
     lanes = _lanes(connection, cohort_id)
-    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes)
+    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes.keys())
     _refuse_doubles(outcomes, lanes)
     if len(outcomes) != len(lanes):
         raise InvalidReport(_ONE_FOR_EACH.format(len(outcomes), len(lanes)))
@@ -80,7 +78,7 @@ def store_ends(
         InvalidReport: an outcome of another trial, two of one, or of one that has not ended.
     """
     lanes = _lanes(connection, cohort_id)
-    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes)
+    _refuse_strangers({outcome.trial for outcome in outcomes}, lanes.keys())
     _refuse_doubles(outcomes, lanes)
     if any(outcome.status == "stopped" for outcome in outcomes):
         raise InvalidReport("a trial that is stopped has no end; tell of it when the attempt finishes")
@@ -105,8 +103,8 @@ def _lanes(connection: Connection, cohort_id: int) -> dict[str, Lane]:
     return {lane.key: lane for lane in reports.running_lanes(connection, cohort_id)}
 
 
-def _refuse_strangers(keys: set[str], lanes: Mapping[str, Lane]) -> None:
-    if strangers := sorted(keys - lanes.keys()):
+def _refuse_strangers(keys: Set[str], known: Set[str]) -> None:
+    if strangers := sorted(keys - known):
         raise InvalidReport(f"trial {strangers[0]} is not one that this attempt has to end")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -173,7 +173,7 @@ class Reports:
         """Extend the lease, store progress, tell whether to stop."""
         with self._transaction(attempt_id) as connection:
             held, now = self._hold(connection, attempt_id, secret)
-            _note_progress(connection, attempt_id, message, now)
+            reports.note_progress(connection, attempt_id, **_progress(message, now))
         return HeartbeatReply(stop="asked" if held.stop_since else None)
 
     def metrics(self, attempt_id: int, secret: str, message: MetricsBatch) -> None:
@@ -183,13 +183,17 @@ class Reports:
             InvalidReport: a batch is missing before this one, or a trial is not the attempt's to report on.
         """
         with self._transaction(attempt_id) as connection:
-            report = self._hold_once(connection, attempt_id, secret, _stored(message.seq))
+            repeated = _stored(message.seq)
+            report = self._hold_once(connection, attempt_id, secret, repeated)
             if report is None:
                 return
             held, now = report
-            if not reports.advance_seq(connection, attempt_id, message.seq):
+            if not reports.count_batch(
+                connection, attempt_id, message.seq, **_progress(message.progress, now)
+            ):
+                if repeated(_known(connection, attempt_id, secret)):
+                    return
                 raise InvalidReport(f"batch {message.seq} of metrics came before the one that precedes it")
-            _note_progress(connection, attempt_id, message.progress, now)
             outcomes.store_curves(connection, held.id, attempt_id, message.segments)
             if message.outcomes:
                 outcomes.store_ends(connection, held.id, attempt_id, message.outcomes, now=now)
@@ -254,7 +258,7 @@ class Reports:
         attempt_id: int,
         secret: str,
         *,
-        states: Sequence[AttemptState] = COMPUTING,
+        states: tuple[AttemptState, ...] = COMPUTING,
     ) -> Report:
         now = self._clock(connection)
         held = reports.hold(
@@ -271,14 +275,13 @@ class Reports:
     def _hold_once(
         self, connection: Connection, attempt_id: int, secret: str, repeated: Repeated
     ) -> Report | None:
-        """As :meth:`_hold`, or ``None`` when this very report was stored before."""
+        """As :meth:`_hold`, or ``None`` when the attempt has ended and this very report was stored before."""
         try:
-            report = self._hold(connection, attempt_id, secret)
+            return self._hold(connection, attempt_id, secret)
         except StaleAttempt:
             if repeated(_known(connection, attempt_id, secret)):
                 return None
             raise
-        return None if repeated(_known(connection, attempt_id, secret)) else report
 
 
 def hash_secret(secret: str) -> str:
@@ -321,7 +324,5 @@ def _note_place(connection: Connection, attempt_id: int, message: Start, now: da
     return draining
 
 
-def _note_progress(connection: Connection, attempt_id: int, progress: Heartbeat, now: datetime) -> None:
-    reports.note_progress(
-        connection, attempt_id, steps_done=progress.steps_done, steps_total=progress.steps_total, now=now
-    )
+def _progress(said: Heartbeat, now: datetime) -> reports.Progress:
+    return {"steps_done": said.steps_done, "steps_total": said.steps_total, "now": now}

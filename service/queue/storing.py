@@ -58,8 +58,8 @@ class Storing:
 
     def __init__(self, sweep: Sweep, idempotency_key: str | None) -> None:
         self._sweep, self._key = sweep, idempotency_key
-        self._boards: dict[str, int] = {}
-        self._steps = self._cells = self.new = self.known = 0
+        self._boards: dict[str, int] = {}  # those of the last piece: cells come board by board
+        self._steps = self._cells = self._boards_total = self.new = self.known = 0
         self.work = Workload()
 
     @property
@@ -130,7 +130,7 @@ class Storing:
         else:
             submission.note_new(connection, self.id, trials=self.new, steps=self._steps)
         submission.publish(
-            connection, self.id, new_trials=self.new, cells=self._cells, boards=len(self._boards)
+            connection, self.id, new_trials=self.new, cells=self._cells, boards=self._boards_total
         )
         if shared and submission.waits_otherwise(connection, self.id, self._sweep.priority):
             settle(connection, self.id, now)
@@ -153,7 +153,8 @@ class Storing:
         found = submission.board_ids(connection, wanted)
         missing = [boards[key] for key in wanted if key not in found]
         added = submission.insert_boards(connection, missing, now=self.began)
-        self._boards |= found | added
+        self._boards = {key: id for key, id in self._boards.items() if key in boards} | found | added
+        self._boards_total += len(wanted)
         return added
 
     def _add_cells(

@@ -30,6 +30,8 @@ of an index again and again."""
 LOG_PAGES = 8_000
 """Of SQLite's log (32 MB) before they are copied into the file: those that a wide sweep changes again and
 again are copied once."""
+MOST_CONNECTIONS = 15
+"""Of a process to PostgreSQL. All are kept: opening one takes longer than a report does."""
 _WRITES = "heunboard_writes"
 _REBUILDS = "heunboard_rebuilds"
 
@@ -42,13 +44,17 @@ def open_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed.set(drivername="sqlite"))
+        # The connection that was used last goes first: its pages are at hand, and others need not read them.
+        engine = sa.create_engine(parsed.set(drivername="sqlite"), pool_use_lifo=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     return sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        pool_size=MOST_CONNECTIONS,
+        max_overflow=0,
+        pool_use_lifo=True,
         # A database created in the C locale has no encoding, and the driver would hand out bytes.
         connect_args={"client_encoding": "utf8"},
     )
@@ -167,9 +173,9 @@ def is_sqlite(bind: Engine | Connection) -> bool:
 def database_clock(connection: Connection) -> datetime:
     """The database's own clock, not that of the transaction's start."""
     if is_sqlite(connection):
-        text = connection.scalar(sa.text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"))
+        text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
         return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
-    now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    now: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
     return now.astimezone(UTC)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from unittest import mock
@@ -48,7 +47,7 @@ class UnfencedReports(Reports):
         attempt_id: int,
         secret: str,
         *,
-        states: Sequence[AttemptState] = COMPUTING,
+        states: tuple[AttemptState, ...] = COMPUTING,
     ) -> Report:
         try:
             return super()._hold(connection, attempt_id, secret, states=states)

@@ -24,7 +24,7 @@ from service.queue.control import Controls
 from service.queue.reports import QueueRules
 from service.queue.submission import submit
 from service.states import AttemptState, CohortState, TrialState
-from service.storage.engine import read
+from service.storage.engine import MOST_CONNECTIONS, is_sqlite, read
 from service.storage.models import Attempt, Cell, CellSummary, Cohort, SweepTrial, Trial, TrialMetric
 from tests.support.sweeps import PROVENANCE, outcome, small_sweep
 from workers.messages import Heartbeat, Outcome, TrialOutcome
@@ -44,6 +44,22 @@ def at_once(*calls: Callable[[], Result]) -> list[Result]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(begin, calls))
+
+
+def test_the_connection_that_was_used_last_is_used_again(engine: Engine) -> None:
+    """And none to PostgreSQL is closed after a rush; those to SQLite are, with the pages that they keep."""
+    several = 5 if is_sqlite(engine) else MOST_CONNECTIONS
+    rush = [engine.connect() for _ in range(several)]
+    drivers = [connection.connection.driver_connection for connection in rush]
+    for connection in rush:
+        connection.close()
+    for _ in range(2):
+        with engine.connect() as again:
+            assert again.connection.driver_connection is drivers[-1]
+    rush = [engine.connect() for _ in range(several)]
+    assert {id(one.connection.driver_connection) for one in rush} == set(map(id, drivers))
+    for connection in rush:
+        connection.close()
 
 
 def test_claimers_never_get_the_same_cohort(engine: Engine) -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from benchmarks.scoring.seeds import Moments
 from benchmarks.sweep import Sweep
@@ -20,6 +20,7 @@ from service.states import CohortState, TrialState
 from service.storage.engine import database_clock, read, write
 from service.storage.models import Attempt, Cell, CellSummary, Cohort, CurveSegment, Event, Trial
 from service.storage.queries import claims
+from service.storage.queries import reports as queries
 from tests.support.sweeps import PROVENANCE, SteppedClock, outcome, small_sweep
 from workers.messages import CurveSegment as CurveMessage
 from workers.messages import Heartbeat, LaneTrial, MetricsBatch, Outcome, StartReply, TrialOutcome
@@ -357,6 +358,22 @@ class TestQueueContract:
         queue.metrics(claim.attempt_id, claim.secret, batch(2, reply))
         with pytest.raises(StaleAttempt):
             queue.metrics(claim.attempt_id, claim.secret, batch(3, reply))
+
+    def test_a_batch_of_metrics_costs_few_statements_and_no_row_for_each_trial(
+        self, engine: Engine, queue: Queue
+    ) -> None:
+        """The cohort, the attempt, its trials, the points; on PostgreSQL no event tells of COPY."""
+        claim, reply = started(engine, queue)
+        queue.metrics(claim.attempt_id, claim.secret, batch(1, reply))
+        asked: list[str] = []
+        event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        queue.metrics(claim.attempt_id, claim.secret, batch(2, reply))
+        mine = [statement for statement in asked if not statement.startswith("BEGIN")]
+        assert len(mine) <= 4, mine
+        with read(engine) as connection:
+            found = queries.running_ids(connection, claim.cohort_id)
+            lanes = queries.running_lanes(connection, claim.cohort_id)
+        assert found == {lane.key: lane.id for lane in lanes}
 
     def test_infinities_read_back_as_what_they_are(self, engine: Engine, queue: Queue) -> None:
         """JSON has no number for them; NaN is null."""

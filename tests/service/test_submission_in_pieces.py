@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from service.errors import NotFound, SubmissionGivenUp
 from service.queue import submission
 from service.queue.cohorts import Queue
 from service.queue.control import Controls
+from service.queue.storing import Storing
 from service.queue.submission import clear_up, submit
 from service.resources import sweeps
 from service.storage.engine import is_sqlite, read
@@ -100,6 +102,25 @@ def test_in_the_end_it_is_as_if_stored_at_once(engine: Engine, between: Between)
     assert (again.trials, again.new, again.known) == (6, 0, 6)
     assert sweeps.show_sweep(engine, "2").progress == shown.progress
     assert rows(engine)["trial"] == 6
+
+
+def test_boards_of_earlier_pieces_are_counted_and_not_kept(
+    engine: Engine, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be a hundred thousand; the second board here stands in two pieces."""
+    made: list[Storing] = []
+    publish = Storing.publish
+
+    def seen(storing: Storing, connection: sa.Connection, *, now: datetime) -> None:
+        made.append(storing)
+        publish(storing, connection, now=now)
+
+    monkeypatch.setattr(Storing, "publish", seen)
+    task = {"id": "polynomial", "latents": [1, 2, 3], "epochs": 2, "steps_per_epoch": 5}
+    stored = submit(engine, small_sweep(task=task, estimators=["st", "reinmax", "gumbel_rao"], seeds=1))
+    assert between.pieces == 5
+    assert sweeps.show_sweep(engine, str(stored.sweep_id)).boards_total == 3
+    assert len(made[0]._boards) == 1
 
 
 def test_nobody_sees_it_before(engine: Engine, between: Between) -> None:

@@ -7,7 +7,9 @@ import platform
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -57,6 +59,26 @@ def started(reporter: HttpReporter) -> StartReply:
     reply = reporter.start()
     assert reply is not None
     return reply
+
+
+def test_a_batch_of_metrics_changes_threads_once(served: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To one that may wait for the database; each change takes as long as reading the body."""
+    served.submit(estimators=["exact"], seeds=1)
+    claimed = claim(served)
+    address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}"
+    headers = {"Authorization": f"Bearer {claimed.secret}"}
+    assert httpx.post(f"{address}/start", headers=headers).status_code == 200
+    calls: list[object] = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def counted(call: Callable[..., object], *arguments: Any, **options: Any) -> object:
+        calls.append(call)
+        return await run_sync(call, *arguments, **options)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+    batch = MetricsBatch(seq=1, progress=PROGRESS, segments=())
+    answer = httpx.post(f"{address}/metrics", content=batch.model_dump_json(), headers=headers)
+    assert (answer.status_code, len(calls)) == (204, 1)
 
 
 def test_the_log_of_an_attempt_comes_with_its_end(served: Stack, connect: Connect) -> None:

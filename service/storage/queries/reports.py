@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from benchmarks.spec import CellSpec, Component
 from service.states import AttemptState, CohortState, Event, TrialState
@@ -51,36 +53,33 @@ def hold(
     attempt_id: int,
     *,
     secret_hash: str,
-    states: Sequence[AttemptState],
+    states: tuple[AttemptState, ...],
     lease_until: datetime,
 ) -> HeldCohort | None:
     """Take the row lock of the attempt's cohort and renew the lease, or find that the attempt is stale.
 
     It must be a write: between a SELECT of the attempt number and the writes after it another claim fits.
     """
-    values = {
-        "of_attempt": attempt_id,
-        "of_secret": secret_hash,
-        "of_states": list(states),
-        "renewed": lease_until,
-    }
-    row = connection.execute(_HOLD, values).one_or_none()
+    values = {"of_attempt": attempt_id, "of_secret": secret_hash, "renewed": lease_until}
+    row = connection.execute(_hold(states), values).one_or_none()
     return None if row is None else HeldCohort(*row)
 
 
-_HOLD = (  # statements of every report are made once: making one takes longer than carrying it out
-    sa.update(Cohort)
-    .where(
-        Cohort.id == Attempt.cohort_id,
-        Cohort.attempt == Attempt.number,
-        Cohort.state == CohortState.RUNNING,
-        Attempt.id == sa.bindparam("of_attempt"),
-        Attempt.secret_hash == sa.bindparam("of_secret"),
-        Attempt.state.in_(sa.bindparam("of_states", expanding=True)),
+@functools.cache  # statements of every report are made once: making one takes longer than carrying it out
+def _hold(states: tuple[AttemptState, ...]) -> ReturningUpdate[int, int, datetime | None]:
+    return (
+        sa.update(Cohort)
+        .where(
+            Cohort.id == Attempt.cohort_id,
+            Cohort.attempt == Attempt.number,
+            Cohort.state == CohortState.RUNNING,
+            Attempt.id == sa.bindparam("of_attempt"),
+            Attempt.secret_hash == sa.bindparam("of_secret"),
+            sa.or_(*(Attempt.state == state for state in states)),  # IN is rendered anew at each use
+        )
+        .values(lease_until=sa.bindparam("renewed"))
+        .returning(Cohort.id, Cohort.attempt, Cohort.stop_since)
     )
-    .values(lease_until=sa.bindparam("renewed"))
-    .returning(Cohort.id, Cohort.attempt, Cohort.stop_since)
-)
 
 
 def attempt_record(connection: Connection, attempt_id: int) -> AttemptRecord | None:
@@ -109,6 +108,22 @@ _LANES = (
     sa.select(Trial.id, Trial.key, Trial.cell_id, Trial.seed, Trial.steps)
     .where(Trial.cohort_id == sa.bindparam("of_cohort"), Trial.state == TrialState.RUNNING)
     .order_by(Trial.id)
+)
+
+
+def running_ids(connection: Connection, cohort_id: int) -> dict[str, int]:
+    """Key -> id of each of the cohort's unfinished trials.
+
+    They come as one row: fetching a row gives Python's lock away, and while other threads work it is a while
+    until it comes back.
+    """
+    listed = connection.execute(_RUNNING_IDS, {"of_cohort": cohort_id}).scalar_one() or ""
+    pairs = (pair.split(" ") for pair in listed.split(",") if pair)
+    return {key: int(id) for id, key in pairs}
+
+
+_RUNNING_IDS = sa.select(sa.func.aggregate_strings(sa.cast(Trial.id, sa.Text) + " " + Trial.key, ",")).where(
+    Trial.cohort_id == sa.bindparam("of_cohort"), Trial.state == TrialState.RUNNING
 )
 
 
@@ -143,20 +158,42 @@ def note_provenance(connection: Connection, attempt_id: int, provenance: dict[st
     connection.execute(sa.update(Attempt).where(Attempt.id == attempt_id).values(provenance=provenance))
 
 
-def note_progress(
-    connection: Connection, attempt_id: int, *, steps_done: int, steps_total: int, now: datetime
-) -> None:
+class Progress(TypedDict):
+    """How far an attempt is, and when it said so."""
+
+    steps_done: int
+    steps_total: int
+    now: datetime
+
+
+def note_progress(connection: Connection, attempt_id: int, **progress: Unpack[Progress]) -> None:
     """Store how far the attempt is."""
-    values = {"of_attempt": attempt_id, "done": steps_done, "total": steps_total, "now": now}
-    connection.execute(_PROGRESS, values)
+    connection.execute(_PROGRESS, {"of_attempt": attempt_id, **progress})
 
 
 _PROGRESS = (
     sa.update(Attempt)
     .where(Attempt.id == sa.bindparam("of_attempt"))
     .values(
-        steps_done=sa.bindparam("done"), steps_total=sa.bindparam("total"), reported_at=sa.bindparam("now")
+        steps_done=sa.bindparam("steps_done"),
+        steps_total=sa.bindparam("steps_total"),
+        reported_at=sa.bindparam("now"),
     )
+)
+
+
+def count_batch(connection: Connection, attempt_id: int, seq: int, **progress: Unpack[Progress]) -> bool:
+    """Count one more batch of metrics and store how far the attempt is.
+
+    Returns:
+        False, and nothing is stored, when the batch is not the next one.
+    """
+    values = {"of_attempt": attempt_id, "seq": seq, **progress}
+    return connection.execute(_COUNT_BATCH, values).rowcount == 1
+
+
+_COUNT_BATCH = _PROGRESS.where(Attempt.last_seq == sa.bindparam("seq") - 1).values(
+    last_seq=sa.bindparam("seq")
 )
 
 
@@ -169,18 +206,6 @@ def share_done(connection: Connection, attempt_id: int, cohort_id: int) -> float
     )
     ended = connection.execute(of_ended).scalar_one()
     return min(max((done - ended) / (total - ended), 0.0), 1.0) if total > ended else 0.0
-
-
-def advance_seq(connection: Connection, attempt_id: int, seq: int) -> bool:
-    """Count one more batch of metrics; false when it is not the next one."""
-    return connection.execute(_ADVANCE, {"of_attempt": attempt_id, "seq": seq}).rowcount == 1
-
-
-_ADVANCE = (
-    sa.update(Attempt)
-    .where(Attempt.id == sa.bindparam("of_attempt"), Attempt.last_seq == sa.bindparam("seq") - 1)
-    .values(last_seq=sa.bindparam("seq"))
-)
 
 
 def end_trials(
