@@ -43,13 +43,14 @@ class Piece(NamedTuple):
 
 class Storing:
     """Stores one sweep: in the first transaction :meth:`begin`, in the others
-    :meth:`require_held`; then :meth:`add`, and :meth:`hold` or in the end :meth:`publish`.
+    :meth:`require_held`; then :meth:`add`, and :meth:`hold` or in the end :meth:`publish`; after
+    each of them :meth:`count`.
 
     Attributes:
         id, until: primary key of the sweep, and how long it counts as being stored; once it is held.
         began: when.
         new, known: trials that were added and nobody wanted before, and the others.
-        work: what the cells that were added have to do.
+        work: what the cells that were counted have to do.
     """
 
     id: int
@@ -61,6 +62,7 @@ class Storing:
         self._boards: dict[str, int] = {}  # those of the last piece: cells come board by board
         self._steps = self._cells = self._boards_total = self.new = self.known = 0
         self.work = Workload()
+        self._added: tuple[Sequence[KeyedCell], Mapping[str, KnownTrial]] = ((), {})
 
     @property
     def trials(self) -> int:
@@ -120,7 +122,12 @@ class Storing:
         self.known += len(known)
         self._cells += len(cells)
         self._steps += sum(trial.steps for trial in new)
-        self.work.add(cells, known)
+        self._added = (cells, known)
+
+    def count(self) -> None:
+        """Add to ``work`` the cells that were added last."""
+        self.work.add(*self._added)
+        self._added = ((), {})
 
     def publish(self, connection: Connection, *, now: datetime) -> None:
         """From now on the sweep is seen and its trials are computed."""

@@ -121,7 +121,7 @@ def _store(
         for piece in _ahead(
             map(Piece.of, _parts(expand(sweep)))
         ):  # keys and words are made while the database works
-            with others_first(engine, pause=PAUSE):
+            with others_first(engine, pause=PAUSE, meanwhile=storing.count):
                 with write(engine) as connection:
                     serialise(connection, "submit")
                     now = clock(connection)

@@ -148,15 +148,20 @@ def _turns(file: str) -> Turns:
 
 
 @contextmanager
-def others_first(engine: Engine, *, pause: float = 1.0) -> Iterator[None]:
+def others_first(
+    engine: Engine, *, pause: float = 1.0, meanwhile: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """For one of many writes in a row: afterwards let other processes write that wait for SQLite's lock.
 
-    It pauses for as long as it wrote, or another multiple of that.
+    It pauses for as long as it wrote, or another multiple of that, and does ``meanwhile`` what needs no
+    database.
     """
     began = time.monotonic()
     yield
+    wrote = time.monotonic()
+    meanwhile()
     if is_sqlite(engine):
-        time.sleep(pause * (time.monotonic() - began))
+        time.sleep(max(0.0, pause * (wrote - began) - (time.monotonic() - wrote)))
 
 
 def flushed_later(connection: Connection) -> None:

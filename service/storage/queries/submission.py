@@ -149,6 +149,8 @@ def insert_boards(connection: Connection, new: Sequence[NewBoard], *, now: datet
 
 def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]:
     """Ids of the cells that exist."""
+    if not cell_keys:
+        return {}
     rows = connection.execute(
         sa.select(Cell.cell_key, Cell.id).where(among(connection, Cell.cell_key, cell_keys))
     )
@@ -165,6 +167,8 @@ def insert_cells(connection: Connection, new: Sequence[NewCell]) -> dict[str, in
 
 def known_trials(connection: Connection, keys: Sequence[str]) -> dict[str, KnownTrial]:
     """The trials that exist, by key."""
+    if not keys:
+        return {}
     rows = connection.execute(
         sa.select(Trial.id, Trial.key, Trial.state).where(among(connection, Trial.key, keys))
     )
