@@ -87,7 +87,8 @@ class StartReply(Message):
     """What the attempt is to compute. Trials that already ended are left out.
 
     ``packages`` are those of plug-ins that the trials need, as the server has them (see
-    :func:`workers.components.packages_of`); left out where there are none, as older servers do.
+    :func:`workers.components.packages_of`); left out where there are none, as older servers do. With ``stop``
+    nothing is to be computed: the attempt finishes at once, with its trials stopped.
     """
 
     attempt_id: int
@@ -96,6 +97,7 @@ class StartReply(Message):
     lease_seconds: float
     trials: tuple[LaneTrial, ...]
     packages: dict[str, str] = {}
+    stop: Literal["asked"] | None = None
 
 
 class ResumedTrial(Message):

@@ -166,7 +166,7 @@ class _Run:
         self._clock, self._watch = clock, Stopwatch(clock)
         self._interval = min(LONGEST_BEAT, reply.lease_seconds / HEARTBEATS_PER_LEASE)
         self._specs = [trial.spec for trial in reply.trials]
-        self._packages = reply.packages
+        self._packages, self._stop_at_once = reply.packages, reply.stop
         self._outcomes = LaneOutcomes([trial.key for trial in reply.trials])
         self._curves = CurveBuffer([trial.key for trial in reply.trials])
         self._began = clock()
@@ -197,6 +197,8 @@ class _Run:
     def _compute(self, build: BuildCohort, data_dir: Path | None, heart: Heart) -> Stop | None:
         if not self._specs:  # the attempt before told of all trials and was lost before it could finish
             return None
+        if self._stop_at_once:
+            return self._stop_at_once
         try:
             with self._watch("imports"):
                 import_engine()

@@ -141,12 +141,13 @@ class Reports:
         """The attempt begins: what it is to compute, and from where. Of the curves of earlier
         attempts that goes which no checkpoint has behind it.
 
-        On a node that drains it is asked to stop at once.
+        On a node that drains nothing begins: it is asked to stop in this answer.
         """
         with self._transaction(attempt_id) as connection:
             held, now = self._hold(connection, attempt_id, secret, states=NOT_ENDED)
             reports.start_attempt(connection, attempt_id, now=now)
-            if message is not None and _note_place(connection, attempt_id, message, now):
+            drains = message is not None and _note_place(connection, attempt_id, message, now)
+            if drains:
                 control.ask_to_stop(connection, control.with_id(held.id), now=now)
             lanes = reports.running_lanes(connection, held.id)
             trials = resumption.lane_trials(connection, lanes, attempt_id=attempt_id)
@@ -157,6 +158,7 @@ class Reports:
             lease_seconds=self._rules.lease.total_seconds(),
             trials=trials,
             packages=packages_of(TrialSpec.from_json(trial.spec) for trial in trials),
+            stop="asked" if drains else None,
         )
 
     def resume(self, attempt_id: int, secret: str, message: Resumption) -> None:

@@ -136,7 +136,7 @@ class TestDraining:
         queue.see_nodes([report("a")])
         (claim,) = claimed(engine, queue)
         people.drain("a")
-        queue.start(claim.attempt_id, claim.secret, at("a"))
+        assert queue.start(claim.attempt_id, claim.secret, at("a")).stop == "asked"
         assert queue.heartbeat(claim.attempt_id, claim.secret, PROGRESS).stop == "asked"
 
     def test_taking_it_back_lets_what_has_not_stopped_go_on(

@@ -41,6 +41,16 @@ def test_superseded_attempt_never_builds_its_cohort() -> None:
     assert run_attempt(FakeReporter(None), build=ScriptedCohort(never)) == "superseded"
 
 
+def test_an_attempt_that_is_to_stop_at_once_computes_nothing_and_gives_its_trials_back() -> None:
+    def never() -> Iterator[Segment]:
+        raise AssertionError("computed although its node drains")
+
+    reporter = FakeReporter(make_start_reply(2).model_copy(update={"stop": "asked"}))
+    assert run_attempt(reporter, build=ScriptedCohort(never)) == "stopped"
+    assert [(one.trial, one.status) for one in reporter.outcomes] == [("t0", "stopped"), ("t1", "stopped")]
+    assert (outcome_of(reporter).reason, reporter.batches) == ("asked", [])
+
+
 def test_results_curves_and_shares_of_time() -> None:
     clock = ManualClock()
 
