@@ -49,22 +49,25 @@ class Machine:
     def kill_after(self, checkpoints: int) -> None:
         """Let attempts run until so many checkpoints are known, then kill -9 the worker.
 
-        It dies within the report of the last of them, so that it cannot tell of its end before.
+        The report of the last of them is not answered before, so that it cannot tell of its end first.
         """
-        queue, died = self.made.queue, threading.Event()
+        queue, known, killed = self.made.queue, threading.Event(), threading.Event()
         store = queue.checkpoint
 
         def checkpoint(attempt_id: int, secret: str, message: CheckpointReport) -> None:
             store(attempt_id, secret, message)
-            if len(self.kept()) >= checkpoints and not died.is_set():
-                os.kill(self.launcher.pid(attempt_id), signal.SIGKILL)
-                died.set()
+            if len(self.kept()) >= checkpoints:
+                known.set()
+                killed.wait(LIMIT_SECONDS)
 
         deadline = time.monotonic() + LIMIT_SECONDS
         with mock.patch.object(queue, "checkpoint", checkpoint):
-            while not died.is_set():
+            while not known.is_set():
                 assert time.monotonic() < deadline, self.made.attempts()
                 self.dispatcher.tick(POLL_SECONDS)
+            (claim,) = self.dispatcher.running
+            os.kill(self.launcher.pid(claim.attempt_id), signal.SIGKILL)
+            killed.set()
 
     def kept(self) -> list[CheckpointName]:
         """The checkpoints that the database knows of, oldest first."""
