@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         control = _control(rules, folder) if options.control else None
     passed = [_report(backend, outcome, calm, options.lease) for backend, outcome in outcomes.items()]
     _say(_by_kind([struck for outcome in outcomes.values() for struck in outcome.struck]))
-    return 0 if all(passed) and (control is None or _report_control(control)) else 1
+    if control is not None:
+        passed.append(_report_control(control))
+    return 0 if all(passed) else 1
 
 
 def _control(rules: Rules, folder: Path) -> Outcome:
