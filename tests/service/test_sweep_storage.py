@@ -36,6 +36,12 @@ def test_one_key_is_stored_once(engine: Engine) -> None:
     assert keys == {spec.key for spec in small_sweep(seeds=4).expand()}
 
 
+def test_a_submission_says_what_is_left_to_compute(engine: Engine) -> None:
+    work = submit(engine, small_sweep()).work
+    counts = {id: (one.trials, one.to_compute, one.steps) for id, one in work.estimators.items()}
+    assert counts == {"st": (3, 3, 30), "reinmax": (3, 3, 30)}
+
+
 def test_plan_counts_what_is_computed(engine: Engine) -> None:
     queue = Queue(engine)
     submit(engine, small_sweep(estimators=["st"]))
