@@ -78,9 +78,9 @@ class _Declared:
         self._all = _Fields(neutral, ())
         self._shared = _Fields(neutral, lane_parameters(kind, id))
 
-    def part(self, component: Component) -> _Part:
-        """The component with its texts."""
-        stand_ins = {one.id: one.digest for one in self._data(component.values) if one.stand_in}
+    def part(self, component: Component, values: Mapping[str, Value]) -> _Part:
+        """The component with its texts; ``values`` are its own."""
+        stand_ins = {one.id: one.digest for one in self._data(values) if one.stand_in}
         data = f'"data":{_written(stand_ins)},' if stand_ins else ""
         head, tail = f'{{{data}"id":{self._id},"parameters":{{', f'}},"version":{component.version}}}'
         full = ",".join(filter(None, map(self._all.__getitem__, component.parameters)))
@@ -142,16 +142,16 @@ class KeyMaker:
     def _of_task(self, task: Component) -> _Task:
         """Kept until the next task: there may be a hundred thousand of them."""
         if self._task is None or self._task.part.component is not task:
-            info = tasks.get(task.id)
-            part = self._declaration("task", task.id, info.data).part(task)
-            self._task = _Task(part, shortened_hash(part.text), info.total_steps(task.values))
+            info, values = tasks.get(task.id), task.values
+            part = self._declaration("task", task.id, info.data).part(task, values)
+            self._task = _Task(part, shortened_hash(part.text), info.total_steps(values))
             self._signatures.clear()
         return self._task
 
     def _of_estimator(self, estimator: Component) -> _Part:
         found = self._parts.get(id(estimator))
         if found is None:
-            found = self._declaration("estimator", estimator.id, _no_data).part(estimator)
+            found = self._declaration("estimator", estimator.id, _no_data).part(estimator, estimator.values)
             self._parts[id(estimator)] = found
         return found
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from benchmarks.sweep_file.grid import ComponentGrid, Sweep
 from benchmarks.sweep_file.issues import Issues, at, listed
-from benchmarks.tasks.info import Facts, Space, TaskInfo
+from benchmarks.tasks.info import Facts, TaskInfo
 from estimators import registry
 from estimators.info import EstimatorInfo
 
 NAMED = 8
 """Estimators that a refusal names at most."""
+
+
+class Variables(NamedTuple):
+    """The variables of a call: a :class:`~benchmarks.tasks.info.Space` without how often they are drawn."""
+
+    variables: int
+    categories: int
+    separable: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +35,7 @@ class Demands:
         nested: some board has objectives that call the estimator themselves.
     """
 
-    spaces: frozenset[Space]
+    spaces: frozenset[Variables]
     sequential: bool
     differentiable: bool
     nested: bool = False
@@ -34,10 +43,11 @@ class Demands:
     @classmethod
     def of(cls, boards: Iterable[Facts]) -> Demands:
         """The strictest of each kind; keeps the spaces alone, for there may be a hundred thousand boards."""
-        spaces: set[Space] = set()
+        spaces: set[Variables] = set()
         sequential, differentiable, nested = False, True, False
         for one in boards:
-            spaces.update(one.spaces.values())
+            for space in one.spaces.values():
+                spaces.add(Variables(space.variables, space.categories, space.separable))
             sequential |= one.sequential
             differentiable &= one.differentiable
             nested |= one.nested
@@ -127,7 +137,7 @@ def _evaluations(info: EstimatorInfo, demands: Demands) -> str:
     most = info.cost.most
     if most is None:
         return ""
-    for space in sorted(demands.spaces, key=lambda space: (space.variables, space.categories), reverse=True):
+    for space in sorted(demands.spaces, reverse=True):
         if _count(info, space) > most:
             outcomes = f"{space.categories}^{space.variables} joint outcomes"
             return (
@@ -145,7 +155,7 @@ _RULES: Sequence[Callable[[EstimatorInfo, Demands], str]] = (
 )
 
 
-def _count(info: EstimatorInfo, space: Space) -> int:
+def _count(info: EstimatorInfo, space: Variables) -> int:
     """Evaluations at the defaults: an estimator with a limit has it by the size of the space."""
     return info.evaluations(
         {}, variables=space.variables, categories=space.categories, separable=space.separable

@@ -142,8 +142,8 @@ class Sweep:
     def cells(self) -> Iterator[CellSpec]:
         """Every cell once, board by board."""
         entries = [list(entry) for entry in self.estimators]  # components are shared by all boards
-        for task, entry in itertools.product(self.task, entries):
-            for estimator, optimizer, lr in entry:
+        for task in self.task:  # one after the other: there may be a hundred thousand
+            for estimator, optimizer, lr in itertools.chain.from_iterable(entries):
                 yield CellSpec(
                     task=task,
                     estimator=estimator,
