@@ -4,7 +4,8 @@ what. One piece of it is one transaction, in which nobody else submits."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,40 +18,72 @@ from benchmarks.tasks import registry as tasks
 from estimators.info import Value
 from service.errors import SubmissionGivenUp
 from service.queue.control import settle
-from service.queue.workload import Workload
 from service.states import ENDED_BADLY
 from service.storage.engine import serialise
+from service.storage.models import Board, Cell, Trial
 from service.storage.queries import cells, control, events, submission, totals
 from service.storage.queries.submission import KnownTrial, NewBoard, NewCell, NewTrial
 
 
 class Piece(NamedTuple):
-    """Cells that are stored in one transaction, and the boards that they stand on, by key."""
+    """What is stored in one transaction, by key: cells, the boards that they stand on, and their trials."""
 
     cells: Sequence[KeyedCell]
     boards: Mapping[str, NewBoard]
+    new_cells: Mapping[str, NewCell]
+    trials: Mapping[str, NewTrial]
 
     @classmethod
     def of(cls, cells: Sequence[KeyedCell]) -> Piece:
         """What can be made ready before the transaction, which others wait for."""
         first = {cell.task_key: cell for cell in cells}
-        boards = {
-            key: NewBoard(key, cell.task_text, cell.spec.task.id, words(cell.spec.task))
-            for key, cell in first.items()
-        }
-        return cls(cells, boards)
+        return cls(
+            cells=cells,
+            boards={
+                key: NewBoard(key, cell.task_text, cell.spec.task.id, words(cell.spec.task))
+                for key, cell in first.items()
+            },
+            new_cells={cell.key: _new(cell) for cell in cells},
+            trials={
+                key: NewTrial(key, cell.key, seed, cell.signature, cell.steps)
+                for cell in cells
+                for key, seed in cell.seeds.items()
+            },
+        )
+
+
+class Addition(NamedTuple):
+    """What a piece adds to the database.
+
+    Attributes:
+        piece: what it is made of.
+        boards, cells, trials: ids of what nobody asked for before, by key.
+        stored, known: the cells and the trials that exist, by key.
+    """
+
+    piece: Piece
+    boards: Mapping[str, int]
+    cells: Mapping[str, int]
+    trials: Mapping[str, int]
+    stored: Mapping[str, int]
+    known: Mapping[str, KnownTrial]
+
+    @property
+    def more(self) -> dict[int, int]:
+        """Cells that exist and get new trials: how many."""
+        new = Counter(self.piece.trials[key].cell_key for key in self.trials) if self.stored else {}
+        return {self.stored[key]: count for key, count in new.items() if key in self.stored}
 
 
 class Storing:
     """Stores one sweep: in the first transaction :meth:`begin`, in the others
-    :meth:`require_held`; then :meth:`add`, and :meth:`hold` or in the end :meth:`publish`; after
-    each of them :meth:`count`.
+    :meth:`require_held`; then :meth:`match`, :meth:`add`, and :meth:`hold` or in the end
+    :meth:`publish`.
 
     Attributes:
         id, until: primary key of the sweep, and how long it counts as being stored; once it is held.
         began: when.
         new, known: trials that were added and nobody wanted before, and the others.
-        work: what the cells that were counted have to do.
     """
 
     id: int
@@ -61,8 +94,6 @@ class Storing:
         self._sweep, self._key = sweep, idempotency_key
         self._boards: dict[str, int] = {}  # those of the last piece: cells come board by board
         self._steps = self._cells = self._boards_total = self.new = self.known = 0
-        self.work = Workload()
-        self._added: tuple[Sequence[KeyedCell], Mapping[str, KnownTrial]] = ((), {})
 
     @property
     def trials(self) -> int:
@@ -98,47 +129,50 @@ class Storing:
         """Say that it is still being stored; after everything else, for attempts lock sweeps last too."""
         submission.hold(connection, self.id, until)
 
-    def add(self, connection: Connection, piece: Piece) -> None:
-        """Store some of its cells with their trials."""
-        cells = piece.cells
-        fresh = self._add_boards(connection, piece.boards)
-        stored = submission.cell_ids(connection, [cell.key for cell in cells if cell.task_key not in fresh])
+    def match(self, connection: Connection, piece: Piece) -> Addition:
+        """What of a piece is in the database, and ids for what is not: a few short questions."""
+        boards = self._match_boards(connection, piece.boards)
+        old = [cell for cell in piece.cells if cell.task_key not in boards]
+        stored = submission.cell_ids(connection, [cell.key for cell in old])
         known = submission.known_trials(
-            connection, [key for cell in cells if cell.key in stored for key in cell.seeds]
+            connection, [key for cell in old if cell.key in stored for key in cell.seeds]
         )
-        cell_ids = stored | self._add_cells(connection, cells, stored, known)
-        new = [
-            NewTrial(key, cell_ids[cell.key], seed, cell.signature, cell.steps)
-            for cell in cells
-            for key, seed in cell.seeds.items()
-            if key not in known
-        ]
-        added = submission.insert_trials(connection, new, priority=self._sweep.priority, sweep_id=self.id)
-        submission.lock_pending(connection, known.values())
-        wanted = [*added, *(trial.id for trial in known.values())]
-        places = [(self._boards[cell.task_key], cell_ids[cell.key]) for cell in cells]
-        submission.want(connection, self.id, wanted, places)
-        self.new += len(new)
-        self.known += len(known)
-        self._cells += len(cells)
-        self._steps += sum(trial.steps for trial in new)
-        self._added = (cells, known)
+        return Addition(
+            piece=piece,
+            boards=boards,
+            cells=submission.numbered(connection, Cell, _without(piece.new_cells, stored)),
+            trials=submission.numbered(connection, Trial, _without(piece.trials, known)),
+            stored=stored,
+            known=known,
+        )
 
-    def count(self) -> None:
-        """Add to ``work`` the cells that were added last."""
-        self.work.add(*self._added)
-        self._added = ((), {})
+    def add(self, connection: Connection, new: Addition) -> None:
+        """Store what was matched in this transaction: few statements, in which the database works long."""
+        piece, ids = new.piece, {**new.stored, **new.cells}
+        submission.insert_boards(connection, new.boards, piece.boards, now=self.began)
+        cells.add_trials(connection, new.more)
+        submission.insert_cells(connection, new.cells, piece.new_cells, self._boards)
+        submission.insert_trials(
+            connection, new.trials, piece.trials, ids, priority=self._sweep.priority, sweep_id=self.id
+        )
+        submission.lock_pending(connection, new.known.values())
+        wanted = [*new.trials.values(), *(trial.id for trial in new.known.values())]
+        places = [(self._boards[cell.task_key], ids[cell.key]) for cell in piece.cells]
+        submission.want(connection, self.id, wanted, places)
+        self.new += len(new.trials)
+        self.known += len(new.known)
+        self._cells += len(piece.cells)
+        self._steps += sum(piece.trials[key].steps for key in new.trials)
 
     def publish(self, connection: Connection, *, now: datetime) -> None:
         """From now on the sweep is seen and its trials are computed."""
+        counts = {"new_trials": self.new, "cells": self._cells, "boards": self._boards_total}
         shared = self.known > 0 or submission.is_shared(connection, self.id)
         if shared:
             self._share(connection, now)
         else:
-            submission.note_new(connection, self.id, trials=self.new, steps=self._steps)
-        submission.publish(
-            connection, self.id, new_trials=self.new, cells=self._cells, boards=self._boards_total
-        )
+            counts |= {"trials": self.new, "steps": self._steps}
+        submission.publish(connection, self.id, **counts)
         if shared and submission.waits_otherwise(connection, self.id, self._sweep.priority):
             settle(connection, self.id, now)
         detail = f"{self._sweep.name}: {self.trials} trials, {self.new} of them new"
@@ -154,43 +188,24 @@ class Storing:
         totals.recount(connection, self.id, now=now)
         totals.recount_fallbacks(connection, self.id)
 
-    def _add_boards(self, connection: Connection, boards: Mapping[str, NewBoard]) -> Container[str]:
-        """Keys of those that were added: nobody has asked for a cell of them before."""
+    def _match_boards(self, connection: Connection, boards: Mapping[str, NewBoard]) -> dict[str, int]:
+        """Ids of those that nobody asked for a cell of before; afterwards ``_boards`` has those of all."""
         wanted = [key for key in boards if key not in self._boards]
         found = submission.board_ids(connection, wanted)
-        missing = [boards[key] for key in wanted if key not in found]
-        added = submission.insert_boards(connection, missing, now=self.began)
-        self._boards = {key: id for key, id in self._boards.items() if key in boards} | found | added
+        new = submission.numbered(connection, Board, [key for key in wanted if key not in found])
+        self._boards = {key: id for key, id in self._boards.items() if key in boards} | found | new
         self._boards_total += len(wanted)
-        return added
+        return new
 
-    def _add_cells(
-        self,
-        connection: Connection,
-        wanted: Sequence[KeyedCell],
-        stored: Mapping[str, int],
-        known: Mapping[str, KnownTrial],
-    ) -> dict[str, int]:
-        """Ids of the new ones by key; those that are stored count their new trials, too."""
-        more = {
-            stored[cell.key]: sum(key not in known for key in cell.seeds)
-            for cell in wanted
-            if cell.key in stored
-        }
-        cells.add_trials(connection, {id: count for id, count in more.items() if count})
-        missing = [
-            NewCell(
-                cell.key,
-                self._boards[cell.task_key],
-                cell.spec.estimator.id,
-                cell.spec.estimator.version,
-                cell.text,
-                len(cell.seeds),
-            )
-            for cell in wanted
-            if cell.key not in stored
-        ]
-        return submission.insert_cells(connection, missing)
+
+def _new(cell: KeyedCell) -> NewCell:
+    estimator = cell.spec.estimator
+    return NewCell(cell.key, cell.task_key, estimator.id, estimator.version, cell.text, len(cell.seeds))
+
+
+def _without(keys: Collection[str], found: Container[str]) -> Collection[str]:
+    """Those that were not found."""
+    return [key for key in keys if key not in found] if found else keys
 
 
 def words(task: Component) -> str:

@@ -15,14 +15,14 @@ from benchmarks.keys import KeyedCell, KeyMaker
 from benchmarks.spec import CellSpec
 from benchmarks.sweep import SpecError, Sweep, read_sweep
 from service.errors import IdempotencyKeyReused
-from service.queue.storing import Piece, Storing
+from service.queue.storing import Addition, Piece, Storing
 from service.queue.workload import Workload
 from service.storage.engine import Clock, database_clock, flushed_later, others_first, read, serialise, write
 from service.storage.queries import submission
 from service.storage.queries.submission import StoredSweep
 
-PIECE = 2_500
-"""Trials that are stored in one transaction, which others wait for: about a tenth of a second."""
+PIECE = 5_000
+"""Trials that are stored in one transaction, which others wait for: about a sixth of a second."""
 
 PAUSE = 0.1
 """Between two pieces on SQLite, for writers in other processes: of the time that the piece took."""
@@ -116,29 +116,40 @@ def _store(
 ) -> SubmitResult | StoredSweep:
     """Store all pieces or nothing: nothing if the same was submitted before, and that is the answer then."""
     storing = Storing(sweep, idempotency_key)
+    pieces = map(Piece.of, _parts(expand(sweep)))
+    work = Workload()
+
+    def following(addition: Addition) -> Piece | None:
+        work.add(addition.piece.cells, addition.known)
+        return next(pieces, None)
+
+    piece = next(pieces, None)
     begun = False
     try:
-        for piece in _ahead(
-            map(Piece.of, _parts(expand(sweep)))
-        ):  # keys and words are made while the database works
-            with others_first(engine, pause=PAUSE, meanwhile=storing.count):
-                with write(engine) as connection:
-                    serialise(connection, "submit")
-                    now = clock(connection)
-                    until = now + SILENCE
-                    if begun:
-                        storing.require_held(connection)
-                    elif earlier := _earlier(connection, sweep, idempotency_key):
-                        return earlier
-                    else:
-                        storing.begin(connection, now=now, until=until)
-                    storing.add(connection, piece)
-                    if storing.trials == sweep.count():
-                        storing.publish(connection, now=now)
-                    else:
-                        storing.hold(connection, until)
-                        flushed_later(connection)
-                begun, storing.until = True, until
+        with ThreadPoolExecutor(1, "keys") as keys:
+            while piece is not None:
+                with others_first(engine, pause=PAUSE):
+                    with write(engine) as connection:
+                        serialise(connection, "submit")
+                        now = clock(connection)
+                        until = now + SILENCE
+                        if begun:
+                            storing.require_held(connection)
+                        elif earlier := _earlier(connection, sweep, idempotency_key):
+                            return earlier
+                        else:
+                            storing.begin(connection, now=now, until=until)
+                        addition = storing.match(connection, piece)
+                        # The database works from here on, and Python has time for the keys of the next piece.
+                        made_ready = keys.submit(following, addition)
+                        storing.add(connection, addition)
+                        if storing.trials == sweep.count():
+                            storing.publish(connection, now=now)
+                        else:
+                            storing.hold(connection, until)
+                            flushed_later(connection)
+                    begun, storing.until = True, until
+                piece = made_ready.result()
     except BaseException:
         if begun:
             _forget(engine, storing.id, storing.until, clock)
@@ -148,17 +159,8 @@ def _store(
         trials=storing.trials,
         new=storing.new,
         known=storing.known,
-        work=storing.work,
+        work=work,
     )
-
-
-def _ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """The pieces, each made in a thread of its own while the one before is stored."""
-    with ThreadPoolExecutor(1, "keys") as pool:
-        following = pool.submit(next, pieces, None)
-        while (piece := following.result()) is not None:
-            following = pool.submit(next, pieces, None)
-            yield piece
 
 
 def _forget(engine: Engine, sweep_id: int, storing_until: datetime, clock: Clock) -> None:

@@ -148,20 +148,15 @@ def _turns(file: str) -> Turns:
 
 
 @contextmanager
-def others_first(
-    engine: Engine, *, pause: float = 1.0, meanwhile: Callable[[], None] = lambda: None
-) -> Iterator[None]:
+def others_first(engine: Engine, *, pause: float = 1.0) -> Iterator[None]:
     """For one of many writes in a row: afterwards let other processes write that wait for SQLite's lock.
 
-    It pauses for as long as it wrote, or another multiple of that, and does ``meanwhile`` what needs no
-    database.
+    It pauses for as long as it wrote, or another multiple of that.
     """
     began = time.monotonic()
     yield
-    wrote = time.monotonic()
-    meanwhile()
     if is_sqlite(engine):
-        time.sleep(max(0.0, pause * (wrote - began) - (time.monotonic() - wrote)))
+        time.sleep(pause * (time.monotonic() - began))
 
 
 def flushed_later(connection: Connection) -> None:

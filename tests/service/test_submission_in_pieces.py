@@ -39,11 +39,8 @@ class Between:
         self.pieces = 0
 
     @contextmanager
-    def __call__(
-        self, engine: Engine, *, pause: float = 1.0, meanwhile: Callable[[], None] = lambda: None
-    ) -> Iterator[None]:
+    def __call__(self, engine: Engine, *, pause: float = 1.0) -> Iterator[None]:
         yield
-        meanwhile()
         self.pieces += 1
         self.then(self.pieces)
 

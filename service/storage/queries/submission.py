@@ -6,8 +6,9 @@ being stored (``storing_until``) is seen by nobody, and trials that it has put i
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from sqlalchemy.orm import aliased
 
 from service.states import PENDING, Event, Hold, TrialState
 from service.storage.engine import is_sqlite
-from service.storage.models import Board, Cell, Cohort, Sweep, SweepCell, SweepTag, SweepTrial, Trial
+from service.storage.models import Base, Board, Cell, Cohort, Sweep, SweepCell, SweepTag, SweepTrial, Trial
 from service.storage.queries import bulk, cells, totals
 from service.storage.queries.bulk import among
 from service.storage.queries.control import remember_cohorts
@@ -55,7 +56,7 @@ class NewCell(NamedTuple):
     """A cell that nobody wanted before: ``spec`` is its canonical text, ``version`` its estimator's."""
 
     cell_key: str
-    board_id: int
+    task_key: str
     estimator: str
     version: int
     spec: str
@@ -66,7 +67,7 @@ class NewTrial(NamedTuple):
     """A trial that nobody wanted before."""
 
     key: str
-    cell_id: int
+    cell_key: str
     seed: int
     signature: str
     steps: int
@@ -98,13 +99,17 @@ def begin_sweep(
         "storing_until": storing_until,
     }
     id = connection.execute(sa.insert(Sweep).values(values).returning(Sweep.id)).scalar_one()
-    set_tags(connection, id, tags)
+    _insert_tags(connection, id, tags)
     return id
 
 
 def set_tags(connection: Connection, sweep_id: int, tags: Sequence[str]) -> None:
     """Replace the tags of a sweep."""
     connection.execute(sa.delete(SweepTag).where(SweepTag.sweep_id == sweep_id))
+    _insert_tags(connection, sweep_id, tags)
+
+
+def _insert_tags(connection: Connection, sweep_id: int, tags: Sequence[str]) -> None:
     rows = [{"sweep_id": sweep_id, "place": place, "tag": tag} for place, tag in enumerate(tags)]
     if rows:
         connection.execute(sa.insert(SweepTag), rows)
@@ -138,13 +143,18 @@ def board_ids(connection: Connection, task_keys: Sequence[str]) -> dict[str, int
     return {key: id for key, id in rows}
 
 
-def insert_boards(connection: Connection, new: Sequence[NewBoard], *, now: datetime) -> dict[str, int]:
-    """Add boards; returns their ids by key."""
-    ids = bulk.take_ids(connection, Board, len(new))
+def numbered(connection: Connection, table: type[Base], keys: Collection[str]) -> dict[str, int]:
+    """Ids of new rows of a table by their keys; this transaction inserts them."""
+    return dict(zip(keys, bulk.take_ids(connection, table, len(keys)), strict=True))
+
+
+def insert_boards(
+    connection: Connection, ids: Mapping[str, int], boards: Mapping[str, NewBoard], *, now: datetime
+) -> None:
+    """Add those of the boards that have ids."""
     at = bulk.moment(connection, now)
-    rows = [(id, *one, at) for id, one in zip(ids, new, strict=True)]
+    rows = [(id, *boards[key], at) for key, id in ids.items()]
     bulk.insert(connection, Board, ("id", *NewBoard._fields, "changed_at"), rows)
-    return {one.task_key: id for id, one in zip(ids, new, strict=True)}
 
 
 def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]:
@@ -157,12 +167,13 @@ def cell_ids(connection: Connection, cell_keys: Sequence[str]) -> dict[str, int]
     return {key: id for key, id in rows}
 
 
-def insert_cells(connection: Connection, new: Sequence[NewCell]) -> dict[str, int]:
-    """Add cells; returns their ids."""
-    ids = bulk.take_ids(connection, Cell, len(new))
-    columns = ("id", *NewCell._fields, "succeeded", "failed", "cancelled")
-    bulk.insert(connection, Cell, columns, [(id, *one, 0, 0, 0) for id, one in zip(ids, new, strict=True)])
-    return {one.cell_key: id for id, one in zip(ids, new, strict=True)}
+def insert_cells(
+    connection: Connection, ids: Mapping[str, int], cells: Mapping[str, NewCell], boards: Mapping[str, int]
+) -> None:
+    """Add those of the cells that have ids; ``boards`` are the ids of theirs."""
+    rows = [(id, key, boards[cells[key].task_key], *cells[key][2:], 0, 0, 0) for key, id in ids.items()]
+    columns = ("id", "cell_key", "board_id", *NewCell._fields[2:], "succeeded", "failed", "cancelled")
+    bulk.insert(connection, Cell, columns, rows)
 
 
 def known_trials(connection: Connection, keys: Sequence[str]) -> dict[str, KnownTrial]:
@@ -205,14 +216,20 @@ def lock_pending(connection: Connection, trials: Iterable[KnownTrial]) -> None:
 
 
 def insert_trials(
-    connection: Connection, trials: Sequence[NewTrial], *, priority: int, sweep_id: int
-) -> Sequence[int]:
-    """Add trials to the queue; returns their ids."""
-    ids = bulk.take_ids(connection, Trial, len(trials))
-    columns = ("id", *NewTrial._fields, "state", "priority", "sweep_order", "wanted", "losses", "steps_done")
+    connection: Connection,
+    ids: Mapping[str, int],
+    trials: Mapping[str, NewTrial],
+    cells: Mapping[str, int],
+    *,
+    priority: int,
+    sweep_id: int,
+) -> None:
+    """Add those of the trials that have ids to the queue; ``cells`` are the ids of theirs."""
     same = (TrialState.QUEUED.value, priority, sweep_id, True, 0, 0)
-    bulk.insert(connection, Trial, columns, [(id, *one, *same) for id, one in zip(ids, trials, strict=True)])
-    return ids
+    rows = [(id, key, cells[trials[key].cell_key], *trials[key][2:], *same) for key, id in ids.items()]
+    columns = ("id", "key", "cell_id", *NewTrial._fields[2:])
+    given = ("state", "priority", "sweep_order", "wanted", "losses", "steps_done")
+    bulk.insert(connection, Trial, (*columns, *given), rows)
 
 
 def want(
@@ -225,24 +242,26 @@ def want(
     bulk.insert(connection, SweepCell, ("sweep_id", "board_id", "cell_id"), places)
 
 
-def publish(connection: Connection, sweep_id: int, *, new_trials: int, cells: int, boards: int) -> None:
-    """The sweep is stored: from now on it is seen, and its trials are planned."""
-    values = {"storing_until": None, "new_trials": new_trials, "cells": cells, "boards": boards}
+def publish(connection: Connection, sweep_id: int, **counts: int) -> None:
+    """The sweep is stored: from now on it is seen, and its trials are planned. ``counts`` are columns of its
+    row."""
+    values = {"storing_until": None, **counts}
     connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(values))
-
-
-def note_new(connection: Connection, sweep_id: int, *, trials: int, steps: int) -> None:
-    """A sweep all of whose trials are new."""
-    connection.execute(sa.update(Sweep).where(Sweep.id == sweep_id).values(trials=trials, steps=steps))
 
 
 def is_shared(connection: Connection, sweep_id: int) -> bool:
     """Whether another sweep wants a trial of this one."""
+    return bool(connection.execute(_shared(), {"sweep": sweep_id}).scalar_one())
+
+
+@functools.cache
+def _shared() -> sa.Select[bool]:
+    """Made once: with aliases that takes as long as a small sweep's rows."""
     mine, other = aliased(SweepTrial), aliased(SweepTrial)
     shared = sa.select(mine.trial_id).join(
         other, sa.and_(other.trial_id == mine.trial_id, other.sweep_id != mine.sweep_id)
     )
-    return bool(connection.execute(sa.select(shared.where(mine.sweep_id == sweep_id).exists())).scalar_one())
+    return sa.select(shared.where(mine.sweep_id == sa.bindparam("sweep")).exists())
 
 
 def waits_otherwise(connection: Connection, sweep_id: int, priority: int) -> bool:
