@@ -140,7 +140,7 @@ def serve(
     """
     from service.app import create_app
     from service.processes.agreement import tell_broken_plugins
-    from service.processes.children import collect_garbage_rarely, keep_private
+    from service.processes.children import collect_garbage_rarely, keep_private, take_turns_quickly
     from service.processes.children import end_with_parent as follow
     from service.processes.up import listen
     from service.processes.web import WebServer, server_config
@@ -170,6 +170,7 @@ def serve(
     )
     tell_broken_plugins()
     collect_garbage_rarely()
+    take_turns_quickly()
     typer.echo(f"listening on http://{host}:{listener.getsockname()[1]}")
     server = WebServer(
         config,

@@ -33,6 +33,8 @@ LOG_BYTES = 20_000_000
 """Of a child's log; beyond that it becomes the log before, ``NAME.log.1``."""
 COLLECT_AFTER = 50_000
 """Objects more than before that cycles are looked for among; Python's default is 700."""
+SWITCH_S = 0.0005
+"""After which a thread that computes lets others go on that wait to; Python's default is ten times that."""
 
 
 @contextmanager
@@ -56,6 +58,12 @@ def collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+
+
+def take_turns_quickly() -> None:
+    """Of a server whose threads wait for a network or a database many times a request, and after each time
+    for the thread that computes: keys of a wide sweep, or a board."""
+    sys.setswitchinterval(SWITCH_S)
 
 
 def keep_private(data_home: Path) -> None:
