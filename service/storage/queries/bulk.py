@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from service.storage.engine import is_sqlite
 from service.storage.models import Base, UtcDateTime
@@ -23,6 +24,15 @@ from service.storage.queries.moves import chunks
 
 MOST_VARIABLES = 32_766
 """Of a statement on SQLite. One of many rows waits once for Python's lock, ``executemany`` for each row."""
+_SENT_AS = {
+    sa.BigInteger: "int8",
+    sa.Integer: "int4",
+    sa.Boolean: "bool",
+    sa.Double: "float8",
+    sa.DateTime: "timestamptz",
+    sa.LargeBinary: "bytea",
+}
+"""A kind comes before those that it is one of."""
 
 
 def insert(
@@ -39,10 +49,17 @@ def insert(
             connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
         return
     driver = cast(psycopg.Connection, connection.connection.driver_connection)
-    statement = f"COPY {table.__tablename__} ({listed}) FROM STDIN"
+    statement = f"COPY {table.__tablename__} ({listed}) FROM STDIN (FORMAT BINARY)"
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types([_sent_as(table.__table__.c[column].type) for column in columns])
         for row in rows:
             copy.write_row(row)
+
+
+def _sent_as(kind: TypeEngine[Any]) -> str:
+    """PostgreSQL's name of a column's type, as binary COPY needs it: documents are received as texts."""
+    plain = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
+    return next((name for of, name in _SENT_AS.items() if isinstance(plain, of)), "text")
 
 
 def set_one(connection: Connection, table: type[Base], column: str, rows: Sequence[tuple[int, int]]) -> None:
@@ -88,8 +105,11 @@ def among(
     connection: Connection, column: InstrumentedAttribute[Any], values: Iterable[Any]
 ) -> ColumnElement[bool]:
     """``column IN values`` with one parameter, however many there are: whole numbers or texts."""
-    listed = list(values)
+    listed = json.dumps(list(values))
     if is_sqlite(connection):
-        each = sa.func.json_each(json.dumps(listed)).table_valued("value")
+        each = sa.func.json_each(listed).table_valued("value")
         return column.in_(sa.select(each.c.value))
-    return column == sa.any_(sa.cast(listed, postgresql.ARRAY(column.type)))
+    texts = sa.func.json_array_elements_text(sa.cast(sa.literal(listed, sa.Text()), postgresql.JSON()))
+    kind = sa.Text() if isinstance(column.type, sa.String) else column.type  # a cast has no collation
+    array = sa.func.array(sa.select(sa.cast(texts, kind)).scalar_subquery(), type_=postgresql.ARRAY(kind))
+    return column == sa.any_(array)
