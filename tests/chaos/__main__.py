@@ -89,7 +89,8 @@ def _report(backend: str, outcome: Outcome, calm: dict[str, Result], lease: floa
         f"  steps computed again: {repeated:,} of {outcome.steps_needed:,} ({share:.1%}), "
         f"{repeated / len(recoveries):,.0f} a fault\n"
         f"  lost {outcome.lost()}, doubled {sum(outcome.doubled)} (curves {outcome.doubled.curves}, "
-        f"cells {outcome.doubled.cells}), unlike the undisturbed run {unlike}\n"
+        f"cells {outcome.doubled.cells}, references to nothing {outcome.doubled.references}), "
+        f"unlike the undisturbed run {unlike}\n"
         f"  late reports refused: {outcome.refused}\n"
         f"  pages asked for meanwhile: {seen}"
     )

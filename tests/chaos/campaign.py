@@ -72,7 +72,7 @@ class Outcome:
     struck: list[Struck] = field(default_factory=list)
     sweeps: int = 0
     results: dict[str, Result] = field(default_factory=dict)
-    doubled: Doubled = field(default_factory=lambda: Doubled(0, 0))
+    doubled: Doubled = field(default_factory=lambda: Doubled(0, 0, 0))
     refused: int = 0
     stale_writes: int = 0
     steps_done: int = 0

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from service.storage.engine import read
 from service.storage.models import Attempt, Cell, CellSummary, CurveSegment, Event, Trial, TrialMetric
+from tests.support.references import dangling
 
 
 class Result(NamedTuple):
@@ -28,6 +29,8 @@ class Doubled(NamedTuple):
     """Curves whose points are not each there once."""
     cells: int
     """Cells whose counts or sums are not those of their trials."""
+    references: int
+    """Rows of what sweeps want that refer to nothing."""
 
 
 def results(engine: Engine) -> dict[str, Result]:
@@ -52,7 +55,7 @@ def results(engine: Engine) -> dict[str, Result]:
 def doubled(engine: Engine) -> Doubled:
     """What is counted twice, or not at all."""
     with read(engine) as connection:
-        return Doubled(_broken_curves(connection), _broken_cells(connection))
+        return Doubled(_broken_curves(connection), _broken_cells(connection), len(dangling(engine)))
 
 
 def _broken_curves(connection: Connection) -> int:

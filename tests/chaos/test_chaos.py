@@ -15,7 +15,7 @@ from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.storage import migrations
 from service.storage.engine import write
-from service.storage.models import CellSummary, CurveSegment
+from service.storage.models import CellSummary, CurveSegment, SweepTrial
 from tests.chaos import campaign, faults, results
 from tests.chaos.arena import Arena, Rules
 from tests.chaos.campaign import Plan
@@ -52,7 +52,12 @@ def test_short_chaos(tmp_path: Path) -> None:
     found = campaign.run(plan, tmp_path / "chaos", lambda line: None)
     calm = campaign.undisturbed(sweeps[: found.sweeps], tmp_path / "calm")
     assert len(found.results) == 20 * found.sweeps
-    assert (found.lost(), found.doubled, found.unlike(calm), found.unexpected()) == (0, Doubled(0, 0), 0, 0)
+    assert (found.lost(), found.doubled, found.unlike(calm), found.unexpected()) == (
+        0,
+        Doubled(0, 0, 0),
+        0,
+        0,
+    )
     assert found.stale_writes == 0
     assert all(struck.recovery < campaign.GIVEN_UP_SECONDS for struck in found.struck)
 
@@ -94,7 +99,7 @@ def test_results_are_those_of_the_trials(database: Engine) -> None:
         bytes.fromhex("00000040 0000803f"),  # 2 and 1 as float32
         bytes.fromhex("00000040 00000040"),
     ]
-    assert results.doubled(database) == Doubled(0, 0)
+    assert results.doubled(database) == Doubled(0, 0, 0)
 
 
 def test_points_that_are_there_twice_or_missing_are_seen(database: Engine) -> None:
@@ -104,7 +109,8 @@ def test_points_that_are_there_twice_or_missing_are_seen(database: Engine) -> No
         gap = sa.update(CurveSegment).where(CurveSegment.trial_id == first).values(first=2)
         connection.execute(gap)
         connection.execute(sa.update(CellSummary).values(count=CellSummary.count + 1))
-    assert results.doubled(database) == Doubled(1, 1)
+        connection.execute(sa.insert(SweepTrial).values(sweep_id=1, trial_id=99))
+    assert results.doubled(database) == Doubled(1, 1, 1)
 
 
 def test_steps_that_were_done_again_are_counted(database: Engine) -> None:
