@@ -20,7 +20,6 @@ from service.errors import SubmissionGivenUp
 from service.queue.control import settle
 from service.states import ENDED_BADLY
 from service.storage.engine import serialise
-from service.storage.models import Board, Cell, Trial
 from service.storage.queries import cells, control, events, submission, totals
 from service.storage.queries.submission import KnownTrial, NewBoard, NewCell, NewTrial
 
@@ -140,8 +139,8 @@ class Storing:
         return Addition(
             piece=piece,
             boards=boards,
-            cells=submission.numbered(connection, Cell, _without(piece.new_cells, stored)),
-            trials=submission.numbered(connection, Trial, _without(piece.trials, known)),
+            cells=submission.number_cells(connection, _without(piece.new_cells, stored)),
+            trials=submission.number_trials(connection, _without(piece.trials, known)),
             stored=stored,
             known=known,
         )
@@ -192,7 +191,7 @@ class Storing:
         """Ids of those that nobody asked for a cell of before; afterwards ``_boards`` has those of all."""
         wanted = [key for key in boards if key not in self._boards]
         found = submission.board_ids(connection, wanted)
-        new = submission.numbered(connection, Board, [key for key in wanted if key not in found])
+        new = submission.number_boards(connection, [key for key in wanted if key not in found])
         self._boards = {key: id for key, id in self._boards.items() if key in boards} | found | new
         self._boards_total += len(wanted)
         return new

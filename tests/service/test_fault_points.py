@@ -84,7 +84,7 @@ def require_whole(engine: Engine, found: Mapping[str, Result], points: FaultPoin
     assert points.left == frozenset()
     assert {result.state for result in found.values()} == {"succeeded"}
     assert all(result.metrics and result.curves for result in found.values())
-    assert results.doubled(engine) == Doubled(0, 0)
+    assert results.doubled(engine) == Doubled(0, 0, 0)
 
 
 @pytest.mark.parametrize("deaths", [*((point,) for point in POINTS), *TWO_DEATHS], ids=" then ".join)

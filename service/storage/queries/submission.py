@@ -143,8 +143,22 @@ def board_ids(connection: Connection, task_keys: Sequence[str]) -> dict[str, int
     return {key: id for key, id in rows}
 
 
-def numbered(connection: Connection, table: type[Base], keys: Collection[str]) -> dict[str, int]:
-    """Ids of new rows of a table by their keys; this transaction inserts them."""
+def number_boards(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    """Ids of new boards by key; this transaction inserts them."""
+    return _numbered(connection, Board, keys)
+
+
+def number_cells(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    """Ids of new cells by key; this transaction inserts them."""
+    return _numbered(connection, Cell, keys)
+
+
+def number_trials(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    """Ids of new trials by key; this transaction inserts them."""
+    return _numbered(connection, Trial, keys)
+
+
+def _numbered(connection: Connection, table: type[Base], keys: Collection[str]) -> dict[str, int]:
     return dict(zip(keys, bulk.take_ids(connection, table, len(keys)), strict=True))
 
 
