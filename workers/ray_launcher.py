@@ -33,7 +33,7 @@ from ray._raylet import (  # type: ignore[attr-defined] # missing in Ray's stubs
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmarks.process import compile_cache
-from workers import delivery, logs, marked_logs, spool
+from workers import delivery, fate, logs, marked_logs, spool
 from workers.orders import (
     ATTEMPTS_PER_PROCESS,
     FAILED,
@@ -69,7 +69,7 @@ process may well die of what it computes."""
 HEAD_AWAY_SECONDS = 10
 """For which Ray's head may be away before Ray ends this process, by default a minute. Its attempts are lost
 with it; whoever keeps it running starts another, which attaches to the head that comes back. A local Ray's is
-replaced before, unless it dies while Ray waits for it."""
+replaced before; while it starts, this process ends with it."""
 RESULT_SECONDS = 10.0  # a finished task's word is at hand; a node that dies now must not hang the dispatcher
 PROBE_SECONDS = 30.0
 ERROR_CHARACTERS = 4_000
@@ -318,7 +318,8 @@ class RayLauncher:
         _sweep_folders()
         self._folder = _Folder()
         _require_token_in(self._folder.path)
-        with _worker_environment():
+        # Ray waits half a minute for a raylet that died on its way, or ends this process some seconds later.
+        with fate.shared_with(VITAL), _worker_environment():
             ray.init(
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,

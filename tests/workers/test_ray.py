@@ -196,6 +196,28 @@ def test_a_local_ray_that_dies_is_replaced(
     assert {trial.state for trial in made.trials() if trial.seed in seeds} == {"succeeded"}
 
 
+STARTS = """
+from workers.ray_launcher import RayLauncher
+from workers.orders import WorkerConfig
+RayLauncher(WorkerConfig(url=""), slots=1, gpus=0)
+print("started")
+"""
+
+
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_a_local_ray_that_dies_while_it_starts_ends_its_process(victim: str) -> None:
+    """Ray itself would wait for it for half a minute."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTS],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as starting:  # fmt: skip
+        (part,) = until(lambda: children(starting.pid, victim), f"{victim} begins")
+        os.kill(part, signal.SIGKILL)
+        said, complained = starting.communicate(timeout=LIMIT_SECONDS)
+    assert (starting.returncode, said) == (-signal.SIGKILL, "")
+    assert f"{victim} died while it was waited for" in complained
+
+
 @contextlib.contextmanager
 def second_node() -> Iterator[int]:
     """A node with one CPU in this process's own cluster; the process id of its raylet."""
