@@ -8,6 +8,7 @@ is gone, and so is this process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -43,9 +44,10 @@ def main(device: str) -> int:
 def _read_orders(orders: queue.SimpleQueue[str]) -> None:
     # Not sys.stdin: a daemon thread that holds its lock at exit makes the interpreter abort.
     with open(_SOCKET, "rb", buffering=0, closefd=False) as source:
-        while line := source.readline():
-            orders.put(line.decode())
-    os._exit(ORPHANED)
+        with contextlib.suppress(ConnectionResetError):  # the dispatcher died with a byte of ours unread
+            while line := source.readline():
+                orders.put(line.decode())
+        os._exit(ORPHANED)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tests.support.stack import run_until_idle, stack
 from workers import local_launcher
 from workers.dispatcher import Dispatcher, DispatcherSettings
 from workers.local_launcher import LOG_BYTES, LocalLauncher
+from workers.local_process import WARM as WARM_BYTE
 from workers.local_worker import ORPHANED
 from workers.orders import Order, WorkerConfig
 from workers.ports import Claim, Exit
@@ -329,6 +330,23 @@ def test_worker_ends_when_its_dispatcher_is_gone() -> None:
         worker.stdin.write(order.to_json().encode() + b"\n")
         worker.stdin.close()  # as the death of the dispatcher does; the worker is waiting for its server
         assert worker.wait(WAIT_SECONDS) == ORPHANED
+
+
+def test_worker_ends_when_its_dispatcher_died_before_it_heard_that_the_worker_is_ready() -> None:
+    """Its end of the socket is then not closed, but reset."""
+    mine, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "workers.local_worker", "cpu"]
+    with theirs:
+        worker = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.PIPE, text=True)
+    with worker:
+        try:
+            assert mine.recv(1, socket.MSG_PEEK) == WARM_BYTE
+            mine.close()
+            assert worker.wait(WAIT_SECONDS) == ORPHANED
+            assert worker.stderr is not None
+            assert "Traceback" not in worker.stderr.read()
+        finally:
+            worker.kill()
 
 
 def test_killed_worker_is_replaced_and_its_trial_succeeds(tmp_path: Path) -> None:
