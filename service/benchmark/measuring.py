@@ -73,7 +73,7 @@ def _sweeps(case: Case, modes: Sequence[Mode], settings: Settings, note: Note) -
             if not wanted:
                 continue
             note(f"{wanted[0]}: starting a server")
-            with new_server(turns[0], slots=settings.slots) as client:
+            with new_server(turns[0], slots=settings.slots) as (client, _):
                 for turn, mode in enumerate(turns[: turns.index(wanted[-1]) + 1]):
                     done = compute(client, case.document(turn), slots=settings.slots)
                     if mode in wanted:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.process import compile_cache
 from service.benchmark.cases import Cache, Mode
@@ -43,8 +43,15 @@ class Turn:
     executors: tuple[str, ...]
 
 
+class Server(NamedTuple):
+    """A running ``heunboard up``: a client of it, and its process id."""
+
+    client: Client
+    process: int
+
+
 @contextmanager
-def new_server(mode: Mode, *, slots: int) -> Iterator[Client]:
+def new_server(mode: Mode, *, slots: int) -> Iterator[Server]:
     """A server with nothing in its database, that starts or has started, as the mode says.
 
     Raises:
@@ -59,7 +66,7 @@ def new_server(mode: Mode, *, slots: int) -> Iterator[Client]:
             Client(up["url"]) as client,
         ):
             try:
-                yield client
+                yield Server(client, up["pid"])
             except SweepFailed as error:
                 raise SweepFailed(f"{error}; {tail(home / 'data' / 'logs' / 'dispatch.log')}") from error
 

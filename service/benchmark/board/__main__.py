@@ -16,15 +16,13 @@ import httpx
 from benchmarks.commands.arguments import output_file, whole_number
 from benchmarks.commands.speed.report import machine
 from service.benchmark.board.filling import fill
-from service.benchmark.queue.figures import ANSWER, BOARD, SIZE, Figure, Target, table
+from service.benchmark.queue.figures import ANSWER, BOARD, FREE, SIZE, Figure, Target, table
 from service.benchmark.queue.stage import KINDS, Kind, Stage, stage
 from service.storage.engine import database_clock, write
 from service.storage.queries import events
 
 TRIALS = (10_000, 100_000, 1_000_000)
 LOOKS = 40
-FREE = Target(unit="ms")
-"""Nothing is demanded: of medians, of processor time, of the first look at a board since the server began."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

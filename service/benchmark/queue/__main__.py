@@ -10,22 +10,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.commands.arguments import cores, output_file, whole_number
+from benchmarks.commands.arguments import output_file, whole_number
 from benchmarks.commands.speed.report import machine
-from service.benchmark.cases import Mode
-from service.benchmark.ours import compute, new_server
+from service.benchmark.board.filling import fill
 from service.benchmark.queue import peers
-from service.benchmark.queue.figures import NO_OPS, Figure, table
+from service.benchmark.queue.figures import Figure, table
+from service.benchmark.queue.lanes import lanes
 from service.benchmark.queue.reading import boards, reading
 from service.benchmark.queue.reporting import SHAPES as REPORTS
 from service.benchmark.queue.reporting import reporting
 from service.benchmark.queue.stage import KINDS, Kind, stage
 from service.benchmark.queue.submitting import SHAPES, planning, submitting, wide
+from service.benchmark.queue.wires import wires
 
 QUICK_TRIALS, TRIALS = 10_000, 100_000
+QUICK_STORED, STORED = 100_000, 1_000_000
 ATTEMPTS = 16
 PEER_TRIALS, PEER_STEPS = 200, 500
-NO_OP_TRIALS = 2_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,8 @@ def _all(options: argparse.Namespace) -> Iterator[Figure]:
         for shape in SHAPES:
             yield from _sweep(kind, shape, trials, options)
         yield from _reports(kind, options)
-    yield from _no_ops(options)
+        yield from _many(kind, QUICK_STORED if options.quick else STORED, options)
+    yield from lanes(options.launcher, trials)
     if options.peers:
         yield from peers.optuna(options.peers, trials=PEER_TRIALS, steps=PEER_STEPS)
         yield from peers.mlflow(options.peers, trials=PEER_TRIALS, steps=PEER_STEPS)
@@ -76,22 +78,20 @@ def _reports(kind: Kind, options: argparse.Namespace) -> Iterator[Figure]:
     """Cohorts of 64 lanes, reported on by eight at a time."""
     attempts = ATTEMPTS // 2 if options.quick else ATTEMPTS
     with stage(kind, postgresql=options.postgresql) as made:
-        made.client.submit(wide("seeds", 64_00 * attempts // 32))
+        made.client.submit(wide("seeds", 64 * len(REPORTS) * attempts + 1_000))
         list(planning(made))
         for shape in REPORTS:
             yield from reporting(made, shape, attempts)
+        yield from wires(made)
 
 
-def _no_ops(options: argparse.Namespace) -> Iterator[Figure]:
-    """Trials of one step, lanes of few cohorts, from submission to the last result."""
-    task = {"id": "polynomial", "latents": 1, "batch_size": 1, "epochs": 1, "steps_per_epoch": 1}
-    document = {"name": "no-ops", "task": task, "estimators": ["st"], "seeds": NO_OP_TRIALS}
-    mode = Mode(launcher=options.launcher, workers="fresh", cache="warm")
-    with new_server(mode, slots=cores()) as client:
-        compute(client, document | {"seeds": [NO_OP_TRIALS]}, slots=cores())
-        turn = compute(client, document, slots=cores())
-    rate = NO_OP_TRIALS / turn.seconds
-    yield Figure(what="no-op trials as lanes", where=options.launcher, value=rate, target=NO_OPS)
+def _many(kind: Kind, trials: int, options: argparse.Namespace) -> Iterator[Figure]:
+    """Lists and a board where many trials have ended."""
+    with stage(kind, postgresql=options.postgresql) as made:
+        fill(made.engine, trials)
+        newest = int(made.client.newest_sweeps(1).sweeps[0].id)
+        yield from reading(made, newest, f"{trials:,} stored")
+        yield from boards(made, newest)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

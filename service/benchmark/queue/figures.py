@@ -44,6 +44,10 @@ POINTS = {
 }
 NO_OPS = Target(unit="1/s", must=500.0, more_is_better=True)
 GROWTH = Target(unit="MB", must=150.0)
+FLAT = Target(unit="MB", must=50.0)
+BESIDE_SOCKET = Target(unit="x", must=1.5)
+FREE = Target(unit="ms")
+"""Nothing is demanded."""
 BESIDE = Target(unit="1/s", more_is_better=True)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,15 +85,42 @@ def stage(kind: Kind, *, postgresql: str | None = None) -> Iterator[Stage]:
 
 
 @contextmanager
-def _web(home: Path, database: str) -> Iterator[tuple[str, int]]:
+def on_a_socket(stage: Stage) -> Iterator[str]:
+    """The path of a Unix socket on which another server of the same database listens."""
+    database = stage.engine.url.render_as_string(hide_password=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="hb-socket-") as folder,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        path = str(Path(folder) / "web")
+        listener.bind(path)
+        listener.listen()
+        with _web(Path(folder), database, listener):
+            yield path
+
+
+def child(process: int, command: str) -> int:
+    """Process id of the child of a process whose command line has this word (Linux)."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process and command in (folder / "cmdline").read_text().split("\0"):
+                return int(folder.name)
+    raise HeunboardError(f"process {process} has no child `{command}`")
+
+
+@contextmanager
+def _web(home: Path, database: str, listener: socket.socket | None = None) -> Iterator[tuple[str, int]]:
     log = home / "web.log"
     own = {"HEUNBOARD_DATABASE_URL": database, "HEUNBOARD_DATA_HOME": str(home / "data")}
+    listens = "--port=0" if listener is None else f"--fd={listener.fileno()}"
     with log.open("wb") as errors:
         web = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port=0"],
+            [sys.executable, "-m", "service.cli", "serve", listens],
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**os.environ, **own},
+            pass_fds=[] if listener is None else [listener.fileno()],
         )
     try:
         assert web.stdout is not None  # it was started with a pipe
