@@ -39,16 +39,21 @@ def deleted_before(connection: Connection, moment: datetime) -> list[int]:
 
 
 def orphans(connection: Connection, sweep_id: int, *, limit: int) -> list[int]:
-    """The first trials that this sweep alone wants, and that nobody computes."""
+    """The first trials that this sweep alone wants, and that nobody computes.
+
+    They are looked at one by one until there are enough: by joins PostgreSQL would read all trials with lower
+    ids and what all other sweeps want.
+    """
     other = aliased(SweepTrial)
-    elsewhere = sa.select(other.sweep_id).where(
+    others = sa.select(sa.func.count()).where(
         other.trial_id == SweepTrial.trial_id, other.sweep_id != sweep_id
     )
+    state = sa.select(Trial.state).where(Trial.id == SweepTrial.trial_id)
+    alone = others.scalar_subquery() == 0
     return list(
         connection.scalars(
             sa.select(SweepTrial.trial_id)
-            .join(Trial, Trial.id == SweepTrial.trial_id)
-            .where(SweepTrial.sweep_id == sweep_id, sa.not_(elsewhere.exists()), Trial.state.not_in(PENDING))
+            .where(SweepTrial.sweep_id == sweep_id, alone, state.scalar_subquery().not_in(PENDING))
             .order_by(SweepTrial.trial_id)
             .limit(limit)
         )

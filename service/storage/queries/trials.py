@@ -92,18 +92,19 @@ def sweep_trials(
     after: int | None = None,
     state: TrialState | None = None,
 ) -> list[TrialRow]:
-    """Trials that the sweep wants, by rising id."""
-    query = (
-        _trials()
-        .join(SweepTrial, SweepTrial.trial_id == Trial.id)
-        .where(SweepTrial.sweep_id == sweep_id)
-        .order_by(SweepTrial.trial_id)
-        .limit(limit)
-    )
+    """Trials that the sweep wants, by rising id.
+
+    Which they are is found first, one after the other until there are enough: as one join PostgreSQL would
+    read all trials with lower ids.
+    """
+    wanted = sa.select(SweepTrial.trial_id).where(SweepTrial.sweep_id == sweep_id)
     if after is not None:
-        query = query.where(SweepTrial.trial_id > after)
+        wanted = wanted.where(SweepTrial.trial_id > after)
     if state is not None:
-        query = query.where(Trial.state == state)
+        of_each = sa.select(Trial.state).where(Trial.id == SweepTrial.trial_id).scalar_subquery()
+        wanted = wanted.where(of_each == state)
+    some = wanted.order_by(SweepTrial.trial_id).limit(limit).subquery()
+    query = _trials().join(some, some.c.trial_id == Trial.id).order_by(Trial.id)
     return [TrialRow(*row) for row in connection.execute(query)]
 
 
