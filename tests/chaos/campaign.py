@@ -132,12 +132,22 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
     return outcome
 
 
+class NotComputed(Exception):
+    """Without any fault a trial fails: there is nothing to compare with. The message says why."""
+
+
 def undisturbed(sweeps: Sequence[dict[str, Any]], folder: Path) -> dict[str, Result]:
-    """The results of the sweeps when nothing goes wrong."""
+    """The results of the sweeps when nothing goes wrong.
+
+    Raises:
+        NotComputed: a trial failed all the same, for want of its data, say.
+    """
     with arena(folder, "sqlite", Rules(launchers=("local",), slots=2)) as made:
         while made.submit_next(sweeps) < len(sweeps):
             time.sleep(LOOK_SECONDS)  # until there is room for the next one
         finish(made)
+        if errors := results.errors(made.engine):
+            raise NotComputed(f"without any fault {len(errors)} trials fail; the first: {errors[0]}")
         return results.results(made.engine)
 
 

@@ -52,6 +52,13 @@ def results(engine: Engine) -> dict[str, Result]:
     return {row.key: Result(str(row.state), metrics[id], curves[id]) for id, row in keys.items()}
 
 
+def errors(engine: Engine) -> list[str]:
+    """Of trials that have ended without a result."""
+    with read(engine) as connection:
+        ended = sa.select(Trial.error).where(Trial.state != "succeeded").order_by(Trial.id)
+        return [error or "it was cancelled" for error in connection.scalars(ended)]
+
+
 def doubled(engine: Engine) -> Doubled:
     """What is counted twice, or not at all."""
     with read(engine) as connection:
