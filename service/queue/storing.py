@@ -44,7 +44,7 @@ class Piece(NamedTuple):
             },
             new_cells={cell.key: _new(cell) for cell in cells},
             trials={
-                key: NewTrial(key, cell.key, seed, cell.signature, cell.steps)
+                key: NewTrial(cell.key, seed, cell.signature, cell.steps)
                 for cell in cells
                 for key, seed in cell.seeds.items()
             },
@@ -199,7 +199,7 @@ class Storing:
 
 def _new(cell: KeyedCell) -> NewCell:
     estimator = cell.spec.estimator
-    return NewCell(cell.key, cell.task_key, estimator.id, estimator.version, cell.text, len(cell.seeds))
+    return NewCell(cell.task_key, estimator.id, estimator.version, cell.text, len(cell.seeds))
 
 
 def _without(keys: Collection[str], found: Container[str]) -> Collection[str]:

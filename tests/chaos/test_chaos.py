@@ -14,8 +14,8 @@ from service.errors import StaleAttempt
 from service.queue.cohorts import Queue
 from service.queue.submission import submit
 from service.storage import migrations
-from service.storage.engine import write
-from service.storage.models import CellSummary, CurveSegment, SweepTrial
+from service.storage.engine import database_clock, write
+from service.storage.models import CellSummary, CurveSegment, SweepTrial, Trial
 from tests.chaos import campaign, faults, results
 from tests.chaos.arena import Arena, Rules
 from tests.chaos.campaign import Plan
@@ -100,6 +100,17 @@ def test_results_are_those_of_the_trials(database: Engine) -> None:
         bytes.fromhex("00000040 00000040"),
     ]
     assert results.doubled(database) == Doubled(0, 0, 0)
+
+
+def test_trials_without_a_result_say_why(database: Engine) -> None:
+    compute(database, small_sweep(estimators=["st"], seeds=2))
+    assert results.errors(database) == []
+    submit(database, small_sweep(estimators=["reinmax"], seeds=1))
+    with write(database) as connection:
+        of_it = sa.update(Trial).where(Trial.state == "queued")
+        now = database_clock(connection)
+        connection.execute(of_it.values(state="failed", error="no data", ended_at=now))
+    assert results.errors(database) == ["no data"]
 
 
 def test_points_that_are_there_twice_or_missing_are_seen(database: Engine) -> None:

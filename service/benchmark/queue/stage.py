@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
 from sqlalchemy import Engine
 
 from service.client import Client
@@ -100,12 +101,11 @@ def on_a_socket(stage: Stage) -> Iterator[str]:
 
 
 def child(process: int, command: str) -> int:
-    """Process id of the child of a process whose command line has this word (Linux)."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended while we looked
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == process and command in (folder / "cmdline").read_text().split("\0"):
-                return int(folder.name)
+    """Process id of the child of a process whose command line has this word."""
+    for one in psutil.Process(process).children():
+        with suppress(psutil.Error):  # it ended while we looked
+            if command in one.cmdline():
+                return int(one.pid)
     raise HeunboardError(f"process {process} has no child `{command}`")
 
 

@@ -55,7 +55,6 @@ class NewBoard(NamedTuple):
 class NewCell(NamedTuple):
     """A cell that nobody wanted before: ``spec`` is its canonical text, ``version`` its estimator's."""
 
-    cell_key: str
     task_key: str
     estimator: str
     version: int
@@ -66,7 +65,6 @@ class NewCell(NamedTuple):
 class NewTrial(NamedTuple):
     """A trial that nobody wanted before."""
 
-    key: str
     cell_key: str
     seed: int
     signature: str
@@ -185,8 +183,8 @@ def insert_cells(
     connection: Connection, ids: Mapping[str, int], cells: Mapping[str, NewCell], boards: Mapping[str, int]
 ) -> None:
     """Add those of the cells that have ids; ``boards`` are the ids of theirs."""
-    rows = [(id, key, boards[cells[key].task_key], *cells[key][2:], 0, 0, 0) for key, id in ids.items()]
-    columns = ("id", "cell_key", "board_id", *NewCell._fields[2:], "succeeded", "failed", "cancelled")
+    rows = [(id, key, boards[cells[key].task_key], *cells[key][1:], 0, 0, 0) for key, id in ids.items()]
+    columns = ("id", "cell_key", "board_id", *NewCell._fields[1:], "succeeded", "failed", "cancelled")
     bulk.insert(connection, Cell, columns, rows)
 
 
@@ -240,8 +238,8 @@ def insert_trials(
 ) -> None:
     """Add those of the trials that have ids to the queue; ``cells`` are the ids of theirs."""
     same = (TrialState.QUEUED.value, priority, sweep_id, True, 0, 0)
-    rows = [(id, key, cells[trials[key].cell_key], *trials[key][2:], *same) for key, id in ids.items()]
-    columns = ("id", "key", "cell_id", *NewTrial._fields[2:])
+    rows = [(id, key, cells[trials[key].cell_key], *trials[key][1:], *same) for key, id in ids.items()]
+    columns = ("id", "key", "cell_id", *NewTrial._fields[1:])
     given = ("state", "priority", "sweep_order", "wanted", "losses", "steps_done")
     bulk.insert(connection, Trial, (*columns, *given), rows)
 
