@@ -129,6 +129,19 @@ def test_only_one_file_of_benchmarks_touches_private_torch() -> None:
     assert touching == {"benchmarks/engine/compiled/inductor.py"}
 
 
+def test_tests_say_for_how_long_they_wait_for_an_answer() -> None:
+    """httpx waits for 5 seconds, and a machine may stand still for longer than that."""
+    asking = re.compile(r"httpx\.(get|options|head|post|put|patch|delete|request|stream|Client|AsyncClient)")
+    unsaid = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in python_files("tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and asking.fullmatch(ast.unparse(node.func))
+        if not {"timeout", "transport"} & {keyword.arg for keyword in node.keywords}
+    }
+    assert not unsaid
+
+
 def test_alembic_folder_does_not_hide_the_library() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists()
 

@@ -40,7 +40,8 @@ text = sys.argv[1]
 with server(Path(sys.argv[2]), ["--launcher", "local", "--slots", "1"]) as up, Client(up["url"]) as client:
     sweep = client.submit(text).wait(timeout=200)
     board = sweep.board()
-    pages = [httpx.get(f"{up['url']}{path}", headers={"Accept": "text/html"}) for path in sys.argv[3:]]
+    html = {"Accept": "text/html"}
+    pages = [httpx.get(f"{up['url']}{path}", headers=html, timeout=60) for path in sys.argv[3:]]
     print(json.dumps({
         "state": sweep.state,
         "rows": {row.estimator: row.n for row in board.rows},

@@ -28,6 +28,7 @@ from service.resources.schemas import SweepDetail
 from service.storage import migrations
 from tests.support.answers import sweep_answer
 from tests.support.databases import engine_of
+from tests.support.processes import LIMIT_SECONDS
 from tests.support.sweeps import FELL_BACK, small_sweep
 from tests.support.web import application, compute, fail, served
 from workers.ports import NodeReport
@@ -99,7 +100,12 @@ def test_a_wrong_sweep_gives_the_same_lines_here_and_over_rest_and_is_not_stored
     assert line.startswith(f"error {path}: ")
     assert suggestion is None or line.endswith(f"Did you mean {suggestion!r}?")
 
-    answer = httpx.post(f"{url}/api/v1/sweeps", content=text, headers={"Content-Type": "application/yaml"})
+    answer = httpx.post(
+        f"{url}/api/v1/sweeps",
+        content=text,
+        headers={"Content-Type": "application/yaml"},
+        timeout=LIMIT_SECONDS,
+    )
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     (place,) = answer.json()["errors"]
     hint = f" Did you mean {place['suggestion']!r}?" if "suggestion" in place else ""

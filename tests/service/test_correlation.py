@@ -70,7 +70,7 @@ def test_a_real_server_logs_json_with_ids_and_without_what_nobody_should_see(tmp
         assert process.stdout is not None
         assert select.select([process.stdout], [], [], LIMIT_SECONDS)[0], "not ready"
         url = os.read(process.stdout.fileno(), select.PIPE_BUF).decode().split()[-1]
-        until(lambda: httpx.get(f"{url}/readyz").is_success, "it is ready")
+        until(lambda: httpx.get(f"{url}/readyz", timeout=LIMIT_SECONDS).is_success, "it is ready")
         headers = {HEADER: "mine", "Authorization": f"Bearer {secret}"}
         httpx.get(f"{url}/api/v1/sweeps/99?page_token={secret}", headers=headers, timeout=LIMIT_SECONDS)
         process.send_signal(signal.SIGTERM)

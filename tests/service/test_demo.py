@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from service.cli import demo
-from tests.support.processes import alive, completed, end, until, working_on
+from tests.support.processes import LIMIT_SECONDS, alive, completed, end, until, working_on
 
 TINY = """
 name: {name}
@@ -44,7 +44,7 @@ def test_computes_all_sweeps_under_one_bar_shows_their_boards_and_keeps_the_serv
         assert all(f"Polynomial p = {p}" in ended.out and "stall" in ended.out for p in (2, 3))
         boards = re.findall(r"http://\S+/boards/\w+", ended.out)
         assert len(boards) == 2
-        assert all("Straight-through" in httpx.get(board).text for board in boards)
+        assert all("Straight-through" in httpx.get(board, timeout=LIMIT_SECONDS).text for board in boards)
         said = re.search(r"keeps running: \S+ +\(end it: kill (\d+)\)", ended.out)
         assert said
         members = working_on(data)

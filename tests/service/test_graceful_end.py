@@ -38,7 +38,7 @@ def web(data: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str],
         assert process.stdout is not None
         assert select.select([process.stdout], [], [], LIMIT_SECONDS)[0], "not ready"
         url = os.read(process.stdout.fileno(), select.PIPE_BUF).decode().split()[-1]
-        until(lambda: httpx.get(f"{url}/readyz").is_success, "it is ready")
+        until(lambda: httpx.get(f"{url}/readyz", timeout=LIMIT_SECONDS).is_success, "it is ready")
         yield process, url
     finally:
         end(working_on(data))
@@ -84,7 +84,10 @@ def test_a_request_under_way_is_answered_and_no_other_is_taken(tmp_path: Path) -
         with socket.create_connection((address.host, address.port or 0), LIMIT_SECONDS) as line:
             head = f"POST /api/v1/sweeps HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: application/json"
             line.sendall(f"{head}\r\nContent-Length: {len(SUBMISSION)}\r\n\r\n".encode() + SUBMISSION[:9])
-            until(lambda: httpx.get(f"{url}/healthz").is_success, "the first part has come")
+            until(
+                lambda: httpx.get(f"{url}/healthz", timeout=LIMIT_SECONDS).is_success,
+                "the first part has come",
+            )
             process.send_signal(signal.SIGTERM)
             until(lambda: _refused(url), "nothing new is taken")
             line.sendall(SUBMISSION[9:])
@@ -95,14 +98,17 @@ def test_a_request_under_way_is_answered_and_no_other_is_taken(tmp_path: Path) -
 
 def _refused(url: str) -> bool:
     try:
-        httpx.get(f"{url}/healthz", timeout=1)
-    except httpx.ConnectError:
+        httpx.get(f"{url}/healthz", timeout=LIMIT_SECONDS)
+    except httpx.NetworkError:
         return True
     return False
 
 
 def test_it_says_for_a_while_that_it_is_not_ready_any_more_and_still_answers(tmp_path: Path) -> None:
-    with web(tmp_path, HEUNBOARD_DRAIN_SECONDS="60") as (process, url), httpx.Client(base_url=url) as http:
+    with (
+        web(tmp_path, HEUNBOARD_DRAIN_SECONDS="60") as (process, url),
+        httpx.Client(base_url=url, timeout=LIMIT_SECONDS) as http,
+    ):
         process.send_signal(signal.SIGTERM)
         answer = until(lambda: _unready(http), "it is not ready any more")
         assert answer.json()["type"] == "urn:heunboard:problem:shutting-down"

@@ -23,7 +23,7 @@ from service.api.middleware import DISCARD_SECONDS, FULL_S
 from service.resources import keeping
 from service.storage import migrations
 from tests.support.databases import engine_of
-from tests.support.processes import until
+from tests.support.processes import LIMIT_SECONDS, until
 from tests.support.sweeps import small_sweep
 from tests.support.web import application, browser_of, compute, served
 
@@ -204,9 +204,11 @@ def test_beyond_the_most_requests_under_way_the_answer_is_a_problem(tmp_path: Pa
         with contextlib.ExitStack() as listening:
             streams = [listening.enter_context(http.stream("GET", "/api/v1/events")) for _ in range(10)]
             assert {one.status_code for one in streams} == {200}
-            sent = httpx.post(f"{url}/api/v1/sweeps", content=bytes(5_000_000), headers=YAML)
-            page = httpx.get(f"{url}/sweeps", headers={"Accept": "text/html"})
-            for one in (httpx.get(f"{url}/api/v1/sweeps"), sent):
+            sent = httpx.post(
+                f"{url}/api/v1/sweeps", content=bytes(5_000_000), headers=YAML, timeout=LIMIT_SECONDS
+            )
+            page = httpx.get(f"{url}/sweeps", headers={"Accept": "text/html"}, timeout=LIMIT_SECONDS)
+            for one in (httpx.get(f"{url}/api/v1/sweeps", timeout=LIMIT_SECONDS), sent):
                 assert (one.status_code, one.headers["content-type"]) == (503, PROBLEM)
                 assert (one.headers["retry-after"], one.json()["type"]) == (
                     str(FULL_S),
@@ -215,7 +217,10 @@ def test_beyond_the_most_requests_under_way_the_answer_is_a_problem(tmp_path: Pa
                 assert one.json()["request_id"] == one.headers["x-request-id"]
             assert (page.status_code, page.headers["retry-after"]) == (503, str(FULL_S))
             assert "10 requests are under way here already" in page.text
-        until(lambda: httpx.get(f"{url}/api/v1/sweeps").status_code == 200, "those that listened are gone")
+        until(
+            lambda: httpx.get(f"{url}/api/v1/sweeps", timeout=LIMIT_SECONDS).status_code == 200,
+            "those that listened are gone",
+        )
 
 
 def test_what_a_killed_process_left_of_a_document_goes(tmp_path: Path) -> None:

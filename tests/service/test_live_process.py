@@ -49,8 +49,8 @@ def threads(pid: int) -> int:
 @pytest.mark.slow
 def test_many_listen_to_what_another_process_writes_until_the_server_ends(tmp_path: Path) -> None:
     with web(tmp_path) as (process, url), ExitStack() as stack:
-        until(lambda: httpx.get(f"{url}/readyz").is_success, "it is ready")
-        httpx.get(f"{url}/api/v1/events/latest")
+        until(lambda: httpx.get(f"{url}/readyz", timeout=LIMIT_SECONDS).is_success, "it is ready")
+        httpx.get(f"{url}/api/v1/events/latest", timeout=LIMIT_SECONDS)
         before = threads(process.pid)
         limits = httpx.Limits(max_connections=None)
         http = stack.enter_context(httpx.Client(base_url=url, timeout=30, limits=limits))

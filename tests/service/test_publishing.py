@@ -28,6 +28,7 @@ from service.resources.schemas import EstimatorEntry
 from service.storage import migrations
 from tests.support.answers import filled
 from tests.support.databases import engine_of
+from tests.support.processes import LIMIT_SECONDS
 from tests.support.web import InProcess, application, browser_of, served
 
 HTML = {"Accept": "text/html"}
@@ -95,7 +96,10 @@ def pictures(page: str) -> list[str]:
 def test_from_the_command_to_the_page(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served(application(engine, tmp_path)) as url, httpx.Client(base_url=url, headers=HTML) as visitor:
+    with (
+        served(application(engine, tmp_path)) as url,
+        httpx.Client(base_url=url, headers=HTML, timeout=LIMIT_SECONDS) as visitor,
+    ):
         assert "heunboard certify st --publish" in visitor.get("/estimators/st").text
         monkeypatch.setattr("sys.argv", ["heunboard", "certify", "st", "--publish", "--url", url])
         with pytest.raises(SystemExit) as ended:

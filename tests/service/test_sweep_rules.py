@@ -25,6 +25,7 @@ from service.queue.submission import submit
 from service.resources.boards import show_board
 from service.storage import migrations
 from tests.support.databases import engine_of
+from tests.support.processes import LIMIT_SECONDS
 from tests.support.sweeps import PROVENANCE, small_sweep
 from tests.support.web import application, browser_of, served
 from workers.messages import Outcome, TrialOutcome
@@ -222,16 +223,19 @@ def test_a_choice_by_held_out_data_is_labelled_everywhere(
     def said(text: str) -> set[str]:
         return {one for one in labels if one in text}
 
-    answers = [httpx.get(f"{url}/api/v1{path}").json() for path in (PAGE, "/sweeps/1")]
+    answers = [httpx.get(f"{url}/api/v1{path}", timeout=LIMIT_SECONDS).json() for path in (PAGE, "/sweeps/1")]
     assert [answer["select_label"] for answer in answers] == [label, label]
-    lines = csv.DictReader(io.StringIO(httpx.get(f"{url}/api/v1{PAGE}&format=csv").text))
+    lines = csv.DictReader(
+        io.StringIO(httpx.get(f"{url}/api/v1{PAGE}&format=csv", timeout=LIMIT_SECONDS).text)
+    )
     assert {line["select_label"] for line in lines} == {label}
     assert heunboard(monkeypatch, "board", "--sweep", "1") == 0
     expected = {label} - {""}
     assert said(capsys.readouterr().out) == expected
     for path in (PAGE, "/sweeps/1"):
-        assert said(httpx.get(f"{url}{path}").text) == expected
-    assert said(httpx.get(f"{url}/boards/{KEY}").text) == set()  # the default chooses on training data
+        assert said(httpx.get(f"{url}{path}", timeout=LIMIT_SECONDS).text) == expected
+    board = httpx.get(f"{url}/boards/{KEY}", timeout=LIMIT_SECONDS).text
+    assert said(board) == set()  # the default chooses on training data
 
 
 def test_a_board_whose_task_is_not_installed_says_so(

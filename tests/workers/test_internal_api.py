@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from service.resources.nodes import list_nodes
+from tests.support.processes import LIMIT_SECONDS
 from tests.support.stack import Stack, stack
 from tests.support.sweeps import PROVENANCE, outcome
 from workers.messages import CurveSegment, Heartbeat, MetricsBatch, News, Outcome, StartReply, TrialOutcome
@@ -33,6 +34,12 @@ Connect = Callable[..., HttpReporter]
 def served(tmp_path: Path) -> Iterator[Stack]:
     with stack(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=LIMIT_SECONDS) as client:
+        yield client
 
 
 @pytest.fixture
@@ -61,13 +68,15 @@ def started(reporter: HttpReporter) -> StartReply:
     return reply
 
 
-def test_a_batch_of_metrics_changes_threads_once(served: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_metrics_changes_threads_once(
+    served: Stack, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To one that may wait for the database; each change takes as long as reading the body."""
     served.submit(estimators=["exact"], seeds=1)
     claimed = claim(served)
     address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}"
     headers = {"Authorization": f"Bearer {claimed.secret}"}
-    assert httpx.post(f"{address}/start", headers=headers).status_code == 200
+    assert http.post(f"{address}/start", headers=headers).status_code == 200
     calls: list[object] = []
     run_sync = anyio.to_thread.run_sync
 
@@ -77,7 +86,7 @@ def test_a_batch_of_metrics_changes_threads_once(served: Stack, monkeypatch: pyt
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
     batch = MetricsBatch(seq=1, progress=PROGRESS, segments=())
-    answer = httpx.post(f"{address}/metrics", content=batch.model_dump_json(), headers=headers)
+    answer = http.post(f"{address}/metrics", content=batch.model_dump_json(), headers=headers)
     assert (answer.status_code, len(calls)) == (204, 1)
 
 
@@ -135,59 +144,61 @@ def _no_data(trials: object, *, device: str, data_dir: object, states: object) -
     raise FileNotFoundError("mnist is nowhere")
 
 
-def test_wrong_and_missing_secret(served: Stack, connect: Connect) -> None:
+def test_wrong_and_missing_secret(served: Stack, http: httpx.Client, connect: Connect) -> None:
     served.submit(estimators=["exact"], seeds=1)
     claimed = claim(served)
     with pytest.raises(Unauthorized, match="401"):
         connect(claimed, secret="guess").start()
     address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/start"
-    answer = httpx.post(address)
+    answer = http.post(address)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
     assert served.attempts()[0].started_at is None
 
 
 def test_unknown_attempt_and_unknown_field(served: Stack) -> None:
-    with httpx.Client(base_url=f"{served.url}/internal/v1/attempts") as client:
+    with httpx.Client(base_url=f"{served.url}/internal/v1/attempts", timeout=LIMIT_SECONDS) as client:
         headers = {"Authorization": "Bearer x"}
         assert client.post("/99/start", headers=headers).status_code == 404
         body = PROGRESS.model_dump() | {"surprise": 1}
         assert client.post("/99/heartbeat", headers=headers, json=body).status_code == 422
 
 
-def test_a_large_body_is_read_only_for_the_right_secret(served: Stack) -> None:
+def test_a_large_body_is_read_only_for_the_right_secret(served: Stack, http: httpx.Client) -> None:
     """What is no report at all gets 401 before anybody tries to read it, and 422 after."""
     served.submit(estimators=["exact"], seeds=1)
     claimed = claim(served)
     address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/finish"
     body = b"[" * 200_000
     kind = {"Content-Type": "application/json"}
-    wrong = httpx.post(address, content=body, headers=kind | {"Authorization": "Bearer guess"})
+    wrong = http.post(address, content=body, headers=kind | {"Authorization": "Bearer guess"})
     assert wrong.status_code == 401
-    right = httpx.post(address, content=body, headers=kind | {"Authorization": f"Bearer {claimed.secret}"})
+    right = http.post(address, content=body, headers=kind | {"Authorization": f"Bearer {claimed.secret}"})
     assert right.status_code == 422
-    pieces = httpx.post(address, content=iter([body]), headers=kind | {"Authorization": "Bearer guess"})
+    pieces = http.post(address, content=iter([body]), headers=kind | {"Authorization": "Bearer guess"})
     assert pieces.status_code == 401, "a body that does not say how long it is counts as large"
 
 
 @pytest.mark.parametrize("id", ["99", str(2**31), str(2**63), "9" * 40, "9" * 5000, "-1", "x"])
-def test_there_are_no_attempts_beyond_what_a_database_counts(served: Stack, id: str) -> None:
-    answer = httpx.post(
-        f"{served.url}/internal/v1/attempts/{id}/start", headers={"Authorization": "Bearer x"}
-    )
+def test_there_are_no_attempts_beyond_what_a_database_counts(
+    served: Stack, http: httpx.Client, id: str
+) -> None:
+    answer = http.post(f"{served.url}/internal/v1/attempts/{id}/start", headers={"Authorization": "Bearer x"})
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("steps", [2**63, 2**70])
-def test_progress_beyond_what_a_database_counts_is_refused(served: Stack, steps: int) -> None:
+def test_progress_beyond_what_a_database_counts_is_refused(
+    served: Stack, http: httpx.Client, steps: int
+) -> None:
     served.submit(estimators=["exact"], seeds=1)
     claimed = claim(served)
     address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}"
     headers = {"Authorization": f"Bearer {claimed.secret}"}
-    assert httpx.post(f"{address}/start", headers=headers).status_code == 200
+    assert http.post(f"{address}/start", headers=headers).status_code == 200
     body = {"steps_done": 1, "steps_total": steps}
-    assert httpx.post(f"{address}/heartbeat", headers=headers, json=body).status_code == 422
+    assert http.post(f"{address}/heartbeat", headers=headers, json=body).status_code == 422
 
 
 def test_superseded_attempt_gets_409_for_everything(served: Stack, connect: Connect) -> None:
@@ -226,7 +237,7 @@ def claim_again(served: Stack) -> Claim:
     raise AssertionError("the lost cohort did not return to the queue")
 
 
-def test_repeated_reports_change_nothing(served: Stack, connect: Connect) -> None:
+def test_repeated_reports_change_nothing(served: Stack, http: httpx.Client, connect: Connect) -> None:
     served.submit(estimators=["exact"], seeds=1)
     claimed = claim(served)
     reporter = connect(claimed)
@@ -237,7 +248,7 @@ def test_repeated_reports_change_nothing(served: Stack, connect: Connect) -> Non
     address = f"{served.url}/internal/v1/attempts/{claimed.attempt_id}/metrics"
     headers = {"Authorization": f"Bearer {claimed.secret}", "Content-Type": "application/json"}
     for _ in range(2):
-        assert httpx.post(address, content=batch.model_dump_json(), headers=headers).status_code == 204
+        assert http.post(address, content=batch.model_dump_json(), headers=headers).status_code == 204
     for _ in range(2):
         reporter.finish(outcome(trials))
     assert served.attempts()[0].last_seq == 1

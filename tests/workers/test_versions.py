@@ -83,7 +83,9 @@ def test_reports_by_another_protocol_are_refused(tmp_path: Path, monkeypatch: py
         finally:
             reporter.close()
         assert made.attempts()[0].state == "claimed"
-        answer = httpx.post(f"{made.url}/internal/v1/attempts/{claim.attempt_id}/start")
+        answer = httpx.post(
+            f"{made.url}/internal/v1/attempts/{claim.attempt_id}/start", timeout=LIMIT_SECONDS
+        )
     assert answer.status_code == 426, "before a number was sent, it was protocol 1"
     assert answer.headers["Upgrade"].startswith("heunboard-reports/")
     assert "Install the same version of heunboard on both" in answer.json()["detail"]
