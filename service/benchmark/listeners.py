@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -94,10 +92,10 @@ async def _measure(made: Stage, reports: _Reports, listeners: int, seconds: floa
         heard = [await stack.enter_async_context(_listening(made.url)) for _ in range(listeners)]
         writing = asyncio.create_task(_write(reports))
         await asyncio.sleep(2.0)  # the first events are behind it
-        events, before, began = sum(map(len, heard)), _processor_seconds(made.process), time.monotonic()
+        events, before, began = sum(map(len, heard)), made.processor_seconds(), time.monotonic()
         waits = await _other_requests(made.url, seconds)
         took = time.monotonic() - began
-        processor = _processor_seconds(made.process) - before
+        processor = made.processor_seconds() - before
         writing.cancel()
         each = (sum(map(len, heard)) - events) / took / max(listeners, 1)
     ordered = sorted(waits)
@@ -143,12 +141,6 @@ async def _other_requests(url: str, seconds: float) -> list[float]:
             (await http.get("/api/v1/boards")).raise_for_status()
             waits.append(time.monotonic() - began)
     return waits
-
-
-def _processor_seconds(process: int) -> float:
-    """Of a process and its threads so far (Linux)."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -24,7 +24,7 @@ from service.storage.models import Attempt, Trial
 from tests.chaos.process import UNFENCED
 from tests.support.databases import engine_of
 from tests.support.postgresql import Server, postgresql
-from tests.support.processes import alive, command_line, end, family, until
+from tests.support.processes import alive, command_line, end, family, program, until
 
 RESTART_SECONDS = 0.5
 LOOK_SECONDS = 0.1
@@ -164,7 +164,7 @@ class Arena:
     def part(self, name: str) -> list[int]:
         """Process ids of a part of Ray, ``raylet`` or ``gcs_server``."""
         found = self.node("ray") if "ray" in self._services else []
-        return [pid for pid in found if command_line(pid).split(" ")[0].rsplit("/", 1)[-1] == name]
+        return [pid for pid in found if program(pid) == name]
 
     def step_clock(self, seconds: float) -> None:
         """Set the clock that all processes go by forward, or back."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
 
 LIMIT_SECONDS = 90.0
@@ -44,35 +46,38 @@ def until(look: Callable[[], T | None], what: str, *, limit: float = LIMIT_SECON
 def alive(pid: int) -> bool:
     """Whether a process runs; one that ended and was not waited for does not."""
     try:
-        return _stat(pid)[0] != "Z"
-    except OSError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
 
 
 def family(pid: int) -> list[int]:
-    """The process and everything it started, directly or not."""
-    children: dict[int, list[int]] = {}
-    for other in _processes():
-        if alive(other):
-            children.setdefault(_parent(other), []).append(other)
-    found = [pid]
-    for member in found:
-        found += children.get(member, [])
-    return found
+    """The process and everything it started, directly or not, that runs."""
+    try:
+        started = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        started = []
+    return [pid, *(child.pid for child in started if alive(child.pid))]
 
 
 def working_on(data: Path) -> list[int]:
     """Processes that were started with ``data`` as their data directory, whoever their parent is by now."""
-    mark = f"HEUNBOARD_DATA_HOME={data}\0".encode()
-    return [pid for pid in _processes() if mark in _environment(pid)]
+    everybody = psutil.process_iter(["environ"])
+    homes = {one.pid: (one.info["environ"] or {}).get("HEUNBOARD_DATA_HOME") for one in everybody}
+    return [pid for pid, home in homes.items() if home == str(data)]
 
 
 def command_line(pid: int) -> str:
     """Its arguments; empty when it has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
         return ""
+
+
+def program(pid: int) -> str:
+    """What it calls itself, without a folder; empty when it has ended."""
+    return command_line(pid).split(" ")[0].rsplit("/", 1)[-1]
 
 
 def heunboard(
@@ -127,7 +132,7 @@ class Up:
     def child(self, command: str) -> int | None:
         """Process id of the child that runs ``command``."""
         members = family(self.process.pid)[1:]
-        return next((pid for pid in members if f"service.cli {command} " in command_line(pid)), None)
+        return next((pid for pid in members if f"service.cli {command}" in command_line(pid)), None)
 
 
 @contextmanager
@@ -151,26 +156,3 @@ def end(pids: Sequence[int]) -> None:
     for pid in pids:
         if alive(pid):
             os.kill(pid, signal.SIGKILL)
-
-
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
-
-
-def _stat(pid: int) -> list[str]:
-    """Fields of ``/proc/PID/stat`` from the state on; the name before it may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(_stat(pid)[1])
-    except OSError:
-        return 0

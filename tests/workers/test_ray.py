@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -15,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
 from benchmarks.datasets.catalogue import DATA_SETS
 from tests.support.fakes import WAIT_SECONDS, make_claim
-from tests.support.processes import until
+from tests.support.processes import program, until
 from tests.support.stack import LIMIT_SECONDS, Stack, run_until_idle, stack
 from workers import ray_launcher
 from workers.dispatcher import Dispatcher, DispatcherSettings
@@ -241,17 +241,8 @@ def part_of_ray(name: str) -> int:
 
 
 def children(pid: int, name: str) -> list[int]:
-    """Children of a process whose command begins with this name."""
-    return [int(path.name) for path in processes(name) if _parent(int(path.name)) == pid]
-
-
-def processes(name: str) -> list[Path]:
-    """Folders in /proc of the processes whose command begins with this name, whatever its folder."""
-    return [
-        path
-        for path in Path("/proc").glob("[0-9]*")
-        if _command(path).split("\0")[0].rsplit("/", 1)[-1].startswith(name)
-    ]
+    """Children of a process whose program's name begins like this."""
+    return [child.pid for child in psutil.Process(pid).children() if program(child.pid).startswith(name)]
 
 
 def test_folders_of_killed_dispatchers_go_at_the_next_start(
@@ -406,16 +397,7 @@ def wait_for_start(made: Stack, dispatcher: Dispatcher) -> Claim:
 
 def loaded_torch() -> list[int]:
     """Workers under this process's own raylet that have loaded torch."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            if (
-                _command(path).startswith("ray::")
-                and _parent(_parent(int(path.name))) == os.getpid()
-                and "libtorch" in (path / "maps").read_text()
-            ):
-                found.append(int(path.name))
-    return found
+    return [pid for pid in own_workers() if any("libtorch" in part.path for part in _mapped(pid))]
 
 
 def ray_worker(claim: Claim) -> int:
@@ -426,22 +408,18 @@ def ray_worker(claim: Claim) -> int:
 
 def workers_of(claim: Claim) -> list[int]:
     """Process ids of workers that carry the attempt's name, under whichever raylet."""
-    return [int(path.name) for path in processes(f"ray::cohort-{claim.cohort_id}-a{claim.number}")]
+    name = f"ray::cohort-{claim.cohort_id}-a{claim.number}"
+    return [pid for pid in psutil.pids() if program(pid).startswith(name)]
 
 
 def own_workers() -> list[int]:
     """Process ids of the workers under this process's own raylet."""
-    pids = [int(path.name) for path in processes("ray::")]
-    return [pid for pid in pids if _parent(_parent(pid)) == os.getpid()]
+    return [pid for raylet in children(os.getpid(), "raylet") for pid in children(raylet, "ray::")]
 
 
-def _command(process: Path) -> str:
-    with contextlib.suppress(OSError):  # it ended while we looked
-        return (process / "cmdline").read_text()
-    return ""
-
-
-def _parent(pid: int) -> int:
-    found = re.search(r"^PPid:\s*(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.M)
-    assert found is not None
-    return int(found[1])
+def _mapped(pid: int) -> list[Any]:
+    """Files that a process has in its memory; none when it has ended."""
+    try:
+        return list(psutil.Process(pid).memory_maps())
+    except psutil.NoSuchProcess:
+        return []

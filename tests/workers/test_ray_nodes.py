@@ -24,7 +24,7 @@ from service.queue.submission import submit
 from service.resources.nodes import list_nodes
 from service.storage.engine import read
 from service.storage.models import Attempt, Node, Trial
-from tests.support.processes import family, until
+from tests.support.processes import family, program, until
 from tests.support.stack import Stack, stack
 from tests.support.sweeps import small_sweep
 
@@ -88,15 +88,8 @@ def ray_start(*options: str) -> list[str]:
 
 def raylet_of(process: subprocess.Popen[bytes]) -> int:
     """Process id of the raylet that a `ray start` has started."""
-    (pid,) = [pid for pid in family(process.pid) if _command(pid).rsplit("/", 1)[-1] == "raylet"]
+    (pid,) = [pid for pid in family(process.pid) if program(pid) == "raylet"]
     return pid
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
-    except OSError:
-        return ""
 
 
 @pytest.fixture

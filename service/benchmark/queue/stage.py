@@ -50,15 +50,14 @@ class Stage:
 
 
 def memory(process: int) -> float:
-    """Megabytes that a process keeps in memory (Linux)."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """Megabytes that a process keeps in memory."""
+    return int(psutil.Process(process).memory_info().rss) / 1e6
 
 
 def processor_seconds(process: int) -> float:
-    """Seconds that a process has computed for itself and in the kernel (Linux)."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds that a process has computed for itself and in the kernel, in all its threads."""
+    times = psutil.Process(process).cpu_times()
+    return float(times.user + times.system)
 
 
 @contextmanager
