@@ -23,6 +23,7 @@ from tests.chaos.results import Doubled, Result
 from tests.support.processes import until
 
 LOOK_SECONDS = 0.1
+MOST_STORIES = 5
 GIVEN_UP_SECONDS = 120.0
 START_SECONDS = 300.0  # a first start loads torch and compiles, beside whatever else the machine does
 MOMENT_SECONDS = 4.0
@@ -128,6 +129,8 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
                     say(f"{number:4}  {_line(outcome.struck[-1])}")
             finish(made)
         _judge(outcome, made)
+        for story in results.stories(made.engine)[:MOST_STORIES]:
+            say(story)
     outcome.seconds = time.monotonic() - began
     return outcome
 

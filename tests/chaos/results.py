@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from service.resources.trials import trial_attempts
 from service.storage.engine import read
 from service.storage.models import Attempt, Cell, CellSummary, CurveSegment, Event, Trial, TrialMetric
 from tests.support.references import dangling
@@ -57,6 +58,25 @@ def errors(engine: Engine) -> list[str]:
     with read(engine) as connection:
         ended = sa.select(Trial.error).where(Trial.state != "succeeded").order_by(Trial.id)
         return [error or "it was cancelled" for error in connection.scalars(ended)]
+
+
+def stories(engine: Engine) -> list[str]:
+    """What there is to know of each trial without a result: how it ended, and every attempt at it."""
+    with read(engine) as connection:
+        ended = sa.select(Trial.key, Trial.state, Trial.error, Trial.traceback).where(
+            Trial.state != "succeeded"
+        )
+        found = connection.execute(ended.order_by(Trial.id)).all()
+    return [
+        "\n    ".join(
+            (
+                f"trial {row.key} {row.state}: {row.error}",
+                str(row.traceback),
+                *(one.model_dump_json() for one in trial_attempts(engine, row.key).attempts),
+            )
+        )
+        for row in found
+    ]
 
 
 def doubled(engine: Engine) -> Doubled:

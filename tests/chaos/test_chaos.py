@@ -25,7 +25,7 @@ from tests.chaos.results import Doubled
 from tests.chaos.sweeps import POLYNOMIAL
 from tests.support.databases import engine_of
 from tests.support.sweeps import outcome, small_sweep
-from tests.support.web import compute
+from tests.support.web import compute, fail
 from workers.messages import CurveSegment as CurveMessage
 from workers.messages import Heartbeat, MetricsBatch
 from workers.ports import Claim
@@ -111,6 +111,12 @@ def test_trials_without_a_result_say_why(database: Engine) -> None:
         now = database_clock(connection)
         connection.execute(of_it.values(state="failed", error="no data", ended_at=now))
     assert results.errors(database) == ["no data"]
+    fail(database, small_sweep(estimators=["exact"], seeds=1), error="bad", traceback="line 7")
+    first, second = results.stories(database)
+    assert "failed: no data" in first
+    assert "failed: bad" in second
+    assert "line 7" in second
+    assert '"state":"finished"' in second, "its attempt is told of"
 
 
 def test_points_that_are_there_twice_or_missing_are_seen(database: Engine) -> None:
