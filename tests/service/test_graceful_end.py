@@ -99,7 +99,7 @@ def test_a_request_under_way_is_answered_and_no_other_is_taken(tmp_path: Path) -
 def _refused(url: str) -> bool:
     try:
         httpx.get(f"{url}/healthz", timeout=LIMIT_SECONDS)
-    except httpx.NetworkError:
+    except httpx.ConnectError:
         return True
     return False
 
