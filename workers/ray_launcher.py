@@ -15,6 +15,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -119,6 +120,9 @@ def _prepare(device: str, url: str) -> None:
 
 
 def _set_up() -> None:
+    # A worker that is asked to end does so at once, as those of the other launcher do. Ray would raise
+    # something wherever the computation is, and whoever catches it there takes it for the trial's own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # On a cluster whoever started the node decided its environment; this much can still be set in a process.
     os.environ.update(compile_cache.environment(os.environ))
     logs.configure("worker")

@@ -130,7 +130,7 @@ class Spool:
         return file
 
     def _require_room(self, size: int) -> None:
-        others = sum(path.stat().st_size for path in _spools(self._folder) if path != self._path)
+        others = sum(_size(path) for path in _spools(self._folder) if path != self._path)
         if size > self._most or size + others > MOST_BYTES_OF_ALL:
             raise OSError(f"it would take {size:,} bytes, beside {others:,} of others")
 
@@ -182,6 +182,13 @@ def orphans(folder: Path) -> list[Path]:
 
 def _spools(folder: Path) -> list[Path]:
     return list(folder.glob(f"*{SUFFIX}"))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # it was delivered meanwhile
+        return 0
 
 
 def _orphan(path: Path, file: BinaryIO) -> Orphan | None:

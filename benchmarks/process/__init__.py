@@ -1,1 +1,1 @@
-"""How a process is set up before torch is loaded: allocator, compile cache."""
+"""What a process is like that computes: its allocator, its compile cache, its signals."""

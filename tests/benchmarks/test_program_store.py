@@ -6,10 +6,12 @@ import dataclasses
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from benchmarks.engine.compiled.compiler import Compiler, of_this_machine
 from benchmarks.engine.compiled.identity import identity, sources
 from benchmarks.engine.compiled.recording import Call, Recording
 from benchmarks.engine.compiled.store import Store
+from benchmarks.kernels import operators
 from benchmarks.process import compile_cache
 from estimators import registry
 from tests.support.processes import in_new_process
@@ -206,6 +209,76 @@ def test_a_program_that_changes_its_state_in_place_computes_the_same_from_the_st
         )
         assert found == expected
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+def compile_vae(folder: Path) -> None:
+    """In a process of its own: torch makes the files of a program once in a process."""
+    spec = trial("categorical_vae")
+    lanes = cohort(spec, compiled=True, compiler=Compiler(store=lambda: Store(folder)))
+    list(lanes.segments())
+
+
+@pytest.fixture(scope="module")
+def vae_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("programs")
+    in_new_process(compile_vae, folder, limit=500)
+    return folder
+
+
+def ended(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(f"signal {number}")
+
+
+def noted(_number: int, _frame: FrameType | None) -> None:
+    """Nothing is raised: what runs goes on."""
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("handler", [ended, noted])
+def test_what_the_handler_of_a_signal_raises_is_no_error_of_a_program(
+    handler: Callable[[int, FrameType | None], None],
+    at: int,
+    vae_programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal comes while a program of C++ runs an operator that is written in Python: at its first call,
+    when it is tried out, or at a step. Nobody takes that for a failure of the program, or of the trial."""
+    calls: list[Path] = []
+    before, library = signal.signal(signal.SIGTERM, handler), operators.library
+
+    def opened(folder: Path) -> Call:
+        program = inductor.opened(folder)
+
+        def call(*tensors: Tensor) -> object:
+            calls.append(folder)
+            if len(calls) == at:
+                monkeypatch.setattr(operators, "library", signalled)
+            return program(*tensors)
+
+        return call
+
+    def signalled() -> object:
+        monkeypatch.setattr(operators, "library", library)
+        signal.raise_signal(signal.SIGTERM)
+        return library()
+
+    torch.set_num_threads(1)
+    spec = trial("categorical_vae")
+    store = Store(vae_programs, opened=opened)
+    lanes = cohort(spec, compiled=True, compiler=Compiler(store=lambda: store), contain=True)
+    try:
+        if handler is ended:
+            with pytest.raises(SystemExit, match=f"signal {int(signal.SIGTERM)}"):
+                list(lanes.segments())
+            assert len(calls) == at
+        else:
+            ends = [end for segment in lanes.segments() for end in segment.ended]
+            assert (lanes.execution.forms, lanes.execution.failures) == (("steps",), ())
+            assert len(calls) > at
+            undisturbed = Compiler(store=lambda: Store(vae_programs))
+            assert ends == [run(spec, compiled=True, compiler=undisturbed)[1][0]]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_without_a_place_for_it_a_program_is_made_for_this_process(

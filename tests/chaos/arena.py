@@ -234,6 +234,12 @@ def kill(pids: Sequence[int]) -> None:
     until(lambda: not any(map(alive, pids)), "they are gone")
 
 
+def terminate(pid: int) -> None:
+    """SIGTERM; returns when it is gone."""
+    _signal([pid], signal.SIGTERM)
+    until(lambda: not alive(pid), "it is gone")
+
+
 def _signal(pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):

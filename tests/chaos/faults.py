@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from service.storage.engine import write
-from tests.chaos.arena import Arena, freeze, kill, thaw
+from tests.chaos.arena import Arena, freeze, kill, terminate, thaw
 from tests.support.processes import until
 
 BEYOND_A_LEASE_SECONDS = 8.0
@@ -46,6 +46,15 @@ class Fault:
 def _kill_worker(launcher: str) -> Strike:
     def strike(arena: Arena, chance: random.Random) -> None:
         kill([chance.choice(until(lambda: arena.workers(launcher), f"a worker of {launcher}"))])
+
+    return strike
+
+
+def _end_worker(launcher: str) -> Strike:
+    """As Ray does with the workers of a dispatcher that is gone, and a machine that is shut down with all."""
+
+    def strike(arena: Arena, chance: random.Random) -> None:
+        terminate(chance.choice(until(lambda: arena.workers(launcher), f"a worker of {launcher}")))
 
     return strike
 
@@ -136,6 +145,8 @@ def _lock_database(arena: Arena, _chance: random.Random) -> None:
 FAULTS = (
     Fault("local worker killed", _kill_worker("local"), launcher="local"),
     Fault("Ray worker killed", _kill_worker("ray"), launcher="ray"),
+    Fault("local worker asked to end", _end_worker("local"), launcher="local"),
+    Fault("Ray worker asked to end", _end_worker("ray"), launcher="ray"),
     Fault("raylet killed", _kill_part("raylet"), launcher="ray"),
     Fault("Ray's head (GCS) killed", _kill_part("gcs_server"), launcher="ray"),
     Fault("dispatcher (local) killed", _kill_service("local"), launcher="local"),

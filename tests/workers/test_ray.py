@@ -104,6 +104,20 @@ def test_killed_worker_is_replaced_and_its_late_report_refused(made: Stack, disp
         late.heartbeat(Heartbeat(steps_done=1, steps_total=2))
 
 
+def test_worker_that_is_asked_to_end_does_so_wherever_it_is(made: Stack, dispatcher: Dispatcher) -> None:
+    """Python's handler of Ray would raise something in the computation, which could pass for its failure."""
+    made.submit(name="asked", task=LONG, estimators=["reinmax"], seeds=[66])
+    first = wait_for_start(made, dispatcher)
+    worker = ray_worker(first)
+    assert not handles(worker, signal.SIGTERM)
+    os.kill(worker, signal.SIGTERM)
+    run_until_idle(dispatcher, made)
+    (trial,) = [trial for trial in made.trials() if trial.seed == 66]
+    assert trial.state == "succeeded"
+    attempts = [attempt for attempt in made.attempts() if attempt.cohort_id == first.cohort_id]
+    assert [attempt.state for attempt in attempts] == ["lost", "finished"]
+
+
 def test_kill_ends_the_task(launcher: RayLauncher) -> None:
     claim = make_claim(10_000)  # the server does not know it: its worker ends by itself or by force
     launcher.submit(claim)
@@ -393,6 +407,13 @@ def wait_for_start(made: Stack, dispatcher: Dispatcher) -> Claim:
         dispatcher.tick(0.02)
     (claim,) = dispatcher.running
     return claim
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def loaded_torch() -> list[int]:

@@ -210,6 +210,17 @@ def test_all_spools_of_a_host_are_bounded_together(tmp_path: Path, monkeypatch: 
     first.release()
 
 
+def test_a_spool_that_is_delivered_while_others_are_counted_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_spools", lambda folder: [folder / "8-delivered.spool"])
+    kept = Spool(tmp_path, SENDER)
+    kept.write([Entry("seq", "1")])
+    kept.append(Entry("news", "more"))
+    assert kept.kept
+    kept.release()
+
+
 def test_a_folder_that_cannot_be_written_costs_the_attempt_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     nowhere = Spool(tmp_path / "file" / "spool", SENDER)

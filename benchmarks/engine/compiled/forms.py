@@ -23,6 +23,7 @@ from benchmarks.engine.batches import StepShape
 from benchmarks.engine.compiled import tree
 from benchmarks.engine.compiled.recording import Make, in_process, recorded
 from benchmarks.engine.step import Inputs, LaneStep, State
+from benchmarks.process.signals import Deferred
 
 Form = Literal["loop", "steps", "graph"]
 
@@ -85,9 +86,10 @@ class Steps:
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps; the state is changed and returned."""
         tensors = tree.tensors(state) + tree.tensors(inputs)
-        with torch.no_grad():
+        with torch.no_grad(), Deferred() as signals:
             for _ in range(count):
                 self._call(*tensors)
+                signals.deliver()
         return state
 
 
@@ -118,7 +120,7 @@ class Loop:
 
     def advance(self, state: State, inputs: Inputs, count: int) -> State:
         """Do the steps."""
-        with torch.no_grad():
+        with torch.no_grad(), Deferred():
             done = self._call(state["step"] + count, *tree.tensors(state), *tree.tensors(inputs))
         return cast(State, tree.like(state, iter(done)))
 
