@@ -5,6 +5,7 @@ One test, since a cluster takes half a minute: every process of it is ended by i
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ from tests.support.sweeps import small_sweep
 pytestmark = pytest.mark.ray
 
 LIMIT = 180.0
+TRIALS = 20
 TASK = {"id": "polynomial", "latents": 4, "epochs": 10, "steps_per_epoch": 200}
 PORTS = (
     "dashboard-agent-listen-port",
@@ -139,8 +141,7 @@ def test_two_nodes_that_drain_and_die(made: Stack, folder: Path, tmp_path: Path)
         until(lambda: slots(made) == {"left": 2, "right": 2}, "both nodes are known", limit=LIMIT)
         assert token.stat().st_mode & 0o777 == 0o600
 
-        compute(made, "st")
-        until(lambda: set(begun(made)) == {"left", "right"}, "both nodes compute", limit=LIMIT)
+        compute_on_both(made, "st")
         Nodes(made.engine).drain("left")
         until(lambda: state(made, "left") == "drained", "its attempts have stopped", limit=LIMIT)
         before = newest_attempt(made)
@@ -150,9 +151,7 @@ def test_two_nodes_that_drain_and_die(made: Stack, folder: Path, tmp_path: Path)
         assert set(computed(made, after=before)) == {"right"}
 
         Nodes(made.engine).undrain("left")
-        before = newest_attempt(made)
-        compute(made, "reinmax")
-        until(lambda: set(begun(made, after=before)) == {"left", "right"}, "both compute", limit=LIMIT)
+        compute_on_both(made, "reinmax")
         os.kill(raylet_of(right), signal.SIGKILL)
         until(lambda: "right" not in slots(made, away=False), "it is away", limit=LIMIT)
         before = newest_attempt(made)
@@ -162,9 +161,24 @@ def test_two_nodes_that_drain_and_die(made: Stack, folder: Path, tmp_path: Path)
         assert {one.state for one in made.trials()} == {"succeeded"}
 
 
-def compute(made: Stack, estimator: str) -> None:
+def compute(made: Stack, estimator: str, *, first: int = 0) -> None:
     """Twenty trials of two thousand steps, an attempt each."""
-    submit(made.engine, small_sweep(name=estimator, task=TASK, estimators=[estimator], seeds=20))
+    seeds = list(range(first, first + TRIALS))
+    submit(made.engine, small_sweep(name=estimator, task=TASK, estimators=[estimator], seeds=seeds))
+
+
+def compute_on_both(made: Stack, estimator: str) -> None:
+    """Submit more and more until attempts have begun on both nodes from now on: before one of them has loaded
+    torch, the other may be done with twenty."""
+    before = newest_attempt(made)
+    firsts = itertools.count(0, TRIALS)
+
+    def on_both() -> bool:
+        if all_ended(made)():
+            compute(made, estimator, first=next(firsts))
+        return set(begun(made, after=before)) == {"left", "right"}
+
+    until(on_both, "both nodes compute", limit=LIMIT)
 
 
 def slots(made: Stack, *, away: bool = True) -> dict[str, int]:
@@ -182,8 +196,7 @@ def all_ended(made: Stack) -> Callable[[], bool]:
 
 
 def newest_attempt(made: Stack) -> int:
-    newest: int = made.attempts()[-1].id
-    return newest
+    return max((attempt.id for attempt in made.attempts()), default=0)
 
 
 def begun(made: Stack, *, after: int = 0) -> list[str]:
