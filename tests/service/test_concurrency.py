@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -182,6 +182,35 @@ def test_people_and_workers_do_not_hurt_each_other(engine: Engine) -> None:
         assert set(counts) == {24}
         left = sa.select(sa.func.count()).where(Cohort.state.in_((CohortState.QUEUED, CohortState.RUNNING)))
         assert connection.scalar(left) == 0
+
+
+def test_nobody_plans_while_a_submission_holds_trials_that_others_want(engine: Engine) -> None:
+    """It holds their cohorts first. A trial that came into one after that, and was claimed with it, would
+    have the claim and the submission wait for each other."""
+    if is_sqlite(engine):
+        pytest.skip("SQLite has one writer")
+    submit(engine, small_sweep(name="first", seeds=4))
+    held: list[bool] = []
+
+    def look(_connection: Any, _cursor: Any, statement: str, *_others: object) -> None:
+        if "FOR SHARE" in statement:
+            with engine.connect() as other, other.begin():
+                plan = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('plan'))")
+                held.append(not other.execute(plan).scalar_one())
+
+    with listening(engine, look):
+        submit(engine, small_sweep(name="second", seeds=4))
+    assert held == [True, True], "cohorts, then trials"
+
+
+@contextmanager
+def listening(engine: Engine, look: Callable[..., None]) -> Iterator[None]:
+    """``look`` is called after every statement."""
+    sa.event.listen(engine, "after_cursor_execute", look)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "after_cursor_execute", look)
 
 
 def _submit_more(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
 from service.states import PENDING, Event, Hold, TrialState
-from service.storage.engine import is_sqlite
+from service.storage.engine import is_sqlite, serialise
 from service.storage.models import Base, Board, Cell, Cohort, Sweep, SweepCell, SweepTag, SweepTrial, Trial
 from service.storage.queries import bulk, cells, totals
 from service.storage.queries.bulk import among
@@ -214,11 +214,13 @@ def lock_pending(connection: Connection, trials: Iterable[KnownTrial]) -> None:
     """Let no attempt end these trials before the end of the transaction.
 
     Afterwards it finds the sweep among those that want them. Attempts lock their cohort first, so cohorts
-    come first here. SQLite has one writer.
+    come first here; a trial that came into one only after they were locked would be waited for the other way
+    round, so nobody plans meanwhile. SQLite has one writer.
     """
     ids = [trial.id for trial in trials if trial.state in PENDING]
     if not ids or is_sqlite(connection):
         return
+    serialise(connection, "plan")
     mine = among(connection, Trial.id, ids)
     cohorts = sa.select(Trial.cohort_id).where(mine, Trial.cohort_id.is_not(None))
     connection.execute(
