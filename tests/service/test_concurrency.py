@@ -186,9 +186,7 @@ def test_people_and_workers_do_not_hurt_each_other(engine: Engine) -> None:
 
 def test_nobody_plans_while_a_submission_holds_trials_that_others_want(engine: Engine) -> None:
     """It holds their cohorts first. A trial that came into one after that, and was claimed with it, would
-    have the claim and the submission wait for each other."""
-    if is_sqlite(engine):
-        pytest.skip("SQLite has one writer")
+    have the claim and the submission wait for each other. SQLite has one writer, and no such locks."""
     submit(engine, small_sweep(name="first", seeds=4))
     held: list[bool] = []
 
@@ -200,7 +198,7 @@ def test_nobody_plans_while_a_submission_holds_trials_that_others_want(engine: E
 
     with listening(engine, look):
         submit(engine, small_sweep(name="second", seeds=4))
-    assert held == [True, True], "cohorts, then trials"
+    assert held == ([] if is_sqlite(engine) else [True, True]), "cohorts, then trials"
 
 
 @contextmanager
